@@ -1,0 +1,134 @@
+"""The catalogue: what each band of Landsat means, and so how it may be reduced.
+
+The facts live in ``bands.json``, each with its source; this module only looks them up.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+#: Names people use besides the USGS name and the STAC common name.
+ALIASES = {"nir": "nir08", "swir1": "swir16", "swir2": "swir22", "panchromatic": "pan", "thermal": "lwir11"}
+
+#: Short words for flags, accepted wherever flags are named (``mask="cloud,shadow"``).
+FLAG_ALIASES = {"shadow": "cloud_shadow", "dilated": "dilated_cloud"}
+
+
+@dataclass(frozen=True, slots=True)
+class BitField:
+    """One flag (1 bit) or level (2 bits) of a quality band."""
+
+    name: str
+    offset: int
+    """Position of its lowest bit."""
+    length: int
+    """1 for a flag, 2 for a level of 0 to 3."""
+    rule: str
+    """How a coarse cell takes it from its valid pixels under the conservative policy:
+    ``all``, ``any``, ``majority``, ``max``, or ``clear`` (recomputed from the cloud flags)."""
+    description: str
+    levels: tuple[str, ...] = ()
+    """Meaning of each level of a 2-bit field."""
+
+    @property
+    def mask(self) -> int:
+        """The bits of this field, in place."""
+        return ((1 << self.length) - 1) << self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class BandSpec:
+    """What the catalogue knows of a band."""
+
+    name: str
+    """USGS name, the suffix of the file: ``SR_B4``, ``QA_PIXEL``."""
+    kind: str
+    """``continuous``, ``azimuth`` (averaged on the circle), ``class`` or ``bits`` (never averaged)."""
+    title: str = ""
+    common_name: str | None = None
+    """STAC common name: ``red``."""
+    dtype: str | None = None
+    fill: int | None = None
+    """Stored value of a pixel without data; None where no value says so."""
+    fill_from: str | None = None
+    """Band whose fill says which pixels have no data, where `fill` cannot."""
+    scale: float | None = None
+    offset: float | None = None
+    unit: str | None = None
+    method: str = "mean"
+    """Reducer of a coarse cell; ``bits`` means field by field."""
+    fields: tuple[BitField, ...] = ()
+    group: str = "reflective"
+    """MTL group of its grid: ``reflective``, ``thermal`` or ``panchromatic``."""
+    wavelength: tuple[float, float] | None = None
+    """Centre and full width at half maximum, in micrometres."""
+    alias: str | None = None
+    """Asset key in Planetary Computer items where it is not the common name."""
+    source: str = ""
+    """Keys of ``bands.json``'s sources."""
+
+    @property
+    def categorical(self) -> bool:
+        """Whether a mean of its values has no meaning."""
+        return self.kind in ("bits", "class")
+
+    def field(self, name: str) -> BitField | None:
+        """The field called `name` (or by its short word), or None."""
+        wanted = FLAG_ALIASES.get(name, name)
+        return next((field for field in self.fields if field.name == wanted), None)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every name it answers to, in lower case."""
+        return frozenset(name.lower() for name in (self.name, self.common_name, self.alias) if name)
+
+
+def unknown(name: str) -> BandSpec:
+    """The spec of a band the catalogue does not know: a continuous one without a fixed fill."""
+    return BandSpec(name=name, kind="continuous", title="")
+
+
+@cache
+def _catalogue() -> tuple[dict, ...]:
+    text = resources.files(__package__).joinpath("bands.json").read_text("utf-8")
+    record = json.loads(text)
+    for band in record["bands"]:
+        fields = (dict(field, levels=tuple(field.get("levels", ()))) for field in record["bits"].get(band.pop("bits", None), ()))
+        band["fields"] = tuple(BitField(**field) for field in fields)
+        if band["kind"] == "bits":
+            band["method"] = "bits"
+        elif band["kind"] == "azimuth":
+            band["method"] = "circular"
+        if "wavelength" in band:
+            band["wavelength"] = tuple(band["wavelength"])
+    return tuple(record["bands"])
+
+
+@cache
+def specs(sensor: str, level: int) -> dict[str, BandSpec]:
+    """Every band of a product, by USGS name.
+
+    Parameters
+    ----------
+    sensor : str
+        ``mss123``, ``mss45``, ``tm``, ``etm`` or ``oli_tirs``; ``c1`` and ``pre`` hold the
+        quality bands of Collection 1 and of the time before it.
+    level : int
+        Processing level, 1 or 2.
+    """
+    bands = (
+        {key: value for key, value in band.items() if key not in ("sensors", "level")}
+        for band in _catalogue()
+        if sensor in band["sensors"] and band["level"] in (0, level)
+    )
+    return {band["name"]: BandSpec(**band) for band in bands}
+
+
+def find(name: str, candidates: dict[str, BandSpec]) -> BandSpec | None:
+    """The band of `candidates` that answers to `name`, a USGS or common name in any case."""
+    wanted = ALIASES.get(name.lower(), name.lower())
+    exact = candidates.get(name.upper())
+    return exact or next((spec for spec in candidates.values() if wanted in spec.names), None)

@@ -1,0 +1,270 @@
+"""Grids and the cells that a coarse grid cuts out of a fine one.
+
+Everything here is exact: positions are `fractions.Fraction`s of a source pixel, so
+that a ratio such as 75.91 or the half-pixel offset of the panchromatic band gives
+integer area weights, and sums of integers stay exact whatever the factor.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from affine import Affine
+
+from landsat_downsample._errors import UsageError
+
+#: Ratios are kept as fractions no finer than this: 1e-4 of a source pixel is 3 mm, and
+#: weights up to 1e4 leave room in int64 for the sum of any cell of 16-bit pixels.
+MAX_DENOMINATOR = 10_000
+
+
+def exact_ratio(value: float | int | str | Fraction) -> Fraction:
+    """Turn a ratio of pixel sizes into a small fraction.
+
+    >>> exact_ratio(2.5)
+    Fraction(5, 2)
+    """
+    return Fraction(value).limit_denominator(MAX_DENOMINATOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A north-up raster grid: shape, transform and coordinate reference system."""
+
+    shape: tuple[int, int]
+    """(height, width) in pixels."""
+
+    transform: Affine
+    """Maps (column, row) of a pixel corner to CRS coordinates; no rotation."""
+
+    crs: str
+    """Coordinate reference system as an authority string (``EPSG:32621``) or WKT."""
+
+    def __post_init__(self) -> None:
+        height, width = self.shape
+        if height < 1 or width < 1:
+            raise UsageError(f"grid of shape {self.shape!r}: both sides must be at least 1 pixel")
+        if self.transform.b or self.transform.d:
+            raise UsageError("grid is rotated or sheared: only north-up grids are supported; warp the file first")
+        if self.transform.a <= 0 or self.transform.e >= 0:
+            raise UsageError(
+                f"grid has pixel size ({self.transform.a:g}, {self.transform.e:g}): x must grow to the east, y to the north"
+            )
+
+    @property
+    def height(self) -> int:
+        return self.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.shape[1]
+
+    @property
+    def resolution(self) -> tuple[float, float]:
+        """Pixel size (y, x) in CRS units, both positive."""
+        return -self.transform.e, self.transform.a
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top): outer edges, as in rasterio."""
+        left, top = self.transform.c, self.transform.f
+        right = left + self.width * self.transform.a
+        bottom = top + self.height * self.transform.e
+        return left, bottom, right, top
+
+    def coordinates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixel centres (y, x) as float64 arrays of lengths height and width."""
+        x = self.transform.c + (np.arange(self.width) + 0.5) * self.transform.a
+        y = self.transform.f + (np.arange(self.height) + 0.5) * self.transform.e
+        return y, x
+
+    def coarsen(self, ratio: Fraction | int | tuple) -> Grid:
+        """Grid of cells that are `ratio` pixels wide and high, anchored at the same upper-left edge.
+
+        Parameters
+        ----------
+        ratio : Fraction, int, or a pair of them (y, x)
+            Cell size in pixels of this grid, at least 1.
+
+        Returns
+        -------
+        Grid
+            Origin kept, pixel size times ratio, shape rounded up: it always covers this one.
+        """
+        ry, rx = ratio if isinstance(ratio, tuple) else (ratio, ratio)
+        if min(ry, rx) < 1:
+            raise UsageError(f"cell of {float(ry):g} x {float(rx):g} pixels is finer than the source: give a larger one")
+        if ry > self.height or rx > self.width:
+            raise UsageError(
+                f"cell of {float(ry):g} x {float(rx):g} pixels is larger than the image of "
+                f"{self.height} x {self.width}: give a smaller factor"
+            )
+        shape = math.ceil(self.height / Fraction(ry)), math.ceil(self.width / Fraction(rx))
+        t = self.transform
+        width, height = (float(Fraction(step) * ratio) for step, ratio in ((t.a, rx), (t.e, ry)))
+        return Grid(shape, Affine(width, 0.0, t.c, 0.0, height, t.f), self.crs)
+
+    def to_dict(self) -> dict:
+        return {"shape": list(self.shape), "transform": list(self.transform)[:6], "crs": self.crs}
+
+    @classmethod
+    def from_dict(cls, record: dict) -> Grid:
+        return cls(tuple(record["shape"]), Affine(*record["transform"]), record["crs"])
+
+
+def ratio_for(grid: Grid, *, factor=None, resolution=None, size=None) -> tuple[Fraction, Fraction]:
+    """Cell size in source pixels, (y, x), from exactly one of factor, resolution or size.
+
+    Parameters
+    ----------
+    grid : Grid
+        The source grid.
+    factor : int or float, optional
+        Source pixels per cell along each axis, at least 1.
+    resolution : float, optional
+        Cell size in CRS units (metres for Landsat).
+    size : (int, int), optional
+        (width, height) of the result in cells; a 0 keeps the aspect, as ``gdalwarp -ts W 0`` does.
+
+    Raises
+    ------
+    UsageError
+        None or several were given, or the cell would be finer than a pixel or larger than the image.
+    """
+    given = [name for name, value in (("factor", factor), ("resolution", resolution), ("size", size)) if value is not None]
+    if len(given) != 1:
+        raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
+    if factor is not None:
+        ratio = _positive("factor", factor)
+        ratios = (ratio, ratio)
+    elif resolution is not None:
+        wanted = _positive("resolution", resolution)
+        ratios = tuple(exact_ratio(wanted / exact_ratio(step)) for step in grid.resolution)
+    else:
+        ratios = _ratio_of_size(grid, size)
+    grid.coarsen(ratios)  # refuses what is too fine or too coarse
+    return ratios
+
+
+def _positive(name: str, value) -> Fraction:
+    try:
+        ratio = exact_ratio(value if isinstance(value, (int, Fraction)) else str(value))
+    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        raise UsageError(f"{name} {value!r} is not a number: give one greater than zero") from error
+    if ratio <= 0:
+        raise UsageError(f"{name} {value!r} must be greater than zero")
+    return ratio
+
+
+def _ratio_of_size(grid: Grid, size) -> tuple[Fraction, Fraction]:
+    try:
+        width, height = (int(n) for n in size)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"size {size!r} is not two whole numbers: give width,height such as 100,0") from error
+    if min(width, height) < 0 or width == height == 0:
+        raise UsageError(f"size {width},{height} must be positive; one of the two may be 0 to keep the aspect")
+    step_y, step_x = (exact_ratio(step) for step in grid.resolution)
+    if not height:  # square cells in CRS units, as wide as the width asks for
+        rx = Fraction(grid.width, width)
+        return exact_ratio(rx * step_x / step_y), rx
+    if not width:
+        ry = Fraction(grid.height, height)
+        return ry, exact_ratio(ry * step_y / step_x)
+    return Fraction(grid.height, height), Fraction(grid.width, width)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """How the cells of one axis of a coarse grid overlap the pixels of a fine one.
+
+    Cell ``i`` takes pixels ``start[i]`` up to, not including, ``stop[i]``. Its first pixel
+    weighs ``head[i]``, its last ``tail[i]`` and every other `unit`, all in the same integer
+    units of a fraction of a pixel. A cell without any pixel has ``start == stop``.
+    """
+
+    pixels: int
+    """Length of the fine axis."""
+
+    start: np.ndarray
+    stop: np.ndarray
+    head: np.ndarray
+    tail: np.ndarray
+    unit: int
+    """Weight of a pixel that lies wholly inside a cell."""
+
+    block: int
+    """Pixels per cell where all cells are whole blocks from pixel 0 on; 0 otherwise."""
+
+    centre: np.ndarray
+    """Index of the pixel nearest to each cell's centre, for ``nearest``."""
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        return len(self.start)
+
+    @property
+    def extent(self) -> np.ndarray:
+        """Total weight of the pixels of each cell, int64."""
+        inner = np.maximum(self.stop - self.start - 2, 0) * self.unit
+        ends = self.head + np.where(self.stop - self.start > 1, self.tail, 0)
+        return np.where(self.stop > self.start, inner + ends, 0)
+
+    @classmethod
+    def cut(cls, pixels: int, cells: int, ratio: Fraction, offset: Fraction = Fraction(0)) -> Cells:
+        """Cut `pixels` pixels into `cells` cells of `ratio` pixels.
+
+        Parameters
+        ----------
+        offset : Fraction
+            Where the first pixel's edge lies, in pixels after the edge of the first cell:
+            1/2 for the panchromatic band on a 30 m grid.
+        """
+        ratio, offset = Fraction(ratio), Fraction(offset)
+        unit = math.lcm(ratio.denominator, offset.denominator)
+        step, shift = int(ratio * unit), int(offset * unit)
+        edges = np.arange(cells + 1, dtype=np.int64) * step - shift
+        low, high = np.clip(edges[:-1], 0, pixels * unit), np.clip(edges[1:], 0, pixels * unit)
+        start, stop = low // unit, -(-high // unit)
+        stop = np.where(high > low, stop, start)
+        single = stop - start == 1
+        head = np.where(single, high - low, (start + 1) * unit - low)
+        tail = np.where(single, high - low, high - (stop - 1) * unit)
+        centre = np.clip((edges[:-1] + edges[1:]) // (2 * unit), 0, pixels - 1)
+        block = step if unit == 1 and shift == 0 else 0
+        return cls(pixels, start, stop, head, tail, unit, block, centre)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlay:
+    """The cells of a coarse grid over a fine grid, an axis each."""
+
+    rows: Cells
+    columns: Cells
+
+    @classmethod
+    def of(cls, fine: Grid, coarse: Grid, anchor: Grid, ratio: tuple[Fraction, Fraction]) -> Overlay:
+        """Lay `coarse`, which was cut from `anchor` by `ratio`, over `fine`.
+
+        `fine` is the anchor itself, or a band on another grid of the same scene (the 15 m
+        panchromatic band, whose edge lies half of its own pixel inside the 30 m frame).
+
+        Raises
+        ------
+        UsageError
+            The two grids have different coordinate reference systems or do not overlap.
+        """
+        if fine.crs != anchor.crs:
+            raise UsageError(f"grids have different CRS: {fine.crs} and {anchor.crs}")
+        axes = []
+        for axis, (step, anchor_step) in enumerate(zip(fine.resolution, anchor.resolution)):
+            finer = exact_ratio(anchor_step / step)
+            origin = (anchor.transform.f - fine.transform.f) if axis == 0 else (fine.transform.c - anchor.transform.c)
+            offset = exact_ratio(origin / step)
+            axes.append(Cells.cut(fine.shape[axis], coarse.shape[axis], ratio[axis] * finer, offset))
+        if any(not cells.extent.any() for cells in axes):
+            raise UsageError("grids do not overlap: the band lies outside the scene's frame")
+        return cls(*axes)
