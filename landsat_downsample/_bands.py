@@ -32,6 +32,8 @@ class BitField:
     description: str
     levels: tuple[str, ...] = ()
     """Meaning of each level of a 2-bit field."""
+    always: bool = False
+    """Whether every valid pixel has a level above 0: what tells a wrong file from a right one."""
 
     @property
     def mask(self) -> int:
