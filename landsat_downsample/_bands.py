@@ -71,6 +71,8 @@ class BandSpec:
     """Asset key in Planetary Computer items where it is not the common name."""
     source: str = ""
     """Keys of ``bands.json``'s sources."""
+    candidates: tuple[str, ...] = ()
+    """What a file of unknown meaning may turn out to be, once its codes are read: ``c1``, ``pre``, ``qa_pixel``."""
 
     @property
     def categorical(self) -> bool:

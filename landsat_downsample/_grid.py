@@ -213,6 +213,12 @@ class Cells:
         ends = self.head + np.where(self.stop - self.start > 1, self.tail, 0)
         return np.where(self.stop > self.start, inner + ends, 0)
 
+    def part(self, first: int, last: int) -> Cells:
+        """The cells `first` to `last` alone; pixel indices stay those of the whole axis."""
+        cut = slice(first, last)
+        arrays = (self.start[cut], self.stop[cut], self.head[cut], self.tail[cut])
+        return Cells(self.pixels, *arrays, self.unit, self.block, self.centre[cut])
+
     @classmethod
     def cut(cls, pixels: int, cells: int, ratio: Fraction, offset: Fraction = Fraction(0)) -> Cells:
         """Cut `pixels` pixels into `cells` cells of `ratio` pixels.

@@ -1,8 +1,18 @@
-"""What will be done: options checked once, targets listed, nothing read or written yet."""
+"""What will be done: options checked once, targets listed, nothing decoded and nothing written yet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+
+from landsat_downsample import _quality
+from landsat_downsample._errors import SceneError, UsageError
+from landsat_downsample._grid import Grid, Overlay, ratio_for
+from landsat_downsample._reduce import METHODS
+from landsat_downsample._scene import Band, Scene
+
+SUFFIX = "_downsampled"
+FRACTIONS = "QA_FRACTIONS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +40,270 @@ class Product:
     offset: float | None = None
     unit: str | None = None
     notes: tuple[str, ...] = ()
-    """What a reader must know: ``saturated source pixels kept`` ..."""
+    """What a reader must know: ``0.2 % of the source pixels hold impossible codes`` ..."""
+    block_shape: tuple[int, int] | None = None
+    """(height, width) of a block on disk."""
+    overviews: tuple[tuple[int, int], ...] = ()
+    """(height, width) of each overview, largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asks for, the same for every scene of a run."""
+
+    factor: float | None = None
+    """Source pixels per cell along each axis."""
+    resolution: float | None = None
+    """Cell size in CRS units (metres)."""
+    size: tuple[int, int] | None = None
+    """(width, height) in cells; a 0 keeps the aspect."""
+    bands: tuple[str, ...] | None = None
+    """USGS or common names; None takes all."""
+    qa: str = "conservative"
+    """How bit fields are reduced: conservative, majority, mode or nearest."""
+    mask: tuple[str, ...] = ()
+    """Flags of QA_PIXEL whose pixels are left out of continuous bands."""
+    min_valid: float = 0.0
+    """Least share of valid pixels in a cell that holds data, 0 to 1."""
+    methods: dict[str, str] = field(default_factory=dict)
+    """Reducer by band, where it is not the catalogue's."""
+
+    def __post_init__(self) -> None:
+        given = [n for n in ("factor", "resolution", "size") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
+        _quality.check_policy(self.qa)
+        try:
+            share = float(self.min_valid)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"min_valid {self.min_valid!r} is not a number: give a share from 0 to 1") from error
+        if not 0 <= share <= 1:
+            raise UsageError(f"min_valid {self.min_valid!r} must lie between 0 and 1: it is a share of the pixels")
+        for band, method in self.methods.items():
+            if method not in METHODS:
+                raise UsageError(f"method {method!r} for {band} is unknown: choose one of {', '.join(METHODS)}")
+
+    def to_dict(self) -> dict:
+        record = asdict(self)
+        for key in ("size", "bands", "mask"):
+            record[key] = list(record[key]) if record[key] is not None else None
+        return record
+
+    @classmethod
+    def from_dict(cls, record: dict) -> Options:
+        tuples = {k: tuple(record[k]) if record[k] is not None else None for k in ("size", "bands", "mask")}
+        return cls(**{**record, **tuples})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One band to reduce: all that a worker must know, and nothing big."""
+
+    scene_id: str
+    band: Band
+    filename: str
+    method: str
+    """A reducer, or the policy of a quality band."""
+    anchor: Grid
+    """The scene's grid, from whose upper-left edge cells are counted."""
+    coarse: Grid
+    ratio: tuple[Fraction, Fraction]
+    """Cell size (y, x) in pixels of the anchor."""
+    min_valid: float = 0.0
+    quality: Band | None = None
+    """QA_PIXEL, where it says which pixels count."""
+    mask: tuple[str, ...] = ()
+    fractions: str | None = None
+    """File name of QA_FRACTIONS, for the target that gives it."""
+    codes_written: bool = True
+    """False where only the fractions of a quality band are wanted."""
+
+    @property
+    def key(self) -> str:
+        """Readable name for logs and the dashboard."""
+        return f"{self.band.name} {self.scene_id}"
+
+    def overlay(self) -> Overlay:
+        """The coarse cells over this band's own pixels."""
+        return Overlay.of(self.band.grid, self.coarse, self.anchor, self.ratio)
+
+    def to_dict(self) -> dict:
+        record = {name: getattr(self, name) for name in self.__slots__}
+        record |= {k: record[k].to_dict() for k in ("band", "anchor", "coarse")}
+        record["quality"] = self.quality.to_dict() if self.quality else None
+        record["ratio"] = [str(r) for r in self.ratio]
+        record["mask"] = list(self.mask)
+        return record
+
+    @classmethod
+    def from_dict(cls, record: dict) -> Target:
+        return cls(
+            **{
+                **record,
+                "band": Band.from_dict(record["band"]),
+                "anchor": Grid.from_dict(record["anchor"]),
+                "coarse": Grid.from_dict(record["coarse"]),
+                "quality": Band.from_dict(record["quality"]) if record["quality"] else None,
+                "ratio": tuple(Fraction(r) for r in record["ratio"]),
+                "mask": tuple(record["mask"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePlan:
+    """One scene on its way to one product."""
+
+    scene: Scene
+    options: Options
+    dest: str
+    name: str
+    """Folder of the product: ``<product_id>_downsampled``."""
+    coarse: Grid
+    ratio: tuple[Fraction, Fraction]
+    targets: tuple[Target, ...]
+    overwrite: bool = False
+
+    @property
+    def marker(self) -> str:
+        """File that makes the product complete: its STAC item."""
+        return f"{self.name}.stac.json"
+
+    def to_dict(self) -> dict:
+        return {
+            "scene": self.scene.to_dict(),
+            "options": self.options.to_dict(),
+            "dest": self.dest,
+            "name": self.name,
+            "coarse": self.coarse.to_dict(),
+            "ratio": [str(r) for r in self.ratio],
+            "targets": [target.to_dict() for target in self.targets],
+            "overwrite": self.overwrite,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict) -> ScenePlan:
+        return cls(
+            scene=Scene.from_dict(record["scene"]),
+            options=Options.from_dict(record["options"]),
+            dest=record["dest"],
+            name=record["name"],
+            coarse=Grid.from_dict(record["coarse"]),
+            ratio=tuple(Fraction(r) for r in record["ratio"]),
+            targets=tuple(Target.from_dict(t) for t in record["targets"]),
+            overwrite=record["overwrite"],
+        )
+
+
+def split_flags(mask) -> tuple[str, ...]:
+    """Flags of a mask given as one word list or as several words.
+
+    >>> split_flags("cloud, shadow")
+    ('cloud', 'shadow')
+    """
+    parts = mask.split(",") if isinstance(mask, str) else mask
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = False) -> ScenePlan:
+    """List the targets of one scene; pure: the scene's headers are all it looks at.
+
+    Raises
+    ------
+    UsageError
+        A band or flag the scene does not have, or a mean of a bit field.
+    """
+    ratio = ratio_for(scene.grid, factor=options.factor, resolution=options.resolution, size=options.size)
+    coarse = scene.grid.coarsen(ratio)
+    wanted, fractions = _wanted(scene, options)
+    methods = _methods(scene, options)
+    quality = scene.bands.get("QA_PIXEL")
+    if options.mask:
+        if quality is None:
+            raise UsageError(f"mask {','.join(options.mask)!r} needs QA_PIXEL, which {scene.id} does not have")
+        _quality.mask_bits(quality.spec, options.mask)
+    names = list(wanted) + (["QA_PIXEL"] if fractions and "QA_PIXEL" not in wanted else [])
+    targets = []
+    for name in names:
+        band = scene.bands[name]
+        gives_fractions = fractions and name == "QA_PIXEL"
+        needs = options.mask if not band.spec.categorical else ()
+        targets.append(
+            Target(
+                scene_id=scene.id,
+                band=band,
+                filename=f"{scene.id}{SUFFIX}.TIF" if scene.lone else f"{scene.id}_{name}.TIF",
+                method=methods.get(name) or (options.qa if band.spec.kind == "bits" else band.spec.method),
+                anchor=scene.grid,
+                coarse=coarse,
+                ratio=ratio,
+                min_valid=float(options.min_valid),
+                quality=quality if needs or (band.spec.fill_from and quality is not None) else None,
+                mask=tuple(needs),
+                fractions=f"{scene.id}_{FRACTIONS}.TIF" if gives_fractions else None,
+                codes_written=name in wanted,
+            )
+        )
+    return ScenePlan(scene, options, dest, scene.id + SUFFIX, coarse, ratio, tuple(targets), overwrite)
+
+
+def _wanted(scene: Scene, options: Options) -> tuple[tuple[str, ...], bool]:
+    """USGS names of the bands to write, and whether QA_FRACTIONS is among them."""
+    if options.bands is None:
+        return tuple(scene.bands), "QA_PIXEL" in scene.bands and not scene.lone
+    asked = [name for name in options.bands if name.upper() != FRACTIONS]
+    names = tuple(dict.fromkeys(scene.band(name).name for name in asked))
+    explicit = len(asked) < len(options.bands)
+    if explicit and "QA_PIXEL" not in scene.bands:
+        raise UsageError(f"band {FRACTIONS} is made from QA_PIXEL, which {scene.id} does not have")
+    return names, explicit or ("QA_PIXEL" in names and not scene.lone)
+
+
+def _methods(scene: Scene, options: Options) -> dict[str, str]:
+    methods = {}
+    for asked, method in options.methods.items():
+        band = scene.band(asked)
+        if band.spec.kind == "bits" and method not in ("mode", "nearest"):
+            raise UsageError(
+                f"method {method!r} for {band.name} is refused: its values are bits, and the {method} of two codes "
+                f"is a third code or none; use mode or nearest, or --qa for all quality bands"
+            )
+        if band.spec.kind == "class" and method in ("mean", "median", "sum", "std", "rms", "circular"):
+            raise UsageError(f"method {method!r} for {band.name} is refused: its values are classes; use mode or nearest")
+        methods[band.name] = method
+    return methods
+
+
+def check_same_names(plans: list[ScenePlan]) -> None:
+    """Refuse two scenes of one run that would be written to one place."""
+    seen: dict[tuple[str, str], str] = {}
+    for item in plans:
+        other = seen.setdefault((item.dest, item.name), item.scene.href)
+        if other != item.scene.href:
+            raise SceneError(f"{other!r} and {item.scene.href!r} would both be written to {item.name!r}: run them apart")
+
+
+def estimate(item: ScenePlan) -> dict:
+    """What a scene will cost: bytes in, bytes decoded, cells out, and peak memory of one target at a time.
+
+    The memory figure is that of `_kernels.STRIP_ROWS` rows with their masks and sums, the
+    block cache, and the reduced band with its COG; it excludes the interpreter and its imports.
+    """
+    import numpy as np
+
+    from landsat_downsample._kernels import STRIP_ROWS
+    from landsat_downsample._pixels import BLOCK_CACHE
+
+    cells = item.coarse.height * item.coarse.width
+    decoded = sum(int(np.prod(t.band.grid.shape)) * np.dtype(t.band.dtype).itemsize for t in item.targets)
+    widest = max(t.band.grid.width * min(STRIP_ROWS, t.band.grid.height) for t in item.targets)
+    return {
+        "bytes_in": sum(t.band.size or 0 for t in item.targets),
+        "bytes_decoded": decoded,
+        "shape": list(item.coarse.shape),
+        "bytes_out": int(sum(cells * np.dtype(t.band.dtype).itemsize for t in item.targets)),
+        "peak_memory": int(widest * 8 + BLOCK_CACHE + cells * 8),
+    }
+
+
+__all__ = ["FRACTIONS", "SUFFIX", "Options", "Product", "ScenePlan", "Target", "estimate", "plan_scene"]

@@ -1,0 +1,105 @@
+"""The two verbs of the library that a shell run is made of: plan, run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+
+from landsat_downsample._errors import RunError
+from landsat_downsample._plan import Options, ScenePlan, check_same_names, plan_scene, split_flags
+from landsat_downsample._run import Outcome, run_plans
+from landsat_downsample._scene import Scene, open_scene
+
+
+def plan(
+    sources: str | Scene | Iterable[str | Scene],
+    to: str,
+    *,
+    factor: float | None = None,
+    resolution: float | None = None,
+    size: tuple[int, int] | None = None,
+    bands: Iterable[str] | None = None,
+    qa: str = "conservative",
+    mask: str | Iterable[str] = (),
+    min_valid: float = 0.0,
+    methods: dict[str, str] | None = None,
+    overwrite: bool = False,
+) -> list[ScenePlan]:
+    """Plan what `run` will do: headers are read, pixels are not, nothing is written.
+
+    Parameters
+    ----------
+    sources : str, Scene, or an iterable of them
+        Hrefs that `open_scene` takes, or opened scenes.
+    to : str
+        Destination folder or prefix; each product becomes a folder in it.
+    factor, resolution, size : optional
+        Exactly one: pixels per cell; cell size in CRS units (metres); or (width, height) in
+        cells, where a 0 keeps the aspect.
+    bands : iterable of str, optional
+        USGS names (``SR_B4``) or common names (``red``); all by default.
+    qa : str
+        Policy for bit fields: conservative, majority, mode or nearest.
+    mask : str or iterable of str
+        Flags of QA_PIXEL (``"cloud,shadow"``) whose pixels are left out of continuous bands.
+    min_valid : float
+        Least share of valid pixels in a cell that holds data, 0 to 1.
+    methods : dict of str to str, optional
+        Reducer by band, where it is not the band's own.
+    overwrite : bool
+        Replace products that are there but were made otherwise.
+
+    Returns
+    -------
+    list of ScenePlan
+
+    Raises
+    ------
+    UsageError
+        The options contradict each other or the scene.
+    SceneError, ReadError
+        A source cannot be opened.
+    """
+    options = Options(
+        factor=factor,
+        resolution=resolution,
+        size=None if size is None else tuple(size),
+        bands=None if bands is None else tuple(bands),
+        qa=qa,
+        mask=split_flags(mask),
+        min_valid=min_valid,
+        methods=dict(methods or {}),
+    )
+    sources = [sources] if isinstance(sources, (str, PathLike, Scene)) else list(sources)
+    scenes = [source if isinstance(source, Scene) else open_scene(str(source), bands=options.bands) for source in sources]
+    plans = [plan_scene(scene, to, options, overwrite=overwrite) for scene in scenes]
+    check_same_names(plans)
+    return plans
+
+
+def run(plans: ScenePlan | Iterable[ScenePlan], *, workers: int | None = None) -> list[Outcome]:
+    """Reduce and publish every planned scene.
+
+    Parameters
+    ----------
+    plans : ScenePlan or iterable of ScenePlan
+        From `plan`.
+    workers : int, optional
+        Threads; as many as there are CPUs.
+
+    Returns
+    -------
+    list of Outcome
+        One for each scene, ``done`` or ``skipped``.
+
+    Raises
+    ------
+    RunError
+        Some scenes failed; the others were published. It carries all outcomes.
+    """
+    outcomes = run_plans([plans] if isinstance(plans, ScenePlan) else plans, workers=workers)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed:
+        words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
+        raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", tuple(outcomes)) from failed[0].error
+    return outcomes

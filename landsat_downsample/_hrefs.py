@@ -1,0 +1,130 @@
+"""Location strings: what kind they are, how to join, name and print them. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from landsat_downsample._errors import UsageError
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
+_WEB = ("http", "https")
+
+
+def scheme(href: str) -> str:
+    """Name the kind of a location: ``file``, ``tar``, ``http``, ``https``, ``s3``, ``memory`` ...
+
+    >>> scheme("/data/scene"), scheme("s3://usgs-landsat/collection02")
+    ('file', 's3')
+    """
+    found = _SCHEME.match(href)
+    return found.group(1).lower() if found else "file"
+
+
+def is_local(href: str) -> bool:
+    """Tell whether the bytes are on this machine's disk: a path, ``file://``, or a member of a local tar."""
+    kind = scheme(href)
+    return is_local(split_tar(href)[1]) if kind == "tar" else kind == "file"
+
+
+def local_path(href: str) -> str:
+    """Turn a path or a ``file://`` href into an absolute path.
+
+    >>> local_path("file:///data/a%20scene")
+    '/data/a scene'
+    """
+    if not href:
+        raise UsageError("href is empty: give a path or a URL")
+    if not href.lower().startswith("file://"):
+        return os.path.abspath(os.path.expanduser(href))
+    parts = urlsplit(href)
+    if parts.netloc not in ("", "localhost"):
+        raise UsageError(f"href {redact(href)!r} names a host: file:// reads this machine only (file:///absolute/path)")
+    return os.path.abspath(unquote(parts.path))
+
+
+def tar_href(member: str, archive: str) -> str:
+    """Name a member of a tar archive.
+
+    >>> tar_href("a/B4.TIF", "/data/scene.tar")
+    'tar://a/B4.TIF::/data/scene.tar'
+    """
+    return f"tar://{member}::{archive}"
+
+
+def split_tar(href: str) -> tuple[str, str]:
+    """Split ``tar://MEMBER::ARCHIVE`` into (member, archive).
+
+    >>> split_tar("tar://a/B4.TIF::/data/scene.tar")
+    ('a/B4.TIF', '/data/scene.tar')
+    """
+    member, sign, archive = href[len("tar://") :].partition("::")
+    if scheme(href) != "tar" or not (member and sign and archive):
+        raise UsageError(f"href {redact(href)!r} is not tar://MEMBER::ARCHIVE")
+    return member, archive
+
+
+def is_tar(href: str) -> bool:
+    """Tell whether an href names a tar archive (by its ending, compressed ones too)."""
+    kind = scheme(href)
+    return kind != "tar" and basename(href).lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
+
+
+def join(base: str, *names: str) -> str:
+    """Join names to a folder or prefix; the query of a signed URL stays at the end.
+
+    >>> join("s3://bucket/scenes/", "LC08", "B4.TIF")
+    's3://bucket/scenes/LC08/B4.TIF'
+    >>> join("https://host/scenes?sig=x", "B4.TIF")
+    'https://host/scenes/B4.TIF?sig=x'
+    """
+    if is_tar(base):
+        return tar_href("/".join(names), base)
+    kind = scheme(base)
+    if kind == "file":
+        return os.path.join(local_path(base), *names)
+    if kind in _WEB:
+        parts = urlsplit(base)
+        path = "/".join([parts.path.rstrip("/"), *names])
+        return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+    if kind == "tar":
+        member, archive = split_tar(base)
+        return tar_href("/".join([member.rstrip("/"), *names]), archive)
+    head = base if base.endswith("://") else base.rstrip("/") + "/"
+    return head + "/".join(names)
+
+
+def basename(href: str) -> str:
+    """Name the file an href ends in, without query or fragment.
+
+    >>> basename("https://host/data/B4.TIF?requestSignature=abc&v=1")
+    'B4.TIF'
+    """
+    kind = scheme(href)
+    if kind == "tar":
+        return split_tar(href)[0].rstrip("/").rpartition("/")[2]
+    if kind in _WEB:
+        return unquote(urlsplit(href).path).rstrip("/").rpartition("/")[2]
+    if kind == "file":
+        return os.path.basename(local_path(href))
+    return href.rstrip("/").rpartition("/")[2]
+
+
+def redact(href: str) -> str:
+    """Take user names, passwords, signatures and every other query out of an href: safe to print and to store.
+
+    >>> redact("https://me:secret@host:8080/B4.TIF?sv=1&sig=abc#x")
+    'https://host:8080/B4.TIF'
+    """
+    kind = scheme(href)
+    if kind == "file":
+        return href
+    if kind == "tar":
+        member, sign, archive = href[len("tar://") :].partition("::")
+        return f"tar://{member}{sign}{redact(archive)}" if sign else href
+    head, _, rest = href.partition("://")
+    host, slash, path = rest.partition("/")
+    host = re.split("[?#]", host)[0].rpartition("@")[2]
+    # "#" and "?" may be part of a key in an object store, but never of a Landsat name.
+    return f"{head}://{host}{slash}{re.split('[?#]', path)[0]}"

@@ -1,0 +1,131 @@
+"""Pixels of a band, streamed in order through one handle: opened, read and closed in one thread.
+
+GDAL sees only bytes that `_store.fetch` has verified. Rows are read 1:1, so that no overview
+can stand in for them, and in order, so that its block cache decodes each block once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from landsat_downsample import _store
+from landsat_downsample._errors import ReadError
+from landsat_downsample._grid import Grid, exact_ratio
+from landsat_downsample._scene import Band
+
+#: GDAL's block cache, in bytes. It must hold one row of blocks of the widest band (15 m pan:
+#: 61 blocks of 128 KiB); GDAL's own default of 5 % of the node's memory looks like a leak in a pod.
+BLOCK_CACHE = 64 << 20
+
+
+def gdal_environment() -> rasterio.Env:
+    """The GDAL settings that reads rely on, for the thread that enters it."""
+    return rasterio.Env(
+        GDAL_CACHEMAX=BLOCK_CACHE,
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
+        GTIFF_IGNORE_READ_ERRORS=False,
+        GDAL_NUM_THREADS="1",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An open band, read by rows."""
+
+    dataset: rasterio.DatasetReader
+    href: str
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Pixel rows `start` to `stop` in full width: (rows, width).
+
+        Raises
+        ------
+        ReadError
+            A block is missing or damaged.
+        """
+        window = Window(0, start, self.dataset.width, stop - start)
+        try:
+            return self.dataset.read(1, window=window)
+        except RasterioError as error:
+            raise ReadError(
+                f"cannot decode rows {start}-{stop} of {self.href!r}: the file is damaged or cut short; fetch it again"
+            ) from error
+
+
+@contextmanager
+def open_rows(band: Band) -> Iterator[Rows]:
+    """Open the pixels of a band, verified; closed on exit, in the same thread."""
+    href = _store.redact(band.href)
+    with ExitStack() as stack:
+        stack.enter_context(gdal_environment())
+        path = stack.enter_context(
+            _store.fetch(band.href, size=band.size, etag=band.etag, checksum=band.checksum)
+        )
+        try:
+            dataset = stack.enter_context(rasterio.open(path, OVERVIEW_LEVEL="NONE"))
+        except RasterioError as error:
+            raise ReadError(f"cannot open {href!r}: not a raster that GDAL can read") from error
+        if (dataset.height, dataset.width) != band.grid.shape:
+            raise ReadError(
+                f"{href!r} is {dataset.height} x {dataset.width} pixels but was planned as "
+                f"{band.grid.height} x {band.grid.width}: it changed since; plan again"
+            )
+        yield Rows(dataset, href)
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """The quality band that says which pixels of another band count."""
+
+    rows: Rows
+    bits: int
+    """A pixel with any of these bits set does not count."""
+    touching: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None
+    """Where the grids differ: first and last quality row of each row, and the same for columns."""
+
+    def ok(self, start: int, stop: int) -> np.ndarray:
+        """Which pixels of rows `start` to `stop` count: bool (rows, width)."""
+        if self.touching is None:
+            return (self.rows.read(start, stop) & self.bits) == 0
+        top, bottom, left, right = self.touching
+        first, last = int(top[start]), int(bottom[stop - 1]) + 1
+        bad = (self.rows.read(first, last) & self.bits) != 0
+        top, bottom = top[start:stop] - first, bottom[start:stop] - first
+        wide = bad[:, left] | bad[:, right]
+        return ~(wide[top] | wide[bottom])
+
+
+@contextmanager
+def open_companion(quality: Band, bits: int, fine: Grid) -> Iterator[Companion]:
+    """Open a quality band beside a band on the grid `fine`.
+
+    A pixel of a finer grid (the 15 m panchromatic band) counts only if every quality pixel
+    that it touches lets it.
+    """
+    same = quality.grid.shape == fine.shape and quality.grid.transform.almost_equals(fine.transform, 1e-6)
+    touching = None if same else _touching(fine, quality.grid)
+    with open_rows(quality) as rows:
+        yield Companion(rows, bits, touching)
+
+
+def _touching(fine: Grid, quality: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    spans = []
+    for axis, (step, wide) in enumerate(zip(fine.resolution, quality.resolution)):
+        ratio = exact_ratio(step / wide)
+        ahead = (
+            quality.transform.f - fine.transform.f if axis == 0 else fine.transform.c - quality.transform.c
+        )
+        offset = exact_ratio(ahead / wide)
+        unit = Fraction(1, np.lcm(ratio.denominator, offset.denominator))
+        edges = int(offset / unit) + np.arange(fine.shape[axis] + 1, dtype=np.int64) * int(ratio / unit)
+        low, high = edges[:-1] // unit.denominator, -(-edges[1:] // unit.denominator) - 1
+        spans += [np.clip(low, 0, quality.shape[axis] - 1), np.clip(high, 0, quality.shape[axis] - 1)]
+    return tuple(spans)

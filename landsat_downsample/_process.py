@@ -1,0 +1,270 @@
+"""One target from source pixels to written files: the pure heart that every executor calls."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from landsat_downsample import _quality
+from landsat_downsample._bands import BandSpec
+from landsat_downsample._grid import Cells, Overlay
+from landsat_downsample._pixels import open_companion, open_rows
+from landsat_downsample._plan import FRACTIONS, Product, Target
+from landsat_downsample._reduce import Rule, output_dtype, reduce_strips, reducer_for
+from landsat_downsample._store import Publication
+from landsat_downsample._write import Layer, cog_bytes
+
+#: Distinct codes of a file of unknown meaning beyond which it is no quality band.
+MANY_CODES = 256
+
+#: Longest side of the small copy of a band that the browse picture is made of.
+PREVIEW = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """A reduced band in memory."""
+
+    spec: BandSpec
+    """What the band turned out to be: as planned, or as its codes say."""
+    data: np.ndarray
+    """(y, x) on the coarse grid."""
+    nodata: float | None
+    fractions: np.ndarray | None = None
+    """(bands, y, x) uint8 percentages, for a quality band that gives them."""
+    tally: dict[int, int] = field(default_factory=dict)
+    """Source pixels by code, for a quality band."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a target gave: facts for the metadata, a small copy for the picture."""
+
+    name: str
+    """USGS name of the band."""
+    products: tuple[Product, ...]
+    preview: np.ndarray
+    """At most 512 cells a side, of the band's own kind."""
+    preview_nodata: float | None
+    spec: BandSpec
+    tally: dict[int, int]
+    bytes_in: int
+    seconds: float
+    """CPU and wall cost are the executor's to measure; this is wall time of the target."""
+
+
+def reduce_target(target: Target) -> Reduced:
+    """Read every pixel of a band once and reduce it.
+
+    Returns
+    -------
+    Reduced
+        Its data on ``target.coarse``; the same bits whatever the strips or threads.
+
+    Raises
+    ------
+    ReadError
+        The source cannot be fetched, verified or decoded.
+    SceneError
+        A quality band holds codes that its name forbids.
+    """
+    with ExitStack() as stack:
+        rows = stack.enter_context(open_rows(target.band))
+        spec = _recognised(target.band.spec, rows, target.band.grid.height)
+        companion = _companion(target, spec, stack)
+
+        def read(start: int, stop: int):
+            return rows.read(start, stop), companion.ok(start, stop) if companion else None
+
+        if spec.kind == "bits":
+            return _reduce_quality(target, spec, read)
+        return _reduce_values(target, spec, read)
+
+
+def _companion(target: Target, spec: BandSpec, stack: ExitStack):
+    if target.quality is None:
+        return None
+    quality = target.quality.spec
+    bits = _quality.mask_bits(quality, target.mask)
+    if spec.fill_from:
+        bits |= _quality.fill_mask(quality)
+    return stack.enter_context(open_companion(target.quality, bits, target.band.grid))
+
+
+def _recognised(spec: BandSpec, rows, height: int) -> BandSpec:
+    """Find out whether a file of unknown meaning is a quality band, by all of its codes."""
+    if not spec.candidates:
+        return spec
+    seen = np.zeros(1 << 16, bool)
+    for start in range(0, height, 512):
+        values = rows.read(start, min(start + 512, height))
+        if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+            return spec
+        seen[values.ravel()] = True
+        if np.count_nonzero(seen) > MANY_CODES:
+            return spec
+    found = _quality.recognise(np.flatnonzero(seen), spec.candidates)
+    return replace(found, name=spec.name) if found else spec
+
+
+def _reduce_values(target: Target, spec: BandSpec, read) -> Reduced:
+    band, overlay = target.band, target.overlay()
+    # A file planned as a quality band that turned out to hold values is averaged like any other.
+    method = "mean" if target.method in ("conservative", "majority") else target.method
+    dtype = np.dtype(band.dtype)
+    kept = output_dtype(method, dtype) == dtype
+    fill = _fill_of_cells(band, spec, kept)
+    alone = spec.fill_from is not None and target.quality is None
+    rule = Rule(
+        method=method,
+        dtype=dtype,
+        nodata=fill if alone else band.nodata,
+        fill=fill,
+        fill_is_legal=bool(spec.fill_from),
+        min_valid=Fraction(str(target.min_valid)),
+        degrees=spec.scale or 1.0,
+    )
+    out = np.empty(target.coarse.shape, output_dtype(method, dtype))
+    for part, (data,) in reduce_strips(reducer_for(rule, overlay), overlay, read):
+        out[part] = data
+    nodata = fill if band.nodata is not None or target.mask or not kept else None
+    notes = ()
+    if alone:
+        notes = (f"no {spec.fill_from} beside it: pixels with the value {fill:g} were taken as fill",)
+    return Reduced(spec, out, nodata, notes=notes)
+
+
+def _fill_of_cells(band, spec: BandSpec, kept: bool) -> float:
+    """Value of a cell without data: the file's own nodata, else the catalogue's, else 0 or NaN."""
+    if not kept:
+        return np.nan
+    if band.nodata is not None:
+        return band.nodata
+    if spec.fill is not None:
+        return spec.fill
+    return np.nan if np.dtype(band.dtype).kind == "f" else 0
+
+
+def _reduce_quality(target: Target, spec: BandSpec, read) -> Reduced:
+    overlay = target.overlay()
+    policy = target.method if target.method in _quality.POLICIES else "conservative"
+    rule = _quality.QualityRule(spec, policy, Fraction(str(target.min_valid)), target.fractions is not None)
+    reducer = _quality.Quality(rule, overlay, {})
+    codes = np.empty(target.coarse.shape, np.dtype(target.band.dtype))
+    percent = None
+    if rule.fractions:
+        percent = np.empty((len(_quality.fraction_names(spec)), *target.coarse.shape), np.uint8)
+    for part, arrays in reduce_strips(reducer, overlay, read):
+        codes[part] = arrays[0]
+        if percent is not None:
+            percent[:, part] = arrays[1]
+    wrong = _quality.check_tally(reducer.tally, spec, target.key)
+    notes = (f"{wrong} source pixels hold codes that {spec.name} cannot have",) if wrong else ()
+    return Reduced(spec, codes, spec.fill, percent, reducer.tally, notes)
+
+
+def process(target: Target, publication: Publication) -> Done:
+    """Reduce a target and store its files; nothing is visible before the publication commits."""
+    begun = time.perf_counter()
+    reduced = reduce_target(target)
+    products = []
+    if target.codes_written:
+        products.append(_store_band(target, reduced, publication))
+    if reduced.fractions is not None:
+        products.append(_store_fractions(target, reduced, publication))
+    return Done(
+        products=tuple(products),
+        preview=preview(reduced),
+        preview_nodata=reduced.nodata,
+        spec=reduced.spec,
+        tally=reduced.tally,
+        name=target.band.name,
+        bytes_in=(target.band.size or 0) + (target.quality.size or 0 if target.quality else 0),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _store_band(target: Target, reduced: Reduced, publication: Publication) -> Product:
+    band, spec = target.band, reduced.spec
+    same_unit = reduced.data.dtype == np.dtype(band.dtype)
+    layer = Layer(
+        nodata=reduced.nodata,
+        resampling="nearest" if spec.kind != "continuous" else "average",
+        descriptions=(band.description or _description(spec),),
+        scale=band.scale,
+        offset=band.offset if same_unit else None,
+        unit=band.unit,
+    )
+    return _store(target.filename, reduced.data[None], target, layer, publication, (spec.name, target.method, reduced.notes))
+
+
+def _description(spec: BandSpec) -> str:
+    return f"{spec.name}: {spec.title}" if spec.title else spec.name
+
+
+def _store_fractions(target: Target, reduced: Reduced, publication: Publication) -> Product:
+    names = _quality.fraction_names(reduced.spec)
+    layer = Layer(nodata=_quality.NO_PERCENT, descriptions=names, unit="percent")
+    return _store(target.fractions, reduced.fractions, target, layer, publication, (FRACTIONS, "fraction", ()))
+
+
+def _store(filename, data, target, layer: Layer, publication: Publication, what: tuple) -> Product:
+    name, method, notes = what
+    encoded = cog_bytes(data, target.coarse, layer)
+    publication.put(filename, encoded)
+    valid = [_valid(band, layer.nodata) for band in data]
+    return Product(
+        band=name,
+        filename=filename,
+        method=method,
+        dtype=data.dtype.name,
+        nodata=layer.nodata,
+        size=len(encoded),
+        sha256=hashlib.sha256(encoded).hexdigest(),
+        valid_fraction=float(valid[0].mean()),
+        statistics=tuple(_statistics(band[good]) for band, good in zip(data, valid)),
+        names=tuple(n for n in layer.descriptions if n) if len(data) > 1 else (),
+        scale=layer.scale,
+        offset=layer.offset,
+        unit=layer.unit,
+        notes=notes,
+    )
+
+
+def _valid(data: np.ndarray, nodata: float | None) -> np.ndarray:
+    if nodata is None:
+        return np.ones(data.shape, bool)
+    return ~np.isnan(data) if np.isnan(nodata) else data != nodata
+
+
+def _statistics(values: np.ndarray) -> dict:
+    if not values.size:
+        return {}
+    exact = values.astype(np.float64)
+    return {
+        "minimum": float(values.min()),
+        "maximum": float(values.max()),
+        "mean": float(exact.mean()),
+        "stddev": float(exact.std()),
+    }
+
+
+def preview(reduced: Reduced) -> np.ndarray:
+    """A copy of a reduced band of at most 512 cells a side, reduced again by what it means."""
+    height, width = reduced.data.shape
+    step = -(-max(height, width) // PREVIEW)
+    if step == 1:
+        return reduced.data
+    axes = (Cells.cut(n, -(-n // step), Fraction(step)) for n in (height, width))
+    overlay = Overlay(*axes)
+    method = {"continuous": "mean", "azimuth": "nearest"}.get(reduced.spec.kind, "mode")
+    fill = np.nan if reduced.nodata is None and reduced.data.dtype.kind == "f" else reduced.nodata
+    rule = Rule(method, reduced.data.dtype, reduced.nodata, 0 if fill is None else fill)
+    parts = reduce_strips(reducer_for(rule, overlay), overlay, lambda a, b: (reduced.data[a:b], None))
+    return np.concatenate([data for _, (data,) in parts])

@@ -1,0 +1,139 @@
+"""From reduced bands to a finished product: picture, metadata, and the item that commits it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from landsat_downsample import _browse, _metadata, _mtl, _stac, _store
+from landsat_downsample._errors import WriteError
+from landsat_downsample._plan import Product, ScenePlan
+from landsat_downsample._process import Done
+from landsat_downsample._scene import Scene
+
+_MEDIA = {
+    "txt": "text/plain",
+    "json": "application/json",
+    "xml": "application/xml",
+    "png": "image/png",
+}
+
+
+def publish(item: ScenePlan, done: Sequence[Done], publication: _store.Publication) -> str:
+    """Write everything but the bands, the STAC item last, and make the product visible.
+
+    Returns
+    -------
+    str
+        The href of the STAC item.
+    """
+    scene = known_scene(item.scene, done)
+    order = {target.band.name: k for k, target in enumerate(item.targets)}
+    done = sorted(done, key=lambda part: order[part.name])
+    products = [product for part in done for product in part.products]
+    facts = {"name": item.name, "ratio": item.ratio, "parameters": item.options.to_dict()}
+    extra = [_put(publication, name, data, key, roles) for name, data, key, roles in _texts(item, scene, products)]
+    picture = _picture(item, done)
+    extra.append(_put(publication, f"{item.name}.browse.png", picture, "browse", ["thumbnail", "overview"]))
+    met = _metadata.dumps(_metadata.met(scene, item.coarse, products, extra_files=extra, **facts))
+    extra.append(_put(publication, f"{item.name}.met.json", met, "met.json", ["metadata"]))
+    record = _stac.item(scene, item.coarse, products, extra_files=extra, **facts)
+    publication.commit(item.marker, _metadata.dumps(record))
+    return _store.join(item.dest, item.name, item.marker)
+
+
+def known_scene(scene: Scene, done: Sequence[Done]) -> Scene:
+    """The scene with what its pixels told of bands whose name says nothing."""
+    told = {part.name: part.spec for part in done if part.name in scene.bands}
+    bands = {name: replace(band, spec=told.get(name, band.spec)) for name, band in scene.bands.items()}
+    return replace(scene, bands=bands)
+
+
+def _put(publication: _store.Publication, filename: str, data: bytes, key: str, roles: list[str]) -> dict:
+    publication.put(filename, data)
+    return {
+        "key": key,
+        "filename": filename,
+        "media type": _MEDIA[filename.rpartition(".")[2].lower()],
+        "roles": roles,
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def _picture(item: ScenePlan, done: Sequence[Done]) -> bytes:
+    return _browse.render(
+        {part.name: part.preview for part in done},
+        {part.name: part.spec for part in done},
+        {part.name: part.preview_nodata for part in done},
+        title=item.scene.id,
+    )
+
+
+def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]):
+    """Name, bytes, asset key and roles of each text that goes with the bands."""
+    if scene.lone:
+        return
+    kinds = {kind: _store.basename(href) for kind, href in scene.metadata.items()}
+    written = {product.filename for product in products} | set(kinds.values())
+    for kind, href in sorted(scene.metadata.items()):
+        data = _store.read_bytes(href)
+        if kind.startswith("MTL."):
+            data = rewrite_mtl(data, kinds[kind], item, scene, written)
+        yield kinds[kind], data, kind, ["metadata"]
+
+
+def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, scene: Scene, written: set[str]) -> bytes:
+    """An MTL for the coarse grid: only what changed is changed, and a record tells of it."""
+    mtl = _mtl.parse(data, _mtl.kind_of(filename))
+    files = {name: name if name in written else None for name in mtl.files().values()}
+    changes = _mtl.coarse_changes(mtl, coarse=item.coarse, files=files)
+    identity = _metadata.source_identity(scene, item.options.to_dict())
+    record = {
+        "SOURCE_PRODUCT_ID": scene.id,
+        "SOURCE_HREF": _metadata.public_href(scene.href),
+        "CELL_SIZE_IN_PIXELS_Y": float(item.ratio[0]),
+        "CELL_SIZE_IN_PIXELS_X": float(item.ratio[1]),
+        "GRID_MODE": "anchored at the upper left edge of the source, rounded up at the lower right",
+        "NODATA_RULE": f"a cell is fill when less than {item.options.min_valid:g} of its pixels, or none, are valid",
+        "ROUNDING": "half to even",
+        **{f"METHOD_{target.band.name.upper()}": target.method for target in item.targets if target.codes_written},
+        "MASK": ",".join(item.options.mask) or "none",
+        "SOFTWARE_VERSION": f"landsat-downsample {_metadata.versions()['landsat-downsample']}",
+        "FINGERPRINT": identity["fingerprint"],
+        **_mtl.notes(item.coarse),
+    }
+    return _mtl.rewrite(mtl, changes, record)
+
+
+def already_done(item: ScenePlan) -> bool:
+    """Whether the product is there, made from the same bytes with the same parameters.
+
+    Raises
+    ------
+    WriteError
+        A product of that name is there, but made otherwise; nothing is raised when it may be overwritten.
+    """
+    if item.overwrite:
+        return False
+    marker = _store.read_marker(item.dest, item.name, item.marker)
+    if marker is None:
+        return False
+    identity = _metadata.source_identity(item.scene, item.options.to_dict())
+    there = marker.get("properties", {})
+    if there.get("landsat_ds:fingerprint") == identity["fingerprint"]:
+        return True
+    raise WriteError(
+        f"product {item.name!r} is already at {_store.redact(item.dest)!r}, but "
+        f"{difference(there, identity)}: choose another place, or replace it with --overwrite"
+    )
+
+
+def difference(there: dict, identity: dict) -> str:
+    """Say in a few words how the product that is there differs from the one asked for."""
+    had, want = there.get("landsat_ds:parameters", {}), identity["parameters"]
+    keys = [k for k in sorted({*had, *want}) if had.get(k) != want.get(k)]
+    if keys:
+        return "made with " + ", ".join(f"{key} {had.get(key)!r} instead of {want.get(key)!r}" for key in keys)
+    return "its source has changed since (size, ETag or checksum)"

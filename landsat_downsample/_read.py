@@ -1,0 +1,149 @@
+"""Source rasters: the only module that opens them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+
+from landsat_downsample import _header, _store, _tar
+from landsat_downsample._bands import BandSpec
+from landsat_downsample._errors import ReadError, SceneError
+from landsat_downsample._grid import Grid
+from landsat_downsample._header import Band
+from landsat_downsample._hrefs import scheme, split_tar
+
+#: No sidecar files (.aux.xml, .ovr, .tfw): what a folder happens to hold must not change what is read.
+OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GTIFF_POINT_GEO_IGNORE": False}
+
+#: `warnings.catch_warnings` changes the whole process, and headers are read in threads.
+_QUIET = threading.Lock()
+
+
+def read_header(
+    href: str,
+    spec: BandSpec,
+    *,
+    fallback_grid: Callable[[tuple[int, int]], Grid | None] | None = None,
+    size: int | None = None,
+    checksum: str | None = None,
+) -> Band:
+    """Read what the header of a one-band GeoTIFF says; no pixels.
+
+    Parameters
+    ----------
+    href : str
+        Where the file is.
+    spec : BandSpec
+        What the band means.
+    fallback_grid : callable, optional
+        Called with the shape (height, width) of a file without georeference, to give its grid
+        (from the MTL), or None.
+    size : int, optional
+        Bytes of the file, where already known.
+    checksum : str, optional
+        Multihash of the file, recorded for when it is fetched.
+
+    Raises
+    ------
+    ReadError
+        The file cannot be fetched, or is not a TIFF.
+    SceneError
+        It has no CRS, is rotated, holds several bands, or pixels that cannot be reduced.
+    """
+    with _store.header(href, size) as path, rasterio.Env(**OPTIONS), _open(path, href) as source:
+        dtype = source.dtypes[0]
+        layout = _header.Layout(
+            bands=source.count,
+            shape=source.shape,
+            block_shape=source.block_shapes[0],
+            dtype=dtype,
+            itemsize=16 if dtype.startswith("complex") else np.dtype(dtype).itemsize,
+            gcps=len(source.gcps[0]),
+        )
+        _header.check(layout, href)
+        scale, offset = source.scales[0], source.offsets[0]
+        scaled = (scale, offset) != (1.0, 0.0)
+        nodata = source.nodata
+        return Band(
+            spec=spec,
+            href=href,
+            grid=_grid(source, href, fallback_grid),
+            dtype=dtype,
+            nodata=spec.fill if nodata is None else nodata,
+            block_shape=layout.block_shape,
+            scale=scale if scaled else None,
+            offset=offset if scaled else None,
+            unit=source.units[0] or None,
+            description=source.descriptions[0] or None,
+            area_or_point=source.tags().get("AREA_OR_POINT"),
+            size=size if size is not None else _size(href),
+            checksum=checksum,
+        )
+
+
+def _open(path: str, href: str):
+    try:
+        with _QUIET, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by `_grid`
+            return rasterio.open(path, driver="GTiff")
+    except RasterioIOError as error:
+        raise ReadError(f"cannot open {_store.redact(href)!r}: {_why(path)}") from error
+
+
+def _why(path: str) -> str:
+    """Say what a file that does not open as a TIFF is instead."""
+    start = b""
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            start = file.read(512)
+        if not start:
+            return "it is empty; fetch it again"
+    if start.lstrip()[:1] == b"<":
+        return "it is a web page, not a TIFF (a login or error page?); check the address and who may read it"
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "it begins as a TIFF but its header is cut or damaged; fetch it again"
+    return "it is not a TIFF; give a GeoTIFF"
+
+
+def _grid(source, href: str, fallback_grid: Callable | None) -> Grid:
+    """The grid of an open raster: its own, or where it has none that of its metadata."""
+    shape, transform = source.shape, source.transform
+    crs = _crs(source.crs)
+    placed = not transform.is_identity
+    if crs and placed:
+        return _header.grid_of(shape, transform, crs, href)
+    if placed:
+        _header.grid_of(shape, transform, "", href)  # refuses a rotated grid before asking for its CRS
+    fallback = fallback_grid(shape) if fallback_grid else None
+    if fallback is None:
+        lacks = "CRS" if placed or not crs else "position"
+        raise SceneError(
+            f"{_store.redact(href)!r} has no {lacks}: give it one first (gdal_edit.py -a_srs -a_ullr), "
+            "or put the scene's MTL file beside it"
+        )
+    return fallback if not placed else Grid(shape, transform, fallback.crs)
+
+
+def _crs(crs) -> str | None:
+    """An authority string where there is one, else WKT, else None."""
+    if not crs:
+        return None
+    try:
+        authority = crs.to_authority()
+    except RasterioError:
+        authority = None
+    return ":".join(authority) if authority else crs.to_wkt()
+
+
+def _size(href: str) -> int | None:
+    if not _store.is_local(href):
+        return None
+    if scheme(href) == "tar":
+        return _tar.find(*split_tar(href)).size
+    return os.path.getsize(_store.local_path(href))
