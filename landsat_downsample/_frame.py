@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
 
 from landsat_downsample import _mtl
 from landsat_downsample._errors import SceneError
@@ -34,7 +36,7 @@ def scene_grid(bands: dict[str, Band]) -> Grid:
                 "open them one by one"
             )
     for name, band in pan.items():
-        if band.grid.crs != anchor.grid.crs or not _within(band.grid, anchor.grid, anchor.grid.resolution):
+        if not same_crs(band.grid.crs, anchor.grid.crs) or not _within(band.grid, anchor.grid, anchor.grid.resolution):
             raise SceneError(
                 f"panchromatic band {name} does not lie over {first}: {describe(band.grid)} and "
                 f"{describe(anchor.grid)}; open them one by one"
@@ -44,9 +46,19 @@ def scene_grid(bands: dict[str, Band]) -> Grid:
 
 def same(one: Grid, other: Grid) -> bool:
     """Whether two grids are equal to within `TOLERANCE` of a pixel."""
-    if one.shape != other.shape or one.crs != other.crs:
+    if one.shape != other.shape or not same_crs(one.crs, other.crs):
         return False
     return _within(one, other, tuple(step * TOLERANCE for step in one.resolution))
+
+
+def same_crs(one: str, other: str) -> bool:
+    """Whether two CRS are one, however they are written."""
+    if one == other:
+        return True
+    try:
+        return CRS.from_user_input(one) == CRS.from_user_input(other)
+    except CRSError:
+        return False
 
 
 def _within(one: Grid, other: Grid, margin: tuple[float, float]) -> bool:
@@ -81,7 +93,7 @@ def check_mtl(mtl: Mtl, bands: dict[str, Band]) -> None:
         name, band = next(((n, b) for n, b in bands.items() if b.spec.group == group), (None, None))
         if frame is None or band is None:
             continue
-        if frame.crs != band.grid.crs or not _within(frame, band.grid, band.grid.resolution):
+        if not same_crs(frame.crs, band.grid.crs) or not _within(frame, band.grid, band.grid.resolution):
             raise SceneError(
                 f"the MTL disagrees with {name}: it says {describe(frame)}, the file says {describe(band.grid)}; "
                 "they are not of one product"

@@ -17,6 +17,9 @@ METADATA = ("MTL.json", "MTL.txt", "MTL.xml", "ANG.txt")
 #: Any of these may hide behind a name that says nothing; the codes tell, once they are read.
 _HIDDEN = ("c1", "pre", "qa_pixel")
 
+#: Our own fractions, in a product that is opened again: not a band of the scene.
+_OURS = "QA_FRACTIONS"
+
 _C1_QUALITY = ("PIXEL_QA", "RADSAT_QA", "SR_AEROSOL", "SR_CLOUD_QA", "SR_CFMASK")
 
 
@@ -101,6 +104,8 @@ def sort_bands(names: Iterable[str], product: ProductId, listed: Iterable[str] =
         ours = parts is not None and parts.product.id == product.id
         if ours and parts.suffix in known:
             found[parts.suffix] = known[parts.suffix], name
+        elif ours and parts.suffix == _OURS:
+            continue
         elif name in listed:
             band = parts.suffix if ours and parts.suffix else _product_id.stem(name)
             found[band] = unknown(band), name

@@ -172,10 +172,16 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def _blanks_before(data: bytes, offset: int) -> bytes:
+    """Spaces and tabs before `offset`, 256 at most: a search without end would be quadratic."""
+    head = data[max(0, offset - 256) : offset]
+    return head[len(head.rstrip(b" \t")) :]
+
+
 def _margin(data: bytes, offset: int) -> int | None:
     """Start of the line of `offset` when only blanks lie between, else None."""
-    start = data.rfind(b"\n", 0, offset) + 1
-    return None if data[start:offset].strip() else start
+    start = offset - len(_blanks_before(data, offset))
+    return start if start == 0 or data[start - 1 : start] == b"\n" else None
 
 
 def _indent(data: bytes, offset: int) -> bytes:
@@ -322,7 +328,7 @@ class _JsonReader:
     def _word(self, token: bytes, start: int) -> None:
         top = self.stack[-1]
         if top.key is None:
-            top.lead = self._blanks_before(start)
+            top.lead = self._space_before(start)
             top.key = (json.loads(token), start)
             return
         key, at = top.key
@@ -335,7 +341,7 @@ class _JsonReader:
         self.colon = self.data[at:start][len(self.data[at:start].rstrip(b" \t:\r\n")) :]
         top.key, top.last = None, stop
 
-    def _blanks_before(self, start: int) -> bytes:
+    def _space_before(self, start: int) -> bytes:
         head = self.data[max(0, start - 256) : start]
         return head[len(head.rstrip()) :]
 
@@ -520,7 +526,7 @@ def _merged(mtl: Mtl, cuts: list[tuple[int, int]]) -> list[tuple[int, int]]:
     if mtl.kind != "json":
         return runs
     comma = re.compile(rb"\s*,\s*")
-    opening = [mtl.data[:start].rstrip().endswith(b"{") and comma.match(mtl.data, stop) for start, stop in runs]
+    opening = [mtl.data[start : start + 1] == b'"' and comma.match(mtl.data, stop) for start, stop in runs]
     return [(start, after.end() if after else stop) for (start, stop), after in zip(runs, opening, strict=True)]
 
 

@@ -19,6 +19,7 @@ from rasterio.windows import Window
 from landsat_downsample import _store
 from landsat_downsample._errors import ReadError
 from landsat_downsample._grid import Grid, exact_ratio
+from landsat_downsample._read import open_raster
 from landsat_downsample._scene import Band
 
 #: GDAL's block cache, in bytes. It must hold one row of blocks of the widest band (15 m pan:
@@ -66,13 +67,9 @@ def open_rows(band: Band) -> Iterator[Rows]:
     href = _store.redact(band.href)
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
-        path = stack.enter_context(
-            _store.fetch(band.href, size=band.size, etag=band.etag, checksum=band.checksum)
-        )
-        try:
-            dataset = stack.enter_context(rasterio.open(path, OVERVIEW_LEVEL="NONE"))
-        except RasterioError as error:
-            raise ReadError(f"cannot open {href!r}: not a raster that GDAL can read") from error
+        etag = None if _store.is_local(band.href) else band.etag
+        path = stack.enter_context(_store.fetch(band.href, size=band.size, etag=etag, checksum=band.checksum))
+        dataset = stack.enter_context(open_raster(path, href))
         if (dataset.height, dataset.width) != band.grid.shape:
             raise ReadError(
                 f"{href!r} is {dataset.height} x {dataset.width} pixels but was planned as "

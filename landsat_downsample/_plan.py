@@ -104,6 +104,8 @@ class Target:
     filename: str
     method: str
     """A reducer, or the policy of a quality band."""
+    qa: str
+    """The policy, for a file that turns out to be a quality band when its codes are read."""
     anchor: Grid
     """The scene's grid, from whose upper-left edge cells are counted."""
     coarse: Grid
@@ -234,6 +236,7 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 band=band,
                 filename=f"{scene.id}{SUFFIX}.TIF" if scene.lone else f"{scene.id}_{name}.TIF",
                 method=methods.get(name) or (options.qa if band.spec.kind == "bits" else band.spec.method),
+                qa=options.qa,
                 anchor=scene.grid,
                 coarse=coarse,
                 ratio=ratio,

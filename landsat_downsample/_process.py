@@ -17,7 +17,7 @@ from landsat_downsample._pixels import open_companion, open_rows
 from landsat_downsample._plan import FRACTIONS, Product, Target
 from landsat_downsample._reduce import Rule, output_dtype, reduce_strips, reducer_for
 from landsat_downsample._store import Publication
-from landsat_downsample._write import Layer, cog_bytes
+from landsat_downsample._write import BLOCK, Layer, cog_bytes, overview_shapes
 
 #: Distinct codes of a file of unknown meaning beyond which it is no quality band.
 MANY_CODES = 256
@@ -35,6 +35,8 @@ class Reduced:
     data: np.ndarray
     """(y, x) on the coarse grid."""
     nodata: float | None
+    method: str
+    """How it was reduced, as recorded."""
     fractions: np.ndarray | None = None
     """(bands, y, x) uint8 percentages, for a quality band that gives them."""
     tally: dict[int, int] = field(default_factory=dict)
@@ -137,7 +139,7 @@ def _reduce_values(target: Target, spec: BandSpec, read) -> Reduced:
     notes = ()
     if alone:
         notes = (f"no {spec.fill_from} beside it: pixels with the value {fill:g} were taken as fill",)
-    return Reduced(spec, out, nodata, notes=notes)
+    return Reduced(spec, out, nodata, method, notes=notes)
 
 
 def _fill_of_cells(band, spec: BandSpec, kept: bool) -> float:
@@ -153,7 +155,7 @@ def _fill_of_cells(band, spec: BandSpec, kept: bool) -> float:
 
 def _reduce_quality(target: Target, spec: BandSpec, read) -> Reduced:
     overlay = target.overlay()
-    policy = target.method if target.method in _quality.POLICIES else "conservative"
+    policy = target.method if target.method in _quality.POLICIES else target.qa
     rule = _quality.QualityRule(spec, policy, Fraction(str(target.min_valid)), target.fractions is not None)
     reducer = _quality.Quality(rule, overlay, {})
     codes = np.empty(target.coarse.shape, np.dtype(target.band.dtype))
@@ -166,7 +168,9 @@ def _reduce_quality(target: Target, spec: BandSpec, read) -> Reduced:
             percent[:, part] = arrays[1]
     wrong = _quality.check_tally(reducer.tally, spec, target.key)
     notes = (f"{wrong} source pixels hold codes that {spec.name} cannot have",) if wrong else ()
-    return Reduced(spec, codes, spec.fill, percent, reducer.tally, notes)
+    if target.band.spec.candidates:
+        notes += (f"its codes say that it is a quality band ({spec.title}): reduced flag by flag, not averaged",)
+    return Reduced(spec, codes, spec.fill, policy, percent, reducer.tally, notes)
 
 
 def process(target: Target, publication: Publication) -> Done:
@@ -201,7 +205,7 @@ def _store_band(target: Target, reduced: Reduced, publication: Publication) -> P
         offset=band.offset if same_unit else None,
         unit=band.unit,
     )
-    return _store(target.filename, reduced.data[None], target, layer, publication, (spec.name, target.method, reduced.notes))
+    return _store(target.filename, reduced.data[None], target, layer, publication, (spec.name, reduced.method, reduced.notes))
 
 
 def _description(spec: BandSpec) -> str:
@@ -234,6 +238,8 @@ def _store(filename, data, target, layer: Layer, publication: Publication, what:
         offset=layer.offset,
         unit=layer.unit,
         notes=notes,
+        block_shape=(BLOCK, BLOCK),
+        overviews=overview_shapes(data.shape[1:]),
     )
 
 

@@ -132,8 +132,15 @@ def already_done(item: ScenePlan) -> bool:
 
 def difference(there: dict, identity: dict) -> str:
     """Say in a few words how the product that is there differs from the one asked for."""
-    had, want = there.get("landsat_ds:parameters", {}), identity["parameters"]
-    keys = [k for k in sorted({*had, *want}) if had.get(k) != want.get(k)]
-    if keys:
-        return "made with " + ", ".join(f"{key} {had.get(key)!r} instead of {want.get(key)!r}" for key in keys)
-    return "its source has changed since (size, ETag or checksum)"
+    had = there.get("processing:expression", {}).get("expression", {})
+    want = identity["parameters"]
+    told = [
+        f"{key} {_words(had.get(key))} instead of {_words(want.get(key))}"
+        for key in sorted({*had, *want})
+        if (had.get(key) or None) != (want.get(key) or None)
+    ]
+    return f"made with {', '.join(told)}" if told else "its source has changed since (size, ETag or checksum)"
+
+
+def _words(value) -> str:
+    return "none" if not value else ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import warnings
@@ -20,6 +21,9 @@ from landsat_downsample._hrefs import scheme, split_tar
 
 #: No sidecar files (.aux.xml, .ovr, .tfw): what a folder happens to hold must not change what is read.
 OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GTIFF_POINT_GEO_IGNORE": False}
+
+#: Bytes at each end of a local file that tell it from another.
+ENDS = 64 << 10
 
 #: `warnings.catch_warnings` changes the whole process, and headers are read in threads.
 _QUIET = threading.Lock()
@@ -56,7 +60,7 @@ def read_header(
     SceneError
         It has no CRS, is rotated, holds several bands, or pixels that cannot be reduced.
     """
-    with _store.header(href, size) as path, rasterio.Env(**OPTIONS), _open(path, href) as source:
+    with _store.header(href, size) as path, rasterio.Env(**OPTIONS), open_raster(path, href) as source:
         dtype = source.dtypes[0]
         layout = _header.Layout(
             bands=source.count,
@@ -83,15 +87,23 @@ def read_header(
             description=source.descriptions[0] or None,
             area_or_point=source.tags().get("AREA_OR_POINT"),
             size=size if size is not None else _size(href),
+            etag=_identity(href),
             checksum=checksum,
         )
 
 
-def _open(path: str, href: str):
+def open_raster(path: str, href: str) -> rasterio.DatasetReader:
+    """Open a local path as a GeoTIFF, its full resolution only.
+
+    Raises
+    ------
+    ReadError
+        It is not a TIFF; the message, which names `href`, says what it is instead.
+    """
     try:
         with _QUIET, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by `_grid`
-            return rasterio.open(path, driver="GTiff")
+            return rasterio.open(path, driver="GTiff", OVERVIEW_LEVEL="NONE")
     except RasterioIOError as error:
         raise ReadError(f"cannot open {_store.redact(href)!r}: {_why(path)}") from error
 
@@ -114,7 +126,7 @@ def _why(path: str) -> str:
 def _grid(source, href: str, fallback_grid: Callable | None) -> Grid:
     """The grid of an open raster: its own, or where it has none that of its metadata."""
     shape, transform = source.shape, source.transform
-    crs = _crs(source.crs)
+    crs = crs_name(source.crs)
     placed = not transform.is_identity
     if crs and placed:
         return _header.grid_of(shape, transform, crs, href)
@@ -130,7 +142,7 @@ def _grid(source, href: str, fallback_grid: Callable | None) -> Grid:
     return fallback if not placed else Grid(shape, transform, fallback.crs)
 
 
-def _crs(crs) -> str | None:
+def crs_name(crs) -> str | None:
     """An authority string where there is one, else WKT, else None."""
     if not crs:
         return None
@@ -139,6 +151,22 @@ def _crs(crs) -> str | None:
     except RasterioError:
         authority = None
     return ":".join(authority) if authority else crs.to_wkt()
+
+
+def _identity(href: str) -> str | None:
+    """Tell a local file from another of its size by a digest of its ends, without reading it all.
+
+    The header of a compressed TIFF holds the length of every block, so that any change of a
+    pixel shows there. A remote store gives an ETag of its own.
+    """
+    if not _store.is_local(href) or scheme(href) == "tar":
+        return None
+    digest = hashlib.sha256()
+    with open(_store.local_path(href), "rb") as file:
+        digest.update(file.read(ENDS))
+        file.seek(-min(ENDS, os.path.getsize(file.name)), os.SEEK_END)
+        digest.update(file.read(ENDS))
+    return digest.hexdigest()[:16]
 
 
 def _size(href: str) -> int | None:

@@ -17,6 +17,7 @@ from landsat_downsample._grid import Grid
 from landsat_downsample._header import Band
 from landsat_downsample._listing import File, Listing
 from landsat_downsample._mtl import Mtl
+from landsat_downsample._product_id import parse
 from landsat_downsample._read import read_header
 
 __all__ = ["Band", "Scene", "open_scene"]
@@ -65,7 +66,9 @@ class Scene:
         """
         spec = _bands.find(name, {key: band.spec for key, band in self.bands.items()})
         if spec is None:
-            raise UsageError(f"band {name!r} is not in {self.id}: it has {_choices(b.spec for b in self.bands.values())}")
+            raise UsageError(
+                f"band {name!r} is not in {self.id}: it has {_choices(b.spec for b in self.bands.values())}"
+            )
         return self.bands[spec.name]
 
     def __getitem__(self, name: str):
@@ -202,8 +205,6 @@ def _open_lone(
     bands: Iterable[str] | str | None = None,
     requester_pays: bool = False,
 ) -> Scene:
-    from landsat_downsample._product_id import parse
-
     file = listing.files[""]
     name = _store.basename(file.href)
     spec = _listing.forced_spec(name, as_band) if as_band else _listing.lone_spec(name)
@@ -212,14 +213,13 @@ def _open_lone(
         mtl = _sources.sibling_mtl(file.href)
         return _frame.fallback(mtl, spec.group, shape) if mtl else None
 
-    band = read_header(file.href, spec, fallback_grid=beside, size=file.size, checksum=file.checksum)
+    guess = _bands.unknown(spec.name)  # its fill is not known before its data type is
+    band = read_header(file.href, guess, fallback_grid=beside, size=file.size, checksum=file.checksum)
     if not as_band:
         spec = _listing.settle(spec, band.dtype, name)
     elif spec.categorical:
         _listing.check_dtype(spec, band.dtype, name)
-    if spec is not band.spec:  # a fill that came from the first guess goes with it
-        nodata = None if band.nodata == band.spec.fill != spec.fill else band.nodata
-        band = dataclasses.replace(band, spec=spec, nodata=nodata)
+    band = dataclasses.replace(band, spec=spec, nodata=spec.fill if band.nodata is None else band.nodata)
     product = parse(name)
     scene = Scene(
         id=listing.id,
@@ -241,9 +241,7 @@ def _open_lone(
 # Scenes --------------------------------------------------------------------------------------
 
 
-def _open_bands(
-    listing: Listing, mtl: Mtl | None, bands: Iterable[str] | str | None, requester_pays: bool
-) -> Scene:
+def _open_bands(listing: Listing, mtl: Mtl | None, bands: Iterable[str] | str | None, requester_pays: bool) -> Scene:
     wanted = _wanted(listing, bands)
     _warn(listing, bands is None)
     read = _read_all(listing, [*wanted, *_extra(listing, wanted)], _fallback(listing, mtl))
@@ -285,12 +283,18 @@ def _wanted(listing: Listing, bands: Iterable[str] | str | None) -> list[str]:
     for name in _names(bands):
         spec = _bands.find(name, listing.specs)
         if spec is None:
-            missing = _bands.find(name, {band: _bands.specs(listing.sensor, listing.level).get(band, _bands.unknown(band)) for band in listing.absent})
-            if missing:
-                raise SceneError(f"band {missing.name} of {listing.id} is listed in its metadata but not there: fetch it")
+            if missing := _bands.find(name, _absent_specs(listing)):
+                raise SceneError(
+                    f"band {missing.name} of {listing.id} is listed in its metadata but not there: fetch it"
+                )
             raise UsageError(f"band {name!r} is not in {listing.id}: it has {_choices(listing.specs.values())}")
         wanted[spec.name] = None
     return list(wanted)
+
+
+def _absent_specs(listing: Listing) -> dict[str, BandSpec]:
+    known = _bands.specs(listing.sensor, listing.level) if listing.absent else {}
+    return {band: known.get(band) or _bands.unknown(band) for band in listing.absent}
 
 
 def _choices(specs: Iterable[BandSpec]) -> str:

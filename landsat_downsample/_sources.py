@@ -56,7 +56,9 @@ def find(href: str) -> Source:
         return _folder(href, _store.list_names(href))
     if _MTL.search(name):
         return _beside_mtl(href)
-    if name.lower().endswith((".json", ".geojson")) or (scheme(href) in ("http", "https") and _ITEM.search(_bare(href))):
+    if name.lower().endswith((".json", ".geojson")) or (
+        scheme(href) in ("http", "https") and _ITEM.search(_bare(href))
+    ):
         return _json(href)
     if _store.is_local(href) and scheme(href) == "file":
         return _local(href)
@@ -122,6 +124,7 @@ def _local(href: str) -> Source:
 
 def _folder(href: str, names: list[str]) -> Source:
     """The one scene among the files of a folder."""
+    names = [name for name in names if not name.startswith(".")]
     rasters = [name for name in names if _product_id.is_tiff(name)]
     mtls = [name for name in names if _MTL.search(name)]
     _refuse_others(href, [*rasters, *mtls])
@@ -141,15 +144,19 @@ def _folder_without_names(href: str, names: list[str], rasters: list[str]) -> So
     catalogues = [name for name in names if name.lower() in ("catalog.json", "collection.json")]
     if catalogues:
         return _json(_store.join(href, sorted(catalogues)[0]))
-    found = [name for name in names if name.lower().endswith(("_stac.json", ".stac.json"))]
-    if found:
-        return _stac(_collect([_store.join(href, name) for name in found]), href)
+    if found := _item_hrefs(href, names):
+        return _stac(_collect(found), href)
     if rasters:
         raise SceneError(
             f"{_store.redact(href)!r} holds {len(rasters)} TIFFs but no MTL and no Landsat product id in their names "
             f"({rasters[0]} ...): give the files one by one"
         )
     raise SceneError(f"{_store.redact(href)!r} holds no Landsat scene: no band, MTL or STAC item among its files")
+
+
+def _item_hrefs(href: str, names: list[str]) -> list[str]:
+    """STAC items among the files of a folder: USGS has one for reflectance and one for temperature."""
+    return [_store.join(href, name) for name in names if name.lower().endswith(("_stac.json", ".stac.json"))]
 
 
 def _refuse_others(href: str, names: Iterable[str]) -> None:
@@ -177,6 +184,8 @@ def _of_product(href: str, names: list[str], mtls: list[str], product: ProductId
     listed = tuple(mtl.files().values()) if mtl else ()
     specs, files, skipped = _listing.sort_bands(names, product, listed)
     absent = _listing.sort_bands(set(listed) - set(names), product, listed)[0]
+    if not files and (items := _item_hrefs(href, names)):
+        return _stac(_collect(items), href)
     if not files:
         raise SceneError(
             f"{_store.redact(href)!r} holds no band of {product.id}"
@@ -192,7 +201,7 @@ def _of_product(href: str, names: list[str], mtls: list[str], product: ProductId
             files={band: File(_store.join(href, name)) for band, name in files.items()},
             absent=tuple(absent),
             metadata={kind: metadata[kind] for kind in _listing.METADATA if kind in metadata},
-            properties=_properties(mtl, product),
+            properties=_properties(product, mtl),
             skipped=skipped,
         ),
         mtl,
@@ -217,8 +226,10 @@ def _agreed(mtl: Mtl | None, product: ProductId | None, href: str) -> ProductId:
     return product or meant
 
 
-def _properties(mtl: Mtl | None, product: ProductId) -> dict:
-    properties = product.properties() | (_mtl.properties(mtl) if mtl else {})
+def _properties(product: ProductId | None, mtl: Mtl | None, item: dict | None = None) -> dict:
+    """What is known of a scene: from its item, else its MTL, else its name."""
+    properties = product.properties() if product else {}
+    properties |= (_mtl.properties(mtl) if mtl else {}) | (item or {})
     if properties.get("datetime"):
         properties = {k: v for k, v in properties.items() if k not in ("start_datetime", "end_datetime")}
     return properties
@@ -276,13 +287,15 @@ def _stac(entries: Iterator[tuple[dict, str]], href: str) -> Source:
     for entry in entries:
         taken.append(entry)
         if len(taken) > _MAX_ITEMS:
-            raise SceneError(f"{_store.redact(href)!r} points to more than {_MAX_ITEMS} items: give one scene at a time")
+            raise SceneError(
+                f"{_store.redact(href)!r} points to more than {_MAX_ITEMS} items: give one scene at a time"
+            )
     if not taken:
         raise SceneError(f"{_store.redact(href)!r} points to no STAC item")
-    base = taken[0][1]
-    beside = ()
-    if _store.is_local(base):
-        beside = _store.list_names(_stac_source.folder_of(base))
+    local = {base: _stac_source.folder_of(base) for _, base in taken if _store.is_local(base)}
+    beside = {base: _store.list_names(folder) for base, folder in local.items()}
     listing = _stac_source.listing(taken, href, beside)
-    local = all(_store.is_local(href) for href in listing.metadata.values())
-    return Source(listing, read_mtl(listing.metadata) if local and not listing.lone else None)
+    product = _product_id.parse(listing.id)
+    here = all(_store.is_local(place) for place in listing.metadata.values())
+    mtl = read_mtl(listing.metadata) if here and not listing.lone else None
+    return Source(replace(listing, properties=_properties(product, mtl, listing.properties)), mtl)

@@ -13,7 +13,7 @@ import json
 import posixpath
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from landsat_downsample import _product_id
@@ -76,7 +76,7 @@ def links(record: dict, href: str) -> tuple[list[str], list[str]]:
     return found["item"], found["child"]
 
 
-def listing(entries: list[tuple[dict, str]], href: str, beside: Iterable[str] = ()) -> Listing:
+def listing(entries: list[tuple[dict, str]], href: str, beside: Mapping[str, Iterable[str]] | None = None) -> Listing:
     """List the files of the scene that STAC items describe.
 
     Parameters
@@ -85,19 +85,19 @@ def listing(entries: list[tuple[dict, str]], href: str, beside: Iterable[str] = 
         Items of one scene (USGS has one for reflectance and one for temperature), and where each was read.
     href : str
         What was asked for.
-    beside : iterable of str
-        Names of the files in the item's own folder, when that is on this machine: those are
-        taken in place of remote ones.
+    beside : mapping of str to iterable of str, optional
+        For each item's href, the names of the files in its own folder when that is on this
+        machine: those are taken in place of remote ones.
 
     Raises
     ------
     SceneError
         They are not one scene of Landsat Collection 2, or point where they must not.
     """
-    beside, files, metadata, pays = frozenset(beside), {}, {}, False
+    files, metadata, pays = {}, {}, False
     for item, base in entries:
         for key, asset in _assets(item):
-            file, payer = _file(asset, base, beside)
+            file, payer = _file(asset, base, (beside or {}).get(base, ()))
             name = basename(file.href)
             kind = metadata_kind(name)
             if kind:
@@ -106,11 +106,10 @@ def listing(entries: list[tuple[dict, str]], href: str, beside: Iterable[str] = 
                 files.setdefault(name, (key, asset, file))
                 pays = pays or payer
     first, base = entries[0]
-    properties = {k: v for k, v in _properties(entries).items() if k in _KEPT_NAMES or k.startswith(_KEPT)}
     common = {
         "href": href,
         "metadata": metadata,
-        "properties": properties,
+        "properties": _kept(_properties(entries)),
         "item_href": redact(base),
         "requester_pays": pays,
     }
@@ -123,6 +122,10 @@ def listing(entries: list[tuple[dict, str]], href: str, beside: Iterable[str] = 
 def _scene(entries: list[tuple[dict, str]], files: dict, common: dict) -> Listing:
     ids = [str(item.get("id", "")) for item, _ in entries]
     product = _product(ids, files)
+    if product is None and len(set(ids)) > 1:
+        raise SceneError(
+            f"{len(ids)} STAC items without a Landsat product id: {', '.join(ids[:4])}; open them one by one"
+        )
     sensor, level = (product.sensor, product.level) if product else _sensor_of(_properties(entries), ids[0])
     known = catalogue(product) if product else specs(sensor, level)
     found, skipped = {}, []
@@ -133,7 +136,9 @@ def _scene(entries: list[tuple[dict, str]], files: dict, common: dict) -> Listin
         else:
             found.setdefault(spec.name, (spec, file))
     if not found:
-        raise SceneError(f"STAC item {ids[0]!r} has no asset that is a Landsat band: it has {', '.join(files) or 'none'}")
+        raise SceneError(
+            f"STAC item {ids[0]!r} has no asset that is a Landsat band: it has {', '.join(files) or 'none'}"
+        )
     bands = [name for name in known if name in found]
     return Listing(
         id=product.id if product else re.sub("_(SR|ST)$", "", ids[0]),
@@ -158,6 +163,13 @@ def _properties(entries: list[tuple[dict, str]]) -> dict:
     for item, _ in entries:
         merged = {**(item.get("properties") or {}), **merged}
     return merged
+
+
+def _kept(properties: dict) -> dict:
+    kept = {k: v for k, v in properties.items() if v is not None and (k in _KEPT_NAMES or k.startswith(_KEPT))}
+    if "T" not in str(kept.get("datetime", "T")):  # USGS items of 2020 have a bare date, which is no STAC datetime
+        del kept["datetime"]
+    return kept
 
 
 def _is_raster(asset: dict, name: str) -> bool:
@@ -209,12 +221,12 @@ def _spec(name: str, key: str, asset: dict, known: dict[str, BandSpec]) -> BandS
     return next((spec for word in words if word and (spec := find(re.sub(r"\.TIF$", "", word), known))), None)
 
 
-def _file(asset: dict, base: str, beside: frozenset[str]) -> tuple[File, bool]:
+def _file(asset: dict, base: str, beside: Iterable[str]) -> tuple[File, bool]:
     """Where an asset is best read from, and whether its reader pays."""
     href, pays = asset["href"], bool(asset.get("storage:requester_pays"))
     name = basename(href) if scheme(href) != "tar" else ""
     if scheme(href) != "file" and name in beside:
-        return File(join(_folder(base), name)), False  # a copy on this machine; its bytes may differ
+        return File(join(folder_of(base), name)), False  # a copy on this machine; its bytes may differ
     if href.startswith(_USGS_LOGIN):
         alternate = (asset.get("alternate") or {}).get("s3") or {}
         href = alternate.get("href") or _USGS_BUCKET + href.removeprefix(_USGS_LOGIN)
@@ -225,10 +237,10 @@ def _file(asset: dict, base: str, beside: frozenset[str]) -> tuple[File, bool]:
     return file, pays or href.startswith(_USGS_BUCKET)
 
 
-def _folder(href: str) -> str:
+def folder_of(href: str) -> str:
     """The folder or prefix that holds a file; the archive, for a member of one.
 
-    >>> _folder("https://host/a/item.json?sig=x")
+    >>> folder_of("https://host/a/item.json?sig=x")
     'https://host/a?sig=x'
     """
     kind = scheme(href)
@@ -238,9 +250,6 @@ def _folder(href: str) -> str:
         parts = urlsplit(href)
         return urlunsplit((parts.scheme, parts.netloc, posixpath.dirname(parts.path), parts.query, ""))
     return href.rpartition("/")[0] or "/"
-
-
-folder_of = _folder
 
 
 def resolve(href: str, base: str) -> str:
@@ -261,8 +270,8 @@ def resolve(href: str, base: str) -> str:
         if "://" in href or href.startswith("/"):
             return href
         if scheme(base) == "tar" or is_tar(base):
-            return join(_folder(base), posixpath.basename(href))
-        return posixpath.normpath(posixpath.join(_folder(base), href))
+            return join(folder_of(base), posixpath.basename(href))
+        return posixpath.normpath(posixpath.join(folder_of(base), href))
     if "://" not in href:
         return _relative(href, base)
     if scheme(href) not in (*_REMOTE, scheme(base)) or "::" in href:
@@ -279,7 +288,7 @@ def _relative(href: str, base: str) -> str:
         parts = urlsplit(urljoin(base, href))
         query = parts.query or urlsplit(base).query  # a signature for the item's folder
         return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
-    head, _, key = _folder(base).partition("://")
+    head, _, key = folder_of(base).partition("://")
     path = posixpath.normpath(posixpath.join(key, href))
     if path.startswith(".."):
         raise _refused(href, base, "it leaves its store")

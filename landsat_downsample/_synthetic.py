@@ -114,7 +114,7 @@ def _write_band(path: Path, painter: Painter, spec: BandSpec) -> None:
         "blocksize": 256,
         "compress": "DEFLATE",
         "predictor": "STANDARD",
-        "overview_resampling": "AVERAGE" if spec.kind == "continuous" else "NEAREST",
+        "overview_resampling": "NEAREST",
         "num_threads": "ALL_CPUS",
     }
     with rasterio.open(path, "w", **profile) as target:

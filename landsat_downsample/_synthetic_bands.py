@@ -81,7 +81,7 @@ CALIBRATION = {
 }  # fmt: skip
 
 #: DN of the sensor's noise, standard deviation; with the texture of the ground it gives files as large as real ones.
-GRAIN = {"uint16": 110.0, "uint8": 0.6}
+GRAIN = {"uint16": 40.0, "uint8": 0.6}
 
 #: Scale and offset of Level 2 reflectance and temperature, as in the catalogue.
 REFLECTANCE, KELVIN = (2.75e-05, -0.2), (0.00341802, 149.0)

@@ -136,14 +136,17 @@ class _Rough:
         self.shape = (self.height - 1) // self.step + 2, (self.width - 1) // self.step + 2
         self._rng = rng
         y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in self.shape)
-        self.ground = self.noise(1.9) - 0.5 * x[None, :] - 1.1 * y[:, None]
+        plain = self.noise(1.9) - 0.5 * x[None, :] - 1.1 * y[:, None]
+        ridges = 1 - 2 * np.abs(self.noise(1.5))
+        rise = np.clip(plain - np.percentile(plain, 55), 0, 1.2)
+        self.ground = plain + 0.7 * rise * ridges
         self.river = _distance_to_zero(self.noise(1.7)) * self.step
         self.woods = self.noise(1.4) + 0.35 * self.ground
         self.bend = self.noise(2.2)
         self.haze = self.noise(2.4)
         self.cirrus = self.noise(1.6, stretch=3.0)
-        self.sea, self.hills, self.alps, self.snow = np.percentile(self.ground, (20, 62, 84, 92)).tolist()
-        cloud = self.noise(1.35) - 1.5 * np.maximum(
+        self.sea, self.hills, self.alps, self.snow = np.percentile(self.ground, (20, 62, 87, 95)).tolist()
+        cloud = self.noise(1.25) - 1.5 * np.maximum(
             0, (self.ground - self.snow) / (self.ground.max() - self.snow) + 0.15
         )
         self.cloud = cloud - np.float32(np.percentile(cloud, 87))
@@ -260,7 +263,7 @@ def _surface(
         found[flags[start:stop] & (IS_CLOUD | IS_DILATED) != 0] &= np.uint8(0xFF ^ IS_SNOW)
         found[shadow] &= np.uint8(0xFF ^ IS_SNOW)
         flags[start:stop] |= found | shadow * np.uint8(IS_SHADOW)
-        bright = 128 + 6 * fine + np.where(high, 26 * at["slope"] + 10 * other, np.float32(0))
+        bright = 128 + 4 * fine + np.where(high, 26 * at["slope"] + 10 * other, np.float32(0))
         bright *= 1 - np.where(water, np.float32(0), np.float32(0.55 / 255)) * shade
         light[start:stop], cover[start:stop] = np.clip(bright, 12, 250), codes
     flags[flags & (IS_WATER | IS_SNOW) != 0] &= np.uint8(0xFF ^ IS_MEDIUM)

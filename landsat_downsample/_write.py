@@ -79,6 +79,19 @@ def cog_bytes(data: np.ndarray, grid: Grid, layer: Layer) -> bytes:
         raise WriteError(f"cannot encode {count} bands of {height} x {width} {data.dtype} as a COG: {error}") from error
 
 
+def overview_shapes(shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """(height, width) of the overviews that GDAL's COG driver makes: halved until one block holds all.
+
+    >>> overview_shapes((775, 760))
+    ((387, 380), (193, 190))
+    """
+    shapes, level = [], 2
+    while max(shape) * 2 // level > BLOCK:
+        shapes.append((max(1, shape[0] // level), max(1, shape[1] // level)))
+        level *= 2
+    return tuple(shapes)
+
+
 def _describe(dataset, layer: Layer) -> None:
     dataset.update_tags(AREA_OR_POINT="Area")
     bands = range(1, dataset.count + 1)

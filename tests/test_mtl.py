@@ -252,14 +252,13 @@ def test_xml_attacks_are_refused(attack):
 
 @variants
 def test_formats_agree_after_the_same_rewrite(kind, data):
-    mtl = edited(kind, data, coarse_grid())
-    reference = edited("txt", as_txt(GROUPS), coarse_grid())
-    plain = {"REDUCER": 'mean of "valid" <pixels> & more END'}
-    assert mtl.groups == {**reference.groups, _mtl.RECORD: reference.groups[_mtl.RECORD] | plain} or kind == "txt"
-    assert {k: v for k, v in mtl.groups.items() if k != _mtl.RECORD} == {
-        k: v for k, v in reference.groups.items() if k != _mtl.RECORD
-    }
-    assert list(mtl.groups) == [*GROUPS, _mtl.RECORD]
+    told = edited(kind, data, coarse_grid()).groups
+    reference = edited("txt", as_txt(GROUPS), coarse_grid()).groups
+    record = told[_mtl.RECORD]
+    assert record["REDUCER"].replace('"', "'") == "mean of 'valid' <pixels> & more END"  # ODL has no escape for "
+    record["REDUCER"] = record["REDUCER"].replace('"', "'")
+    assert told == reference
+    assert list(told) == [*GROUPS, _mtl.RECORD]
 
 
 @variants
@@ -272,7 +271,7 @@ def test_only_edited_lines_change(kind, data):
     assert new.startswith(data[:at])
     assert new.endswith(data[at:])
     added = new[at : len(new) - len(data[at:])]
-    assert added.count(b"\n") == added.count(b"\r\n") or b"crlf" not in data
+    assert added.count(b"\n") == added.count(b"\r\n" if b"\r\n" in data else b"\n")
 
 
 def test_new_group_looks_like_the_others():

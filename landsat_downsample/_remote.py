@@ -1,0 +1,406 @@
+"""Remote objects read so that nothing wrong passes: every length, identity and checksum is compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from landsat_downsample import _signing, _tiff, _transport
+from landsat_downsample._errors import ReadError
+from landsat_downsample._hrefs import redact
+from landsat_downsample._retry import Mismatch, Patience, Policy, Refusal, classify
+from landsat_downsample._transport import Answer, Span
+
+HEADER = 64 << 10
+HEADER_LIMIT = 1 << 20
+HEADER_PARTS = 8
+#: No Landsat band is larger; a server that promises more is not believed.
+WHOLE_LIMIT = 16 << 30
+
+_MULTIHASHES = {"1220": ("sha256", 64), "1340": ("sha512", 128), "d50110": ("md5", 32), "1114": ("sha1", 40)}
+
+
+class HeaderTooLarge(Exception):
+    """Directories are scattered over more of the file than is worth fetching apart."""
+
+
+class _Missing(Exception):
+    def __init__(self, offset: int, length: int) -> None:
+        super().__init__(offset, length)
+        self.offset, self.length = offset, length
+
+
+def parse_multihash(text: str | None) -> tuple[str, str] | None:
+    """Split a hexadecimal multihash into (algorithm, digest); None if absent or of another algorithm.
+
+    >>> parse_multihash("d50110" + "0" * 32)
+    ('md5', '00000000000000000000000000000000')
+    """
+    text = (text or "").lower()
+    for prefix, (name, length) in _MULTIHASHES.items():
+        if text.startswith(prefix) and len(text) == len(prefix) + length:
+            return name, text[len(prefix) :]
+    return None
+
+
+@dataclass(slots=True)
+class FileSink:
+    """Bytes of an answer, written to an open file from an offset on."""
+
+    handle: int
+    offset: int = 0
+    count: int = 0
+
+    def __call__(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self.handle, view, self.offset + self.count)
+            self.count += written
+            view = view[written:]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read back what was written; short only beyond its end."""
+        return os.pread(self.handle, length, offset)
+
+    def digest(self, name: str) -> str:
+        """Hash the whole file."""
+        state = hashlib.new(name, usedforsecurity=False)
+        offset = 0
+        while data := os.pread(self.handle, 1 << 20, offset):
+            state.update(data)
+            offset += len(data)
+        return state.hexdigest()
+
+
+@dataclass(slots=True)
+class BytesSink:
+    """Bytes of an answer, kept in memory up to a limit."""
+
+    limit: int
+    parts: list[bytes] = field(default_factory=list)
+    count: int = 0
+
+    def __call__(self, data: bytes) -> None:
+        self.count += len(data)
+        if self.count > self.limit:
+            raise ReadError(f"object has more than the {self.limit} bytes allowed here")
+        self.parts.append(data)
+
+    def digest(self, name: str) -> str:
+        """Hash all of it."""
+        state = hashlib.new(name, usedforsecurity=False)
+        for part in self.parts:
+            state.update(part)
+        return state.hexdigest()
+
+    def data(self) -> bytes:
+        """Join all of it."""
+        return b"".join(self.parts)
+
+
+@dataclass(slots=True)
+class Remote:
+    """One remote object during one operation."""
+
+    href: str
+    policy: Policy
+    size: int | None = None
+    """Bytes it must have; learnt from the first answer if not known before."""
+    etag: str | None = None
+    """Identity it must keep; learnt from the first answer if not known before."""
+    checksum: tuple[str, str] | None = None
+    patience: Patience = field(init=False)
+    requests: int = 0
+    resigned: bool = False
+
+    def __post_init__(self) -> None:
+        self.patience = Patience(self.policy)
+
+    def persist(self, attempt: Callable[[], object]) -> object:
+        """Repeat an attempt within the budget; what was learnt of the object is forgotten in between."""
+        size, etag = self.size, self.etag
+
+        def once(_: float) -> object:
+            self.size, self.etag = size, etag
+            return attempt()
+
+        return self.patience.call(f"cannot read {redact(self.href)!r}", once)
+
+    def get(self, span: Span | None, sink: FileSink | BytesSink) -> Answer:
+        """Make one request and compare the object's size and identity with what is known of it."""
+        self.requests += 1
+        href = self._signed()
+        try:
+            answer = _transport.get(href, span, sink, policy=self.policy, etag=self.etag, seconds=self.patience.left)
+        except ReadError:
+            raise
+        except Exception as error:
+            raise self._judge(error, signed=href != self.href) from error
+        if self.size is not None and answer.size not in (None, self.size):
+            raise ReadError(
+                f"cannot read {redact(self.href)!r}: it has {answer.size} bytes, {self.size} were expected; it was changed"
+            )
+        if self.etag and answer.etag and answer.etag != self.etag:
+            raise self._changed()
+        self.size = answer.size if self.size is None else self.size
+        self.etag = self.etag or answer.etag
+        return answer
+
+    def _signed(self) -> str:
+        return _signing.sign(self.href, lambda url: read_whole(Remote(url, self.policy), 1 << 16))
+
+    def _judge(self, error: Exception, *, signed: bool) -> Exception:
+        fault = classify(error)
+        if fault.status == 412:
+            return self._changed()
+        if fault.status == 403 and signed and not self.resigned:
+            self.resigned = True
+            _signing.forget(self.href)
+            return Mismatch("its signature was refused")
+        return error
+
+    def _changed(self) -> ReadError:
+        return ReadError(f"cannot read {redact(self.href)!r}: it was changed since it was first looked at; plan again")
+
+    def prove(self, answer: Answer, sink: FileSink | BytesSink) -> bool:
+        """Compare every digest known of a whole object; tell whether there was any.
+
+        Raises
+        ------
+        Mismatch
+            If one differs.
+        """
+        known = answer.digests + ((self.checksum,) if self.checksum else ())
+        for name, digest in known:
+            if sink.digest(name) != digest:
+                raise Mismatch(f"its bytes do not have its {name} checksum")
+        return bool(known) or answer.checked
+
+
+def read_whole(remote: Remote, limit: int) -> bytes:
+    """Read a small object; over a bare connection without any digest, twice, and both must agree."""
+
+    def attempt() -> bytes:
+        sink = BytesSink(limit)
+        answer = remote.get(None, sink)
+        if not remote.prove(answer, sink) and not answer.sealed:
+            again = BytesSink(limit)
+            remote.get(None, again)
+            if again.data() != sink.data():
+                raise Mismatch("two reads gave different bytes")
+        return sink.data()
+
+    return remote.persist(attempt)
+
+
+@dataclass(slots=True)
+class _Segments:
+    """The pieces of a file fetched so far."""
+
+    parts: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def read(self, offset: int, length: int) -> bytes:
+        for start, data in self.parts:
+            if start <= offset and offset + length <= start + len(data):
+                return data[offset - start : offset - start + length]
+        raise _Missing(offset, length)
+
+    @property
+    def total(self) -> int:
+        return sum(len(data) for _, data in self.parts)
+
+
+def _read_header(remote: Remote) -> tuple[_Segments, _tiff.Layout, bool]:
+    """Fetch the directories of a TIFF and check its layout; tell too whether the connection was sealed."""
+    segments = _Segments()
+    answer = _add(remote, segments, (0, HEADER))
+    while True:
+        try:
+            layout = _tiff.check_complete(segments.read, remote.size)
+            for offset, length in layout.parts:
+                segments.read(offset, length)
+            return segments, layout, answer.sealed
+        except _Missing as gap:
+            if segments.total + gap.length > HEADER_LIMIT or len(segments.parts) >= HEADER_PARTS or not answer.ranged:
+                raise HeaderTooLarge from None
+            _add(remote, segments, (gap.offset, gap.offset + max(gap.length, HEADER)))
+        except ReadError as error:
+            raise _damaged(remote, segments.read(0, min(16, segments.total)), error) from error
+
+
+def _damaged(remote: Remote, head: bytes, error: ReadError) -> Exception:
+    """A damaged header may heal; a web page will not become a TIFF."""
+    if _tiff.describe(head).startswith(("it is a web", "it is XML", "it is empty")):
+        return ReadError(f"cannot read {redact(remote.href)!r}: {error}")
+    return Mismatch(str(error))
+
+
+def _add(remote: Remote, segments: _Segments, span: Span) -> Answer:
+    sink = BytesSink(span[1] - span[0])
+    answer = remote.get(span, sink)
+    if remote.size is None:
+        raise HeaderTooLarge
+    if len(segments.parts) == 0 and sink.count == remote.size:
+        remote.prove(answer, sink)
+    segments.parts.append((span[0], sink.data()))
+    return answer
+
+
+def spill_header(remote: Remote, handle: int) -> None:
+    """Write the parts that describe a TIFF into an empty file of its full size.
+
+    Over a bare connection they are read twice, for no checksum guards them.
+
+    Raises
+    ------
+    ReadError
+        If it is no TIFF, is cut, or cannot be read.
+    HeaderTooLarge
+        If the directories cannot be fetched apart.
+    """
+
+    def attempt() -> None:
+        segments, _, sealed = _read_header(remote)
+        if not sealed and _read_header(remote)[0].parts != segments.parts:
+            raise Mismatch("two reads of its header gave different bytes")
+        _write(segments, handle, remote.size)
+
+    remote.persist(_passing(attempt))
+
+
+def _passing(attempt: Callable[[], None]) -> Callable[[], None]:
+    """Let `HeaderTooLarge` through the retries, as a value."""
+
+    def once() -> bool:
+        try:
+            attempt()
+        except HeaderTooLarge:
+            return False
+        return True
+
+    return once
+
+
+def _write(segments: _Segments, handle: int, size: int) -> None:
+    os.ftruncate(handle, 0)
+    os.ftruncate(handle, size)
+    for offset, data in segments.parts:
+        FileSink(handle, offset)(data)
+
+
+def spill_band(remote: Remote, handle: int) -> None:
+    """Write all full-resolution bytes of a TIFF into a file of its full size, and verify them.
+
+    Two requests where the full-resolution blocks lie in one run and each carries its own
+    checksum (a USGS COG), else the whole object.
+
+    Raises
+    ------
+    ReadError
+        If it is no TIFF, is cut, damaged, changed, or cannot be read.
+    """
+    remote.persist(lambda: _attempt_band(remote, handle))
+
+
+def _attempt_band(remote: Remote, handle: int) -> None:
+    span = None
+    if not remote.checksum:
+        try:
+            segments, layout, _ = _read_header(remote)
+            span = _worthwhile_run(layout, segments, remote.size)
+        except HeaderTooLarge:
+            pass
+    if span is None:
+        _attempt_whole(remote, handle)
+        return
+    _write(segments, handle, remote.size)
+    sink = FileSink(handle, span[0])
+    if not remote.get(span, sink).ranged:
+        raise Mismatch("the server stopped honouring ranges")
+    _check_blocks(sink, layout)
+
+
+def _worthwhile_run(layout: _tiff.Layout, segments: _Segments, size: int) -> Span | None:
+    run = _tiff.full_resolution_run(layout)
+    if run is None or not _tiff.verifiable(layout.directories[0]):
+        return None
+    return run if run[1] - run[0] + segments.total < 0.9 * size else None
+
+
+def _attempt_whole(remote: Remote, handle: int) -> None:
+    if (remote.size or 0) > WHOLE_LIMIT:
+        raise ReadError(f"cannot read {redact(remote.href)!r}: its {remote.size} bytes are too many for a Landsat band")
+    os.ftruncate(handle, 0)
+    sink = FileSink(handle)
+    answer = remote.get(None, sink)
+    proven = remote.prove(answer, sink)
+    try:
+        layout = _tiff.check_complete(sink.read, sink.count)
+    except ReadError as error:
+        raise _damaged(remote, sink.read(0, 16), error) from error
+    if proven:
+        return
+    if _tiff.verifiable(layout.directories[0]):
+        _check_blocks(sink, layout)
+    elif not answer.sealed:
+        _compare_again(remote, sink)
+
+
+def _check_blocks(sink: FileSink, layout: _tiff.Layout) -> None:
+    try:
+        _tiff.check_blocks(sink.read, layout.directories[0])
+    except ReadError as error:
+        raise Mismatch(str(error)) from error
+
+
+def _compare_again(remote: Remote, sink: FileSink) -> None:
+    """Read once more and compare: nothing else can show a flipped bit in bare, unsealed bytes."""
+    state = hashlib.sha256()
+    remote.get(None, state.update)
+    if state.hexdigest() != sink.digest("sha256"):
+        raise Mismatch("two reads gave different bytes")
+
+
+def exists(href: str, policy: Policy) -> bool:
+    """Tell whether there is an object, or anything under a prefix."""
+    patience = Patience(policy)
+    what = f"cannot look for {redact(href)!r}"
+
+    def attempt(seconds: float) -> bool:
+        try:
+            _transport.head(href, policy=policy, seconds=seconds)
+        except Exception as error:
+            status = classify(error).status
+            if status == 404:
+                return _is_prefix(href, policy, seconds)
+            if status in (405, 501):
+                return _transport.get(href, (0, 1), len, policy=policy, etag=None, seconds=seconds) is not None
+            raise
+        return True
+
+    return patience.call(what, attempt)
+
+
+def _is_prefix(href: str, policy: Policy, seconds: float) -> bool:
+    if href.startswith(("http://", "https://")):
+        return False
+    try:
+        return bool(_transport.listing(href, deep=False, policy=policy, seconds=seconds))
+    except FileNotFoundError:
+        return False
+
+
+def list_names(href: str, policy: Policy) -> list[str]:
+    """List the plain names of the objects directly under a prefix, or linked from a web folder."""
+    patience = Patience(policy)
+
+    def attempt(seconds: float) -> list[str]:
+        found = _transport.listing(href, deep=False, policy=policy, seconds=seconds)
+        if not found:
+            raise Refusal(404)
+        names = (entry["name"].partition("?")[0] for entry in found if entry["type"] == "file")
+        return sorted({name.rpartition("/")[2] for name in names if not name.endswith("/")})
+
+    return patience.call(f"cannot list {redact(href)!r}", attempt)

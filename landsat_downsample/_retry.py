@@ -1,0 +1,248 @@
+"""Try again what may heal, give up at once on what cannot, and never beyond a budget of seconds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
+
+T = TypeVar("T")
+
+#: Wrong bytes may be right the next time, but a file that is damaged where it lies never is.
+MAX_MISMATCHES = 4
+
+#: S3 error codes that heal although their status is 400.
+_HEALING_CODES = {"SlowDown", "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}
+_HEALING_CODES |= {"XAmzContentChecksumMismatch", "InternalError", "ServiceUnavailable", "Throttling"}
+_HEALING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+#: By name, so that neither aiohttp nor botocore need be imported to recognise their errors.
+_HEALING_TYPES = {
+    "ClientConnectorError": "cannot connect",
+    "ClientPayloadError": "the body was cut",
+    "ServerDisconnectedError": "the connection was cut",
+    "ClientOSError": "the connection was cut",
+    "HTTPClientError": "the connection failed",
+    "IncompleteRead": "the body was cut",
+    "IncompleteReadError": "the body was cut",
+    "FlexibleChecksumError": "the bytes do not have the checksum of the object",
+    "ResponseParserError": "the answer was cut",
+    "BadStatusLine": "the answer was cut",
+    "TimeoutError": "the server did not answer in time",
+    "ConnectionError": "the connection was cut",
+}
+_FINAL_TYPES = {
+    "ClientConnectorCertificateError": "its certificate is not valid",
+    "ClientSSLError": "its certificate is not valid",
+    "SSLError": "its certificate is not valid",
+    "InvalidURL": "it is not a valid URL",
+    "TooManyRedirects": "it redirects in a loop",
+    "NoCredentialsError": "no credentials were found; set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
+    " or FSSPEC_S3_ANON=true for a public bucket",
+    "PartialCredentialsError": "credentials are incomplete",
+    "ProfileNotFound": "the profile of AWS_PROFILE does not exist",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patiently to talk to a server, and who pays."""
+
+    budget: float = 120.0
+    """Seconds that one object may take, all retries included, once the server misbehaves."""
+    timeout: float = 20.0
+    """Seconds of silence after which a connection counts as dead."""
+    base: float = 0.25
+    """First backoff in seconds; doubles with each try, full jitter."""
+    cap: float = 15.0
+    """Longest backoff in seconds."""
+    requester_pays: bool = False
+    """Whether the reader agrees to pay (S3 Requester Pays buckets)."""
+
+    def __post_init__(self) -> None:
+        if min(self.budget, self.timeout, self.base, self.cap) <= 0:
+            raise UsageError("budget, timeout and backoff must be more than 0 seconds")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Policy:
+        """Build a policy from LANDSAT_DOWNSAMPLE_BUDGET, LANDSAT_DOWNSAMPLE_TIMEOUT and AWS_REQUEST_PAYER."""
+        values = {}
+        for name in ("budget", "timeout"):
+            text = environ.get(f"LANDSAT_DOWNSAMPLE_{name.upper()}")
+            try:
+                values |= {name: float(text)} if text else {}
+            except ValueError as error:
+                raise UsageError(f"LANDSAT_DOWNSAMPLE_{name.upper()} is {text!r}: give seconds") from error
+        return cls(**values, requester_pays=environ.get("AWS_REQUEST_PAYER") == "requester")
+
+
+class Mismatch(Exception):
+    """What arrived is not what was asked for: short, of another object, with another checksum."""
+
+
+class Refusal(Exception):
+    """A server's answer with an error status."""
+
+    def __init__(self, status: int, code: str = "", retry_after: float | None = None) -> None:
+        super().__init__(f"status {status} {code}".strip())
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error seen from the point of view of trying again."""
+
+    heals: bool
+    reason: str
+    status: int = 0
+    retry_after: float | None = None
+
+
+def classify(error: BaseException) -> Fault:
+    """Judge an error of aiohttp, botocore, fsspec or our own: may it heal, and what to call it.
+
+    The reason never quotes the error's own words: they hold URLs with signatures.
+    """
+    if isinstance(error, Mismatch):
+        return Fault(True, str(error))
+    refusal = error if isinstance(error, Refusal) else _refusal(error)
+    if refusal is not None:
+        heals = refusal.status in _HEALING_STATUS or refusal.code in _HEALING_CODES
+        return Fault(heals, str(refusal), refusal.status, refusal.retry_after)
+    if isinstance(error, FileNotFoundError):
+        return Fault(False, "status 404", 404)
+    heals, reason = _judge_types(_chain(error))
+    return Fault(heals, reason or type(error).__name__)
+
+
+def _judge_types(parts: list[BaseException]) -> tuple[bool, str]:
+    names = [kind.__name__ for part in parts for kind in type(part).__mro__]
+    final = next((_FINAL_TYPES[name] for name in names if name in _FINAL_TYPES), None)
+    if any(isinstance(part, socket.gaierror) and part.errno == socket.EAI_NONAME for part in parts):
+        final = "its host is unknown"
+    if getattr(parts[0], "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        final = "no space for its local copy; free some or point TMPDIR elsewhere"
+    healing = next((_HEALING_TYPES[name] for name in names if name in _HEALING_TYPES), "")
+    return (False, final) if final else (bool(healing), healing)
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found and len(found) < 8:
+        found.append(error)
+        error = error.__cause__ or getattr(error, "os_error", None)
+    return found
+
+
+def _refusal(error: BaseException) -> Refusal | None:
+    for part in _chain(error):
+        response = getattr(part, "response", None)
+        if isinstance(response, dict):
+            meta = response.get("ResponseMetadata", {})
+            code = re.sub(r"[^A-Za-z0-9]", "", str(response.get("Error", {}).get("Code", "")))[:40]
+            code = "" if code.isdigit() else code
+            return Refusal(int(meta.get("HTTPStatusCode", 0)), code, retry_after(meta.get("HTTPHeaders", {})))
+        status = getattr(part, "status", None)
+        if isinstance(status, int) and status >= 400:
+            return Refusal(status, "", retry_after(getattr(part, "headers", None) or {}))
+    return None
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Read how many seconds a server asks to wait: a number or a date.
+
+    >>> retry_after({"Retry-After": "3"})
+    3.0
+    """
+    text = next((value for key, value in headers.items() if key.lower() == "retry-after"), None)
+    if text is None:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text.strip()):
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+
+
+@dataclass(slots=True)
+class Patience:
+    """A policy at work on one object: its budget runs from the moment this is made."""
+
+    policy: Policy
+    error: type[LandsatDownsampleError] = ReadError
+    retries: int = 0
+    deadline: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + self.policy.budget
+
+    @property
+    def left(self) -> float:
+        """Seconds left, never quite none."""
+        return max(0.05, self.deadline - time.monotonic())
+
+    def call(self, what: str, attempt: Callable[[float], T]) -> T:
+        """Call ``attempt(seconds left)`` until it succeeds, cannot succeed, or time is up.
+
+        Parameters
+        ----------
+        what : str
+            The operation for messages, free of secrets: ``cannot read 's3://b/k'``.
+        attempt : callable
+            Does it once.
+
+        Raises
+        ------
+        LandsatDownsampleError
+            Of the class ``error``; errors of our own family pass through.
+        """
+        mismatches = 0
+        for tries in range(1, 1_000_000):
+            try:
+                return attempt(self.left)
+            except LandsatDownsampleError:
+                raise
+            except Exception as error:
+                fault = classify(error)
+                wait = self._wait(fault, tries)
+                mismatches += isinstance(error, Mismatch)
+                hopeless = not fault.heals or mismatches >= MAX_MISMATCHES
+                if hopeless or time.monotonic() + wait >= self.deadline:
+                    # Not chained: what aiohttp and botocore say holds URLs with signatures.
+                    raise self._final(what, fault, tries) from None
+            self.retries += 1
+            time.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _wait(self, fault: Fault, tries: int) -> float:
+        backoff = random.uniform(0, min(self.policy.cap, self.policy.base * 2 ** min(tries - 1, 20)))
+        return backoff if fault.retry_after is None else fault.retry_after + backoff
+
+    def _final(self, what: str, fault: Fault, tries: int) -> LandsatDownsampleError:
+        if not fault.heals:
+            return self.error(f"{what}: {fault.reason}{_remedy(fault.status, what, self.policy)}")
+        return self.error(f"{what}: {fault.reason}; gave up after {tries} tries (budget {self.policy.budget:g} s)")
+
+
+def _remedy(status: int, what: str, policy: Policy) -> str:
+    if status in (401, 403):
+        asked = policy.requester_pays or "s3://" not in what or "read" not in what
+        hint = "" if asked else "; if readers pay here (s3://usgs-landsat) add --requester-pays"
+        return f": access denied; check credentials and permissions{hint}"
+    return {404: ": there is no such object", 416: ": it is shorter than expected", 412: ": it was changed"}.get(
+        status, ""
+    )
