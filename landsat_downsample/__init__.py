@@ -40,7 +40,27 @@ _HOME = {
     "verify": "_verify",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "Band",
+    "Grid",
+    "LandsatDownsampleError",
+    "Options",
+    "Outcome",
+    "ReadError",
+    "RunError",
+    "Scene",
+    "SceneError",
+    "UsageError",
+    "WriteError",
+    "coarsen",
+    "fractions",
+    "make_scene",
+    "open_scene",
+    "plan",
+    "plot",
+    "run",
+    "verify",
+]
 
 
 def __getattr__(name: str):

@@ -180,18 +180,21 @@ def _valid(name: str, arrays: Mapping, specs: Mapping, nodata: Mapping) -> np.nd
 
 
 def _clear(arrays: Mapping, specs: Mapping, alpha: np.ndarray) -> np.ndarray:
-    """Cells to measure the stretch on: clear ones, if there are enough of them."""
+    """Cells to measure the stretch on: clear ones without snow, if there are enough of them."""
     shown = alpha > 0
     name = next((name for name in QUALITY[:2] if name in arrays and name in specs), None)
     if name is None:
         return shown
     codes, enough = _nearest(arrays[name], alpha.shape), max(20, shown.sum() * 0.03)
-    for field, wanted in (("clear", 1), ("dilated_cloud", 0), ("cloud", 0)):
-        flag = specs[name].field(field)
-        if flag is not None:
-            calm = shown & (_field(codes, flag) == wanted)
-            if calm.sum() >= enough:
-                return calm
+    snow = specs[name].field("snow")
+    bare = shown & (_field(codes, snow) == 0) if snow else shown
+    for cells in (bare, shown):
+        for field, wanted in (("clear", 1), ("dilated_cloud", 0), ("cloud", 0)):
+            flag = specs[name].field(field)
+            if flag is not None:
+                calm = cells & (_field(codes, flag) == wanted)
+                if calm.sum() >= enough:
+                    return calm
     return shown
 
 

@@ -138,10 +138,10 @@ def ratio_for(grid: Grid, *, factor=None, resolution=None, size=None) -> tuple[F
     if len(given) != 1:
         raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
     if factor is not None:
-        ratio = _positive("factor", factor)
+        ratio = positive("factor", factor)
         ratios = (ratio, ratio)
     elif resolution is not None:
-        wanted = _positive("resolution", resolution)
+        wanted = positive("resolution", resolution)
         ratios = tuple(exact_ratio(wanted / exact_ratio(step)) for step in grid.resolution)
     else:
         ratios = _ratio_of_size(grid, size)
@@ -149,7 +149,12 @@ def ratio_for(grid: Grid, *, factor=None, resolution=None, size=None) -> tuple[F
     return ratios
 
 
-def _positive(name: str, value) -> Fraction:
+def positive(name: str, value) -> Fraction:
+    """Turn a number that a user gave into an exact one greater than zero.
+
+    >>> positive("factor", "2.5")
+    Fraction(5, 2)
+    """
     try:
         ratio = exact_ratio(value if isinstance(value, (int, Fraction)) else str(value))
     except (ValueError, OverflowError, ZeroDivisionError) as error:

@@ -18,7 +18,7 @@ METADATA = ("MTL.json", "MTL.txt", "MTL.xml", "ANG.txt")
 _HIDDEN = ("c1", "pre", "qa_pixel")
 
 #: Our own fractions, in a product that is opened again: not a band of the scene.
-_OURS = "QA_FRACTIONS"
+OURS = "QA_FRACTIONS"
 
 _C1_QUALITY = ("PIXEL_QA", "RADSAT_QA", "SR_AEROSOL", "SR_CLOUD_QA", "SR_CFMASK")
 
@@ -104,7 +104,7 @@ def sort_bands(names: Iterable[str], product: ProductId, listed: Iterable[str] =
         ours = parts is not None and parts.product.id == product.id
         if ours and parts.suffix in known:
             found[parts.suffix] = known[parts.suffix], name
-        elif ours and parts.suffix == _OURS:
+        elif ours and parts.suffix == OURS:
             continue
         elif name in listed:
             band = parts.suffix if ours and parts.suffix else _product_id.stem(name)

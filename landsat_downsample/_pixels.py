@@ -16,7 +16,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from landsat_downsample import _store
+from landsat_downsample import _stop, _store
 from landsat_downsample._errors import ReadError
 from landsat_downsample._grid import Grid, exact_ratio
 from landsat_downsample._read import open_raster
@@ -50,8 +50,9 @@ class Rows:
         Raises
         ------
         ReadError
-            A block is missing or damaged.
+            A block is missing or damaged, or the work was asked to stop.
         """
+        _stop.check()
         window = Window(0, start, self.dataset.width, stop - start)
         try:
             return self.dataset.read(1, window=window)

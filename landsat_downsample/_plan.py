@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from landsat_downsample import _quality
 from landsat_downsample._errors import SceneError, UsageError
-from landsat_downsample._grid import Grid, Overlay, ratio_for
+from landsat_downsample._grid import Grid, Overlay, positive, ratio_for
 from landsat_downsample._reduce import METHODS
 from landsat_downsample._scene import Band, Scene
 
@@ -72,6 +72,10 @@ class Options:
         given = [n for n in ("factor", "resolution", "size") if getattr(self, n) is not None]
         if len(given) != 1:
             raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
+        if given[0] != "size":
+            positive(given[0], getattr(self, given[0]))
+        if self.bands is not None and not self.bands:
+            raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
         _quality.check_policy(self.qa)
         try:
             share = float(self.min_valid)

@@ -29,7 +29,7 @@ FRACTION_COLOURS = {
     "valid": "Greys",
     "clear": "Greens",
     "cloud": "PuBu",
-    "shadow": "Purples",
+    "cloud_shadow": "Purples",
     "snow": "BuPu",
     "water": "Blues",
     "cirrus": "RdPu",

@@ -22,8 +22,9 @@ from landsat_downsample._write import BLOCK, Layer, cog_bytes, overview_shapes
 #: Distinct codes of a file of unknown meaning beyond which it is no quality band.
 MANY_CODES = 256
 
-#: Longest side of the small copy of a band that the browse picture is made of.
-PREVIEW = 512
+#: Longest side of the small copy of a band that the browse picture is made of: twice the picture
+#: at least, so that its own reduction to 512 pixels decides how it looks.
+PREVIEW = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Done:
     """USGS name of the band."""
     products: tuple[Product, ...]
     preview: np.ndarray
-    """At most 512 cells a side, of the band's own kind."""
+    """At most 1024 cells a side, of the band's own kind."""
     preview_nodata: float | None
     spec: BandSpec
     tally: dict[int, int]
@@ -200,16 +201,12 @@ def _store_band(target: Target, reduced: Reduced, publication: Publication) -> P
     layer = Layer(
         nodata=reduced.nodata,
         resampling="nearest" if spec.kind != "continuous" else "average",
-        descriptions=(band.description or _description(spec),),
+        descriptions=(band.description or spec.title or spec.name,),
         scale=band.scale,
         offset=band.offset if same_unit else None,
         unit=band.unit,
     )
     return _store(target.filename, reduced.data[None], target, layer, publication, (spec.name, reduced.method, reduced.notes))
-
-
-def _description(spec: BandSpec) -> str:
-    return f"{spec.name}: {spec.title}" if spec.title else spec.name
 
 
 def _store_fractions(target: Target, reduced: Reduced, publication: Publication) -> Product:
@@ -262,7 +259,7 @@ def _statistics(values: np.ndarray) -> dict:
 
 
 def preview(reduced: Reduced) -> np.ndarray:
-    """A copy of a reduced band of at most 512 cells a side, reduced again by what it means."""
+    """A copy of a reduced band of at most 1024 cells a side, reduced again by what it means."""
     height, width = reduced.data.shape
     step = -(-max(height, width) // PREVIEW)
     if step == 1:

@@ -7,6 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 import rasterio
@@ -36,6 +37,7 @@ def read_header(
     fallback_grid: Callable[[tuple[int, int]], Grid | None] | None = None,
     size: int | None = None,
     checksum: str | None = None,
+    policy: _store.Policy | None = None,
 ) -> Band:
     """Read what the header of a one-band GeoTIFF says; no pixels.
 
@@ -52,6 +54,8 @@ def read_header(
         Bytes of the file, where already known.
     checksum : str, optional
         Multihash of the file, recorded for when it is fetched.
+    policy : Policy, optional
+        Patience with a remote store, and who pays.
 
     Raises
     ------
@@ -60,67 +64,68 @@ def read_header(
     SceneError
         It has no CRS, is rotated, holds several bands, or pixels that cannot be reduced.
     """
-    with _store.header(href, size) as path, rasterio.Env(**OPTIONS), open_raster(path, href) as source:
-        dtype = source.dtypes[0]
-        layout = _header.Layout(
-            bands=source.count,
-            shape=source.shape,
-            block_shape=source.block_shapes[0],
-            dtype=dtype,
-            itemsize=16 if dtype.startswith("complex") else np.dtype(dtype).itemsize,
-            gcps=len(source.gcps[0]),
-        )
+    with ExitStack() as stack:
+        path = stack.enter_context(_store.header(href, size, policy=policy))
+        stack.enter_context(rasterio.Env(**OPTIONS))
+        source = stack.enter_context(open_raster(path, href, pixels=False))
+        layout = _layout(source)
         _header.check(layout, href)
         scale, offset = source.scales[0], source.offsets[0]
         scaled = (scale, offset) != (1.0, 0.0)
-        nodata = source.nodata
         return Band(
             spec=spec,
             href=href,
             grid=_grid(source, href, fallback_grid),
-            dtype=dtype,
-            nodata=spec.fill if nodata is None else nodata,
+            dtype=layout.dtype,
+            nodata=spec.fill if source.nodata is None else source.nodata,
             block_shape=layout.block_shape,
             scale=scale if scaled else None,
             offset=offset if scaled else None,
             unit=source.units[0] or None,
             description=source.descriptions[0] or None,
             area_or_point=source.tags().get("AREA_OR_POINT"),
-            size=size if size is not None else _size(href),
+            size=size if size is not None else _size(href, path),
             etag=_identity(href),
             checksum=checksum,
         )
 
 
-def open_raster(path: str, href: str) -> rasterio.DatasetReader:
-    """Open a local path as a GeoTIFF, its full resolution only.
+def _layout(source: rasterio.DatasetReader) -> _header.Layout:
+    dtype = source.dtypes[0]
+    return _header.Layout(
+        bands=source.count,
+        shape=source.shape,
+        block_shape=source.block_shapes[0],
+        dtype=dtype,
+        itemsize=16 if dtype.startswith("complex") else np.dtype(dtype).itemsize,
+        gcps=len(source.gcps[0]),
+    )
+
+
+def open_raster(path: str, href: str, *, pixels: bool = True) -> rasterio.DatasetReader:
+    """Open a local path as a GeoTIFF, for its pixels at full resolution only.
+
+    Parameters
+    ----------
+    pixels : bool, optional
+        False to look at its header: without georeference, a dataset opened for its pixels has
+        whatever was in memory for a transform (rasterio 1.4 and 1.5 with ``OVERVIEW_LEVEL=NONE``).
 
     Raises
     ------
     ReadError
-        It is not a TIFF; the message, which names `href`, says what it is instead.
+        GDAL cannot read it; the message names `href`, not the path of a temporary copy.
     """
     try:
         with _QUIET, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by `_grid`
+            if not pixels:
+                return rasterio.open(path, driver="GTiff")
             return rasterio.open(path, driver="GTiff", OVERVIEW_LEVEL="NONE")
     except RasterioIOError as error:
-        raise ReadError(f"cannot open {_store.redact(href)!r}: {_why(path)}") from error
-
-
-def _why(path: str) -> str:
-    """Say what a file that does not open as a TIFF is instead."""
-    start = b""
-    if os.path.isfile(path):
-        with open(path, "rb") as file:
-            start = file.read(512)
-        if not start:
-            return "it is empty; fetch it again"
-    if start.lstrip()[:1] == b"<":
-        return "it is a web page, not a TIFF (a login or error page?); check the address and who may read it"
-    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "it begins as a TIFF but its header is cut or damaged; fetch it again"
-    return "it is not a TIFF; give a GeoTIFF"
+        raise ReadError(
+            f"cannot open {_store.redact(href)!r}: GDAL finds no raster in it that it can read; fetch it again"
+        ) from error
 
 
 def _grid(source, href: str, fallback_grid: Callable | None) -> Grid:
@@ -169,9 +174,6 @@ def _identity(href: str) -> str | None:
     return digest.hexdigest()[:16]
 
 
-def _size(href: str) -> int | None:
-    if not _store.is_local(href):
-        return None
-    if scheme(href) == "tar":
-        return _tar.find(*split_tar(href)).size
-    return os.path.getsize(_store.local_path(href))
+def _size(href: str, path: str) -> int:
+    """Bytes of a file; the local copy of a remote one's header is as long as the file."""
+    return _tar.find(*split_tar(href)).size if scheme(href) == "tar" else os.path.getsize(path)

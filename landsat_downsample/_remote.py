@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from landsat_downsample import _signing, _tiff, _transport
 from landsat_downsample._errors import ReadError
@@ -55,6 +55,8 @@ class FileSink:
 
     def __call__(self, data: bytes) -> None:
         view = memoryview(data)
+        if self.count + len(view) > WHOLE_LIMIT:
+            raise ReadError(f"more than {WHOLE_LIMIT} bytes came: too many for a Landsat band")
         while view:
             written = os.pwrite(self.handle, view, self.offset + self.count)
             self.count += written
@@ -85,7 +87,7 @@ class BytesSink:
     def __call__(self, data: bytes) -> None:
         self.count += len(data)
         if self.count > self.limit:
-            raise ReadError(f"object has more than the {self.limit} bytes allowed here")
+            raise ReadError(f"it has more than the {self.limit} bytes allowed here")
         self.parts.append(data)
 
     def digest(self, name: str) -> str:
@@ -134,22 +136,28 @@ class Remote:
         href = self._signed()
         try:
             answer = _transport.get(href, span, sink, policy=self.policy, etag=self.etag, seconds=self.patience.left)
-        except ReadError:
-            raise
+        except ReadError as error:
+            raise ReadError(f"cannot read {redact(self.href)!r}: {error}") from None
         except Exception as error:
-            raise self._judge(error, signed=href != self.href) from error
+            judged = self._judge(error, signed=href != self.href)
+            if judged is error:
+                raise
+            raise judged from None
         if self.size is not None and answer.size not in (None, self.size):
             raise ReadError(
-                f"cannot read {redact(self.href)!r}: it has {answer.size} bytes, {self.size} were expected; it was changed"
+                f"cannot read {redact(self.href)!r}: it has {answer.size} bytes where {self.size} were expected; "
+                "it was changed: plan again"
             )
         if self.etag and answer.etag and answer.etag != self.etag:
             raise self._changed()
         self.size = answer.size if self.size is None else self.size
         self.etag = self.etag or answer.etag
+        self.patience.allow(self.size or 0)
         return answer
 
     def _signed(self) -> str:
-        return _signing.sign(self.href, lambda url: read_whole(Remote(url, self.policy), 1 << 16))
+        rest = replace(self.policy, budget=self.patience.left)
+        return _signing.sign(self.href, lambda url: read_whole(Remote(url, rest), 1 << 16))
 
     def _judge(self, error: Exception, *, signed: bool) -> Exception:
         fault = classify(error)
@@ -253,34 +261,25 @@ def spill_header(remote: Remote, handle: int) -> None:
 
     Over a bare connection they are read twice, for no checksum guards them.
 
+    Where they lie scattered, the file gets the whole object.
+
     Raises
     ------
     ReadError
         If it is no TIFF, is cut, or cannot be read.
-    HeaderTooLarge
-        If the directories cannot be fetched apart.
     """
 
     def attempt() -> None:
-        segments, _, sealed = _read_header(remote)
-        if not sealed and _read_header(remote)[0].parts != segments.parts:
-            raise Mismatch("two reads of its header gave different bytes")
+        try:
+            segments, _, sealed = _read_header(remote)
+            if not sealed and _read_header(remote)[0].parts != segments.parts:
+                raise Mismatch("two reads of its header gave different bytes")
+        except HeaderTooLarge:
+            _attempt_whole(remote, handle)
+            return
         _write(segments, handle, remote.size)
 
-    remote.persist(_passing(attempt))
-
-
-def _passing(attempt: Callable[[], None]) -> Callable[[], None]:
-    """Let `HeaderTooLarge` through the retries, as a value."""
-
-    def once() -> bool:
-        try:
-            attempt()
-        except HeaderTooLarge:
-            return False
-        return True
-
-    return once
+    remote.persist(attempt)
 
 
 def _write(segments: _Segments, handle: int, size: int) -> None:

@@ -58,7 +58,9 @@ class Policy:
     """How patiently to talk to a server, and who pays."""
 
     budget: float = 120.0
-    """Seconds that one object may take, all retries included, once the server misbehaves."""
+    """Seconds that one object may take, all retries included, besides the time for its bytes."""
+    slowest: float = 250_000.0
+    """Bytes per second: the slowest transfer tolerated; silence is bounded by ``timeout``."""
     timeout: float = 20.0
     """Seconds of silence after which a connection counts as dead."""
     base: float = 0.25
@@ -69,7 +71,7 @@ class Policy:
     """Whether the reader agrees to pay (S3 Requester Pays buckets)."""
 
     def __post_init__(self) -> None:
-        if min(self.budget, self.timeout, self.base, self.cap) <= 0:
+        if min(self.budget, self.slowest, self.timeout, self.base, self.cap) <= 0:
             raise UsageError("budget, timeout and backoff must be more than 0 seconds")
 
     @classmethod
@@ -185,10 +187,17 @@ class Patience:
     policy: Policy
     error: type[LandsatDownsampleError] = ReadError
     retries: int = 0
+    allowed: int = 0
     deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.deadline = time.monotonic() + self.policy.budget
+
+    def allow(self, size: int) -> None:
+        """Grant a large object the time it takes at the slowest rate tolerated."""
+        if size > self.allowed:
+            self.deadline += (size - self.allowed) / self.policy.slowest
+            self.allowed = size
 
     @property
     def left(self) -> float:

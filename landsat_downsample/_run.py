@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from landsat_downsample import _publish, _store
-from landsat_downsample._errors import LandsatDownsampleError, ReadError
+from landsat_downsample import _publish, _stop, _store
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError, WriteError
 from landsat_downsample._plan import ScenePlan, Target
 from landsat_downsample._process import Done, process
 
@@ -27,7 +30,8 @@ class Outcome:
     href: str | None = None
     """The product's STAC item."""
     error: LandsatDownsampleError | None = None
-    bands: int = 0
+    files: int = 0
+    """Rasters written."""
     bytes_in: int = 0
     seconds: float = 0.0
 
@@ -36,11 +40,11 @@ class Outcome:
 class Progress:
     """A step of a run, for whoever shows it."""
 
-    kind: str
-    """``scene`` (begun), ``band`` (done) or ``outcome``."""
     plan: ScenePlan
     done: Done | None = None
+    """A band of it is reduced and stored."""
     outcome: Outcome | None = None
+    """All of it has ended."""
 
 
 @dataclass(slots=True)
@@ -52,7 +56,14 @@ class _Work:
     begun: float
     done: list[Done] = field(default_factory=list)
     waiting: set[Future] = field(default_factory=set)
+    stop: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
+
+    def halt(self) -> None:
+        """Take back what has not begun, and let what has begun end at its next strip."""
+        self.stop.set()
+        for future in self.waiting:
+            future.cancel()
 
 
 def run_plans(
@@ -74,57 +85,92 @@ def run_plans(
     list of Outcome
         One for each plan, in their order. A failed scene leaves nothing under its final name,
         and does not stop the others.
+
+    Raises
+    ------
+    UsageError
+        The number of workers is not one or more.
     """
-    report = report or (lambda step: None)
-    queue, outcomes, active = iter(plans), {}, []
-    order: list[ScenePlan] = []
-    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="landsat-downsample")
+    report, queue, active = report or (lambda step: None), enumerate(plans), []
+    outcomes: dict[int, Outcome] = {}
+    pool = ThreadPoolExecutor(_checked(workers), thread_name_prefix="landsat-downsample")
     try:
         while True:
-            while len(active) < SCENES_AT_ONCE and (plan := next(queue, None)) is not None:
-                order.append(plan)
-                outcome = _begin(plan, pool, active)
-                report(Progress("scene", plan, outcome=outcome))
-                if outcome:
-                    outcomes[id(plan)] = _tell(report, plan, outcome)
+            while len(active) < SCENES_AT_ONCE and (entry := next(queue, None)) is not None:
+                number, plan = entry
+                if outcome := _begin(number, plan, pool, active):
+                    outcomes[number] = outcome
+                    report(Progress(plan, outcome=outcome))
             if not active:
-                return [outcomes[id(plan)] for plan in order]
-            wait(set().union(*(work.waiting for work in active)), return_when=FIRST_COMPLETED)
-            for work in [work for work in active if _collect(work, report)]:
-                active.remove(work)
-                outcomes[id(work.plan)] = _tell(report, work.plan, _end(work))
+                return [outcomes[number] for number in sorted(outcomes)]
+            wait(set().union(*(work.waiting for _, work in active)), return_when=FIRST_COMPLETED)
+            for number, work in [entry for entry in active if _collect(entry[1], report)]:
+                outcomes[number] = _end(work)
+                active.remove((number, work))
+                report(Progress(work.plan, outcome=outcomes[number]))
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for work in active:  # interrupted: leave nothing behind
+        with _undisturbed():
+            _clean(pool, [work for _, work in active])
+
+
+def _checked(workers: int | None) -> int:
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers < 1:
+        raise UsageError(f"workers {workers!r} must be at least 1: it is a number of threads")
+    return workers
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let the cleaning end: a second Ctrl-C would leave what it was to remove."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _clean(pool: ThreadPoolExecutor, active: list[_Work]) -> None:
+    """End all threads, and leave nothing behind of scenes that were interrupted."""
+    for work in active:
+        work.halt()
+    pool.shutdown(wait=True, cancel_futures=True)
+    for work in active:
+        with suppress(LandsatDownsampleError):
             work.publication.abort()
 
 
-def _tell(report: Callable, plan: ScenePlan, outcome: Outcome) -> Outcome:
-    report(Progress("outcome", plan, outcome=outcome))
-    return outcome
-
-
-def _begin(plan: ScenePlan, pool: ThreadPoolExecutor, active: list[_Work]) -> Outcome | None:
+def _begin(number: int, plan: ScenePlan, pool: ThreadPoolExecutor, active: list) -> Outcome | None:
     """Start a scene's targets; or say at once what became of it."""
     try:
+        _publish.check_apart(plan)
         if _publish.already_done(plan):
             return Outcome(plan.scene.id, "skipped", _store.join(plan.dest, plan.name, plan.marker))
         publication = _store.Publication(plan.dest, plan.name, overwrite=plan.overwrite)
     except LandsatDownsampleError as error:
         return Outcome(plan.scene.id, "failed", error=error)
     work = _Work(plan, publication, time.perf_counter())
-    work.waiting = {pool.submit(_process, target, publication) for target in plan.targets}
-    active.append(work)
+    active.append((number, work))
+    for target in plan.targets:
+        work.waiting.add(pool.submit(_process, target, publication, work.stop))
     return None
 
 
-def _process(target: Target, publication: _store.Publication) -> Done:
+def _process(target: Target, publication: _store.Publication, stop: threading.Event) -> Done:
     try:
-        return process(target, publication)
+        with _stop.stoppable(stop):
+            return process(target, publication)
     except LandsatDownsampleError:
         raise
     except MemoryError as error:
-        raise ReadError(f"band {target.key} needs more memory than there is: give a larger machine, or fewer workers") from error
+        raise ReadError(
+            f"band {target.key} needs more memory than there is: give a larger machine, or fewer workers"
+        ) from error
     except Exception as error:
         raise ReadError(f"band {target.key} failed unexpectedly: {type(error).__name__}: {error}") from error
 
@@ -138,28 +184,33 @@ def _collect(work: _Work, report: Callable) -> bool:
         error = future.exception()
         if error is None:
             work.done.append(future.result())
-            report(Progress("band", work.plan, done=future.result()))
+            report(Progress(work.plan, done=future.result()))
         elif work.error is None:
             work.error = error
-            for other in work.waiting:
-                other.cancel()
+            work.halt()
     return not work.waiting
 
 
 def _end(work: _Work) -> Outcome:
     """Publish a scene, or take back what was stored of it."""
     facts = {
-        "bands": sum(len(part.products) for part in work.done),
+        "files": sum(len(part.products) for part in work.done),
         "bytes_in": sum(part.bytes_in for part in work.done),
     }
     try:
         if work.error is not None:
             raise work.error
         href = _publish.publish(work.plan, work.done, work.publication)
-        return Outcome(work.plan.scene.id, "done", href, seconds=time.perf_counter() - work.begun, **facts)
     except LandsatDownsampleError as error:
+        return _failed(work, error, facts)
+    except Exception as error:
+        failure = WriteError(f"cannot publish {work.plan.name!r}: {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        return _failed(work, failure, facts)
+    return Outcome(work.plan.scene.id, "done", href, seconds=time.perf_counter() - work.begun, **facts)
+
+
+def _failed(work: _Work, error: LandsatDownsampleError, facts: dict) -> Outcome:
+    with suppress(LandsatDownsampleError):  # the first error is the one to tell
         work.publication.abort()
-        return Outcome(work.plan.scene.id, "failed", error=error, seconds=time.perf_counter() - work.begun, **facts)
-    except BaseException:
-        work.publication.abort()
-        raise
+    return Outcome(work.plan.scene.id, "failed", error=error, seconds=time.perf_counter() - work.begun, **facts)

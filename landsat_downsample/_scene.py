@@ -10,15 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html import escape
 
-from landsat_downsample import _bands, _frame, _listing, _sources, _store
+from landsat_downsample import _bands, _frame, _listing, _store
 from landsat_downsample._bands import BandSpec
-from landsat_downsample._errors import SceneError, UsageError
+from landsat_downsample._errors import ReadError, SceneError, UsageError
 from landsat_downsample._grid import Grid
 from landsat_downsample._header import Band
 from landsat_downsample._listing import File, Listing
-from landsat_downsample._mtl import Mtl
 from landsat_downsample._product_id import parse
 from landsat_downsample._read import read_header
+from landsat_downsample._sources import Finder, Source, lone
 
 __all__ = ["Band", "Scene", "open_scene"]
 
@@ -174,12 +174,12 @@ def open_scene(
         A band that the scene does not have.
     """
     href = _absolute(os.fspath(href))
-    if as_band is not None:
-        return _open_lone(_as_lone(href, as_band), as_band=as_band, bands=bands)
-    source = _sources.find(href)
+    policy = _store.Policy.from_environ()
+    finder = Finder(dataclasses.replace(policy, requester_pays=policy.requester_pays or requester_pays))
+    source = finder.find(href) if as_band is None else Source(_as_lone(href, as_band))
     if source.listing.lone:
-        return _open_lone(source.listing, bands=bands, requester_pays=requester_pays)
-    return _open_bands(source.listing, source.mtl, bands, requester_pays)
+        return _open_lone(finder, source.listing, bands, as_band)
+    return _open_bands(finder, source, bands)
 
 
 def _absolute(href: str) -> str:
@@ -192,34 +192,40 @@ def _absolute(href: str) -> str:
 def _as_lone(href: str, as_band: str) -> Listing:
     if _store.is_tar(href) or (_store.is_local(href) and "://" not in href and os.path.isdir(href)):
         raise UsageError(f"as_band {as_band!r} says what a single file holds: {_store.redact(href)!r} is not one")
-    return _sources.lone(href)
+    return lone(href)
+
+
+def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback_grid: Callable) -> Band:
+    try:
+        return read_header(
+            file.href,
+            spec,
+            fallback_grid=fallback_grid,
+            size=file.size,
+            checksum=file.checksum,
+            policy=finder.policy,
+        )
+    except ReadError as error:
+        if finder.policy.requester_pays or not listing.requester_pays:
+            raise
+        raise ReadError(f"{error}; readers pay for it: agree with requester_pays=True (--requester-pays)") from error
 
 
 # Lone files ----------------------------------------------------------------------------------
 
 
-def _open_lone(
-    listing: Listing,
-    *,
-    as_band: str | None = None,
-    bands: Iterable[str] | str | None = None,
-    requester_pays: bool = False,
-) -> Scene:
+def _open_lone(finder: Finder, listing: Listing, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
     file = listing.files[""]
     name = _store.basename(file.href)
     spec = _listing.forced_spec(name, as_band) if as_band else _listing.lone_spec(name)
 
     def beside(shape: tuple[int, int]) -> Grid | None:
-        mtl = _sources.sibling_mtl(file.href)
+        mtl = finder.sibling_mtl(file.href)
         return _frame.fallback(mtl, spec.group, shape) if mtl else None
 
     guess = _bands.unknown(spec.name)  # its fill is not known before its data type is
-    band = read_header(file.href, guess, fallback_grid=beside, size=file.size, checksum=file.checksum)
-    if not as_band:
-        spec = _listing.settle(spec, band.dtype, name)
-    elif spec.categorical:
-        _listing.check_dtype(spec, band.dtype, name)
-    band = dataclasses.replace(band, spec=spec, nodata=spec.fill if band.nodata is None else band.nodata)
+    band = _read(finder, listing, file, guess, beside)
+    band = _with_meaning(band, spec, name, forced=as_band is not None)
     product = parse(name)
     scene = Scene(
         id=listing.id,
@@ -231,20 +237,30 @@ def _open_lone(
         lone=True,
         properties=listing.properties or (product.properties() if product else {}),
         item_href=listing.item_href,
-        requester_pays=requester_pays or listing.requester_pays,
+        requester_pays=finder.policy.requester_pays or listing.requester_pays,
     )
     for wanted in _names(bands):
         scene.band(wanted)
     return scene
 
 
+def _with_meaning(band: Band, spec: BandSpec, name: str, *, forced: bool) -> Band:
+    """Give a band the meaning that its name or the user says, once its data type is known."""
+    if not forced:
+        spec = _listing.settle(spec, band.dtype, name)
+    elif spec.categorical:
+        _listing.check_dtype(spec, band.dtype, name)
+    return dataclasses.replace(band, spec=spec, nodata=spec.fill if band.nodata is None else band.nodata)
+
+
 # Scenes --------------------------------------------------------------------------------------
 
 
-def _open_bands(listing: Listing, mtl: Mtl | None, bands: Iterable[str] | str | None, requester_pays: bool) -> Scene:
+def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | None) -> Scene:
+    listing, mtl = source.listing, source.mtl
     wanted = _wanted(listing, bands)
     _warn(listing, bands is None)
-    read = _read_all(listing, [*wanted, *_extra(listing, wanted)], _fallback(listing, mtl))
+    read = _read_all(finder, source, [*wanted, *_extra(listing, wanted)])
     for name, band in read.items():
         _listing.check_dtype(band.spec, band.dtype, _store.basename(listing.files[name].href))
     grid = _frame.scene_grid(read)
@@ -261,7 +277,7 @@ def _open_bands(listing: Listing, mtl: Mtl | None, bands: Iterable[str] | str | 
         metadata=listing.metadata,
         properties=listing.properties,
         item_href=listing.item_href,
-        requester_pays=requester_pays or listing.requester_pays,
+        requester_pays=finder.policy.requester_pays or listing.requester_pays,
     )
 
 
@@ -326,29 +342,18 @@ def _warn(listing: Listing, everything: bool) -> None:
         )
 
 
-def _fallback(listing: Listing, mtl: Mtl | None) -> Callable[[BandSpec, tuple[int, int]], Grid | None]:
-    """How a band without georeference gets its grid: from the MTL, read only then."""
-
-    def grid(spec: BandSpec, shape: tuple[int, int]) -> Grid | None:
-        found = mtl or _sources.read_mtl(listing.metadata)
-        return _frame.fallback(found, spec.group, shape) if found else None
-
-    return grid
-
-
-def _read_all(listing: Listing, names: list[str], fallback: Callable) -> dict[str, Band]:
+def _read_all(finder: Finder, source: Source, names: list[str]) -> dict[str, Band]:
     """Read the headers of bands: one after another on this machine, at once from remote stores."""
+    listing = source.listing
 
     def read(name: str) -> Band:
-        file: File = listing.files[name]
         spec = listing.specs[name]
-        return read_header(
-            file.href,
-            spec,
-            fallback_grid=lambda shape: fallback(spec, shape),
-            size=file.size,
-            checksum=file.checksum,
-        )
+
+        def of_mtl(shape: tuple[int, int]) -> Grid | None:
+            mtl = source.mtl or finder.read_mtl(listing.metadata)
+            return _frame.fallback(mtl, spec.group, shape) if mtl else None
+
+        return _read(finder, listing, listing.files[name], spec, of_mtl)
 
     if all(_store.is_local(listing.files[name].href) for name in names):
         return {name: read(name) for name in names}

@@ -20,7 +20,7 @@ from landsat_downsample import _product_id
 from landsat_downsample._bands import BandSpec, find, specs
 from landsat_downsample._errors import SceneError
 from landsat_downsample._hrefs import basename, is_local, is_tar, join, redact, scheme, split_tar
-from landsat_downsample._listing import File, Listing, catalogue, metadata_kind
+from landsat_downsample._listing import OURS, File, Listing, catalogue, metadata_kind
 from landsat_downsample._product_id import ProductId
 
 _WEB = ("http", "https")
@@ -128,13 +128,7 @@ def _scene(entries: list[tuple[dict, str]], files: dict, common: dict) -> Listin
         )
     sensor, level = (product.sensor, product.level) if product else _sensor_of(_properties(entries), ids[0])
     known = catalogue(product) if product else specs(sensor, level)
-    found, skipped = {}, []
-    for name, (key, asset, file) in files.items():
-        spec = _spec(name, key, asset, known)
-        if spec is None:
-            skipped.append(name)
-        else:
-            found.setdefault(spec.name, (spec, file))
+    found, skipped = _bands(files, known)
     if not found:
         raise SceneError(
             f"STAC item {ids[0]!r} has no asset that is a Landsat band: it has {', '.join(files) or 'none'}"
@@ -146,9 +140,22 @@ def _scene(entries: list[tuple[dict, str]], files: dict, common: dict) -> Listin
         level=level,
         specs={band: found[band][0] for band in bands},
         files={band: found[band][1] for band in bands},
-        skipped=tuple(skipped),
+        skipped=skipped,
         **common,
     )
+
+
+def _bands(files: dict, known: dict[str, BandSpec]) -> tuple[dict[str, tuple[BandSpec, File]], tuple[str, ...]]:
+    """What each asset means and where it is, by USGS name; and names of rasters that mean nothing to us."""
+    found: dict[str, tuple[BandSpec, File]] = {}
+    skipped = []
+    for name, (key, asset, file) in files.items():
+        spec = _spec(name, key, asset, known)
+        if spec is not None:
+            found.setdefault(spec.name, (spec, file))
+        elif not _product_id.stem(name).endswith(OURS):
+            skipped.append(name)
+    return found, tuple(skipped)
 
 
 def _assets(item: dict) -> list[tuple[str, dict]]:

@@ -11,10 +11,12 @@ import rasterio
 
 from landsat_downsample import _synthetic_files as texts
 from landsat_downsample import _synthetic_ground as land
+from landsat_downsample import _synthetic_mtl as mtl
 from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import UsageError, WriteError
-from landsat_downsample._synthetic_bands import SATURATES, Painter
+from landsat_downsample._synthetic_bands import Painter
 from landsat_downsample._synthetic_recipe import MISSIONS, Recipe
+from landsat_downsample._synthetic_tables import SATURATES
 
 
 def make_scene(
@@ -68,6 +70,8 @@ def make_scene(
     painter = Painter(land.build(recipe))
     try:
         target.mkdir(parents=True, exist_ok=True)
+        for old in target.glob(f"{recipe.product_id}_*"):  # of another size, perhaps
+            old.unlink()
         for spec in chosen:
             _write_band(target / f"{recipe.product_id}_{spec.name}.TIF", painter, spec)
         _write_texts(target, painter, chosen)
@@ -113,6 +117,7 @@ def _write_band(path: Path, painter: Painter, spec: BandSpec) -> None:
         "nodata": spec.fill if recipe.level == 2 and spec.kind == "continuous" else None,
         "blocksize": 256,
         "compress": "DEFLATE",
+        "level": 1,  # a third cheaper than the default, and no larger for noisy bands
         "predictor": "STANDARD",
         "overview_resampling": "NEAREST",
         "num_threads": "ALL_CPUS",
@@ -125,9 +130,9 @@ def _write_band(path: Path, painter: Painter, spec: BandSpec) -> None:
 
 def _write_texts(target: Path, painter: Painter, chosen: tuple[BandSpec, ...]) -> None:
     listed = tuple(spec for spec in chosen if not spec.name.startswith("GM_"))
-    contents = texts.Contents(painter.recipe, listed, _cloud_cover(painter), _saturated_bands(painter))
-    groups = texts.mtl_groups(contents)
-    files = {"MTL.txt": texts.mtl_text(groups), "MTL.json": texts.mtl_json(groups), "MTL.xml": texts.mtl_xml(groups)}
+    contents = mtl.Contents(painter.recipe, listed, _cloud_cover(painter), _saturated_bands(painter))
+    groups = mtl.groups_of(contents)
+    files = {"MTL.txt": mtl.to_odl(groups), "MTL.json": mtl.to_json(groups), "MTL.xml": mtl.to_xml(groups)}
     if painter.recipe.mission.sensor_id != "MSS":
         files["ANG.txt"] = texts.angle_text(contents)
     for suffix, data in files.items():

@@ -9,137 +9,27 @@ from collections.abc import Callable
 import numpy as np
 
 from landsat_downsample import _synthetic_ground as land
+from landsat_downsample import _synthetic_tables as tables
 from landsat_downsample._bands import BandSpec
-from landsat_downsample._synthetic_ground import Ground
+from landsat_downsample._synthetic_ground import Ground, Lattice
+from landsat_downsample._synthetic_tables import CALIBRATION, EDGE, NO_DATA, QA_FILL
 
-#: Reflectance in coastal, blue, green, red, near infrared, short-wave infrared 1.6 and 2.2, and
-#: temperature (K) and emissivity: of the darkest and of the brightest shade of each cover.
-COVERS = (
-    (land.WATER, (0.052, 0.060, 0.078, 0.062, 0.030, 0.010, 0.006, 295, 0.988), (0.030, 0.032, 0.028, 0.014, 0.006, 0.003, 0.002, 293, 0.988)),
-    (land.FIELDS, (0.070, 0.090, 0.130, 0.170, 0.230, 0.300, 0.240, 311, 0.964), (0.022, 0.030, 0.075, 0.036, 0.500, 0.190, 0.085, 298, 0.982)),
-    (land.FOREST, (0.012, 0.015, 0.028, 0.016, 0.230, 0.085, 0.034, 294, 0.986), (0.018, 0.024, 0.052, 0.028, 0.370, 0.150, 0.062, 296, 0.985)),
-    (land.MEADOW, (0.030, 0.040, 0.072, 0.062, 0.260, 0.200, 0.110, 300, 0.978), (0.032, 0.044, 0.092, 0.062, 0.400, 0.230, 0.120, 297, 0.980)),
-    (land.ROCK, (0.070, 0.085, 0.105, 0.120, 0.150, 0.170, 0.150, 297, 0.962), (0.130, 0.150, 0.185, 0.205, 0.250, 0.280, 0.250, 300, 0.960)),
-    (land.TOWN, (0.080, 0.095, 0.115, 0.125, 0.170, 0.190, 0.170, 308, 0.966), (0.160, 0.185, 0.210, 0.225, 0.270, 0.280, 0.260, 312, 0.962)),
-    (land.SNOW, (0.620, 0.640, 0.640, 0.620, 0.540, 0.070, 0.050, 271, 0.988), (0.930, 0.950, 0.940, 0.920, 0.820, 0.120, 0.090, 269, 0.989)),
-)  # fmt: skip
-
-#: The same seven reflectances and the temperature of an opaque cloud, then what a clear sky adds at its top.
-CLOUD = (0.76, 0.77, 0.76, 0.78, 0.80, 0.58, 0.44, 262.0)
-PATH = (0.085, 0.065, 0.035, 0.020, 0.008, 0.002, 0.001)
-
-#: Columns of `COVERS` whose mean a band sees, by common name.
-COLUMNS = {
-    "coastal": (0,), "blue": (1,), "green": (2,), "pan": (1, 2, 3), "red": (3,), "nir08": (4,), "nir09": (4,),
-    "swir16": (5,), "swir22": (6,),
-}  # fmt: skip
-TEMPERATURE, EMISSIVITY = 7, 8
-
-#: Bands that saturate in each group of `Ground.saturated`, and the bit of QA_RADSAT of each.
-SATURATES = {
-    "oli": (("B1",), ("B1", "B2"), ("B2", "B3", "B4", "B5"), ("B6", "B7"), ()),
-    "etm": (("B1",), ("B1", "B3"), ("B1", "B2", "B3"), ("B5", "B7", "B6_VCID_2"), ()),
-    "tm": (("B1",), ("B1", "B3"), ("B1", "B2", "B3"), ("B5", "B7"), ()),
-    "mss": (("B1",), ("B1", "B2"), ("B1", "B2", "B3"), ("B4",), ()),
-    "mss123": (("B4",), ("B4", "B5"), ("B4", "B5", "B6"), ("B7",), ()),
+#: Bands with a painter of their own; the others are painted by what their spec says.
+SPECIAL = {
+    "QA_PIXEL": "_qa_pixel",
+    "QA_RADSAT": "_qa_radsat",
+    "SR_QA_AEROSOL": "_aerosol",
+    "SR_CLOUD_QA": "_cloud_qa",
+    "ST_CDIST": "_cloud_distance",
+    "ST_TRAD": "_radiance",
+    "ST_EMIS": "_emissivity",
+    "ST_EMSD": "_emissivity",
+    "ST_QA": "_uncertainty",
+    "B9": "_cirrus",
 }
-SATURATION_BIT = {f"B{n}": n - 1 for n in range(1, 8)} | {"B6_VCID_1": 5, "B6_VCID_2": 8}
-OCCLUSION_BIT = 11
 
-#: Level 1 calibration by sensor and band: radiance per DN and its offset, reflectance per DN and its offset.
-#: Published values of real scenes; for the thermal bands the last two are K1 and K2.
-CALIBRATION = {
-    "oli": {
-        "B1": (1.2402e-02, -62.00937, 2.0e-05, -0.1), "B2": (1.2700e-02, -63.49827, 2.0e-05, -0.1),
-        "B3": (1.1703e-02, -58.51323, 2.0e-05, -0.1), "B4": (9.8683e-03, -49.34152, 2.0e-05, -0.1),
-        "B5": (6.0389e-03, -30.19461, 2.0e-05, -0.1), "B6": (1.5018e-03, -7.50909, 2.0e-05, -0.1),
-        "B7": (5.0619e-04, -2.53097, 2.0e-05, -0.1), "B8": (1.1168e-02, -55.84103, 2.0e-05, -0.1),
-        "B9": (2.3602e-03, -11.80075, 2.0e-05, -0.1), "B10": (3.3420e-04, 0.1, 774.8853, 1321.0789),
-        "B11": (3.3420e-04, 0.1, 480.8883, 1201.1442),
-    },
-    "etm": {
-        "B1": (7.7874e-01, -6.97874, 1.2386e-03, -0.011100), "B2": (7.9882e-01, -7.19882, 1.3938e-03, -0.012560),
-        "B3": (6.2165e-01, -5.62165, 1.3200e-03, -0.011937), "B4": (9.6929e-01, -6.06929, 2.9308e-03, -0.018351),
-        "B5": (1.2622e-01, -1.12622, 1.8445e-03, -0.016458), "B6_VCID_1": (6.7087e-02, -0.06709, 666.09, 1282.71),
-        "B6_VCID_2": (3.7205e-02, 3.16280, 666.09, 1282.71), "B7": (4.3898e-02, -0.39390, 1.7473e-03, -0.015679),
-        "B8": (9.7559e-01, -5.67559, 2.3953e-03, -0.013935),
-    },
-    "tm": {
-        "B1": (7.6583e-01, -2.28583, 1.2589e-03, -0.003757), "B2": (1.4482e+00, -4.28819, 2.6097e-03, -0.007727),
-        "B3": (1.0440e+00, -2.21398, 2.2022e-03, -0.004670), "B4": (8.7602e-01, -2.38602, 2.7271e-03, -0.007428),
-        "B5": (1.2035e-01, -0.49035, 1.8090e-03, -0.007371), "B6": (5.5375e-02, 1.18243, 607.76, 1260.56),
-        "B7": (6.5551e-02, -0.21555, 2.5618e-03, -0.008424),
-    },
-    "mss": {
-        "B1": (8.8504e-01, 1.51496, 1.6132e-03, 0.002761), "B2": (6.6024e-01, 2.03976, 1.3924e-03, 0.004302),
-        "B3": (5.5866e-01, 4.34134, 1.4673e-03, 0.011402), "B4": (4.6654e-01, 1.03346, 1.8155e-03, 0.004022),
-    },
-    "mss123": {
-        "B4": (9.7638e-01, -0.97638, 1.7226e-03, -0.001723), "B5": (7.8740e-01, -0.78740, 1.6286e-03, -0.001629),
-        "B6": (6.8504e-01, -0.68504, 1.7500e-03, -0.001750), "B7": (6.0236e-01, -0.60236, 2.2143e-03, -0.002214),
-    },
-}  # fmt: skip
-
-#: DN of the sensor's noise, standard deviation; with the texture of the ground it gives files as large as real ones.
-GRAIN = {"uint16": 40.0, "uint8": 0.6}
-
-#: Scale and offset of Level 2 reflectance and temperature, as in the catalogue.
-REFLECTANCE, KELVIN = (2.75e-05, -0.2), (0.00341802, 149.0)
-
-#: Fill of the quality bands, and of the int16 bands of Level 2.
-QA_FILL, NO_DATA = 1, -9999
-
-#: Columns by which a band's edge may lie inside the footprint's: quality bands are fill in all of them.
-EDGE = 2
-
-#: Depth in a scan gap (eighths of a pixel) from which a band has no data, by its place in the focal plane, and
-#: from which the quality bands have none.
-GAP_STARTS, QA_GAP_STARTS = (0, 4, 8), -3
-
-
-def spectra() -> np.ndarray:
-    """Reflectances, temperature and emissivity of every cover code: float64, shape (codes, 9)."""
-    table = np.zeros((256, 9))
-    for (first, count), dark, bright in COVERS:
-        shade = np.linspace(0, 1, count)[:, None]
-        table[first : first + count] = (1 - shade) * np.array(dark) + shade * np.array(bright)
-    first, count = land.FIELDS
-    codes, columns = np.arange(count)[:, None], np.arange(1, 8)[None, :]
-    table[first : first + count, :7] *= 1 + 0.15 * np.sin(codes * 12.9898) + 0.06 * np.sin(codes * columns * 2.3)
-    return table
-
-
-def planck(kelvin: np.ndarray | float, k1: float, k2: float) -> np.ndarray | float:
-    """Radiance in W/(m2 sr um) of a black body, with a band's thermal constants."""
-    return k1 / (np.exp(k2 / np.asarray(kelvin)) - 1)
-
-
-def qa_pixel_codes(sensor: str) -> np.ndarray:
-    """QA_PIXEL code of each value of `Ground.flags`, uint16, shape (256,): only codes that real files hold."""
-    flags = np.arange(256)
-    has = {bit: flags & bit != 0 for bit in (land.IS_CLOUD, land.IS_DILATED, land.IS_MEDIUM)}
-    cloud = has[land.IS_CLOUD]
-    sure = np.where(cloud, 3, np.where(has[land.IS_MEDIUM], 2, 1)) << 8
-    if sensor.startswith("mss"):
-        return (sure | cloud << 3).astype(np.uint16)
-    dilated = has[land.IS_DILATED] & ~cloud
-    shadow, snow, water = (flags & bit != 0 & ~cloud for bit in (land.IS_SHADOW, land.IS_SNOW, land.IS_WATER))
-    cirrus = (flags & land.IS_CIRRUS != 0) & (cloud | ~snow)
-    code = sure | dilated << 1 | cloud << 3 | shadow << 4 | snow << 5 | water << 7
-    code |= np.where(shadow, 3, 1) << 10 | np.where(snow, 3, 1) << 12
-    if sensor == "oli":
-        code |= np.where(cirrus, 3, 1) << 14 | cirrus << 2 | (~cloud & ~dilated) << 6
-    else:  # a known discrepancy of Landsat 4-7: clear says nothing of dilated cloud, and is 0 over water and in shadow
-        code |= (~cloud & ~water & ~shadow) << 6
-    return code.astype(np.uint16)
-
-
-def radsat_codes(sensor: str) -> np.ndarray:
-    """QA_RADSAT code of each group of saturated pixels, uint16."""
-    codes = [sum(1 << SATURATION_BIT[band] for band in bands) for bands in SATURATES[sensor]]
-    if sensor == "oli":
-        codes[land.HIDDEN] = 1 << OCCLUSION_BIT
-    return np.array(codes, np.uint16)
+#: Mean of the smooth bands that tell of the air, and how they follow the haze.
+AIR = {"ST_ATRAN": (7600, -420), "ST_URAD": (1900, 330), "ST_DRAD": (1050, 150), "SR_ATMOS_OPACITY": (44, 13)}
 
 
 class Painter:
@@ -149,31 +39,28 @@ class Painter:
         self.ground = ground
         self.recipe = ground.recipe
         self.width, self.height = self.recipe.size
-        self.spectra = spectra()
+        self.spectra = tables.spectra()
         self._edges = {finer: self.recipe.footprint(np.arange(finer * self.height), finer) for finer in (1, 2)}
         images = [name for name in self.recipe.bands if name.startswith(("SR_B", "B"))]
         self._specks = {name: ground.specks[n :: len(images)] for n, name in enumerate(images)}
         self.saturated = self._saturated_inside()
         self._voids = self._void_boxes()
-        self._codes = qa_pixel_codes(self.recipe.sensor)
+        self._nearness = _nearness(ground.fields["distance"])
+        self._codes = tables.qa_pixel_codes(self.recipe.sensor)
 
     def rows(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         """Rows `start` to `stop` of a band as it is stored, shape (stop - start, width of the band)."""
         return self._method(spec)(spec, start, stop)
 
     def _method(self, spec: BandSpec) -> Callable[[BandSpec, int, int], np.ndarray]:
-        special = {
-            "QA_PIXEL": self._qa_pixel, "QA_RADSAT": self._qa_radsat, "SR_QA_AEROSOL": self._aerosol,
-            "SR_CLOUD_QA": self._cloud_qa, "ST_CDIST": self._cloud_distance, "B9": self._cirrus,
-            "VAA": self._angle, "VZA": self._angle, "SAA": self._angle, "SZA": self._angle,
-        }  # fmt: skip
-        mission = self.recipe.mission.sensor_id
+        if spec.name in SPECIAL:
+            return getattr(self, SPECIAL[spec.name])
         if spec.name.startswith("GM_"):
             return self._gap_mask
-        if spec.name in special and not (spec.name == "B9" and mission != "OLI_TIRS"):
-            return special[spec.name]
-        if spec.fill == NO_DATA:
-            return self._intermediate
+        if spec.name in AIR:
+            return self._air
+        if spec.kind == "azimuth" or spec.unit == "degree":
+            return self._angle
         if spec.group == "panchromatic":
             return self._pan
         return self._thermal if spec.group == "thermal" else self._reflective
@@ -187,12 +74,12 @@ class Painter:
 
     def _reflected(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         """DN of a reflective band without noise, float32."""
-        columns = list(COLUMNS[spec.common_name])
+        columns = list(tables.COLUMNS[spec.common_name])
         scale, offset = self._scaling(spec)
         ceiling = (np.iinfo(spec.dtype).max * scale + offset) / 1.15  # what the instrument can tell from saturation
         table = self.spectra[:, columns].mean(axis=1)
-        cloud = float(np.mean([CLOUD[column] for column in columns]))
-        path = float(np.mean([PATH[column] for column in columns])) if self.recipe.level == 1 else 0.0
+        cloud = float(np.mean([tables.CLOUD[column] for column in columns]))
+        path = float(np.mean([tables.PATH[column] for column in columns])) if self.recipe.level == 1 else 0.0
         sun = math.sin(math.radians(self.recipe.sun[0])) if self.recipe.level == 1 else 1.0
         table = np.minimum((table * (1 - 1.5 * path) + path) * sun, ceiling)
         low = ((path * sun) - offset) / scale  # light that no shade takes away
@@ -211,22 +98,22 @@ class Painter:
     def _grain(self, spec: BandSpec, start: int, stop: int, width: int | None = None) -> np.ndarray:
         shift = zlib.crc32(spec.name.encode())
         noise = self.ground.noise.rows(start, stop, width or self.width, (shift & 2047, shift >> 11 & 2047))
-        return noise * np.float32(GRAIN[spec.dtype] / 32)
+        return noise * np.float32(tables.GRAIN[spec.dtype] / 32)
 
     def _scaling(self, spec: BandSpec) -> tuple[float, float]:
         """Scale and offset from DN to reflectance, or to temperature or radiance of a thermal band."""
         if self.recipe.level == 2:
-            return KELVIN if spec.group == "thermal" else REFLECTANCE
+            return tables.KELVIN if spec.group == "thermal" else tables.REFLECTANCE
         calibration = CALIBRATION[self.recipe.sensor][spec.name]
         return calibration[:2] if spec.group == "thermal" else calibration[2:]
 
     def _thermal(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         scale, offset = self._scaling(spec)
-        kelvin, slope = np.append(self.spectra[:, TEMPERATURE], CLOUD[-1]), 1.0
+        kelvin, slope = np.append(self.spectra[:, tables.TEMPERATURE], tables.CLOUD[-1]), 1.0
         if self.recipe.level == 1:
             constants = CALIBRATION[self.recipe.sensor][spec.name][2:]
-            slope = float(planck(296, *constants) - planck(295, *constants))
-            kelvin = planck(np.maximum(kelvin, 200) - 4, *constants)
+            slope = float(tables.planck(296, *constants) - tables.planck(295, *constants))
+            kelvin = tables.planck(np.maximum(kelvin, 200) - 4, *constants)
         table = np.clip((kelvin - offset) / scale, 1, np.iinfo(spec.dtype).max - 1).astype(np.float32)
         dn = table[:-1][self.ground.cover[start:stop]]
         dn += self._warmth(start, stop) * np.float32(slope / scale)
@@ -235,7 +122,7 @@ class Painter:
         return self._image(dn, spec, start)
 
     def _warmth(self, start: int, stop: int) -> np.ndarray:
-        """Kelvin by which a pixel is warmer than its cover: cold heights, smooth at the 100 m a thermal band resolves."""
+        """Kelvin by which a pixel is warmer than its cover: cold heights, smooth as a thermal band is."""
         warmth = self.ground.fields["height"].rows(start, stop, self.width)
         warmth *= np.float32(-2.2)
         warmth += np.float32(0.7) * self.ground.detail.rows(start, stop, self.width, (211, 31))
@@ -279,42 +166,46 @@ class Painter:
 
     def _saturate(self, out: np.ndarray, spec: BandSpec, start: int, top: int) -> None:
         band = spec.name.removeprefix("SR_")
-        groups = [n for n, bands in enumerate(SATURATES[self.recipe.sensor]) if band in bands]
+        groups = [n for n, bands in enumerate(tables.SATURATES[self.recipe.sensor]) if band in bands]
         indices, group = self.saturated
         self._put(out, start, indices[np.isin(group, groups)], top)
 
     # other bands of Level 2
 
-    def _intermediate(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
-        """One of the int16 bands that a surface temperature or reflectance was made from."""
-        haze = self.ground.fields["haze"].rows(start, stop, self.width)
-        cover, detail = self.ground.cover[start:stop], self.ground.detail
-        if spec.name == "ST_TRAD":
-            k1, k2 = CALIBRATION["oli"]["B10"][2:]
-            table = 900 * planck(np.maximum(self.spectra[:, TEMPERATURE], 200), k1, k2)
-            values = table.astype(np.float32)[cover] + 110 * self._warmth(start, stop)
-            values = self._under_cloud(values, start, float(900 * planck(CLOUD[-1], k1, k2)))
-        elif spec.name in ("ST_EMIS", "ST_EMSD"):
-            table = self.spectra[:, EMISSIVITY].astype(np.float32)
-            rough = detail.rows(start, stop, self.width, (401, 811))
-            values = (
-                table[cover] * 10000 + 6 * rough
-                if spec.name == "ST_EMIS"
-                else np.abs(34 * rough) + 9900 * (1 - table[cover])
-            )
-        elif spec.name == "ST_QA":
-            near = self.ground.fields["distance"].rows(start, stop, self.width)
-            values = 210 + 700 * np.exp(near * np.float32(-1 / 120)) + 40 * haze
-        else:
-            level, gain = {"ST_ATRAN": (7600, -420), "ST_URAD": (1900, 330), "ST_DRAD": (1050, 150)}.get(
-                spec.name, (44, 13)
-            )
-            values = level + gain * haze
-        out = np.clip(np.rint(values), 1, 32000).astype(np.int16)
-        if spec.name in ("ST_EMIS", "ST_EMSD", "ST_QA"):
-            self._empty(out, start, NO_DATA)
-        elif spec.name == "SR_ATMOS_OPACITY":  # not retrieved over water
+    def _radiance(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
+        constants = CALIBRATION["oli"]["B10"][2:]
+        kelvin = np.append(np.maximum(self.spectra[:, tables.TEMPERATURE], 200), tables.CLOUD[-1])
+        table = (900 * tables.planck(kelvin, *constants)).astype(np.float32)
+        values = table[:-1][self.ground.cover[start:stop]]
+        values += 110 * self._warmth(start, stop)
+        return self._int16(self._under_cloud(values, start, float(table[-1])), spec, start)
+
+    def _emissivity(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
+        """ST_EMIS, and ST_EMSD, its standard deviation."""
+        values = (10000 * self.spectra[:, tables.EMISSIVITY]).astype(np.float32)[self.ground.cover[start:stop]]
+        rough = self.ground.detail.rows(start, stop, self.width, (401, 811))
+        values = values + 6 * rough if spec.name == "ST_EMIS" else np.abs(34 * rough) + (9900 - values)
+        return self._int16(values, spec, start, voids=True)
+
+    def _uncertainty(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
+        """ST_QA: grows towards clouds."""
+        values = 210 + 700 * self._nearness.rows(start, stop, self.width)
+        values += 40 * self.ground.fields["haze"].rows(start, stop, self.width)
+        return self._int16(values, spec, start, voids=True)
+
+    def _air(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
+        level, gain = AIR[spec.name]
+        values = level + gain * self.ground.fields["haze"].rows(start, stop, self.width)
+        out = self._int16(values, spec, start)
+        if spec.name == "SR_ATMOS_OPACITY":  # not retrieved over water
             out[self.ground.flags[start:stop] & land.IS_WATER != 0] = NO_DATA
+        return out
+
+    def _int16(self, values: np.ndarray, spec: BandSpec, start: int, voids: bool = False) -> np.ndarray:
+        """Store what a surface temperature or reflectance was made from; overwrites `values`."""
+        out = np.clip(np.rint(values, out=values), 1, 32000, out=values).astype(np.int16)
+        if voids:
+            self._empty(out, start, NO_DATA)
         return self._outside(out, spec, start, NO_DATA)
 
     def _cloud_distance(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
@@ -352,7 +243,7 @@ class Painter:
     def _qa_radsat(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         out = np.zeros((stop - start, self.width), np.uint16)
         indices, groups = self.saturated
-        self._put(out, start, indices, radsat_codes(self.recipe.sensor)[groups])
+        self._put(out, start, indices, tables.radsat_codes(self.recipe.sensor)[groups])
         return out
 
     def _angle(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
@@ -383,7 +274,7 @@ class Painter:
         first, after = self._edges[finer]
         at = slice(start, start + len(out))
         if self.ground.depth is not None:
-            out[self._gap_depth(start, len(out), finer) > GAP_STARTS[place]] = fill
+            out[self._gap_depth(start, len(out), finer) > tables.GAP_STARTS[place]] = fill
         return _frame(out, first[at] + place, after[at] + place - EDGE, fill)
 
     def _quality(self, out: np.ndarray, start: int, fill: int) -> np.ndarray:
@@ -391,7 +282,7 @@ class Painter:
         first, after = self._edges[1]
         at = slice(start, start + len(out))
         if self.ground.depth is not None:
-            out[self.ground.depth[at] > QA_GAP_STARTS] = fill
+            out[self.ground.depth[at] > tables.QA_GAP_STARTS] = fill
         self._put(out, start, self.ground.specks, fill)
         return _frame(out, first[at] + EDGE, after[at] - EDGE, fill)
 
@@ -433,7 +324,7 @@ class Painter:
         inside = (column >= first[row] + EDGE) & (column < after[row] - EDGE)
         inside &= ~np.isin(indices, self.ground.specks)
         if self.ground.depth is not None:
-            inside &= self.ground.depth.reshape(-1)[indices] <= QA_GAP_STARTS
+            inside &= self.ground.depth.reshape(-1)[indices] <= tables.QA_GAP_STARTS
         return indices[inside], groups[inside]
 
 
@@ -443,3 +334,8 @@ def _frame(out: np.ndarray, first: np.ndarray, after: np.ndarray, fill: int) -> 
         line[: max(begin, 0)] = fill
         line[max(end, begin, 0) :] = fill
     return out
+
+
+def _nearness(distance: Lattice) -> Lattice:
+    """1 at a cloud, falling to 1/e in 120 pixels."""
+    return Lattice(np.exp(distance.values / -120).astype(np.float32), distance.step)

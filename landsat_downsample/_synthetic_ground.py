@@ -263,7 +263,7 @@ def _surface(
         found[flags[start:stop] & (IS_CLOUD | IS_DILATED) != 0] &= np.uint8(0xFF ^ IS_SNOW)
         found[shadow] &= np.uint8(0xFF ^ IS_SNOW)
         flags[start:stop] |= found | shadow * np.uint8(IS_SHADOW)
-        bright = 128 + 4 * fine + np.where(high, 26 * at["slope"] + 10 * other, np.float32(0))
+        bright = 128 + 4 * fine + np.where(high, 26 * at["slope"] + 5 * other, np.float32(0))
         bright *= 1 - np.where(water, np.float32(0), np.float32(0.55 / 255)) * shade
         light[start:stop], cover[start:stop] = np.clip(bright, 12, 250), codes
     flags[flags & (IS_WATER | IS_SNOW) != 0] &= np.uint8(0xFF ^ IS_MEDIUM)

@@ -86,7 +86,7 @@ def test_before_after_without_coordinates_or_data(values):
 
 
 def test_fractions_from_array_or_dataset():
-    names = ("valid", "clear", "cloud", "shadow", "water")
+    names = ("valid", "clear", "cloud", "cloud_shadow", "water")
     values = np.full((5, 4, 3), 255, "uint8")
     values[:, 1:] = 40
     data = xarray.DataArray(values, dims=("band", "y", "x"), attrs={"long_name": names})

