@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from os import PathLike
+from os import PathLike, fspath
 
 from landsat_downsample._errors import RunError
-from landsat_downsample._plan import Options, ScenePlan, check_same_names, plan_scene, split_flags
+from landsat_downsample._plan import Options, ScenePlan, distinct, plan_scene, words
 from landsat_downsample._run import Outcome, run_plans
 from landsat_downsample._scene import Scene, open_scene
 
 
 def plan(
-    sources: str | Scene | Iterable[str | Scene],
-    to: str,
+    sources: str | PathLike | Scene | Iterable[str | PathLike | Scene],
+    to: str | PathLike,
     *,
     factor: float | None = None,
     resolution: float | None = None,
     size: tuple[int, int] | None = None,
-    bands: Iterable[str] | None = None,
+    bands: str | Iterable[str] | None = None,
     qa: str = "conservative",
     mask: str | Iterable[str] = (),
     min_valid: float = 0.0,
@@ -29,14 +29,14 @@ def plan(
 
     Parameters
     ----------
-    sources : str, Scene, or an iterable of them
+    sources : str, path, Scene, or an iterable of them
         Hrefs that `open_scene` takes, or opened scenes.
-    to : str
+    to : str or path
         Destination folder or prefix; each product becomes a folder in it.
     factor, resolution, size : optional
         Exactly one: pixels per cell; cell size in CRS units (metres); or (width, height) in
         cells, where a 0 keeps the aspect.
-    bands : iterable of str, optional
+    bands : str or iterable of str, optional
         USGS names (``SR_B4``) or common names (``red``); all by default.
     qa : str
         Policy for bit fields: conservative, majority, mode or nearest.
@@ -63,18 +63,19 @@ def plan(
     options = Options(
         factor=factor,
         resolution=resolution,
-        size=None if size is None else tuple(size),
-        bands=None if bands is None else tuple(bands),
+        size=size,
+        bands=None if bands is None else words(bands),
         qa=qa,
-        mask=split_flags(mask),
+        mask=words(mask),
         min_valid=min_valid,
         methods=dict(methods or {}),
     )
-    sources = [sources] if isinstance(sources, (str, PathLike, Scene)) else list(sources)
-    scenes = [source if isinstance(source, Scene) else open_scene(str(source), bands=options.bands) for source in sources]
-    plans = [plan_scene(scene, to, options, overwrite=overwrite) for scene in scenes]
-    check_same_names(plans)
-    return plans
+    sources = [sources] if isinstance(sources, (str, PathLike, Scene)) else sources
+    plans = []
+    for source in sources:
+        scene = source if isinstance(source, Scene) else open_scene(source, bands=options.bands)
+        plans.append(plan_scene(scene, fspath(to), options, overwrite=overwrite))
+    return distinct(plans)
 
 
 def run(plans: ScenePlan | Iterable[ScenePlan], *, workers: int | None = None) -> list[Outcome]:

@@ -19,7 +19,7 @@ from landsat_downsample import _bands, _quality
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Cells, Grid, Overlay, ratio_for
 from landsat_downsample._pixels import open_companion, open_rows
-from landsat_downsample._plan import split_flags
+from landsat_downsample._plan import words
 from landsat_downsample._reduce import Reducer, Rule, output_dtype, reduce_strips, reducer_for
 from landsat_downsample._scene import Band, Scene
 
@@ -174,7 +174,7 @@ def coarsen(
     """
     import xarray as xr
 
-    request = _Request(method, _quality.check_policy(qa), split_flags(mask), Fraction(str(min_valid)))
+    request = _Request(method, _quality.check_policy(qa), words(mask), Fraction(str(min_valid)))
     target = {"factor": factor, "resolution": resolution, "size": size}
     if isinstance(obj, xr.Dataset):
         quality = _quality_of(obj)

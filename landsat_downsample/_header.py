@@ -42,6 +42,8 @@ class Band:
     """Identity of these bytes where the store gives one."""
     checksum: str | None = None
     """Multihash (hex) from a STAC item's ``file:checksum``, to verify what is fetched."""
+    requester_pays: bool = False
+    """Whether its reader has agreed to pay, as its storage demands."""
 
     @property
     def name(self) -> str:

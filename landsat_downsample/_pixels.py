@@ -7,8 +7,8 @@ can stand in for them, and in order, so that its block cache decodes each block 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -62,14 +62,20 @@ class Rows:
             ) from error
 
 
+def fetch_band(band: Band) -> AbstractContextManager[str]:
+    """A path that GDAL can open, with the band's full-resolution bytes verified."""
+    policy = replace(_store.Policy.from_environ(), requester_pays=band.requester_pays)
+    etag = None if _store.is_local(band.href) else band.etag
+    return _store.fetch(band.href, size=band.size, etag=etag, checksum=band.checksum, policy=policy)
+
+
 @contextmanager
 def open_rows(band: Band) -> Iterator[Rows]:
     """Open the pixels of a band, verified; closed on exit, in the same thread."""
     href = _store.redact(band.href)
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
-        etag = None if _store.is_local(band.href) else band.etag
-        path = stack.enter_context(_store.fetch(band.href, size=band.size, etag=etag, checksum=band.checksum))
+        path = stack.enter_context(fetch_band(band))
         dataset = stack.enter_context(open_raster(path, href))
         if (dataset.height, dataset.width) != band.grid.shape:
             raise ReadError(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 
+import numpy as np
+
 from landsat_downsample import _quality
-from landsat_downsample._errors import SceneError, UsageError
+from landsat_downsample._errors import UsageError
 from landsat_downsample._grid import Grid, Overlay, positive, ratio_for
+from landsat_downsample._kernels import STRIP_ROWS
+from landsat_downsample._pixels import BLOCK_CACHE
 from landsat_downsample._reduce import METHODS
 from landsat_downsample._scene import Band, Scene
 
@@ -72,17 +78,12 @@ class Options:
         given = [n for n in ("factor", "resolution", "size") if getattr(self, n) is not None]
         if len(given) != 1:
             raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
-        if given[0] != "size":
-            positive(given[0], getattr(self, given[0]))
+        # One number has one form (7, never 7.0 or numpy's), so that equal requests are recorded alike.
+        object.__setattr__(self, given[0], _exact(given[0], getattr(self, given[0])))
+        object.__setattr__(self, "min_valid", _share(self.min_valid))
         if self.bands is not None and not self.bands:
             raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
         _quality.check_policy(self.qa)
-        try:
-            share = float(self.min_valid)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"min_valid {self.min_valid!r} is not a number: give a share from 0 to 1") from error
-        if not 0 <= share <= 1:
-            raise UsageError(f"min_valid {self.min_valid!r} must lie between 0 and 1: it is a share of the pixels")
         for band, method in self.methods.items():
             if method not in METHODS:
                 raise UsageError(f"method {method!r} for {band} is unknown: choose one of {', '.join(METHODS)}")
@@ -97,6 +98,33 @@ class Options:
     def from_dict(cls, record: dict) -> Options:
         tuples = {k: tuple(record[k]) if record[k] is not None else None for k in ("size", "bands", "mask")}
         return cls(**{**record, **tuples})
+
+
+def _exact(name: str, value) -> float | tuple[int, int]:
+    if name == "size":
+        return _size(value)
+    positive(name, value)
+    return int(value) if float(value).is_integer() else float(value)
+
+
+def _share(value) -> float:
+    try:
+        share = float(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"min_valid {value!r} is not a number: give a share from 0 to 1") from error
+    if not 0 <= share <= 1:
+        raise UsageError(f"min_valid {value!r} must lie between 0 and 1: it is a share of the pixels")
+    return int(share) if share.is_integer() else share
+
+
+def _size(value) -> tuple[int, int]:
+    try:
+        width, height = (operator.index(number) for number in value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"size {value!r} is not two whole numbers: give width,height such as 100,0") from error
+    if min(width, height) < 0 or width == height == 0:
+        raise UsageError(f"size {width},{height} must be positive; one of the two may be 0 to keep the aspect")
+    return width, height
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +156,11 @@ class Target:
     def key(self) -> str:
         """Readable name for logs and the dashboard."""
         return f"{self.band.name} {self.scene_id}"
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes of the files to read, as far as known."""
+        return (self.band.size or 0) + ((self.quality.size or 0) if self.quality else 0)
 
     def overlay(self) -> Overlay:
         """The coarse cells over this band's own pixels."""
@@ -201,13 +234,13 @@ class ScenePlan:
         )
 
 
-def split_flags(mask) -> tuple[str, ...]:
-    """Flags of a mask given as one word list or as several words.
+def words(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Names given as one list with commas, or as several words.
 
-    >>> split_flags("cloud, shadow")
+    >>> words("cloud, shadow")
     ('cloud', 'shadow')
     """
-    parts = mask.split(",") if isinstance(mask, str) else mask
+    parts = given.split(",") if isinstance(given, str) else given
     return tuple(part.strip() for part in parts if part.strip())
 
 
@@ -217,23 +250,20 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
     Raises
     ------
     UsageError
-        A band or flag the scene does not have, or a mean of a bit field.
+        A band or flag the scene does not have, a mean of a bit field, or no destination.
     """
+    _check_places(scene, dest)
     ratio = ratio_for(scene.grid, factor=options.factor, resolution=options.resolution, size=options.size)
     coarse = scene.grid.coarsen(ratio)
     wanted, fractions = _wanted(scene, options)
     methods = _methods(scene, options)
-    quality = scene.bands.get("QA_PIXEL")
-    if options.mask:
-        if quality is None:
-            raise UsageError(f"mask {','.join(options.mask)!r} needs QA_PIXEL, which {scene.id} does not have")
-        _quality.mask_bits(quality.spec, options.mask)
+    _check_mask(scene, options.mask)
     names = list(wanted) + (["QA_PIXEL"] if fractions and "QA_PIXEL" not in wanted else [])
     targets = []
     for name in names:
         band = scene.bands[name]
+        mask = () if band.spec.categorical else options.mask
         gives_fractions = fractions and name == "QA_PIXEL"
-        needs = options.mask if not band.spec.categorical else ()
         targets.append(
             Target(
                 scene_id=scene.id,
@@ -245,13 +275,30 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 coarse=coarse,
                 ratio=ratio,
                 min_valid=float(options.min_valid),
-                quality=quality if needs or (band.spec.fill_from and quality is not None) else None,
-                mask=tuple(needs),
+                quality=scene.bands.get("QA_PIXEL") if mask or band.spec.fill_from else None,
+                mask=mask,
                 fractions=f"{scene.id}_{FRACTIONS}.TIF" if gives_fractions else None,
                 codes_written=name in wanted,
             )
         )
     return ScenePlan(scene, options, dest, scene.id + SUFFIX, coarse, ratio, tuple(targets), overwrite)
+
+
+def _check_places(scene: Scene, dest: str) -> None:
+    if not str(dest).strip():
+        raise UsageError("destination is empty: give a folder or prefix for the products")
+    try:
+        scene.id.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"name {scene.id!r} is not valid text, which its metadata would need: rename it") from error
+
+
+def _check_mask(scene: Scene, mask: tuple[str, ...]) -> None:
+    if not mask:
+        return
+    if "QA_PIXEL" not in scene.bands:
+        raise UsageError(f"mask {','.join(mask)!r} needs QA_PIXEL, which {scene.id} does not have")
+    _quality.mask_bits(scene.bands["QA_PIXEL"].spec, mask)
 
 
 def _wanted(scene: Scene, options: Options) -> tuple[tuple[str, ...], bool]:
@@ -281,13 +328,23 @@ def _methods(scene: Scene, options: Options) -> dict[str, str]:
     return methods
 
 
-def check_same_names(plans: list[ScenePlan]) -> None:
-    """Refuse two scenes of one run that would be written to one place."""
-    seen: dict[tuple[str, str], str] = {}
+def distinct(plans: Iterable[ScenePlan]) -> list[ScenePlan]:
+    """Plans without those given twice.
+
+    Raises
+    ------
+    UsageError
+        Two sources would be written to one place.
+    """
+    seen: dict[tuple[str, str], ScenePlan] = {}
     for item in plans:
-        other = seen.setdefault((item.dest, item.name), item.scene.href)
-        if other != item.scene.href:
-            raise SceneError(f"{other!r} and {item.scene.href!r} would both be written to {item.name!r}: run them apart")
+        other = seen.setdefault((item.dest, item.name), item)
+        if other.scene.href != item.scene.href:
+            raise UsageError(
+                f"{other.scene.href!r} and {item.scene.href!r} would both be written to {item.name!r}: "
+                "give one of them, or run them apart to different places"
+            )
+    return list(seen.values())
 
 
 def estimate(item: ScenePlan) -> dict:
@@ -296,21 +353,24 @@ def estimate(item: ScenePlan) -> dict:
     The memory figure is that of `_kernels.STRIP_ROWS` rows with their masks and sums, the
     block cache, and the reduced band with its COG; it excludes the interpreter and its imports.
     """
-    import numpy as np
-
-    from landsat_downsample._kernels import STRIP_ROWS
-    from landsat_downsample._pixels import BLOCK_CACHE
-
     cells = item.coarse.height * item.coarse.width
-    decoded = sum(int(np.prod(t.band.grid.shape)) * np.dtype(t.band.dtype).itemsize for t in item.targets)
     widest = max(t.band.grid.width * min(STRIP_ROWS, t.band.grid.height) for t in item.targets)
     return {
-        "bytes_in": sum(t.band.size or 0 for t in item.targets),
-        "bytes_decoded": decoded,
+        "bytes_in": sum(t.bytes_in for t in item.targets),
+        "bytes_decoded": sum(t.band.grid.height * t.band.grid.width * _itemsize(t.band) for t in item.targets),
         "shape": list(item.coarse.shape),
-        "bytes_out": int(sum(cells * np.dtype(t.band.dtype).itemsize for t in item.targets)),
-        "peak_memory": int(widest * 8 + BLOCK_CACHE + cells * 8),
+        "bytes_out": cells * sum(_bytes_of_cell(t) for t in item.targets),
+        "peak_memory": widest * 8 + BLOCK_CACHE + cells * 8,
     }
 
 
-__all__ = ["FRACTIONS", "SUFFIX", "Options", "Product", "ScenePlan", "Target", "estimate", "plan_scene"]
+def _itemsize(band: Band) -> int:
+    return np.dtype(band.dtype).itemsize
+
+
+def _bytes_of_cell(target: Target) -> int:
+    fractions = len(_quality.fraction_names(target.band.spec)) if target.fractions else 0
+    return target.codes_written * _itemsize(target.band) + fractions
+
+
+__all__ = ["FRACTIONS", "SUFFIX", "Options", "Product", "ScenePlan", "Target", "distinct", "estimate", "plan_scene"]

@@ -190,7 +190,7 @@ def process(target: Target, publication: Publication) -> Done:
         spec=reduced.spec,
         tally=reduced.tally,
         name=target.band.name,
-        bytes_in=(target.band.size or 0) + (target.quality.size or 0 if target.quality else 0),
+        bytes_in=target.bytes_in,
         seconds=time.perf_counter() - begun,
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
 from landsat_downsample import _browse, _metadata, _mtl, _stac, _store
-from landsat_downsample._errors import WriteError
+from landsat_downsample._errors import UsageError, WriteError
+from landsat_downsample._hrefs import scheme, split_tar
 from landsat_downsample._plan import Product, ScenePlan
 from landsat_downsample._process import Done
 from landsat_downsample._scene import Scene
@@ -39,7 +41,8 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: _store.Publicati
     met = _metadata.dumps(_metadata.met(scene, item.coarse, products, extra_files=extra, **facts))
     extra.append(_put(publication, f"{item.name}.met.json", met, "met.json", ["metadata"]))
     record = _stac.item(scene, item.coarse, products, extra_files=extra, **facts)
-    publication.commit(item.marker, _metadata.dumps(record))
+    expected = {product.filename: product.sha256 for product in products}
+    publication.commit(item.marker, _metadata.dumps(record), expected=expected)
     return _store.join(item.dest, item.name, item.marker)
 
 
@@ -92,7 +95,8 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, scene: Scene, writt
     identity = _metadata.source_identity(scene, item.options.to_dict())
     record = {
         "SOURCE_PRODUCT_ID": scene.id,
-        "SOURCE_HREF": _metadata.public_href(scene.href),
+        # A local name says nothing to anybody else, and would tell a folder from a tar of the same bytes.
+        **({} if _store.is_local(scene.href) else {"SOURCE_HREF": _metadata.public_href(scene.href)}),
         "CELL_SIZE_IN_PIXELS_Y": float(item.ratio[0]),
         "CELL_SIZE_IN_PIXELS_X": float(item.ratio[1]),
         "GRID_MODE": "anchored at the upper left edge of the source, rounded up at the lower right",
@@ -107,40 +111,86 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, scene: Scene, writt
     return _mtl.rewrite(mtl, changes, record)
 
 
+def check_apart(item: ScenePlan) -> None:
+    """Refuse a source that lies inside the product it would become.
+
+    Raises
+    ------
+    UsageError
+        Reading and replacing the same folder would destroy it.
+    """
+    if not _store.is_local(item.dest):
+        return
+    product = os.path.realpath(_store.local_path(_store.join(item.dest, item.name)))
+    for target in item.targets:
+        href = target.band.href
+        if not _store.is_local(href):
+            continue
+        path = os.path.realpath(_store.local_path(split_tar(href)[1] if scheme(href) == "tar" else href))
+        if os.path.commonpath((product, path)) == product:
+            raise UsageError(
+                f"source {item.scene.href!r} lies inside {product!r}, which it would replace: choose another destination"
+            )
+
+
 def already_done(item: ScenePlan) -> bool:
     """Whether the product is there, made from the same bytes with the same parameters.
 
     Raises
     ------
     WriteError
-        A product of that name is there, but made otherwise; nothing is raised when it may be overwritten.
+        A product of that name is there, but made otherwise, or something that is no product;
+        nothing is raised when it may be overwritten.
     """
     if item.overwrite:
         return False
     marker = _store.read_marker(item.dest, item.name, item.marker)
     if marker is None:
+        _refuse_foreign(item)
         return False
     identity = _metadata.source_identity(item.scene, item.options.to_dict())
-    there = marker.get("properties", {})
-    if there.get("landsat_ds:fingerprint") == identity["fingerprint"]:
+    if marker.get("properties", {}).get("landsat_ds:fingerprint") == identity["fingerprint"]:
         return True
     raise WriteError(
         f"product {item.name!r} is already at {_store.redact(item.dest)!r}, but "
-        f"{difference(there, identity)}: choose another place, or replace it with --overwrite"
+        f"{difference(marker, identity)}: choose another place, or replace it with --overwrite"
     )
+
+
+def _refuse_foreign(item: ScenePlan) -> None:
+    """Say before any work is done that the final name is taken."""
+    place = _store.join(item.dest, item.name)
+    if not _store.is_local(place) or not os.path.lexists(path := _store.local_path(place)):
+        return
+    if not os.path.isdir(path) or os.listdir(path):
+        raise WriteError(
+            f"{place!r} is there already and is no product of ours (it has no {item.marker}): "
+            "move it away, choose another place, or replace it with --overwrite"
+        )
 
 
 def difference(there: dict, identity: dict) -> str:
     """Say in a few words how the product that is there differs from the one asked for."""
-    had = there.get("processing:expression", {}).get("expression", {})
+    had = there.get("properties", {}).get("processing:expression", {}).get("expression", {})
     want = identity["parameters"]
-    told = [
-        f"{key} {_words(had.get(key))} instead of {_words(want.get(key))}"
-        for key in sorted({*had, *want})
-        if (had.get(key) or None) != (want.get(key) or None)
-    ]
-    return f"made with {', '.join(told)}" if told else "its source has changed since (size, ETag or checksum)"
+    changed = [key for key in sorted({*had, *want}) if (had.get(key) or None) != (want.get(key) or None)]
+    if not changed:
+        return "its source has changed since (size, ETag or checksum)"
+    return f"was made with {_told(had, changed)}; asked for is {_told(want, changed)}"
 
 
-def _words(value) -> str:
-    return "none" if not value else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+#: Of these exactly one is given: the others need no mention.
+_EITHER = ("factor", "resolution", "size")
+
+
+def _told(parameters: dict, keys: Sequence[str]) -> str:
+    named = [_words(key, parameters.get(key)) for key in keys if parameters.get(key) or key not in _EITHER]
+    return ", ".join(named)
+
+
+def _words(key: str, value) -> str:
+    if not value:
+        return "all bands" if key == "bands" else f"no {key}"
+    if isinstance(value, dict):
+        value = [f"{name}={method}" for name, method in value.items()]
+    return f"{key} {','.join(map(str, value)) if isinstance(value, list) else value}"

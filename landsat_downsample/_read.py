@@ -87,6 +87,7 @@ def read_header(
             size=size if size is not None else _size(href, path),
             etag=_identity(href),
             checksum=checksum,
+            requester_pays=policy is not None and policy.requester_pays,
         )
 
 
@@ -164,13 +165,17 @@ def _identity(href: str) -> str | None:
     The header of a compressed TIFF holds the length of every block, so that any change of a
     pixel shows there. A remote store gives an ETag of its own.
     """
-    if not _store.is_local(href) or scheme(href) == "tar":
+    if not _store.is_local(href):
         return None
+    path, start, size = _store.local_path(href), 0, _size(href)
+    if scheme(href) == "tar":
+        member, archive = split_tar(href)
+        path, start = _store.local_path(archive), _tar.find(member, archive).offset
     digest = hashlib.sha256()
-    with open(_store.local_path(href), "rb") as file:
-        digest.update(file.read(ENDS))
-        file.seek(-min(ENDS, os.path.getsize(file.name)), os.SEEK_END)
-        digest.update(file.read(ENDS))
+    with open(path, "rb") as file:
+        for position in (start, start + max(size - ENDS, 0)):
+            file.seek(position)
+            digest.update(file.read(min(ENDS, size)))
     return digest.hexdigest()[:16]
 
 

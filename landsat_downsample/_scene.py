@@ -12,7 +12,7 @@ from html import escape
 
 from landsat_downsample import _bands, _frame, _listing, _store
 from landsat_downsample._bands import BandSpec
-from landsat_downsample._errors import ReadError, SceneError, UsageError
+from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Grid
 from landsat_downsample._header import Band
 from landsat_downsample._listing import File, Listing
@@ -196,19 +196,16 @@ def _as_lone(href: str, as_band: str) -> Listing:
 
 
 def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback_grid: Callable) -> Band:
-    try:
-        return read_header(
-            file.href,
-            spec,
-            fallback_grid=fallback_grid,
-            size=file.size,
-            checksum=file.checksum,
-            policy=finder.policy,
-        )
-    except ReadError as error:
-        if finder.policy.requester_pays or not listing.requester_pays:
-            raise
-        raise ReadError(f"{error}; readers pay for it: agree with requester_pays=True (--requester-pays)") from error
+    # An item that says that readers pay was given by somebody who means to.
+    pays = finder.policy.requester_pays or listing.requester_pays
+    return read_header(
+        file.href,
+        spec,
+        fallback_grid=fallback_grid,
+        size=file.size,
+        checksum=file.checksum,
+        policy=dataclasses.replace(finder.policy, requester_pays=pays),
+    )
 
 
 # Lone files ----------------------------------------------------------------------------------

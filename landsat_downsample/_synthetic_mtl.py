@@ -68,11 +68,8 @@ class Contents:
     @property
     def images(self) -> tuple[BandSpec, ...]:
         """The bands that are images, by number; the surface temperature of TM and ETM+ among them."""
-        late = 9 if self.recipe.sensor == "oli" and self.recipe.level == 2 else 0
         images = [spec for spec in self.bands if is_image(spec.name)]
-        return tuple(
-            sorted(images, key=lambda spec: (_number(spec.name) + late * spec.name.startswith("ST"), spec.name))
-        )
+        return tuple(sorted(images, key=lambda spec: (_number(spec.name), spec.name)))
 
     @cached_property
     def corners(self) -> dict[str, tuple[float, float, float, float]]:

@@ -109,6 +109,11 @@ def _make(protocol: str, policy: Policy) -> Any:
     return fs
 
 
+def _bound(policy: Policy, seconds: float, size: int = 0) -> float:
+    """Limit one exchange that is not a download: no socket timeout covers the wait for leave to send."""
+    return min(seconds, 2 * policy.timeout + size / policy.slowest)
+
+
 def _wait(fs: Any, seconds: float, work: Coroutine) -> Any:
     """Run a coroutine on fsspec's loop; cancelled, not abandoned, when time is up."""
 
@@ -139,9 +144,9 @@ def head(href: str, *, policy: Policy, seconds: float) -> Answer:
     fs = filesystem(href, policy)
     kind = scheme(href)
     if kind in ("http", "https"):
-        return _wait(fs, seconds, _http_head(fs, href))
+        return _wait(fs, _bound(policy, seconds), _http_head(fs, href))
     if kind in ("s3", "s3a"):
-        return _wait(fs, seconds, _s3_head(fs, href))
+        return _wait(fs, _bound(policy, seconds), _s3_head(fs, href))
     return _plain_head(fs, href)
 
 
@@ -366,7 +371,7 @@ def put(href: str, data: bytes, *, metadata: dict[str, str], create: bool, polic
     """Store one object in one request; with ``create``, a `Refusal` of status 412 if there is one already."""
     fs = filesystem(href, policy)
     if scheme(href) in ("s3", "s3a"):
-        _wait(fs, seconds, _s3_put(fs, href, data, metadata, create))
+        _wait(fs, _bound(policy, seconds, len(data)), _s3_put(fs, href, data, metadata, create))
         return
     path = fs._strip_protocol(href)
     if create and fs.exists(path):
@@ -397,7 +402,7 @@ def delete(href: str, *, policy: Policy, seconds: float) -> None:
     fs = filesystem(href, policy)
     if scheme(href) in ("s3", "s3a"):
         bucket, key = s3_names(href)
-        _wait(fs, seconds, fs._call_s3("delete_object", Bucket=bucket, Key=key))
+        _wait(fs, _bound(policy, seconds), fs._call_s3("delete_object", Bucket=bucket, Key=key))
         return
     try:
         fs.rm_file(fs._strip_protocol(href))
@@ -411,9 +416,9 @@ def listing(href: str, *, deep: bool, policy: Policy, seconds: float) -> list[di
     path = fs._strip_protocol(href)
     if not deep:
         work = getattr(fs, "_ls", None)
-        return _wait(fs, seconds, work(path, detail=True)) if work else fs.ls(path, detail=True)
+        return _wait(fs, _bound(policy, seconds), work(path, detail=True)) if work else fs.ls(path, detail=True)
     work = getattr(fs, "_find", None)
-    found = _wait(fs, seconds, work(path, detail=True)) if work else fs.find(path, detail=True)
+    found = _wait(fs, _bound(policy, seconds), work(path, detail=True)) if work else fs.find(path, detail=True)
     return list(found.values())
 
 

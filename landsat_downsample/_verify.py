@@ -21,6 +21,7 @@ from rasterio.windows import Window
 from landsat_downsample import _store
 from landsat_downsample._errors import LandsatDownsampleError, UsageError
 from landsat_downsample._grid import Grid
+from landsat_downsample._pixels import fetch_band
 from landsat_downsample._plan import Options, Target, plan_scene
 from landsat_downsample._read import open_raster
 from landsat_downsample._scene import Band, Scene, open_scene
@@ -203,8 +204,7 @@ def _source(band: Band | None) -> Iterator[rasterio.DatasetReader | None]:
     if band is None:
         yield None
         return
-    fetched = _store.fetch(band.href, size=band.size, checksum=band.checksum)
-    with fetched as path, open_raster(path, band.href) as raster:
+    with fetch_band(band) as path, open_raster(path, band.href) as raster:
         yield raster
 
 

@@ -15,6 +15,28 @@ def seaweed():
     return s3.server()
 
 
+class Figures:
+    """Lines for the end of the test report; registered as a plugin by the fixture."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def pytest_terminal_summary(self, terminalreporter) -> None:
+        terminalreporter.section("figures")
+        for line in self.lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig):
+    """Collect figures that the terminal summary prints."""
+    found = pytestconfig.pluginmanager.get_plugin("figures")
+    if found is None:
+        found = Figures()
+        pytestconfig.pluginmanager.register(found, "figures")
+    return found
+
+
 @pytest.fixture
 def s3_env(seaweed, monkeypatch):
     """Point S3 clients of this process to the server, with the read-write key."""

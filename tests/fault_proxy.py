@@ -23,6 +23,7 @@ Faults (strings in ``FaultProxy.faults``, taken from the front; None lets a requ
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 from collections import deque
@@ -32,10 +33,8 @@ from aiohttp import ClientSession, ClientTimeout, web
 from multidict import CIMultiDict
 from yarl import URL
 
-FAULTS = (
-    "slowdown error reset headers midbody short cut flip stall silence lost".split()  # busy waits a second: on its own
-)
-_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"}
+FAULTS = ("slowdown", "error", "reset", "headers", "midbody", "short", "cut", "flip", "stall", "silence", "lost")
+_HOP = {"expect", "connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"}
 _SLOW = '<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
 _LOGIN = "<!DOCTYPE html><html><title>Sign in</title></html>" + " " * 3000
 
@@ -70,6 +69,7 @@ class FaultProxy:
 
     def __enter__(self) -> FaultProxy:
         self.random = random.Random(self.seed)
+        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # broken connections are its trade
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -106,6 +106,8 @@ class FaultProxy:
         await asyncio.gather(*rest, return_exceptions=True)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await request.read()
         fault = self.faults.popleft() if self.faults and request.method in self.methods else None
         self.seen.append(Seen(request.method, request.raw_path, dict(request.headers), fault))
@@ -176,7 +178,8 @@ class FaultProxy:
         if fault == "stall":
             await asyncio.sleep(30)
         if fault == "cut":
-            request.transport.close()
+            if request.transport is not None:
+                request.transport.close()
             raise asyncio.CancelledError
         self._abort(request)
 
