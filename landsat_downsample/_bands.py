@@ -100,8 +100,8 @@ def _catalogue() -> tuple[dict, ...]:
     text = resources.files(__package__).joinpath("bands.json").read_text("utf-8")
     record = json.loads(text)
     for band in record["bands"]:
-        fields = (dict(field, levels=tuple(field.get("levels", ()))) for field in record["bits"].get(band.pop("bits", None), ()))
-        band["fields"] = tuple(BitField(**field) for field in fields)
+        fields = record["bits"].get(band.pop("bits", None), ())
+        band["fields"] = tuple(BitField(**{**field, "levels": tuple(field.get("levels", ()))}) for field in fields)
         if band["kind"] == "bits":
             band["method"] = "bits"
         elif band["kind"] == "azimuth":

@@ -20,7 +20,17 @@ from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Cells, Grid, Overlay, ratio_for
 from landsat_downsample._pixels import open_companion, open_rows
 from landsat_downsample._plan import words
-from landsat_downsample._reduce import Reducer, Rule, output_dtype, reduce_strips, reducer_for
+from landsat_downsample._process import recognised
+from landsat_downsample._reduce import (
+    METHODS,
+    Reducer,
+    Rule,
+    declared_nodata,
+    output_dtype,
+    reduce_strips,
+    reducer_for,
+    rule_of,
+)
 from landsat_downsample._scene import Band, Scene
 
 #: Source rows per block of a lazy result: a quarter of a scene, so that two to four threads share it.
@@ -63,9 +73,11 @@ def lazy_band(scene: Scene, band: Band):
     height, width = band.grid.shape
     step = max(1, BLOCK_ROWS // band.block_shape[0]) * band.block_shape[0]
     read = dask.delayed(_read_rows, pure=True)
+    quality = scene.bands.get("QA_PIXEL")
+    token = _token((band, quality))  # the quality band too: `_origin` must not mix up two scenes that share a file
     chunks = [
         da.from_delayed(
-            read(band, start, min(start + step, height), dask_key_name=f"read-{band.name}-{_token(band)}-{start}"),
+            read(band, start, min(start + step, height), dask_key_name=f"read-{band.name}-{token}-{start}"),
             (min(step, height - start), width),
             np.dtype(band.dtype),
         )
@@ -73,7 +85,7 @@ def lazy_band(scene: Scene, band: Band):
     ]
     data = da.concatenate(chunks, axis=0)
     array = xr.DataArray(data, dims=("y", "x"), name=band.name, attrs=_attributes(scene, band))
-    _origin[data.name] = _Origin(band, scene.bands.get("QA_PIXEL"))
+    _origin[data.name] = _Origin(band, quality)
     if len(_origin) > ORIGINS:
         _origin.pop(next(iter(_origin)))
     return _georeference(array, band.grid, band.nodata)
@@ -133,9 +145,7 @@ def _georeference(array, grid: Grid, nodata: float | None):
     return array if nodata is None else array.rio.write_nodata(nodata)
 
 
-def coarsen(
-    obj, *, factor=None, resolution=None, size=None, method=None, qa="conservative", mask=(), min_valid=0.0
-):
+def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="conservative", mask=(), min_valid=0.0):
     """Reduce a raster to coarser cells, lazily, each band by what it means.
 
     Parameters
@@ -174,16 +184,25 @@ def coarsen(
     """
     import xarray as xr
 
-    request = _Request(method, _quality.check_policy(qa), words(mask), Fraction(str(min_valid)))
+    request = _request(method, qa, mask, min_valid)
     target = {"factor": factor, "resolution": resolution, "size": size}
-    if isinstance(obj, xr.Dataset):
-        quality = _quality_of(obj)
-        parts = {
-            name: _coarsen_array(array, target, request, quality) if {"y", "x"} <= set(map(str, array.dims)) else array
-            for name, array in obj.data_vars.items()
-        }
-        return xr.Dataset(parts, attrs=obj.attrs)
-    return _coarsen_array(obj, target, request, None)
+    if not isinstance(obj, xr.Dataset):
+        return _coarsen_array(obj, target, request, None)
+    quality = next((a for n, a in obj.data_vars.items() if _is_quality(n, a)), None)
+    parts = {n: _coarsen_array(a, target, request, quality) if _axes(a) else a for n, a in obj.data_vars.items()}
+    return xr.Dataset(parts, attrs=obj.attrs)
+
+
+def _request(method, qa, mask, min_valid) -> _Request:
+    if method is not None and method not in METHODS:
+        raise UsageError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
+    try:
+        share = Fraction(str(min_valid))
+    except ValueError as error:
+        raise UsageError(f"min_valid {min_valid!r} is not a number: give a share from 0 to 1") from error
+    if not 0 <= share <= 1:
+        raise UsageError(f"min_valid {min_valid!r} must lie between 0 and 1: it is a share of the pixels")
+    return _Request(method, _quality.check_policy(qa), words(mask), share)
 
 
 def fractions(quality, *, factor=None, resolution=None, size=None):
@@ -203,43 +222,63 @@ def fractions(quality, *, factor=None, resolution=None, size=None):
     """
     import xarray as xr
 
-    quality, grid, coarse, overlay = _cells(quality, {"factor": factor, "resolution": resolution, "size": size})
-    spec = _spec(quality)
-    names = _quality.fraction_names(spec)
+    names = _axes(quality)
+    single = [dim for dim in quality.dims if dim not in names and quality.sizes[dim] == 1]
+    quality = _north_up(quality.squeeze(single, drop=True))
+    if quality.ndim != 2:
+        raise UsageError(f"cannot give fractions of dimensions {quality.dims}: take one time or band of it")
+    spec, source = _spec(quality), _source_of(quality)
+    if spec.kind != "bits":
+        raise UsageError(f"cannot give fractions of {quality.name!r}: they are made from QA_PIXEL")
+    bands = _quality.fraction_names(spec)
+    grid = _grid_of(quality)
+    ratio = ratio_for(grid, factor=factor, resolution=resolution, size=size)
     rule = _quality.QualityRule(spec, fractions=True)
-    job = _Job(rule, overlay, pick=1, dtype="uint8", bands=len(names))
-    data = _blocks(quality.data, None, job, _source_of(quality))
+    job = _Job(rule, grid, grid.coarsen(ratio), ratio, dtype="uint8", pick=1, bands=len(bands))
+    data = _blocks(quality.data, None, job, source)
     attrs = {"units": "percent", "landsat_band": "QA_FRACTIONS"}
+    coords = _other_coordinates(quality)
     arrays = {
-        name: _georeference(xr.DataArray(data[k], dims=("y", "x"), attrs=attrs | {"long_name": name}), coarse, 255)
-        for k, name in enumerate(names)
+        name: _georeference(
+            xr.DataArray(data[k], dims=("y", "x"), coords=coords, attrs=attrs | {"long_name": name}), job.coarse, 255
+        )
+        for k, name in enumerate(bands)
     }
     return xr.Dataset(arrays)
 
 
-def _quality_of(dataset):
-    return next((a for n, a in dataset.data_vars.items() if a.attrs.get("landsat_band", str(n).upper()) == "QA_PIXEL"), None)
+def _is_quality(name, array) -> bool:
+    return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(_axes(array))
 
 
 def _coarsen_array(array, target: dict, request: _Request, quality):
+    """Reduce the last two dimensions of an array, plane by plane of the others."""
     import xarray as xr
 
-    if array.ndim > 2:
-        lead = next(dim for dim in array.dims if dim not in ("y", "x"))
-        planes = [_coarsen_array(array.isel({lead: k}), target, request, quality) for k in range(array.sizes[lead])]
-        return xr.concat(planes, dim=array[lead] if lead in array.coords else lead).transpose(..., "y", "x")
-    array, grid, coarse, overlay = _cells(array, target)
-    spec = _spec(array)
-    rule = _rule(array, spec, request)
-    source = _source_of(array)
-    companion = _companion(spec, request, source, quality, array)
+    names = _axes(array)
+    array = _north_up(array)
+    grid = _grid_of(array)
+    ratio = ratio_for(grid, **target)
+    spec, source = _spec(array), _source_of(array)
+    companion = _companion(array, spec, request, quality)
+    rule = _rule(array, spec, request, companion)
     dtype = array.dtype if spec.kind == "bits" else output_dtype(rule.method, array.dtype)
-    job = _Job(rule, overlay, pick=0, dtype=np.dtype(dtype).name, bits=companion[1])
-    data = _blocks(array.data, companion[0], job, replace(source, quality=source.quality if companion[1] else None) if source else None)
-    out = xr.DataArray(data, dims=("y", "x"), name=array.name, attrs=_kept_attributes(array, spec, rule))
-    fill = (spec.fill if spec.kind == "bits" else rule.fill)
-    known = array.rio.nodata is not None or spec.fill is not None or request.mask or out.dtype != array.dtype
-    return _georeference(out, coarse, fill if known else None)
+    job = _Job(rule, grid, grid.coarsen(ratio), ratio, dtype=np.dtype(dtype).name, bits=companion.bits, request=request)
+    lead = array.shape[:-2]
+    planes = [_blocks(array.data[at], companion.plane(at), job, companion.origin(source)) for at in np.ndindex(lead)]
+    data = planes[0] if not lead else _stacked(planes, lead)
+    attrs = _kept_attributes(array, spec, rule)
+    out = xr.DataArray(data, dims=array.dims, coords=_other_coordinates(array), name=array.name, attrs=attrs)
+    nodata = spec.fill if spec.kind == "bits" else declared_nodata(rule)
+    return _georeference(out, job.coarse, nodata).rename(dict(zip(("y", "x"), names, strict=True)))
+
+
+def _stacked(planes: list, lead: tuple[int, ...]):
+    if hasattr(planes[0], "dask"):
+        import dask.array as da
+
+        return da.stack(planes).reshape(*lead, *planes[0].shape)
+    return np.stack(planes).reshape(*lead, *planes[0].shape)
 
 
 def _kept_attributes(array, spec, rule) -> dict:
@@ -249,23 +288,39 @@ def _kept_attributes(array, spec, rule) -> dict:
     return attrs
 
 
-def _cells(array, target: dict):
-    """The array north-up, its grid, the coarse grid, and the cells between them."""
-    import rioxarray  # noqa: F401
+def _other_coordinates(array) -> dict:
+    """Coordinates that do not depend on the pixel: time, band ..."""
+    return {
+        name: coordinate.variable
+        for name, coordinate in array.coords.items()
+        if not {"y", "x"} & set(coordinate.dims) and "grid_mapping_name" not in coordinate.attrs
+    }
 
-    if {"y", "x"} - set(map(str, array.dims)):
-        try:
-            array = array.rename({array.rio.y_dim: "y", array.rio.x_dim: "x"})
-        except Exception as error:
-            raise SceneError(f"cannot coarsen an array of dimensions {array.dims}: it needs y and x") from error
+
+def _axes(array) -> tuple:
+    """Names of an array's spatial dimensions (y, x); empty if it has none."""
+    from rioxarray.exceptions import MissingSpatialDimensionError
+
+    try:
+        return array.rio.y_dim, array.rio.x_dim
+    except MissingSpatialDimensionError:
+        return ()
+
+
+def _north_up(array):
+    """The array as (..., y, x), its first row in the north."""
+    names = _axes(array)
+    if not names:
+        raise SceneError(f"cannot coarsen an array of dimensions {array.dims}: it needs y and x")
     if array.rio.crs is None:
         raise SceneError("cannot coarsen an array without a CRS: give it one with .rio.write_crs('EPSG:...')")
+    if array.dtype.kind not in "uif":
+        raise UsageError(f"cannot coarsen {array.dtype} pixels: make numbers of them first, such as .astype('float32')")
+    renamed = {old: new for old, new in zip(names, ("y", "x"), strict=True) if old != new}
+    array = (array.rename(renamed) if renamed else array).transpose(..., "y", "x")
     if array.sizes["y"] > 1 and "y" in array.coords and array.y[0] < array.y[-1]:
         array = array.isel(y=slice(None, None, -1))
-    grid = _grid_of(array)
-    ratio = ratio_for(grid, **target)
-    coarse = grid.coarsen(ratio)
-    return array, grid, coarse, Overlay.of(grid, coarse, grid, ratio)
+    return array
 
 
 def _grid_of(array) -> Grid:
@@ -274,14 +329,16 @@ def _grid_of(array) -> Grid:
 
     transform = array.rio.transform()
     origin, steps = [], []
-    for dim, step in (("x", transform.a), ("y", transform.e)):
+    for dim, stored in (("x", transform.a), ("y", transform.e)):
         if dim not in array.coords:
             raise SceneError(f"cannot coarsen an array without {dim} coordinates: assign pixel centres to it")
-        centre = np.asarray(array[dim], np.float64)
+        centre, step = np.asarray(array[dim], np.float64), stored
         if len(centre) > 1:
             step = (centre[-1] - centre[0]) / (len(centre) - 1)
             if np.abs(centre[0] + np.arange(len(centre)) * step - centre).max() > abs(step) * 1e-3:
-                raise SceneError(f"cannot coarsen: the {dim} coordinates are not evenly spaced; was the array coarsened by xarray?")
+                raise SceneError(
+                    f"cannot coarsen: the {dim} coordinates are not evenly spaced; was the array coarsened by xarray?"
+                )
         origin.append(centre[0] - step / 2)
         steps.append(step)
     exact = Affine(steps[0], 0.0, origin[0], 0.0, steps[1], origin[1])
@@ -290,42 +347,52 @@ def _grid_of(array) -> Grid:
 
 
 def _spec(array) -> _bands.BandSpec:
+    source = _source_of(array)
+    if source:
+        return source.band.spec
     name = str(array.attrs.get("landsat_band", array.name or "band"))
-    sensor = array.attrs.get("landsat_sensor", "oli_tirs")
-    level = int(array.attrs.get("landsat_level", 2))
-    foreign = "landsat_band" not in array.attrs
-    found = _bands.find(name, _bands.specs(str(sensor), level)) or _bands.find(name, _bands.specs("tm", level))
-    if found is None or (foreign and not found.categorical):
-        return _bands.unknown(name)  # a foreign array's own nodata speaks for itself
+    sensor, level = str(array.attrs.get("landsat_sensor", "oli_tirs")), int(array.attrs.get("landsat_level", 2))
+    found = _bands.find(name, _bands.specs(sensor, level))
+    if found is None or ("landsat_band" not in array.attrs and not found.categorical):
+        found = _foreign(name)
     if found.kind == "bits" and array.dtype.kind not in "ui":
         raise UsageError(
-            f"cannot coarsen {name} as {array.dtype}: its codes are bits and must stay integers; open it unmasked and unscaled"
+            f"cannot coarsen {name} as {array.dtype}: its codes are bits and must stay integers; "
+            "open it unmasked and unscaled"
         )
     return found
 
 
-def _rule(array, spec, request: _Request):
+def _foreign(name: str) -> _bands.BandSpec:
+    """What the name of somebody else's array says: only that it holds codes; its own nodata speaks for the rest."""
+    for sensor, level in (("oli_tirs", 2), ("tm", 2), ("etm", 1)):
+        found = _bands.find(name, _bands.specs(sensor, level))
+        if found and found.categorical:
+            return found
+    if name.upper() == "BQA":  # Collection 1 or older, which the name does not tell: codes stay codes
+        return _bands.BandSpec(name=name, kind="class", method="mode")
+    return _bands.unknown(name)
+
+
+def _rule(array, spec, request: _Request, companion: _Companion):
     if spec.kind == "bits":
         if request.method not in (None, "mode", "nearest"):
             raise UsageError(
-                f"method {request.method!r} for {spec.name} is refused: its values are bits; use mode or nearest, or qa="
+                f"method {request.method!r} for {spec.name} is refused: its values are bits; "
+                "use mode or nearest, or qa="
             )
         return _quality.QualityRule(spec, request.method or request.qa, request.min_valid)
-    if spec.kind == "class" and request.method in ("mean", "median", "sum", "std", "rms"):
-        raise UsageError(f"method {request.method!r} for {spec.name} is refused: its values are classes; use mode or nearest")
+    if spec.kind == "class" and request.method in ("mean", "median", "sum", "std", "rms", "circular"):
+        raise UsageError(
+            f"method {request.method!r} for {spec.name} is refused: its values are classes; use mode or nearest"
+        )
     nodata = array.rio.nodata
-    nodata = spec.fill if nodata is None else nodata
+    nodata = spec.fill if nodata is None else float(nodata)
     method = request.method or spec.method
-    floating = array.dtype.kind == "f" or output_dtype(method, array.dtype) != array.dtype
-    return Rule(
-        method=method,
-        dtype=np.dtype(array.dtype),
-        nodata=None if nodata is None else float(nodata),
-        fill=np.nan if floating and (nodata is None or np.isnan(nodata) or array.dtype.kind != "f") else float(nodata or 0),
-        fill_is_legal=spec.fill_from is not None,
-        min_valid=request.min_valid,
-        degrees=spec.scale or 1.0,
-    )
+    rule = rule_of(spec, array.dtype, nodata, method=method, min_valid=request.min_valid, beside=companion.tells)
+    if array.dtype.kind == "f" and spec.dtype and np.dtype(spec.dtype).kind != "f":
+        rule = replace(rule, fill=np.nan)  # the stored fill means nothing once pixels were masked or scaled
+    return rule
 
 
 def _source_of(array) -> _Origin | None:
@@ -333,21 +400,57 @@ def _source_of(array) -> _Origin | None:
     return _origin.get(name) if isinstance(name, str) else None
 
 
-def _companion(spec, request: _Request, source: _Origin | None, quality, array) -> tuple:
-    """The array that says which pixels count (None: from the file), and the bits to test (0: none)."""
+@dataclass(frozen=True, slots=True)
+class _Companion:
+    """Which quality band says which pixels count, and where it is."""
+
+    bits: int = 0
+    """Quality bits of pixels that do not count; 0 where there is no quality band."""
+    tells: str = ""
+    """``mask`` or ``fill``; empty where there is none."""
+    array: object = None
+    """(..., y, x), north up; None where it is read from its file."""
+
+    def plane(self, at: tuple[int, ...]):
+        """Its pixels beside one plane of the array."""
+        if self.array is None:
+            return None
+        return self.array.data[at[len(at) - (self.array.ndim - 2) :]]
+
+    def origin(self, source: _Origin | None) -> _Origin | None:
+        """Where a block may be read from, instead of taking the pixels it is given."""
+        if source is None or self.array is not None:
+            return None
+        return source if self.bits else _Origin(source.band, None)
+
+
+def _companion(array, spec, request: _Request, quality) -> _Companion:
     wanted = request.mask if not spec.categorical else ()
-    have = quality if quality is not None and quality.shape == array.shape else None
     if not wanted and not spec.fill_from:
-        return None, 0
-    qa_spec = source.quality.spec if source and source.quality else _spec(have) if have is not None else None
-    if qa_spec is None:
-        if wanted:
-            raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it")
-        return None, 0
-    bits = _quality.mask_bits(qa_spec, wanted) | (_quality.fill_mask(qa_spec) if spec.fill_from else 0)
-    if source and source.quality:
-        return None, bits
-    return have.data, bits
+        return _Companion()
+    tells, source = "mask" if wanted else "fill", _source_of(array)
+    quality = None if quality is None else _beside(array, _north_up(quality))
+    own = _source_of(quality) if quality is not None else None
+    if source and source.quality and (quality is None or (own and own.band == source.quality)):
+        return _Companion(_tested(source.quality.spec, wanted, spec), tells)
+    if quality is not None:
+        return _Companion(_tested(_spec(quality), wanted, spec), tells, quality)
+    if wanted:
+        raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it on the same grid")
+    return _Companion()
+
+
+def _tested(quality: _bands.BandSpec, wanted: tuple[str, ...], spec: _bands.BandSpec) -> int:
+    return _quality.mask_bits(quality, wanted) | (_quality.fill_mask(quality) if spec.fill_from else 0)
+
+
+def _beside(array, quality):
+    """A quality array whose planes lie beside those of another; None if they do not."""
+    extra = [dim for dim in quality.dims if dim not in array.dims]
+    if any(quality.sizes[dim] > 1 for dim in extra):
+        return None
+    quality = quality.squeeze(extra, drop=True) if extra else quality
+    return quality if quality.shape == array.shape[array.ndim - quality.ndim :] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,55 +458,61 @@ class _Job:
     """What one block needs besides its rows; small, so that a task is a few kilobytes."""
 
     rule: Rule | _quality.QualityRule
-    overlay: Overlay
-    pick: int
-    """Which of the reducer's arrays is wanted."""
+    fine: Grid
+    coarse: Grid
+    ratio: tuple[Fraction, Fraction]
     dtype: str
+    pick: int = 0
+    """Which of the reducer's arrays is wanted."""
     bits: int = 0
     """Quality bits of pixels that do not count."""
     bands: int = 0
     """Leading dimension of the result, 0 for none."""
+    request: _Request | None = None
+    rows: tuple[int, int] | None = None
+    """Cell rows of the block, first and past the last; None for all."""
 
-    def part(self, first: int, last: int) -> _Job:
-        return replace(self, overlay=Overlay(self.overlay.rows.part(first, last), self.overlay.columns))
-
-    def reducer(self) -> Reducer:
-        if isinstance(self.rule, _quality.QualityRule):
-            return _quality.Quality(self.rule, self.overlay, {})
-        return reducer_for(self.rule, self.overlay)
+    def overlay(self) -> Overlay:
+        whole = Overlay.of(self.fine, self.coarse, self.fine, self.ratio)
+        return whole if self.rows is None else Overlay(whole.rows.part(*self.rows), whole.columns)
 
     def run(self, read) -> np.ndarray:
-        parts = [arrays[self.pick] for _, arrays in reduce_strips(self.reducer(), self.overlay, read)]
+        overlay = self.overlay()
+        quality = isinstance(self.rule, _quality.QualityRule)
+        reducer: Reducer = _quality.Quality(self.rule, overlay, {}) if quality else reducer_for(self.rule, overlay)
+        parts = [arrays[self.pick] for _, arrays in reduce_strips(reducer, overlay, read)]
         return np.concatenate(parts, axis=-2).astype(self.dtype, copy=False)
 
 
 def _blocks(data, quality, job: _Job, source: _Origin | None):
     """The reduced array: at once for NumPy, else a dask array of one block per row range."""
-    rows = job.overlay.rows
     if not hasattr(data, "dask"):
         return _reduce_rows(np.asarray(data), None if quality is None else np.asarray(quality), job, 0)
     import dask
     import dask.array as da
 
-    token = _token((data.name, getattr(quality, "name", None), repr(job.rule), job.bits, job.pick, rows.stop.tobytes()))
+    rows = job.overlay().rows
+    token = _token((data.name, getattr(quality, "name", None) or id(quality), repr(job)))
     label = getattr(getattr(job.rule, "spec", None), "name", "band")
     reduce_rows, reduce_file = dask.delayed(_reduce_rows, pure=True), dask.delayed(_reduce_file, pure=True)
     blocks = []
-    for first, last in _row_ranges(rows):
-        start, stop, part = int(rows.start[first]), int(rows.stop[last - 1]), job.part(first, last)
+    for first, last in _row_ranges(rows, whole=bool(source and source.band.spec.candidates)):
+        start, stop, part = int(rows.start[first]), int(rows.stop[last - 1]), replace(job, rows=(first, last))
         key = f"coarsen-{label}-{token}-{first}"
         if source:
             block = reduce_file(source.band, source.quality, part, dask_key_name=key)
         else:
             ok = None if quality is None else quality[start:stop]
             block = reduce_rows(data[start:stop], ok, part, start, dask_key_name=key)
-        shape = (last - first, job.overlay.columns.size)
+        shape = (last - first, job.coarse.width)
         blocks.append(da.from_delayed(block, (job.bands, *shape) if job.bands else shape, np.dtype(job.dtype)))
     return da.concatenate(blocks, axis=-2)
 
 
-def _row_ranges(rows: Cells) -> list[tuple[int, int]]:
-    """Cell rows of each block: about `BLOCK_ROWS` source rows."""
+def _row_ranges(rows: Cells, *, whole: bool) -> list[tuple[int, int]]:
+    """Cell rows of each block: about `BLOCK_ROWS` source rows, or all of a file whose meaning all its codes tell."""
+    if whole:
+        return [(0, rows.size)]
     high = max(1, int((rows.stop - rows.start).max()))
     step = max(1, BLOCK_ROWS // high)
     return [(first, min(first + step, rows.size)) for first in range(0, rows.size, step)]
@@ -422,5 +531,9 @@ def _reduce_file(band: Band, quality: Band | None, job: _Job) -> np.ndarray:
 
     with ExitStack() as stack:
         rows = stack.enter_context(open_rows(band))
+        spec = recognised(band.spec, rows, band.grid.height)
+        if spec is not band.spec and spec.kind == "bits":
+            request = job.request
+            job = replace(job, rule=_quality.QualityRule(spec, request.method or request.qa, request.min_valid))
         companion = stack.enter_context(open_companion(quality, job.bits, band.grid)) if quality else None
         return job.run(lambda a, b: (rows.read(a, b), companion.ok(a, b) if companion else None))

@@ -51,15 +51,18 @@ class Grid:
             raise UsageError("grid is rotated or sheared: only north-up grids are supported; warp the file first")
         if self.transform.a <= 0 or self.transform.e >= 0:
             raise UsageError(
-                f"grid has pixel size ({self.transform.a:g}, {self.transform.e:g}): x must grow to the east, y to the north"
+                f"grid has pixel size ({self.transform.a:g}, {self.transform.e:g}): "
+                "x must grow to the east, y to the north"
             )
 
     @property
     def height(self) -> int:
+        """Number of rows."""
         return self.shape[0]
 
     @property
     def width(self) -> int:
+        """Number of columns."""
         return self.shape[1]
 
     @property
@@ -96,7 +99,8 @@ class Grid:
         """
         ry, rx = ratio if isinstance(ratio, tuple) else (ratio, ratio)
         if min(ry, rx) < 1:
-            raise UsageError(f"cell of {float(ry):g} x {float(rx):g} pixels is finer than the source: give a larger one")
+            cell = f"{float(ry):g} x {float(rx):g}"
+            raise UsageError(f"cell of {cell} pixels is finer than the source: give a larger one")
         if ry > self.height or rx > self.width:
             raise UsageError(
                 f"cell of {float(ry):g} x {float(rx):g} pixels is larger than the image of "
@@ -108,10 +112,12 @@ class Grid:
         return Grid(shape, Affine(width, 0.0, t.c, 0.0, height, t.f), self.crs)
 
     def to_dict(self) -> dict:
+        """Describe it in JSON types."""
         return {"shape": list(self.shape), "transform": list(self.transform)[:6], "crs": self.crs}
 
     @classmethod
     def from_dict(cls, record: dict) -> Grid:
+        """Make it from what `to_dict` gave."""
         return cls(tuple(record["shape"]), Affine(*record["transform"]), record["crs"])
 
 
@@ -134,15 +140,16 @@ def ratio_for(grid: Grid, *, factor=None, resolution=None, size=None) -> tuple[F
     UsageError
         None or several were given, or the cell would be finer than a pixel or larger than the image.
     """
-    given = [name for name, value in (("factor", factor), ("resolution", resolution), ("size", size)) if value is not None]
+    asked = {"factor": factor, "resolution": resolution, "size": size}
+    given = [name for name, value in asked.items() if value is not None]
     if len(given) != 1:
         raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
     if factor is not None:
-        ratio = positive("factor", factor)
+        ratio = exact_ratio(positive("factor", factor))
         ratios = (ratio, ratio)
     elif resolution is not None:
         wanted = positive("resolution", resolution)
-        ratios = tuple(exact_ratio(wanted / exact_ratio(step)) for step in grid.resolution)
+        ratios = tuple(exact_ratio(wanted / Fraction(step)) for step in grid.resolution)
     else:
         ratios = _ratio_of_size(grid, size)
     grid.coarsen(ratios)  # refuses what is too fine or too coarse
@@ -156,7 +163,7 @@ def positive(name: str, value) -> Fraction:
     Fraction(5, 2)
     """
     try:
-        ratio = exact_ratio(value if isinstance(value, (int, Fraction)) else str(value))
+        ratio = Fraction(value if isinstance(value, (int, Fraction)) else str(value))
     except (ValueError, OverflowError, ZeroDivisionError) as error:
         raise UsageError(f"{name} {value!r} is not a number: give one greater than zero") from error
     if ratio <= 0:
@@ -167,11 +174,13 @@ def positive(name: str, value) -> Fraction:
 def _ratio_of_size(grid: Grid, size) -> tuple[Fraction, Fraction]:
     try:
         width, height = (int(n) for n in size)
-    except (TypeError, ValueError) as error:
+        if (width, height) != tuple(float(n) for n in size):
+            raise ValueError("not whole")
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"size {size!r} is not two whole numbers: give width,height such as 100,0") from error
     if min(width, height) < 0 or width == height == 0:
         raise UsageError(f"size {width},{height} must be positive; one of the two may be 0 to keep the aspect")
-    step_y, step_x = (exact_ratio(step) for step in grid.resolution)
+    step_y, step_x = (Fraction(step) for step in grid.resolution)
     if not height:  # square cells in CRS units, as wide as the width asks for
         rx = Fraction(grid.width, width)
         return exact_ratio(rx * step_x / step_y), rx
@@ -271,11 +280,22 @@ class Overlay:
         if fine.crs != anchor.crs:
             raise UsageError(f"grids have different CRS: {fine.crs} and {anchor.crs}")
         axes = []
-        for axis, (step, anchor_step) in enumerate(zip(fine.resolution, anchor.resolution)):
-            finer = exact_ratio(anchor_step / step)
+        for axis, (step, anchor_step) in enumerate(zip(fine.resolution, anchor.resolution, strict=True)):
+            cell = ratio[axis]
+            if step != anchor_step:
+                cell = exact_ratio(cell * exact_ratio(anchor_step / step))
             origin = (anchor.transform.f - fine.transform.f) if axis == 0 else (fine.transform.c - anchor.transform.c)
-            offset = exact_ratio(origin / step)
-            axes.append(Cells.cut(fine.shape[axis], coarse.shape[axis], ratio[axis] * finer, offset))
+            offset = _on_lattice(origin / step, cell.denominator)
+            axes.append(Cells.cut(fine.shape[axis], coarse.shape[axis], cell, offset))
         if any(not cells.extent.any() for cells in axes):
             raise UsageError("grids do not overlap: the band lies outside the scene's frame")
         return cls(*axes)
+
+
+def _on_lattice(offset: float, denominator: int) -> Fraction:
+    """An offset whose common denominator with the cells stays small, so that weights fit int64."""
+    exact = exact_ratio(offset)
+    if math.lcm(exact.denominator, denominator) <= MAX_DENOMINATOR:
+        return exact
+    unit = denominator * max(1, MAX_DENOMINATOR // denominator)
+    return Fraction(round(exact * unit), unit)

@@ -87,10 +87,10 @@ def sum_columns(sums: np.ndarray, columns: Cells, dtype: type) -> np.ndarray:
         running = np.zeros((len(sums), columns.pixels + 1), dtype)
         np.cumsum(sums, axis=1, dtype=dtype, out=running[:, 1:])
         inner = running[:, last] - running[:, np.minimum(first + 1, last)]
-    total = inner * dtype(columns.unit)
-    total += sums[:, first].astype(dtype) * np.where(columns.stop > columns.start, columns.head, 0).astype(dtype)
-    total += np.where(single, dtype(0), sums[:, last].astype(dtype) * columns.tail.astype(dtype))
-    return np.where(single, sums[:, first].astype(dtype) * np.where(columns.stop > columns.start, columns.head, 0).astype(dtype), total)
+    head = np.where(columns.stop > columns.start, columns.head, 0).astype(dtype)
+    ends = sums[:, first].astype(dtype) * head
+    total = inner * dtype(columns.unit) + ends + sums[:, last].astype(dtype) * columns.tail.astype(dtype)
+    return np.where(single, ends, total)
 
 
 def _sum_blocks(sums: np.ndarray, columns: Cells, dtype: type) -> np.ndarray:
@@ -133,7 +133,10 @@ def fold(ufunc: np.ufunc, values: np.ndarray, overlay: Overlay, strip: Strip) ->
         folded = np.empty((count, width), values.dtype)
         for k, cell in enumerate(range(strip.first, strip.last)):
             low, high = max(int(rows.start[cell]), strip.start), min(int(rows.stop[cell]), strip.stop)
-            ufunc.reduce(values[low - strip.start : high - strip.start], axis=0, out=folded[k])
+            if high > low:
+                ufunc.reduce(values[low - strip.start : high - strip.start], axis=0, out=folded[k])
+            else:
+                folded[k] = 0  # a cell without pixels: it is empty whatever this says
     block, full = columns.block, columns.pixels // columns.block if columns.block else 0
     if not full:
         return _reduceat(ufunc, folded, columns.start, columns.stop)
@@ -150,46 +153,90 @@ def fold(ufunc: np.ufunc, values: np.ndarray, overlay: Overlay, strip: Strip) ->
     return out
 
 
-def windows(overlay: Overlay, strip: Strip, cells: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The pixels of some cells in a strip, gathered cell by cell."""
+
+    rows: np.ndarray
+    """Pixel rows of each cell, within the strip: (cells, high, 1); or the cell row of whole blocks: (cells,)."""
+    columns: np.ndarray
+    """Pixel columns of each cell: (cells, 1, wide); or the cell column of whole blocks: (cells,)."""
+    weight: np.ndarray | None
+    """Integer area weights, int64 (cells, pixels); 0 on padding; None where every pixel weighs 1."""
+    block: int = 0
+    """Pixels per side of whole blocks; 0 where rows and columns are listed."""
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """Pixels of a strip by cell: (cells, pixels)."""
+        if not self.block:
+            return values[self.rows, self.columns].reshape(len(self.rows), -1)
+        block, (high, wide) = self.block, (n // self.block for n in values.shape)
+        tiles = values[: high * block, : wide * block].reshape(high, block, wide, block).transpose(0, 2, 1, 3)
+        return tiles[self.rows, self.columns].reshape(len(self.rows), -1)
+
+
+def windows(
+    overlay: Overlay, strip: Strip, cells: np.ndarray, *, limit: int = 0
+) -> Iterator[tuple[np.ndarray, Windows]]:
     """Where the pixels of some cells lie in a strip, and what they weigh, in bounded portions.
 
     Parameters
     ----------
     cells : ndarray of int
         Flat indices of cells within the strip's cell rows.
+    limit : int
+        Most cells in a portion; 0 for as many as `WINDOW_PIXELS` holds.
 
     Yields
     ------
-    part : slice
+    part : ndarray of int
         Which of `cells`.
-    index : ndarray of int, shape (n, m)
-        Flat pixel indices into the strip.
-    weight : ndarray of int64, shape (n, m)
-        Integer area weights; 0 where a cell has fewer than m pixels.
+    windows : Windows
     """
+    high, wide = _largest(overlay, strip)
+    portion = max(1, min(WINDOW_PIXELS // max(high * wide, 1), limit or WINDOW_PIXELS))
+    whole = _whole_blocks(overlay, strip, cells)
+    for chosen in (np.flatnonzero(whole), np.flatnonzero(~whole)):
+        for begin in range(0, len(chosen), portion):
+            part = chosen[begin : begin + portion]
+            row, column = np.divmod(cells[part], overlay.columns.size)
+            if whole[part[0]]:
+                yield part, Windows(row, column, None, overlay.rows.block)
+            else:
+                yield part, _listed(overlay, strip, (row, column), (high, wide))
+
+
+def _largest(overlay: Overlay, strip: Strip) -> tuple[int, int]:
+    """Most pixels (rows, columns) of a cell in a strip."""
     rows, columns = overlay.rows, overlay.columns
-    high = int(min((rows.stop - rows.start)[strip.first : strip.last].max(), strip.stop - strip.start))
-    wide = int((columns.stop - columns.start).max())
-    portion = max(1, WINDOW_PIXELS // (high * wide))
-    for begin in range(0, len(cells), portion):
-        part = slice(begin, begin + portion)
-        row, column = np.divmod(cells[part], columns.size)
-        r, wr = _axis_window(rows, row + strip.first, high, (strip.start, strip.stop))
-        c, wc = _axis_window(columns, column, wide, (0, columns.pixels))
-        index = (r - strip.start)[:, :, None] * columns.pixels + c[:, None, :]
-        weight = wr[:, :, None] * wc[:, None, :]
-        yield part, index.reshape(len(row), -1), weight.reshape(len(row), -1)
+    high = int((rows.stop - rows.start)[strip.first : strip.last].max())
+    return min(high, strip.stop - strip.start), int((columns.stop - columns.start).max())
+
+
+def _whole_blocks(overlay: Overlay, strip: Strip, cells: np.ndarray) -> np.ndarray:
+    """Which cells are whole, square blocks, from the strip's first row on."""
+    rows, columns = overlay.rows, overlay.columns
+    block = rows.block
+    if not block or block != columns.block or strip.start != rows.start[strip.first]:
+        return np.zeros(len(cells), bool)
+    row, column = np.divmod(cells, columns.size)
+    return (row < (strip.stop - strip.start) // block) & (column < columns.pixels // block)
+
+
+def _listed(overlay: Overlay, strip: Strip, cells: tuple, size: tuple[int, int]) -> Windows:
+    r, wr = _axis_window(overlay.rows, cells[0] + strip.first, size[0], (strip.start, strip.stop))
+    c, wc = _axis_window(overlay.columns, cells[1], size[1], (0, overlay.columns.pixels))
+    plain = (wr == 1).all() and (wc == 1).all()
+    weight = None if plain else (wr[:, :, None] * wc[:, None, :]).reshape(len(wr), -1)
+    return Windows((r - strip.start)[:, :, None], c[:, None, :], weight)
 
 
 def _axis_window(axis: Cells, cells: np.ndarray, length: int, limits: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    start = np.maximum(axis.start[cells], limits[0])[:, None]
-    index = start + np.arange(length)
-    weight = np.full(index.shape, axis.unit, np.int64)
-    weight[index == axis.stop[cells][:, None] - 1] = 0
-    weight += np.where(index == axis.stop[cells][:, None] - 1, axis.tail[cells][:, None], 0)
-    weight = np.where(index == axis.start[cells][:, None], axis.head[cells][:, None], weight)
-    outside = index >= np.minimum(axis.stop[cells], limits[1])[:, None]
-    weight[outside] = 0
+    start, stop = axis.start[cells][:, None], axis.stop[cells][:, None]
+    index = np.maximum(start, limits[0]) + np.arange(length)
+    weight = np.where(index == stop - 1, axis.tail[cells][:, None], np.int64(axis.unit))
+    weight = np.where(index == start, axis.head[cells][:, None], weight)
+    weight[index >= np.minimum(stop, limits[1])] = 0
     return np.minimum(index, limits[1] - 1), weight
 
 
@@ -206,6 +253,9 @@ def divide_half_even(total: np.ndarray, count: np.ndarray, bound: int) -> np.nda
     some = np.maximum(count, 1)
     if bound < 1 << 52:
         return np.rint(np.divide(total, some, dtype=np.float64))
-    quotient, rest = np.divmod(total.astype(np.int64), some.astype(np.int64))
-    twice = rest - (some.astype(np.int64) - rest)
-    return quotient + ((twice > 0) | ((twice == 0) & (quotient & 1 == 1)))
+    wide = object if total.dtype == object else np.int64
+    total, some = total.astype(wide), some.astype(wide)
+    quotient = total // some
+    rest = total - quotient * some
+    twice = rest - (some - rest)
+    return quotient + ((twice > 0) | ((twice == 0) & (quotient % 2 == 1)))

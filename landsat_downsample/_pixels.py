@@ -122,11 +122,9 @@ def open_companion(quality: Band, bits: int, fine: Grid) -> Iterator[Companion]:
 
 def _touching(fine: Grid, quality: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     spans = []
-    for axis, (step, wide) in enumerate(zip(fine.resolution, quality.resolution)):
+    for axis, (step, wide) in enumerate(zip(fine.resolution, quality.resolution, strict=True)):
         ratio = exact_ratio(step / wide)
-        ahead = (
-            quality.transform.f - fine.transform.f if axis == 0 else fine.transform.c - quality.transform.c
-        )
+        ahead = quality.transform.f - fine.transform.f if axis == 0 else fine.transform.c - quality.transform.c
         offset = exact_ratio(ahead / wide)
         unit = Fraction(1, np.lcm(ratio.denominator, offset.denominator))
         edges = int(offset / unit) + np.arange(fine.shape[axis] + 1, dtype=np.int64) * int(ratio / unit)

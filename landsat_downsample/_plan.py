@@ -89,6 +89,7 @@ class Options:
                 raise UsageError(f"method {method!r} for {band} is unknown: choose one of {', '.join(METHODS)}")
 
     def to_dict(self) -> dict:
+        """Describe it in JSON types."""
         record = asdict(self)
         for key in ("size", "bands", "mask"):
             record[key] = list(record[key]) if record[key] is not None else None
@@ -96,6 +97,7 @@ class Options:
 
     @classmethod
     def from_dict(cls, record: dict) -> Options:
+        """Make it from what `to_dict` gave."""
         tuples = {k: tuple(record[k]) if record[k] is not None else None for k in ("size", "bands", "mask")}
         return cls(**{**record, **tuples})
 
@@ -167,6 +169,7 @@ class Target:
         return Overlay.of(self.band.grid, self.coarse, self.anchor, self.ratio)
 
     def to_dict(self) -> dict:
+        """Describe it in JSON types."""
         record = {name: getattr(self, name) for name in self.__slots__}
         record |= {k: record[k].to_dict() for k in ("band", "anchor", "coarse")}
         record["quality"] = self.quality.to_dict() if self.quality else None
@@ -176,6 +179,7 @@ class Target:
 
     @classmethod
     def from_dict(cls, record: dict) -> Target:
+        """Make it from what `to_dict` gave."""
         return cls(
             **{
                 **record,
@@ -209,6 +213,7 @@ class ScenePlan:
         return f"{self.name}.stac.json"
 
     def to_dict(self) -> dict:
+        """Describe it in JSON types."""
         return {
             "scene": self.scene.to_dict(),
             "options": self.options.to_dict(),
@@ -222,6 +227,7 @@ class ScenePlan:
 
     @classmethod
     def from_dict(cls, record: dict) -> ScenePlan:
+        """Make it from what `to_dict` gave."""
         return cls(
             scene=Scene.from_dict(record["scene"]),
             options=Options.from_dict(record["options"]),
@@ -323,7 +329,9 @@ def _methods(scene: Scene, options: Options) -> dict[str, str]:
                 f"is a third code or none; use mode or nearest, or --qa for all quality bands"
             )
         if band.spec.kind == "class" and method in ("mean", "median", "sum", "std", "rms", "circular"):
-            raise UsageError(f"method {method!r} for {band.name} is refused: its values are classes; use mode or nearest")
+            raise UsageError(
+                f"method {method!r} for {band.name} is refused: its values are classes; use mode or nearest"
+            )
         methods[band.name] = method
     return methods
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -15,12 +17,15 @@ from landsat_downsample._bands import BandSpec
 from landsat_downsample._grid import Cells, Overlay
 from landsat_downsample._pixels import open_companion, open_rows
 from landsat_downsample._plan import FRACTIONS, Product, Target
-from landsat_downsample._reduce import Rule, output_dtype, reduce_strips, reducer_for
+from landsat_downsample._reduce import Rule, declared_nodata, output_dtype, reduce_strips, reducer_for, rule_of
 from landsat_downsample._store import Publication
 from landsat_downsample._write import BLOCK, Layer, cog_bytes, overview_shapes
 
 #: Distinct codes of a file of unknown meaning beyond which it is no quality band.
 MANY_CODES = 256
+
+#: Rows of cells whose statistics are taken at one time.
+_ROWS = 256
 
 #: Longest side of the small copy of a band that the browse picture is made of: twice the picture
 #: at least, so that its own reduction to 512 pixels decides how it looks.
@@ -79,7 +84,7 @@ def reduce_target(target: Target) -> Reduced:
     """
     with ExitStack() as stack:
         rows = stack.enter_context(open_rows(target.band))
-        spec = _recognised(target.band.spec, rows, target.band.grid.height)
+        spec = recognised(target.band.spec, rows, target.band.grid.height)
         companion = _companion(target, spec, stack)
 
         def read(start: int, stop: int):
@@ -100,8 +105,18 @@ def _companion(target: Target, spec: BandSpec, stack: ExitStack):
     return stack.enter_context(open_companion(target.quality, bits, target.band.grid))
 
 
-def _recognised(spec: BandSpec, rows, height: int) -> BandSpec:
-    """Find out whether a file of unknown meaning is a quality band, by all of its codes."""
+def recognised(spec: BandSpec, rows, height: int) -> BandSpec:
+    """Find out whether a file of unknown meaning is a quality band, by all of its codes.
+
+    Parameters
+    ----------
+    spec : BandSpec
+        What its name says; returned unless it names candidates and one explains the codes.
+    rows : Rows
+        The open band.
+    height : int
+        Its pixel rows.
+    """
     if not spec.candidates:
         return spec
     seen = np.zeros(1 << 16, bool)
@@ -120,38 +135,16 @@ def _reduce_values(target: Target, spec: BandSpec, read) -> Reduced:
     band, overlay = target.band, target.overlay()
     # A file planned as a quality band that turned out to hold values is averaged like any other.
     method = "mean" if target.method in ("conservative", "majority") else target.method
-    dtype = np.dtype(band.dtype)
-    kept = output_dtype(method, dtype) == dtype
-    fill = _fill_of_cells(band, spec, kept)
-    alone = spec.fill_from is not None and target.quality is None
-    rule = Rule(
-        method=method,
-        dtype=dtype,
-        nodata=fill if alone else band.nodata,
-        fill=fill,
-        fill_is_legal=bool(spec.fill_from),
-        min_valid=Fraction(str(target.min_valid)),
-        degrees=spec.scale or 1.0,
-    )
-    out = np.empty(target.coarse.shape, output_dtype(method, dtype))
+    beside = "" if target.quality is None else "mask" if target.mask else "fill"
+    share = Fraction(str(target.min_valid))
+    rule = rule_of(spec, band.dtype, band.nodata, method=method, min_valid=share, beside=beside)
+    out = np.empty(target.coarse.shape, output_dtype(method, rule.dtype))
     for part, (data,) in reduce_strips(reducer_for(rule, overlay), overlay, read):
         out[part] = data
-    nodata = fill if band.nodata is not None or target.mask or not kept else None
     notes = ()
-    if alone:
-        notes = (f"no {spec.fill_from} beside it: pixels with the value {fill:g} were taken as fill",)
-    return Reduced(spec, out, nodata, method, notes=notes)
-
-
-def _fill_of_cells(band, spec: BandSpec, kept: bool) -> float:
-    """Value of a cell without data: the file's own nodata, else the catalogue's, else 0 or NaN."""
-    if not kept:
-        return np.nan
-    if band.nodata is not None:
-        return band.nodata
-    if spec.fill is not None:
-        return spec.fill
-    return np.nan if np.dtype(band.dtype).kind == "f" else 0
+    if spec.fill_from and not beside:
+        notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
+    return Reduced(spec, out, declared_nodata(rule), method, notes=notes)
 
 
 def _reduce_quality(target: Target, spec: BandSpec, read) -> Reduced:
@@ -197,26 +190,27 @@ def process(target: Target, publication: Publication) -> Done:
 
 def _store_band(target: Target, reduced: Reduced, publication: Publication) -> Product:
     band, spec = target.band, reduced.spec
-    same_unit = reduced.data.dtype == np.dtype(band.dtype)
     layer = Layer(
         nodata=reduced.nodata,
         resampling="nearest" if spec.kind != "continuous" else "average",
         descriptions=(band.description or spec.title or spec.name,),
         scale=band.scale,
-        offset=band.offset if same_unit else None,
+        # An offset cancels in a deviation, and a sum holds it many times.
+        offset=None if reduced.method in ("std", "sum") else band.offset,
         unit=band.unit,
     )
-    return _store(target.filename, reduced.data[None], target, layer, publication, (spec.name, reduced.method, reduced.notes))
+    facts = spec.name, reduced.method, reduced.notes
+    return _store(target, reduced.data[None], layer, publication, (target.filename, *facts))
 
 
 def _store_fractions(target: Target, reduced: Reduced, publication: Publication) -> Product:
     names = _quality.fraction_names(reduced.spec)
     layer = Layer(nodata=_quality.NO_PERCENT, descriptions=names, unit="percent")
-    return _store(target.fractions, reduced.fractions, target, layer, publication, (FRACTIONS, "fraction", ()))
+    return _store(target, reduced.fractions, layer, publication, (target.fractions, FRACTIONS, "fraction", ()))
 
 
-def _store(filename, data, target, layer: Layer, publication: Publication, what: tuple) -> Product:
-    name, method, notes = what
+def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publication, facts: tuple) -> Product:
+    filename, name, method, notes = facts
     encoded = cog_bytes(data, target.coarse, layer)
     publication.put(filename, encoded)
     valid = [_valid(band, layer.nodata) for band in data]
@@ -229,7 +223,7 @@ def _store(filename, data, target, layer: Layer, publication: Publication, what:
         size=len(encoded),
         sha256=hashlib.sha256(encoded).hexdigest(),
         valid_fraction=float(valid[0].mean()),
-        statistics=tuple(_statistics(band[good]) for band, good in zip(data, valid)),
+        statistics=tuple(_statistics(band, good) for band, good in zip(data, valid, strict=True)),
         names=tuple(n for n in layer.descriptions if n) if len(data) > 1 else (),
         scale=layer.scale,
         offset=layer.offset,
@@ -246,16 +240,25 @@ def _valid(data: np.ndarray, nodata: float | None) -> np.ndarray:
     return ~np.isnan(data) if np.isnan(nodata) else data != nodata
 
 
-def _statistics(values: np.ndarray) -> dict:
-    if not values.size:
+def _statistics(data: np.ndarray, valid: np.ndarray) -> dict:
+    """Statistics of valid cells, by rows: a float64 copy of a 15 m band's cells would be half a GiB."""
+    count = np.count_nonzero(valid)
+    if not count:
         return {}
-    exact = values.astype(np.float64)
-    return {
-        "minimum": float(values.min()),
-        "maximum": float(values.max()),
-        "mean": float(exact.mean()),
-        "stddev": float(exact.std()),
-    }
+    exact = np.int64 if data.dtype.kind in "iu" else np.float64
+    facts = [(part.min(), part.max(), part.sum(dtype=exact).item()) for part in _parts(data, valid)]
+    low, high, total = zip(*facts, strict=True)
+    mean = float(sum(total) / count)
+    spread = sum(np.square(part - mean, dtype=np.float64).sum().item() for part in _parts(data, valid))
+    return {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(spread / count)}
+
+
+def _parts(data: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
+    """Valid cells of some rows at a time, where there are any."""
+    for start in range(0, len(data), _ROWS):
+        part = data[start : start + _ROWS][valid[start : start + _ROWS]]
+        if part.size:
+            yield part
 
 
 def preview(reduced: Reduced) -> np.ndarray:
@@ -267,7 +270,8 @@ def preview(reduced: Reduced) -> np.ndarray:
     axes = (Cells.cut(n, -(-n // step), Fraction(step)) for n in (height, width))
     overlay = Overlay(*axes)
     method = {"continuous": "mean", "azimuth": "nearest"}.get(reduced.spec.kind, "mode")
-    fill = np.nan if reduced.nodata is None and reduced.data.dtype.kind == "f" else reduced.nodata
-    rule = Rule(method, reduced.data.dtype, reduced.nodata, 0 if fill is None else fill)
+    nodata = reduced.nodata
+    fill = nodata if nodata is not None else np.nan if reduced.data.dtype.kind == "f" else 0
+    rule = Rule(method, reduced.data.dtype, nodata, fill, fill_is_legal=nodata is None)
     parts = reduce_strips(reducer_for(rule, overlay), overlay, lambda a, b: (reduced.data[a:b], None))
     return np.concatenate([data for _, (data,) in parts])

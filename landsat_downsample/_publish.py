@@ -129,7 +129,8 @@ def check_apart(item: ScenePlan) -> None:
         path = os.path.realpath(_store.local_path(split_tar(href)[1] if scheme(href) == "tar" else href))
         if os.path.commonpath((product, path)) == product:
             raise UsageError(
-                f"source {item.scene.href!r} lies inside {product!r}, which it would replace: choose another destination"
+                f"source {item.scene.href!r} lies inside {product!r}, which it would replace: "
+                "choose another destination"
             )
 
 

@@ -3,21 +3,23 @@
 Most cells of a quality band hold one code only; two bitwise folds find them, and they give
 back their code. For the others the pixels are counted by code, and every question (any,
 all, majority, highest level, most frequent code, percent of cloud) is answered from that
-histogram.
+histogram. Codes come in runs, so that runs are counted, not pixels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 
 from landsat_downsample._bands import BandSpec, BitField, specs
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Overlay
-from landsat_downsample._kernels import Strip, divide_half_even, fold, sum_rows, windows
-from landsat_downsample._reduce import cell_extent, too_few
+from landsat_downsample._kernels import Strip, divide_half_even, fold, windows
+from landsat_downsample._reduce import cell_extent, least_valid
 
 POLICIES = ("conservative", "majority", "mode", "nearest")
 
@@ -78,20 +80,43 @@ def percent_flag(codes: np.ndarray, spec: BandSpec, name: str) -> np.ndarray:
     return valid & flag(codes, spec.field(name))
 
 
+@cache
+def _percent_table(spec: BandSpec) -> np.ndarray:
+    """Percentages of a uniform cell by its code: uint64 of 8 bytes, one for each band of QA_FRACTIONS."""
+    codes = np.arange(1 << 16).astype(np.uint16)
+    table = np.zeros((len(codes), 8), np.uint8)
+    for k, name in enumerate(fraction_names(spec)):
+        table[:, k] = np.where(percent_flag(codes, spec, name), 100, 0)
+        if name != "valid":
+            table[(codes & fill_mask(spec)) != 0, k] = NO_PERCENT
+    return table.view(np.uint64).ravel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Histogram:
+    """Area weight of each code in some cells."""
+
+    codes: np.ndarray
+    """Ascending, uint16."""
+    counts: np.ndarray
+    """(cells, codes), float64: whole numbers, exact below 2**53, in the type that products are fast in."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Partial result: one code where a cell is uniform, a histogram where it is not."""
+    """Partial result: one code where a cell is uniform, and what tells the others."""
 
     code: np.ndarray
-    """(rows, cells): the code of uniform cells; anything in the mixed ones."""
+    """(rows, cells): the code of uniform cells, or the centre's; anything in mixed ones."""
     mixed: np.ndarray
     """Flat indices of the mixed cells, ascending."""
     codes: np.ndarray
-    """Codes of the histogram, ascending."""
-    counts: np.ndarray
-    """(mixed cells, codes): area weight of each code, int64."""
-    area: np.ndarray
-    """(rows, cells): area weight of the pixels seen."""
+    """Codes among the pixels, ascending."""
+    pixels: np.ndarray
+    """The strip that the mixed cells are counted in; empty once counted."""
+    strip: Strip
+    counted: _Histogram | None = None
+    """Of all cells, where a cell spans several strips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +126,7 @@ class Quality:
     rule: QualityRule
     overlay: Overlay
     tally: dict[int, int]
-    """Pixels of each code seen so far (area weights where cells cut pixels): filled as strips pass."""
+    """Source pixels of each code seen so far: filled as strips pass."""
 
     @property
     def whole(self) -> bool:
@@ -109,101 +134,123 @@ class Quality:
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> _Cells:
         codes = self._codes(values, ok)
+        present = self._count(codes, strip)
         low = fold(np.bitwise_and, codes, self.overlay, strip)
         high = fold(np.bitwise_or, codes, self.overlay, strip)
         mixed = np.flatnonzero(low != high)
-        area = self._area(strip)
-        cells = _Cells(low, mixed, *self._histogram(codes, strip, mixed), area)
-        self._count(cells)
-        return replace(cells, code=self._centre(codes, strip)) if self.rule.policy == "nearest" else cells
+        code = self._centre(codes, strip) if self.rule.policy == "nearest" else low
+        return _Cells(code, mixed, present, codes, strip)
 
     def merge(self, one: _Cells, other: _Cells) -> _Cells:
         """Join two parts of the same cells: the union of their codes, counted."""
-        codes = np.union1d(np.union1d(one.codes, other.codes), np.union1d(one.code, other.code))
-        counts = np.zeros((one.code.size, len(codes)), np.int64)
+        codes = np.union1d(one.codes, other.codes)
+        counts = np.zeros((one.code.size, len(codes)))
         for part in (one, other):
-            counts[part.mixed[:, None], np.searchsorted(codes, part.codes)[None, :]] += part.counts
-            uniform = np.setdiff1d(np.arange(part.code.size), part.mixed)
-            counts[uniform, np.searchsorted(codes, part.code.ravel()[uniform])] += part.area.ravel()[uniform]
-        return _Cells(one.code, np.arange(one.code.size), codes, counts, one.area + other.area)
+            histogram = part.counted or self._count_all(part)
+            counts[:, np.searchsorted(codes, histogram.codes)] += histogram.counts
+        joined = _Histogram(codes, counts)
+        return _Cells(one.code, np.arange(one.code.size), codes, one.pixels[:0], one.strip, joined)
 
     def finish(self, cells: _Cells, first: int, last: int) -> tuple[np.ndarray, ...]:
-        spec = self.rule.spec
-        valid_codes = (cells.codes & fill_mask(spec)) == 0
-        valid = np.where((cells.code & fill_mask(spec)) == 0, cells.area, 0)
-        valid.flat[cells.mixed] = cells.counts @ valid_codes
-        code = cells.code.copy()
-        if self.rule.policy != "nearest" and len(cells.mixed):
-            code.flat[cells.mixed] = self._decide(cells, valid_codes, valid.flat[cells.mixed])
-        empty = too_few(valid, self.overlay, first, self.rule.min_valid)
-        if self.rule.policy == "nearest":
-            empty |= (code & fill_mask(spec)) != 0
-        code[empty] = spec.fill or 0
-        stored = code.astype(spec.dtype or code.dtype)
-        if not self.rule.fractions:
-            return (stored,)
-        return stored, self._percent(cells, valid, first, last)
+        spec, nearest = self.rule.spec, self.rule.policy == "nearest"
+        code = np.where((cells.code & fill_mask(spec)) != 0, np.uint16(spec.fill or 0), cells.code)
+        percent = self._percent_of_uniform(cells.code) if self.rule.fractions else None
+        extent = cell_extent(self.overlay, first, last)
+        share = self.rule.min_valid
+        least = least_valid(self.overlay, first, last, share) if share else np.ones(code.shape, np.int8)
+        for part, histogram in self._histograms(cells):
+            at = cells.mixed[part]
+            valid = histogram.counts @ ((histogram.codes & fill_mask(spec)) == 0)
+            decided = code.flat[at] if nearest else self._decide(histogram, valid)
+            code.flat[at] = np.where(valid < least.flat[at], np.uint16(spec.fill or 0), decided)
+            if percent is not None:
+                percent.reshape(len(percent), -1)[:, at] = self._percent(histogram, valid, extent.flat[at])
+        stored = code.astype(spec.dtype or code.dtype, copy=False)
+        return (stored,) if percent is None else (stored, percent)
 
     def _codes(self, values, ok):
-        codes = values.astype(np.uint16) if values.dtype != np.uint16 else values
-        return codes if ok is None else np.where(ok, codes, np.uint16(OUTSIDE))
-
-    def _area(self, strip):
-        rows = self.overlay.rows
-        if strip.start <= rows.start[strip.first] and strip.stop >= rows.stop[strip.last - 1]:
-            return cell_extent(self.overlay, strip.first, strip.last)
-        ones = np.ones((strip.stop - strip.start, 1), np.uint8)
-        return sum_rows(ones, rows, strip, np.int64) * self.overlay.columns.extent
+        codes = values.astype(np.uint16, copy=False)
+        return np.ascontiguousarray(codes if ok is None else np.where(ok, codes, np.uint16(OUTSIDE)))
 
     def _centre(self, codes, strip):
-        return codes[np.ix_(self.overlay.rows.centre[strip.first : strip.last] - strip.start, self.overlay.columns.centre)]
+        rows = self.overlay.rows.centre[strip.first : strip.last] - strip.start
+        return codes[np.ix_(rows, self.overlay.columns.centre)]
 
-    def _histogram(self, codes, strip, mixed):
-        flat = np.ascontiguousarray(codes).ravel()
-        seen = np.zeros(1 << 16, bool)
-        for _, index, _ in windows(self.overlay, strip, mixed):
-            seen[flat[index]] = True
-        present = np.flatnonzero(seen).astype(np.uint16)
-        rank = np.zeros(1 << 16, np.int32)
-        rank[present] = np.arange(len(present))
-        counts = np.zeros((len(mixed), len(present)), np.int64)
-        for part, index, weight in windows(self.overlay, strip, mixed):
-            slot = rank[flat[index]] + np.arange(len(index))[:, None] * len(present)
-            sums = np.bincount(slot.ravel(), weight.ravel(), len(index) * len(present))
-            counts[part] = sums.reshape(len(index), -1)
-        return present, counts
-
-    def _count(self, cells):
-        uniform = np.ones(cells.code.size, bool)
-        uniform[cells.mixed] = False
-        sums = np.bincount(cells.code.ravel()[uniform], cells.area.ravel()[uniform])
+    def _count(self, codes: np.ndarray, strip: Strip) -> np.ndarray:
+        """Add a strip's pixels to the tally, and list its codes. A row that two strips share counts once."""
+        before = int(self.overlay.rows.stop[strip.first - 1]) if strip.first else 0
+        shared = max(0, before - strip.start)
+        sums = _count_codes(codes[shared:])
         for code in np.flatnonzero(sums):
             self.tally[int(code)] = self.tally.get(int(code), 0) + int(sums[code])
-        for code, count in zip(cells.codes, cells.counts.sum(0)):
-            self.tally[int(code)] = self.tally.get(int(code), 0) + int(count)
+        return np.flatnonzero(sums + _count_codes(codes[:shared]) if shared else sums).astype(np.uint16)
 
-    def _decide(self, cells, valid_codes, valid):
-        codes, counts = cells.codes[valid_codes], cells.counts[:, valid_codes]
+    def _histograms(self, cells: _Cells) -> Iterator[tuple[np.ndarray, _Histogram]]:
+        """Histograms of the mixed cells in bounded portions, each with which of them it is about."""
+        if cells.counted:
+            yield np.arange(len(cells.mixed)), cells.counted
+            return
+        rank = np.zeros(1 << 16, np.intp)
+        rank[cells.codes] = np.arange(len(cells.codes))
+        portion = max(1, HISTOGRAM_SIZE // max(len(cells.codes), 1))
+        for part, window in windows(self.overlay, cells.strip, cells.mixed, limit=portion):
+            pixels = window.gather(cells.pixels)
+            at = _run_starts(pixels)
+            length = np.diff(at, append=pixels.size)
+            if window.weight is not None:
+                length = np.add.reduceat(window.weight.ravel(), at)
+            slot = at // pixels.shape[1] * len(cells.codes) + rank[pixels.ravel()[at]]
+            counts = np.bincount(slot, length, len(part) * len(cells.codes)).reshape(len(part), -1)
+            yield part, _Histogram(cells.codes, counts)
+
+    def _count_all(self, cells: _Cells) -> _Histogram:
+        counts = np.zeros((cells.code.size, len(cells.codes)))
+        for part, histogram in self._histograms(replace(cells, mixed=np.arange(cells.code.size))):
+            counts[part] = histogram.counts
+        return _Histogram(cells.codes, counts)
+
+    def _decide(self, histogram: _Histogram, valid: np.ndarray) -> np.ndarray:
+        data = (histogram.codes & fill_mask(self.rule.spec)) == 0
+        codes, counts = histogram.codes[data], histogram.counts[:, data]
         if not len(codes):
-            return np.zeros(len(cells.mixed), np.uint16)
+            return np.zeros(len(valid), np.uint16)
         most = codes[np.argmax(counts, axis=1)]
         if self.rule.policy == "mode":
             return most
-        alone = (counts > 0).sum(1) == 1  # one code beside fill: give it back as it is
+        alone = counts.max(axis=1) == valid  # one code beside fill: give it back as it is
         return np.where(alone, most, decide_fields(self.rule.spec, self.rule.policy, codes, counts, valid))
 
-    def _percent(self, cells, valid, first, last):
+    def _percent_of_uniform(self, code):
         names = fraction_names(self.rule.spec)
-        out = np.empty((len(names), *cells.code.shape), np.uint8)
-        extent = cell_extent(self.overlay, first, last)
-        for band, name in zip(out, names):
-            part = np.where(percent_flag(cells.code, self.rule.spec, name), cells.area, 0)
-            part.flat[cells.mixed] = cells.counts @ percent_flag(cells.codes, self.rule.spec, name)
-            whole = extent if name == "valid" else valid
-            band[:] = divide_half_even(part * 100, whole, 200 * int(extent.max()))
+        table = _percent_table(self.rule.spec)[code].view(np.uint8).reshape(*code.shape, 8)
+        return np.ascontiguousarray(np.moveaxis(table, 2, 0)[: len(names)])
+
+    def _percent(self, histogram, valid, extent):
+        spec = self.rule.spec
+        names = fraction_names(spec)
+        questions = np.stack([percent_flag(histogram.codes, spec, name) for name in names], axis=1)
+        parts = (histogram.counts @ questions.astype(np.float64)).astype(np.int64)
+        out = np.empty((len(names), len(valid)), np.uint8)
+        for k, name in enumerate(names):
+            whole = extent if name == "valid" else valid.astype(np.int64)
+            out[k] = divide_half_even(parts[:, k] * 100, whole, 200 * int(extent.max()))
             if name != "valid":
-                band[valid == 0] = NO_PERCENT
+                out[k, valid == 0] = NO_PERCENT
         return out
+
+
+def _count_codes(codes: np.ndarray) -> np.ndarray:
+    """Pixels of each of the 65536 codes."""
+    at = _run_starts(codes.reshape(1, -1))
+    return np.bincount(codes.ravel()[at], np.diff(at, append=codes.size), 1 << 16)
+
+
+def _run_starts(pixels: np.ndarray) -> np.ndarray:
+    """Flat indices where a run of equal pixels starts; a run ends with its row."""
+    edge = np.empty(pixels.shape, bool)
+    edge[:, :1] = True
+    np.not_equal(pixels[:, 1:], pixels[:, :-1], out=edge[:, 1:])
+    return np.flatnonzero(edge)
 
 
 def decide_fields(spec: BandSpec, policy: str, codes: np.ndarray, counts: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -220,8 +267,9 @@ def decide_fields(spec: BandSpec, policy: str, codes: np.ndarray, counts: np.nda
         rule = "majority" if policy == "majority" else field.rule
         reached = np.zeros(len(counts), np.uint16)
         for level in _levels(field):
-            part = counts @ flag(codes, field, level)
-            reached[_agrees(rule, part, valid)] = level
+            has = flag(codes, field, level)
+            if has.any():
+                reached[_agrees(rule, counts @ has.astype(np.float64), valid)] = level
         out |= reached << np.uint16(field.offset)
     clear = spec.field("clear")
     if clear:
@@ -302,15 +350,15 @@ def recognise(codes: np.ndarray, candidates: tuple[str, ...]) -> BandSpec | None
     codes : ndarray of int
         Distinct codes of the whole file.
     candidates : tuple of str
-        ``c1``, ``pre`` or ``qa_pixel`` (any Collection 2 sensor), the likeliest first.
+        ``c1``, ``pre`` or ``qa_pixel`` (Collection 2, all but MSS), the likeliest first.
     """
     tables = {
-        "c1": specs("c1", 1)["BQA"],
-        "pre": specs("pre", 1)["BQA"],
-        "qa_pixel": specs("oli_tirs", 2)["QA_PIXEL"],
+        "c1": (specs("c1", 1)["BQA"],),
+        "pre": (specs("pre", 1)["BQA"],),
+        # That of MSS has too few bits to tell it from an image.
+        "qa_pixel": (specs("oli_tirs", 2)["QA_PIXEL"], specs("tm", 2)["QA_PIXEL"]),
     }
-    for key in candidates:
-        spec = tables[key]
+    for spec in (spec for key in candidates for spec in tables[key]):
         data = codes[(codes & fill_mask(spec)) == 0]
         if len(data) and not impossible(data, spec).any():
             return spec

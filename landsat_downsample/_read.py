@@ -167,10 +167,13 @@ def _identity(href: str) -> str | None:
     """
     if not _store.is_local(href):
         return None
-    path, start, size = _store.local_path(href), 0, _size(href)
     if scheme(href) == "tar":
         member, archive = split_tar(href)
-        path, start = _store.local_path(archive), _tar.find(member, archive).offset
+        found = _tar.find(member, archive)
+        path, start, size = _store.local_path(archive), found.offset, found.size
+    else:
+        path, start = _store.local_path(href), 0
+        size = os.path.getsize(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for position in (start, start + max(size - ENDS, 0)):

@@ -7,6 +7,7 @@ are exact, so results do not depend on how the image was cut.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,8 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import UsageError
-from landsat_downsample._grid import Overlay
+from landsat_downsample._grid import Cells, Overlay
 from landsat_downsample._kernels import Strip, divide_half_even, fold, groups, sum_columns, sum_rows, windows
 
 #: Reads pixel rows ``start`` to ``stop``: values (rows, width), and which of them count
@@ -101,6 +103,41 @@ def output_dtype(method: str, dtype: np.dtype) -> np.dtype:
     return np.dtype({"sum": "float64", "std": "float32"}.get(method, dtype))
 
 
+def rule_of(spec: BandSpec, dtype, nodata: float | None, *, method: str, min_valid: Fraction, beside: str) -> Rule:
+    """What to do with a continuous or class band, from what the catalogue and its file say.
+
+    Parameters
+    ----------
+    nodata : float or None
+        What the file or the array says, else the catalogue.
+    beside : str
+        What a quality band beside it tells: ``mask``, ``fill``, or empty without one.
+    """
+    dtype = np.dtype(dtype)
+    stored = nodata if nodata is not None else spec.fill
+    alone = spec.fill_from is not None and not beside
+    if output_dtype(method, dtype) != dtype:
+        fill = np.nan
+    elif stored is None:
+        fill = np.nan if dtype.kind == "f" else 0
+    else:
+        fill = stored
+    return Rule(
+        method=method,
+        dtype=dtype,
+        nodata=(stored or 0) if alone else nodata,
+        fill=fill,
+        fill_is_legal=nodata is None and beside != "mask",
+        min_valid=min_valid,
+        degrees=spec.scale or 1.0,
+    )
+
+
+def declared_nodata(rule: Rule) -> float | None:
+    """The nodata value that a reduced band states: none where its fill may be data too."""
+    return None if rule.fill_is_legal and not np.isnan(rule.fill) else rule.fill
+
+
 def valid_pixels(values: np.ndarray, ok: np.ndarray | None, nodata: float | None) -> np.ndarray | None:
     """Which pixels count; None where all of them do."""
     good = ok
@@ -126,17 +163,30 @@ def cell_extent(overlay: Overlay, first: int, last: int) -> np.ndarray:
     return np.multiply.outer(overlay.rows.extent[first:last], overlay.columns.extent)
 
 
+def least_valid(overlay: Overlay, first: int, last: int, share: Fraction) -> np.ndarray:
+    """Least area weight of valid pixels that each cell needs to hold data: (rows, cells), int64."""
+    (high, at_row), (wide, at_column) = (
+        np.unique(extent, return_inverse=True) for extent in (overlay.rows.extent[first:last], overlay.columns.extent)
+    )
+    # In Python's integers: a share such as 1/3 has a denominator that int64 products would not survive.
+    need = [[max(1, math.ceil(share * int(h) * int(w))) for w in wide] for h in high]
+    return np.array(need, np.int64)[np.ix_(at_row, at_column)]
+
+
 def too_few(count: np.ndarray, overlay: Overlay, first: int, min_valid: Fraction) -> np.ndarray:
     """Cells without a valid pixel, or with fewer than the share asked for."""
-    empty = count == 0
     if min_valid > 0:
-        extent = cell_extent(overlay, first, first + len(count))
-        empty |= count.astype(np.int64) * min_valid.denominator < extent * min_valid.numerator
-    return empty
+        return count < least_valid(overlay, first, first + len(count), min_valid)
+    return count == 0
 
 
 def _largest_cell(overlay: Overlay) -> int:
-    return int(overlay.rows.extent.max()) * int(overlay.columns.extent.max())
+    """Largest area weight of a cell, or of one pixel, whichever is more."""
+    return _longest(overlay.rows) * _longest(overlay.columns)
+
+
+def _longest(cells: Cells) -> int:
+    return max(int(cells.extent.max()), cells.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +201,16 @@ class Moments:
         good = valid_pixels(values, ok, self.rule.nodata)
         zero_fill = ok is None and self.rule.nodata == 0 and values.dtype.kind != "f"
         clean = values if good is None or zero_fill else np.where(good, values, values.dtype.type(0))
+        squared = self.rule.method in ("std", "rms")
+        if squared and clean.dtype.itemsize == 8:
+            clean = clean.astype(np.float64)  # no integer type holds the squares
         sums = [self._count(good, strip), self._total(clean, strip)]
-        if self.rule.method in ("std", "rms"):
-            sums.append(self._total(np.square(clean, dtype=_wide(values.dtype)), strip))
+        if squared:
+            sums.append(self._total(_square(clean), strip))
         return tuple(sums)
 
     def merge(self, one, other):
-        return tuple(a.astype(_wide(a.dtype)) + b for a, b in zip(one, other))
+        return tuple(a.astype(_wide(a.dtype)) + b for a, b in zip(one, other, strict=True))
 
     def finish(self, partial, first, last):
         count, total, *squares = partial
@@ -171,9 +224,12 @@ class Moments:
         elif rule.method == "rms":
             with np.errstate(invalid="ignore", divide="ignore"):
                 result = np.sqrt(squares[0].astype(np.float64) / count)
+            if rule.dtype.kind != "f":  # |-2**31| is no int32
+                result = np.minimum(result, np.iinfo(rule.dtype).max)
             return (self._store(result, empty),)
         else:
-            result = np.sqrt(_variance(count, total, squares[0]))
+            bound = _largest_cell(self.overlay) ** 2 * (1 if rule.dtype.kind == "f" else _magnitude(rule.dtype) ** 2)
+            result = np.sqrt(_variance(count, total, squares[0], bound))
         result[empty] = np.nan
         return (result.astype(output_dtype(rule.method, rule.dtype)),)
 
@@ -181,7 +237,7 @@ class Moments:
         if good is None:
             return cell_extent(self.overlay, strip.first, strip.last) if self._covers(strip) else self._area(strip)
         rows = self.overlay.rows
-        narrow = int(rows.extent.max()) < 1 << 16
+        narrow = _longest(rows) < 1 << 16
         sums = sum_rows(good.view(np.uint8), rows, strip, np.uint16 if narrow else np.int64)
         return sum_columns(sums, self.overlay.columns, np.uint32 if _largest_cell(self.overlay) < 1 << 32 else np.int64)
 
@@ -197,8 +253,23 @@ class Moments:
         rows, columns = self.overlay.rows, self.overlay.columns
         if clean.dtype.kind == "f":
             return sum_columns(sum_rows(clean, rows, strip, np.float64), columns, np.float64)
-        row_type, cell_type = (_lane(clean.dtype, area) for area in (int(rows.extent.max()), _largest_cell(self.overlay)))
+        bound = _magnitude(clean.dtype) * _largest_cell(self.overlay)
+        if bound >= 1 << 63:
+            return self._long_total(clean, strip)
+        row_type = _lane(clean.dtype, _longest(rows))
+        cell_type = _lane(clean.dtype, _largest_cell(self.overlay))
         return sum_columns(sum_rows(clean, rows, strip, row_type), columns, cell_type)
+
+    def _long_total(self, clean, strip):
+        """Sums that int64 cannot hold, from sums of 16-bit digits: exact, in Python's integers."""
+        total = 0
+        for shift in range(0, 8 * clean.dtype.itemsize, 16):
+            digit = clean >> clean.dtype.type(shift)  # the last one keeps the sign
+            last = shift + 16 >= 8 * clean.dtype.itemsize
+            digit = digit if last else digit & clean.dtype.type(0xFFFF)
+            sums = sum_rows(digit, self.overlay.rows, strip, np.int64)
+            total = total + (sum_columns(sums, self.overlay.columns, np.int64).astype(object) << shift)
+        return total
 
     def _mean(self, count, total, empty):
         if total.dtype.kind == "f":
@@ -209,39 +280,60 @@ class Moments:
 
     def _store(self, result, empty, *, total=None, count=None):
         rule = self.rule
-        if rule.dtype.kind != "f":
+        if rule.dtype.kind != "f" and result.dtype.kind == "f":
             result = np.rint(result)
-        stored = np.where(empty, 0, result).astype(rule.dtype)
-        stored = keep_off_fill(stored, empty, rule, total, count)
+        stored = np.where(empty, result.dtype.type(0), result).astype(rule.dtype)
+        keep_off_fill(stored, empty, rule, above=None if total is None else (total, count))
         stored[empty] = rule.fill
         return stored
 
 
-def keep_off_fill(stored, empty, rule, total=None, count=None):
-    """Move valid cells that rounded onto the fill value one step off it, to the side of the exact mean."""
-    if rule.fill_is_legal or np.isnan(rule.fill) or rule.dtype.kind == "f" or not _holds(rule.dtype, rule.fill):
-        return stored
-    hit = (stored == rule.fill) & ~empty
-    if not hit.any():
-        return stored
-    limits = np.iinfo(rule.dtype)
-    above = np.ones(stored.shape, bool) if total is None else total >= int(rule.fill) * count.astype(np.int64)
-    above = (above | (rule.fill == limits.min)) & (rule.fill != limits.max)
-    stored[hit] = np.where(above[hit], int(rule.fill) + 1 if rule.fill < limits.max else limits.max - 1, int(rule.fill) - 1)
-    return stored
+def keep_off_fill(stored: np.ndarray, empty: np.ndarray, rule: Rule, *, above: tuple | None = None) -> None:
+    """Move valid cells that hold the fill value one step off it, in place.
+
+    Parameters
+    ----------
+    above : (ndarray, ndarray), optional
+        Sums and counts: the step goes to the side of the exact mean; upwards without them.
+    """
+    if rule.fill_is_legal or np.isnan(rule.fill) or not _holds(rule.dtype, rule.fill):
+        return
+    hit = np.flatnonzero((stored == rule.fill) & ~empty)
+    if not len(hit):
+        return
+    if rule.dtype.kind == "f":
+        stored.flat[hit] = np.nextafter(rule.dtype.type(rule.fill), rule.dtype.type(np.inf))
+        return
+    fill, limits = int(rule.fill), np.iinfo(rule.dtype)
+    up = np.ones(len(hit), bool)
+    if above is not None:
+        total, count = (part.flat[hit].astype(object) for part in above)
+        up = (total >= fill * count).astype(bool)
+    up = (up | (fill == limits.min)) & (fill != limits.max)
+    stored.flat[hit] = np.where(up, min(fill + 1, limits.max), max(fill - 1, limits.min)).astype(rule.dtype)
 
 
-def _variance(count, total, squares):
-    """Population variance; in integers while the exact numerator fits, else in Python's."""
+def _variance(count, total, squares, bound):
+    """Population variance; in int64 where the exact numerator fits, else in Python's integers."""
     n = np.maximum(count, 1)
     if total.dtype.kind == "f":
         return np.maximum(squares / n - np.square(total / n), 0)
-    exact = n.astype(object) * squares.astype(object) - total.astype(object) ** 2
-    return exact.astype(np.float64) / np.square(n.astype(np.float64))
+    wide = np.int64 if bound < 1 << 62 else object
+    n, total, squares = n.astype(wide), total.astype(wide), squares.astype(wide)
+    return (n * squares - total * total).astype(np.float64) / np.square(n.astype(np.float64))
+
+
+def _square(values: np.ndarray) -> np.ndarray:
+    """Squares in the smallest type that holds them all; a negative number wraps, its square does not."""
+    if values.dtype.kind == "f":
+        return np.square(values, dtype=np.float64)
+    wide = {1: np.uint16, 2: np.uint32}.get(values.dtype.itemsize, np.uint64)
+    return np.square(values, dtype=wide, casting="unsafe")
 
 
 def _wide(dtype):
-    return np.float64 if np.dtype(dtype).kind == "f" else np.int64
+    """The type that sums of a type are merged in."""
+    return {"f": np.float64, "O": object}.get(np.dtype(dtype).kind, np.int64)
 
 
 def _magnitude(dtype: np.dtype) -> int:
@@ -271,33 +363,43 @@ class Circular:
     whole = False
 
     def partial(self, values, ok, strip):
-        moments = Moments(self.rule, self.overlay)
         good = valid_pixels(values, ok, self.rule.nodata)
-        angle = np.deg2rad(np.where(good, values, 0).astype(np.float64) * self.rule.degrees) if good is not None else np.deg2rad(
-            values.astype(np.float64) * self.rule.degrees
-        )
-        parts = [moments._count(good, strip)]
+        parts = [Moments(self.rule, self.overlay)._count(good, strip)]
         for wave in (np.sin, np.cos):
-            whole = np.rint(wave(angle) * (1 << 24)).astype(np.int64)
+            whole = self._wave(wave, values)
             if good is not None:
-                whole[~good] = 0
+                whole = np.where(good, whole, np.int32(0))
             rows = sum_rows(whole, self.overlay.rows, strip, np.int64)
             parts.append(sum_columns(rows, self.overlay.columns, np.int64))
         return tuple(parts)
 
+    def _wave(self, wave, values):
+        """Sines or cosines as int32: looked up where the stored type is small, else computed."""
+        if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
+            unsigned = np.dtype(f"u{values.dtype.itemsize}")
+            every = np.arange(1 << 8 * unsigned.itemsize).astype(unsigned).view(values.dtype)
+            return self._whole(wave, every)[values.view(unsigned)]
+        return self._whole(wave, values)
+
+    def _whole(self, wave, values):
+        angle = np.deg2rad(np.nan_to_num(values.astype(np.float64)) * self.rule.degrees)
+        bits = min(24, 62 - _largest_cell(self.overlay).bit_length())
+        return np.rint(wave(angle) * (1 << bits)).astype(np.int32)
+
     def merge(self, one, other):
-        return tuple(a + b for a, b in zip(one, other))
+        return tuple(a.astype(np.int64) + b for a, b in zip(one, other, strict=True))
 
     def finish(self, partial, first, last):
         count, sine, cosine = partial
         rule = self.rule
         empty = too_few(count, self.overlay, first, rule.min_valid)
         angle = np.rad2deg(np.arctan2(sine, cosine)) / rule.degrees
-        if rule.dtype.kind == "u":  # a type without sign holds 0 to 360 degrees
-            angle = np.mod(angle, 360 / rule.degrees)
         if rule.dtype.kind != "f":
             angle = np.rint(angle)
-        stored = angle.astype(rule.dtype)
+        if rule.dtype.kind == "u":  # a type without sign holds 0 up to, not including, 360 degrees
+            angle = np.mod(angle, round(360 / rule.degrees))
+        stored = np.where(empty, 0, angle).astype(rule.dtype)
+        keep_off_fill(stored, empty, rule)
         stored[empty] = rule.fill
         return (stored,)
 
@@ -316,12 +418,10 @@ class Extreme:
 
     def partial(self, values, ok, strip):
         good = valid_pixels(values, ok, self.rule.nodata)
-        if values.dtype.kind == "f":
-            worst = np.inf
-        else:
-            worst = np.iinfo(values.dtype).max
-        if self.rule.method == "max":
-            worst = -np.inf if values.dtype.kind == "f" else np.iinfo(values.dtype).min
+        least, most = -np.inf, np.inf
+        if values.dtype.kind != "f":
+            least, most = np.iinfo(values.dtype).min, np.iinfo(values.dtype).max
+        worst = most if self.rule.method == "min" else least
         clean = values if good is None else np.where(good, values, values.dtype.type(worst))
         count = Moments(self.rule, self.overlay)._count(good, strip)
         return count, fold(self._ufunc, np.ascontiguousarray(clean), self.overlay, strip)
@@ -331,8 +431,9 @@ class Extreme:
 
     def finish(self, partial, first, last):
         count, extreme = partial
-        stored = extreme.copy()
-        stored[too_few(count, self.overlay, first, self.rule.min_valid)] = self.rule.fill
+        stored, empty = extreme.copy(), too_few(count, self.overlay, first, self.rule.min_valid)
+        keep_off_fill(stored, empty, self.rule)
+        stored[empty] = self.rule.fill
         return (stored,)
 
 
@@ -350,12 +451,13 @@ class Ranked:
         count = np.zeros(shape[0] * shape[1], np.int64)
         result = np.zeros(count.shape, np.float64 if self.rule.method == "median" else values.dtype)
         pick = _weighted_median if self.rule.method == "median" else _weighted_mode
-        flat = np.ascontiguousarray(values).ravel()
-        for part, index, weight in windows(self.overlay, strip, np.arange(count.size)):
+        for part, window in windows(self.overlay, strip, np.arange(count.size)):
+            pixels = window.gather(values)
+            weight = np.ones(pixels.shape, np.int64) if window.weight is None else window.weight
             if good is not None:
-                weight = weight * good.ravel()[index]
+                weight = weight * window.gather(good)
             count[part] = weight.sum(1)
-            result[part] = pick(flat[index], weight)
+            result[part] = pick(pixels, weight)
         return count.reshape(shape), result.reshape(shape)
 
     def merge(self, one, other):
@@ -364,8 +466,7 @@ class Ranked:
     def finish(self, partial, first, last):
         count, result = partial
         empty = too_few(count, self.overlay, first, self.rule.min_valid)
-        moments = Moments(self.rule, self.overlay)
-        return (moments._store(result.astype(np.float64) if self.rule.method == "median" else result, empty),)
+        return (Moments(self.rule, self.overlay)._store(result, empty),)
 
 
 def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -413,5 +514,6 @@ class Nearest:
         values, good = partial
         stored = values.copy()
         if good is not None:
+            keep_off_fill(stored, ~good, self.rule)
             stored[~good] = self.rule.fill
         return (stored,)

@@ -148,10 +148,10 @@ def _clean(pool: ThreadPoolExecutor, active: list[_Work]) -> None:
 def _begin(number: int, plan: ScenePlan, pool: ThreadPoolExecutor, active: list) -> Outcome | None:
     """Start a scene's targets; or say at once what became of it."""
     try:
+        publication = _store.Publication(plan.dest, plan.name, overwrite=plan.overwrite)
         _publish.check_apart(plan)
         if _publish.already_done(plan):
             return Outcome(plan.scene.id, "skipped", _store.join(plan.dest, plan.name, plan.marker))
-        publication = _store.Publication(plan.dest, plan.name, overwrite=plan.overwrite)
     except LandsatDownsampleError as error:
         return Outcome(plan.scene.id, "failed", error=error)
     work = _Work(plan, publication, time.perf_counter())

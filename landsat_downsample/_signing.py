@@ -39,7 +39,7 @@ def container(href: str) -> tuple[str, str] | None:
     ('landsateuwest', 'landsat-c2')
     """
     parts = urlsplit(href)
-    if "sig=" in parts.query or parts.scheme not in ("http", "https"):
+    if "sig=" in parts.query or parts.scheme not in ("http", "https") or href.startswith(endpoint() + "/"):
         return None
     account, _, domain = (parts.hostname or "").partition(".")
     names = parts.path.strip("/").split("/")

@@ -23,6 +23,7 @@ from landsat_downsample._retry import Policy
 
 __all__ = [
     "Leftover",
+    "LocalPath",
     "Policy",
     "Publication",
     "basename",
@@ -43,6 +44,17 @@ __all__ = [
 ]
 
 LIMIT = 64 << 20
+
+
+class LocalPath(str):
+    """A path that GDAL can open, with what the store said of the file behind it."""
+
+    __slots__ = ("etag",)
+
+    def __new__(cls, path: str, etag: str | None = None) -> LocalPath:
+        made = super().__new__(cls, path)
+        made.etag = etag
+        return made
 
 
 def list_names(href: str, *, policy: Policy | None = None) -> list[str]:
@@ -114,11 +126,12 @@ def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -
 
 
 @contextmanager
-def header(href: str, size: int | None = None, *, policy: Policy | None = None) -> Iterator[str]:
+def header(href: str, size: int | None = None, *, policy: Policy | None = None) -> Iterator[LocalPath]:
     """Yield a path that GDAL can open to read tags and layout, not pixels.
 
     A remote file is a sparse local one of the full size that holds the header only; it is
-    removed at the end of the context.
+    removed at the end of the context. The path's attribute ``etag`` is the identity that a
+    remote store gives these bytes, for `fetch` to insist on; None for local files.
 
     Raises
     ------
@@ -126,11 +139,12 @@ def header(href: str, size: int | None = None, *, policy: Policy | None = None) 
         If it is no TIFF, was cut, changed, or cannot be read.
     """
     if is_local(href) or scheme(href) == "tar":
-        yield _verified_local(href, size, None)
+        yield LocalPath(_verified_local(href, size, None))
         return
     with _spill() as (handle, path):
-        _remote.spill_header(_remote.Remote(href, policy or Policy.from_environ(), size), handle)
-        yield path
+        remote = _remote.Remote(href, policy or Policy.from_environ(), size)
+        _remote.spill_header(remote, handle)
+        yield LocalPath(path, remote.etag)
 
 
 @contextmanager

@@ -21,8 +21,8 @@ MAX_DIRECTORIES = 256
 MAX_ENTRIES = 4096
 #: Block arrays of one file: 4 million blocks; a full Landsat band has about a thousand.
 MAX_ARRAYS = 64 << 20
-#: Bytes that one block may decode to: GDAL's own limit is 2 GiB.
-MAX_BLOCK = 1 << 31
+#: Bytes that one block may decode to: a full panchromatic band in one strip takes 0.5 GiB.
+MAX_BLOCK = 1 << 30
 
 DEFLATE = (8, 32946)
 _UNCOMPRESSED = 1

@@ -174,7 +174,7 @@ async def _http_get(fs: Any, href: str, span: Span | None, sink: Sink, etag: str
         answer = _http_answer(reply, span if reply.status == 206 else None, href, ranged=ranged)
         expected = _expected(answer.size, span) if ranged else min(answer.size or span[1], span[1])
         if span and not ranged and span[0] > 0:
-            raise Refusal(501, "NoRanges")
+            raise Mismatch("the server does not honour ranges")
         if expected is None and not _self_delimiting(reply):
             raise Mismatch("the server tells no length, so that a cut body cannot be told from a whole one")
         await _drain(reply.content.iter_chunked(CHUNK), sink, expected, stop_early=not ranged)
@@ -265,12 +265,14 @@ async def _s3_get(fs: Any, href: str, span: Span | None, sink: Sink, etag: str |
     reply = await fs._call_s3("get_object", **wanted)
     body = reply["Body"]
     try:
-        size = reply["ContentLength"]
+        size = reply.get("ContentLength")
+        if size is None:
+            raise Mismatch("the store tells no length")
         status = reply["ResponseMetadata"]["HTTPStatusCode"]
         if span and status == 206:
             size = _total(reply.get("ContentRange"), span, size)
         elif span and span[0] > 0:
-            raise Refusal(501, "NoRanges")
+            raise Mismatch("the server does not honour ranges")
         ranged = not span or status == 206
         answer = _s3_answer(fs, reply, size, ranged=ranged)
         expected = _expected(size, span)

@@ -67,8 +67,8 @@ def cog_bytes(data: np.ndarray, grid: Grid, layer: Layer) -> bytes:
         "overview_resampling": layer.resampling.upper(),
         "num_threads": "1",
     }
-    if rasterio.__gdal_version__ < "3.11":  # INTERLEAVE came to the COG driver with GDAL 3.11
-        profile.pop("interleave")
+    if tuple(map(int, rasterio.__gdal_version__.split(".")[:2])) < (3, 11):
+        profile.pop("interleave")  # came to the COG driver with GDAL 3.11
     try:
         with MemoryFile() as memory:
             with memory.open(**{k: v for k, v in profile.items() if v is not None}) as dataset:
@@ -95,7 +95,7 @@ def overview_shapes(shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
 def _describe(dataset, layer: Layer) -> None:
     dataset.update_tags(AREA_OR_POINT="Area")
     bands = range(1, dataset.count + 1)
-    for band, description in zip(bands, layer.descriptions):
+    for band, description in zip(bands, layer.descriptions, strict=False):
         if description:
             dataset.set_band_description(band, description)
     if layer.scale is not None or layer.offset is not None:

@@ -102,9 +102,8 @@ def test_the_full_resolution_of_a_cog_is_one_run_behind_its_overviews():
     assert len(layout.directories) > 1
     # The oracle: with everything but header and run blanked, the pixels are the same.
     blanked = data[:4096] + bytes(start - 4096) + data[start:stop]
-    with MemoryFile(data) as one, MemoryFile(blanked) as two:
-        with one.open() as a, two.open(OVERVIEW_LEVEL="NONE") as b:
-            np.testing.assert_array_equal(a.read(), b.read())
+    with MemoryFile(data) as one, MemoryFile(blanked) as two, one.open() as a, two.open(OVERVIEW_LEVEL="NONE") as b:
+        np.testing.assert_array_equal(a.read(), b.read())
 
 
 def test_scattered_or_masked_layouts_have_no_run(tmp_path):

@@ -1,0 +1,54 @@
+"""What dask workers run: one target, told when it begins, asked to stop between two strips."""
+
+from __future__ import annotations
+
+import threading
+
+from landsat_downsample import _stop
+from landsat_downsample._errors import LandsatDownsampleError, ReadError
+from landsat_downsample._plan import Target
+from landsat_downsample._process import Done, process
+from landsat_downsample._store import Publication
+
+#: Publications of this worker's tasks, by token; the oldest are forgotten beyond this number.
+REMEMBERED = 4096
+_flags: dict[str, threading.Event] = {}
+
+
+def reduce_on_worker(target: Target, publication: Publication, topic: str, key: str) -> Done:
+    """Reduce a target and store its files, on a dask worker.
+
+    Raises
+    ------
+    LandsatDownsampleError
+        Whatever fails is told as one of the family, so that it can be pickled and reported.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+    limit = worker.memory_manager.memory_limit or 0
+    worker.log_event(topic, {"key": key, "worker": worker.address, "memory_limit": limit})
+    try:
+        with _stop.stoppable(_flag(publication.token)):
+            _stop.check()
+            return process(target, publication)
+    except LandsatDownsampleError:
+        raise
+    except MemoryError as error:
+        raise ReadError(
+            f"band {target.key} needs more memory than there is: give workers more memory, or fewer threads"
+        ) from error
+    except Exception as error:
+        raise ReadError(f"band {target.key} failed unexpectedly: {type(error).__name__}: {error}") from error
+
+
+def stop_on_worker(token: str) -> None:
+    """Ask this worker's tasks of one publication to end at their next strip, and those to come at once."""
+    _flag(token).set()
+
+
+def _flag(token: str) -> threading.Event:
+    flag = _flags.setdefault(token, threading.Event())
+    while len(_flags) > REMEMBERED:
+        _flags.pop(next(iter(_flags)), None)
+    return flag

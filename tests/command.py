@@ -1,0 +1,100 @@
+"""Running the command line as a user does, and what it may leave behind. Shared by several test files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+
+from landsat_downsample._cli import main
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.err.splitlines()
+
+
+def call(*argv: object) -> Result:
+    """Run a command inside this process."""
+    out, err = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main([str(word) for word in argv])
+    except SystemExit as leaving:
+        code = leaving.code
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def command(*argv: object) -> list[str]:
+    return [sys.executable, "-m", "landsat_downsample", *(str(word) for word in argv)]
+
+
+def spawn(*argv: object, **settings) -> subprocess.Popen:
+    """Start a command in a process of its own."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command(*argv), **(pipes | settings))
+
+
+#: What a process says of itself: what `wait4` says of it includes its parent's memory before the exec.
+_TELLING = """\
+import re, sys
+from landsat_downsample._cli import main
+code = main(sys.argv[1:])
+print("peak", re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def peak_mib(*argv: object) -> tuple[int, float]:
+    """Exit code and greatest resident memory of a command in a process of its own, in MiB."""
+    words = [sys.executable, "-c", _TELLING, *(str(word) for word in argv)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.returncode, int(done.stderr.rpartition("peak ")[2]) / 1024
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a folder, by name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def holds(dest: Path) -> list[str]:
+    """Every name in a destination, hidden ones too."""
+    return sorted(os.listdir(dest)) if dest.is_dir() else []
+
+
+def write_tif(path: Path, data=None, **profile) -> Path:
+    """Write a small GeoTIFF, or one that differs as the profile says."""
+    data = np.arange(40 * 50, dtype="uint16").reshape(40, 50) if data is None else np.asarray(data)
+    layers = data if data.ndim == 3 else data[None]
+    usual = {
+        "driver": "GTiff",
+        "count": len(layers),
+        "height": layers.shape[1],
+        "width": layers.shape[2],
+        "dtype": layers.dtype,
+        "crs": "EPSG:32633",
+        "transform": Affine(30, 0, 300000, 0, -30, 5200000),
+    }
+    with rasterio.open(path, "w", **(usual | profile)) as target:
+        target.write(layers)
+    return path

@@ -1,0 +1,167 @@
+"""What an import costs, that no module needs itself, and that the front door keeps its promises."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import landsat_downsample as ld
+
+PACKAGE = Path(ld.__file__).parent
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+HEAVY = {"distributed", "matplotlib", "dask_kubernetes", "dask", "xarray", "rioxarray", "rasterio", "PIL", "pystac"}
+
+
+def modules_after(code: str, *argv: object) -> set[str]:
+    """Names of the top-level modules that a fresh interpreter has after running some code."""
+    told = f"{code}\nimport sys; print('loaded', *{{name.partition('.')[0] for name in sys.modules}})"
+    words = [sys.executable, "-c", told, *(str(word) for word in argv)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("loaded")[2].split())
+
+
+def test_the_front_door_is_light():
+    assert not modules_after("import landsat_downsample") & (HEAVY | {"numpy", "fsspec", "rich"})
+
+
+def test_a_run_needs_no_array_library_but_numpy(tmp_path):
+    scene = ld.make_scene(tmp_path, size=(61, 57), bands=["SR_B4", "QA_PIXEL"])
+    code = "import sys; from landsat_downsample._cli import main\nassert main(sys.argv[1:]) == 0"
+    loaded = modules_after(code, "run", scene, "--to", tmp_path / "out", "--factor", 4)
+    assert "rasterio" in loaded
+    assert not loaded & (HEAVY - {"rasterio", "PIL"})
+
+
+# Cycles ----------------------------------------------------------------------------------------
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def _is_typing_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def _walk(node: ast.AST, inside: bool):
+    """Import statements under a node with whether each stands in a function."""
+    for child in ast.iter_child_nodes(node):
+        if _is_typing_only(child):
+            continue
+        if isinstance(child, (ast.Import, ast.ImportFrom)):
+            yield child, inside
+        yield from _walk(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))
+
+
+def imports(module: str) -> dict[str, set[str]]:
+    """Modules of ours that a module imports: when it is loaded (``top``), and when a function runs (``late``)."""
+    found: dict[str, set[str]] = {"top": set(), "late": set()}
+    for node, inside in _walk(ast.parse((PACKAGE / f"{module}.py").read_text()), False):
+        ours = {name.split(".")[1] for name in _names(node) if name.startswith("landsat_downsample.")}
+        found["late" if inside else "top"] |= (ours & set(MODULES)) - {module}
+    return found
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """The first way found from a module back to itself; empty when there is none."""
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        for other in sorted(graph[module]):
+            if found := visit(other, [*path, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in graph if (found := visit(module, []))), [])
+
+
+def test_no_module_needs_itself_to_load():
+    assert cycle({module: imports(module)["top"] for module in MODULES}) == []
+
+
+#: ``scene["red"]`` is lazy xarray, which a run neither needs nor loads; the lazy face itself is made of scenes.
+KNOWN_LATE = {("_scene", "_coarsen")}
+
+
+def test_late_imports_close_no_unknown_cycle():
+    graph = {}
+    for module in MODULES:
+        found = imports(module)
+        graph[module] = found["top"] | {other for other in found["late"] if (module, other) not in KNOWN_LATE}
+    assert cycle(graph) == []
+
+
+def test_the_cycle_finder_finds_cycles():
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
+    assert cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "__main__"])
+def test_each_module_loads_alone(module):
+    assert modules_after(f"import landsat_downsample.{module}")
+
+
+# The front door --------------------------------------------------------------------------------
+
+
+def test_all_names_are_there_and_explained():
+    assert ld.__all__ == sorted(ld.__all__)
+    for name in ld.__all__:
+        assert (getattr(ld, name).__doc__ or "").strip(), name
+    assert set(ld.__all__) <= set(dir(ld))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        ld.nothing  # noqa: B018
+
+
+def documented() -> list[tuple[str, object]]:
+    """Public functions, and public methods of public classes."""
+    found = []
+    for name in ld.__all__:
+        thing = getattr(ld, name)
+        if inspect.isfunction(thing):
+            found.append((name, thing))
+        elif inspect.isclass(thing):
+            own = {key: value for key, value in vars(thing).items() if inspect.isfunction(value)}
+            found += [(f"{name}.{key}", value) for key, value in own.items() if not key.startswith("_")]
+        elif inspect.ismodule(thing):
+            names = getattr(thing, "__all__", [key for key in vars(thing) if not key.startswith("_")])
+            made_here = [key for key in names if getattr(getattr(thing, key), "__module__", "") == thing.__name__]
+            found += [(f"{name}.{key}", getattr(thing, key)) for key in made_here]
+    return [(name, thing) for name, thing in found if inspect.isfunction(thing)]
+
+
+def test_public_functions_are_documented_in_full():
+    missing = []
+    for name, function in documented():
+        text = inspect.getdoc(function) or ""
+        first = text.partition("\n")[0]
+        if not first.endswith("."):
+            missing.append(f"{name}: first line is no sentence")
+        asked = [key for key in inspect.signature(function).parameters if key not in ("self", "cls")]
+        if "." not in name:  # methods tell in a sentence what functions tell in sections
+            missing += [f"{name}: no {section}" for section in ("Parameters", "Returns") if not _has(text, section)]
+            missing += [f"{name}: {key}" for key in asked if not _explains(text, key)]
+    assert missing == []
+
+
+def _has(text: str, section: str) -> bool:
+    return f"{section}\n{'-' * len(section)}\n" in text
+
+
+def _explains(text: str, parameter: str) -> bool:
+    return bool(re.search(rf"^(.*, )?{parameter}\b.* : ", text, re.MULTILINE))

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import socket
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from landsat_downsample._errors import ReadError, UsageError, WriteError
+from landsat_downsample._retry import Mismatch, Patience, Policy, Refusal, classify, retry_after
+
+QUICK = Policy(budget=1, timeout=1, base=0.001, cap=0.01)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_statuses_that_heal(status):
+    assert classify(Refusal(status)).heals
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 412, 416, 501])
+def test_statuses_that_do_not(status):
+    assert not classify(Refusal(status)).heals
+
+
+@pytest.mark.parametrize(
+    ("error", "heals"),
+    [
+        (TimeoutError(), True),
+        (TimeoutError(), True),
+        (ConnectionResetError(), True),
+        (Mismatch("short"), True),
+        (socket.gaierror(socket.EAI_NONAME, "x"), False),
+        (FileNotFoundError("secret"), False),
+        (OSError(28, "full"), False),
+        (ValueError("secret"), False),
+    ],
+)
+def test_errors_by_type(error, heals):
+    fault = classify(error)
+    assert fault.heals is heals
+    assert "secret" not in fault.reason
+
+
+def test_errors_of_botocore_are_judged_by_their_answer():
+    from botocore.exceptions import ClientError
+
+    def answer(code, status):
+        return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject")
+
+    wrapped = OSError(16, "busy")
+    wrapped.__cause__ = answer("SlowDown", 503)
+    assert classify(wrapped).heals
+    assert classify(answer("RequestTimeout", 400)).heals
+    assert classify(answer("BadDigest", 400)).heals
+    assert not classify(answer("ExpiredToken", 400)).heals
+    assert not classify(answer("AccessDenied", 403)).heals
+
+
+def test_retry_after_in_seconds_and_as_a_date():
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert retry_after({"retry-after": "7"}) == 7
+    assert retry_after({"Retry-After": "Thu, 01 Jan 2026 00:00:09 GMT"}, now) == 9
+    assert retry_after({"Retry-After": "Thu, 01 Jan 2020 00:00:09 GMT"}, now) == 0
+    assert retry_after({"Retry-After": "soon"}) is None
+    assert retry_after({}) is None
+
+
+def failing(*errors):
+    left = list(errors)
+
+    def attempt(_seconds):
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return attempt
+
+
+def test_what_heals_is_tried_again_and_what_does_not_is_not():
+    patience = Patience(QUICK)
+    assert patience.call("x", failing(Refusal(503), TimeoutError(), Mismatch("short"))) == "done"
+    assert patience.retries == 3
+    with pytest.raises(ReadError, match="x: status 404: there is no such object"):
+        Patience(QUICK).call("x", failing(Refusal(404)))
+    with pytest.raises(WriteError, match="x: status 403"):
+        Patience(QUICK, WriteError).call("x", failing(Refusal(403)))
+
+
+def test_the_budget_holds_whatever_the_server_asks():
+    began = time.monotonic()
+    with pytest.raises(ReadError, match=r"status 503; gave up after \d+ tries \(budget 1 s\)"):
+        Patience(QUICK).call("x", failing(*[Refusal(503)] * 100_000))
+    assert time.monotonic() - began < 1.5
+    began = time.monotonic()
+    with pytest.raises(ReadError, match="gave up after 1 tries"):
+        Patience(QUICK).call("x", failing(Refusal(503, "", 3600.0)))
+    assert time.monotonic() - began < 0.5
+
+
+def test_retry_after_is_honoured():
+    began = time.monotonic()
+    assert Patience(QUICK).call("x", failing(Refusal(429, "", 0.3))) == "done"
+    assert time.monotonic() - began >= 0.3
+
+
+def test_bytes_that_stay_wrong_are_given_up_early():
+    with pytest.raises(ReadError, match="x: short; gave up after 4 tries"):
+        Patience(Policy(base=0.001)).call("x", failing(*[Mismatch("short")] * 10))
+
+
+def test_large_objects_get_the_time_they_need():
+    patience = Patience(QUICK)
+    patience.allow(2_500_000)
+    patience.allow(2_500_000)
+    assert 10 < patience.left <= 11
+
+
+def test_requester_pays_is_named_where_it_may_be_missing():
+    with pytest.raises(ReadError, match="--requester-pays"):
+        Patience(QUICK).call("cannot read 's3://usgs-landsat/a'", failing(Refusal(403)))
+    paying = Policy(requester_pays=True)
+    with pytest.raises(ReadError) as caught:
+        Patience(paying).call("cannot read 's3://usgs-landsat/a'", failing(Refusal(403)))
+    assert "requester" not in str(caught.value)
+
+
+def test_policy_from_the_environment():
+    environ = {"LANDSAT_DOWNSAMPLE_BUDGET": "30", "AWS_REQUEST_PAYER": "requester"}
+    assert Policy.from_environ(environ) == Policy(budget=30, requester_pays=True)
+    with pytest.raises(UsageError, match="give seconds"):
+        Policy.from_environ({"LANDSAT_DOWNSAMPLE_TIMEOUT": "soon"})
+    with pytest.raises(UsageError, match="more than 0"):
+        Policy(budget=-1)

@@ -1,0 +1,248 @@
+"""Runs: the same bytes whatever the threads, the source's form and the interruptions; bounded memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+from command import call, digests, holds, peak_mib, spawn
+
+import landsat_downsample as ld
+
+FACTOR = ("--factor", 5)
+BANDS = ["SR_B2", "SR_B3", "SR_B4", "ST_CDIST", "QA_PIXEL", "QA_RADSAT"]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory) -> Path:
+    return ld.make_scene(tmp_path_factory.mktemp("scenes"), size=(331, 287), bands=BANDS)
+
+
+@pytest.fixture(scope="module")
+def medium(tmp_path_factory) -> Path:
+    """A scene that takes about a second or two, so that there is a time to be interrupted in."""
+    return ld.make_scene(tmp_path_factory.mktemp("medium"), size=(1500, 1400), bands=BANDS)
+
+
+def product(dest: Path, scene: Path) -> Path:
+    return dest / f"{scene.name}_downsampled"
+
+
+def tar_of(scene: Path, path: Path, *, prefix: str = "") -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name in sorted(os.listdir(scene)):
+            tar.add(scene / name, prefix + name)
+    return path
+
+
+# The same bytes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_bytes_do_not_depend_on_the_threads(workers, scene, tmp_path):
+    assert call("run", scene, "--to", tmp_path / "auto", *FACTOR, "-q").code == 0
+    assert call("run", scene, "--to", tmp_path / "some", *FACTOR, "-q", "--workers", workers).code == 0
+    assert digests(product(tmp_path / "some", scene)) == digests(product(tmp_path / "auto", scene))
+
+
+#: They record where the source was, so that they may differ with its form; all else may not.
+TELLS_ITS_SOURCE = (".met.json", ".stac.json")
+
+
+def test_bytes_do_not_depend_on_the_form_of_the_source(scene, tmp_path):
+    name = scene.name
+    forms = {
+        "folder": scene,
+        "slash": f"{scene}/",
+        "file": scene.as_uri(),
+        "txt": scene / f"{name}_MTL.txt",
+        "xml": scene / f"{name}_MTL.xml",
+        "json": scene / f"{name}_MTL.json",
+        "tar": tar_of(scene, tmp_path / f"{name}.tar"),
+        "deep": tar_of(scene, tmp_path / "deep.tar", prefix=f"{name}/"),
+    }
+    made = {}
+    for form, href in forms.items():
+        result = call("run", href, "--to", tmp_path / form, *FACTOR, "-q")
+        assert result.code == 0, result.err
+        found = digests(product(tmp_path / form, scene))
+        made[form] = {key: digest for key, digest in found.items() if not key.endswith(TELLS_ITS_SOURCE)}
+        assert len(found) == len(made[form]) + 2
+    for form, found in made.items():
+        assert found == made["folder"], form
+
+
+def test_the_same_bytes_from_another_place_are_the_same_product(scene, tmp_path):
+    assert call("run", scene, "--to", tmp_path / "out", *FACTOR, "-q").code == 0
+    result = call("run", tar_of(scene, tmp_path / "x.tar"), "--to", tmp_path / "out", *FACTOR, "-q")
+    assert result.code == 0 and json.loads(result.out)["status"] == "skipped"
+
+
+def test_a_second_run_does_nothing(scene, tmp_path):
+    first = call("run", scene, "--to", tmp_path, *FACTOR, "-q")
+    times = {path: path.stat().st_mtime_ns for path in product(tmp_path, scene).iterdir()}
+    second = call("run", scene, "--to", tmp_path, "--factor", "5.0")
+    assert (first.code, second.code) == (0, 0)
+    assert (json.loads(first.out)["status"], json.loads(second.out)["status"]) == ("done", "skipped")
+    assert json.loads(first.out)["href"] == json.loads(second.out)["href"]
+    assert "is there already" in second.err
+    assert {path: path.stat().st_mtime_ns for path in product(tmp_path, scene).iterdir()} == times
+
+
+def test_python_and_the_shell_make_the_same_product(scene, tmp_path):
+    options = {"factor": 5.0, "bands": "red,QA_PIXEL", "mask": "cloud", "methods": {"red": "median"}}
+    (outcome,) = ld.run(ld.plan(scene, tmp_path / "python", **options))
+    words = ("--bands", "red,QA_PIXEL", "--mask", "cloud", "--method", "red=median")
+    assert call("run", scene, "--to", tmp_path / "shell", *FACTOR, *words, "-q").code == 0
+    assert outcome.status == "done" and os.path.dirname(outcome.href) == str(product(tmp_path / "python", scene))
+    assert digests(product(tmp_path / "python", scene)) == digests(product(tmp_path / "shell", scene))
+
+
+def test_python_raises_once_and_keeps_what_succeeded(scene, tmp_path):
+    other = ld.make_scene(tmp_path / "other", size=(131, 117), bands=["SR_B4", "QA_PIXEL"], seed=4)
+    plans = ld.plan([other, scene], tmp_path / "out", factor=5)
+    path = other / f"{other.name}_SR_B4.TIF"
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(ld.RunError, match="1 of 2 scenes failed") as caught:
+        ld.run(plans)
+    assert [outcome.status for outcome in caught.value.outcomes] == ["failed", "done"]
+    assert holds(tmp_path / "out") == [f"{scene.name}_downsampled"]
+
+
+# Nothing leaks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["folder", "tar", "lone"])
+def test_products_know_nothing_of_this_machine(form, scene, tmp_path):
+    forms = {"folder": scene, "tar": tar_of(scene, tmp_path / "x.tar"), "lone": scene / f"{scene.name}_SR_B4.TIF"}
+    result = call("run", forms[form], "--to", tmp_path / "out", *FACTOR)
+    assert result.code == 0
+    places = [str(scene.parent).encode(), str(tmp_path).encode(), os.getcwd().encode()]
+    for path in (tmp_path / "out").rglob("*.*"):
+        for place in places if path.is_file() else ():
+            assert place not in path.read_bytes(), path
+    record = json.loads(result.out)
+    record.pop("href")
+    assert str(tmp_path) not in json.dumps(record) + result.err
+
+
+# Interruptions ---------------------------------------------------------------------------------
+
+
+def interrupted(process: subprocess.Popen, dest: Path) -> None:
+    """Exit code 130, one line more than the progress, nothing left."""
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    told = [line for line in err.splitlines() if line.startswith("landsat-downsample")]
+    assert len(told) == 1 and "interrupted" in told[0], err
+    assert "Traceback" not in err and "Exception" not in err
+    assert holds(dest) == []
+
+
+def seconds_of_a_run(scene: Path, dest: Path) -> float:
+    begun = time.perf_counter()
+    assert spawn("run", scene, "--to", dest, *FACTOR, "-q").wait() == 0
+    return time.perf_counter() - begun
+
+
+#: Python itself needs this long to come to the point where it can be told.
+STARTING = 0.15
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interruption_at_any_moment_leaves_nothing(number, medium, tmp_path):
+    length = seconds_of_a_run(medium, tmp_path / "whole")
+    moments = random.Random(int(number)).sample(range(100), 10)
+    for moment in sorted(moments):
+        dest = tmp_path / str(moment)
+        process = spawn("run", medium, "--to", dest, *FACTOR)
+        time.sleep(STARTING + moment / 100 * length * 0.9)
+        process.send_signal(number)
+        if process.wait(timeout=60) == 0:  # it was faster this time
+            assert holds(dest) == [f"{medium.name}_downsampled"]
+            process.communicate()
+        else:
+            interrupted(process, dest)
+
+
+def test_impatience_does_not_disturb_the_cleaning(medium, tmp_path):
+    dest = tmp_path / "out"
+    process = spawn("run", medium, "--to", dest, *FACTOR)
+    wait_for_staging(dest)
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    interrupted(process, dest)
+
+
+def wait_for_staging(dest: Path) -> None:
+    until = time.monotonic() + 30
+    while not holds(dest) and time.monotonic() < until:
+        time.sleep(0.005)
+    assert holds(dest)
+
+
+def test_a_killed_run_leaves_only_hidden_folders_and_can_be_repeated(medium, tmp_path):
+    dest = tmp_path / "out"
+    process = spawn("run", medium, "--to", dest, *FACTOR, "-q")
+    wait_for_staging(dest)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    left = holds(dest)
+    assert left and all(name.startswith(f".{medium.name}_downsampled.partial-") for name in left)
+    for place in (dest, tmp_path / "fresh"):
+        assert call("run", medium, "--to", place, *FACTOR, "-q").code == 0
+    assert digests(product(dest, medium)) == digests(product(tmp_path / "fresh", medium))
+
+
+def test_an_interrupted_replacement_keeps_the_old_or_the_new(medium, tmp_path):
+    dest = tmp_path / "out"
+    assert call("run", medium, "--to", dest, "--factor", 9, "-q").code == 0
+    old = digests(product(dest, medium))
+    process = spawn("run", medium, "--to", dest, *FACTOR, "-q", "--overwrite")
+    until = time.monotonic() + 30
+    while len(holds(dest)) < 2 and time.monotonic() < until:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert holds(dest) == [f"{medium.name}_downsampled"]
+    assert digests(product(dest, medium)) == old
+
+
+# Memory ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> Path:
+    """Two bands of a full-size scene."""
+    return ld.make_scene(tmp_path_factory.mktemp("full"), bands=["SR_B4", "SR_B5", "QA_PIXEL"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("factor", [2, 10, 7000])
+def test_a_full_band_needs_less_than_400_mib(factor, full, tmp_path):
+    path = full / f"{full.name}_SR_B4.TIF"
+    code, peak = peak_mib("run", path, "--to", tmp_path, "--factor", factor, "-q")
+    print(f"factor {factor}: {peak:.0f} MiB")
+    assert code == 0 and peak < 400
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("factor", [2, 10])
+def test_a_full_scene_on_two_workers_needs_less_than_a_gib(factor, full, tmp_path):
+    words = ("--mask", "cloud", "--workers", 2, "-q")
+    code, peak = peak_mib("run", full, "--to", tmp_path, "--factor", factor, *words)
+    print(f"factor {factor}: {peak:.0f} MiB")
+    assert code == 0 and peak < 1024
