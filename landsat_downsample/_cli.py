@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import warnings
+from contextlib import suppress
 
 from landsat_downsample import __version__
 from landsat_downsample._errors import LandsatDownsampleError, UsageError
@@ -29,12 +30,15 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         _on_signals(signal.SIG_IGN)
         _say("interrupted; products already told of are whole, nothing else was published")
+        if argv is None:
+            _leave(INTERRUPTED)
         return INTERRUPTED
     finally:  # the code is known: a Ctrl-C while Python winds up must not change it
         _on_signals(signal.SIG_IGN)
 
 
 def _main(argv: list[str] | None) -> int:
+    _told_to_stop.clear()
     _on_signals(_interrupt)
     warnings.showwarning = _show_warning
     arguments = _parser().parse_args(argv)
@@ -44,19 +48,34 @@ def _main(argv: list[str] | None) -> int:
         code = arguments.verb(arguments)
         sys.stdout.flush()
         return code
-    except LandsatDownsampleError as error:
-        _complain(error, arguments)
-        return error.exit_code
-    except BrokenPipeError:  # the reader of our stdout has seen enough
+    except Exception as error:
+        if _told_to_stop.is_set():  # a lock or a callback that was cut in two
+            raise KeyboardInterrupt from error
+        return _failed(error, arguments)
+
+
+def _failed(error: Exception, arguments: argparse.Namespace) -> int:
+    """Tell of an error in one line; return the exit code."""
+    if isinstance(error, BrokenPipeError):  # the reader of our stdout has seen enough
         _discard_stdout()
         return DONE
-    except OSError as error:
+    if isinstance(error, LandsatDownsampleError):
         _complain(error, arguments)
+        return error.exit_code
+    if isinstance(error, OSError):
         _discard_stdout()
-        return NONE_SUCCEEDED
-    except Exception as error:
+        _complain(error, arguments)
+    else:
         _complain(error, arguments, f"unexpected {type(error).__name__}: {error}; please report it with what -v shows")
-        return NONE_SUCCEEDED
+    return NONE_SUCCEEDED
+
+
+def _leave(code: int) -> None:
+    """End this process now: Python would kill itself by SIGINT if the Ctrl-C came while a module was loaded."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _on_signals(handler) -> None:
@@ -65,7 +84,12 @@ def _on_signals(handler) -> None:
             signal.signal(number, handler)
 
 
+#: A KeyboardInterrupt may be turned into another error on its way: `threading` does so with its locks.
+_told_to_stop = threading.Event()
+
+
 def _interrupt(signum, frame):
+    _told_to_stop.set()
     raise KeyboardInterrupt
 
 

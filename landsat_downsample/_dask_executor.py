@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -129,6 +130,12 @@ class DaskExecutor:
         """Take back a scene's targets that have not begun; let the others end at their next strip."""
         self._inbox.put((self._on_halt, publication.token))
 
+    def __enter__(self) -> DaskExecutor:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
+        self.close(now=kind is not None)
+
     def close(self, *, now: bool = False) -> None:
         """Wait for all targets, or give them up at once, and leave the cluster as it is."""
         self._inbox.put((self._on_close, now))
@@ -149,11 +156,11 @@ class DaskExecutor:
                     self._look()
                     self._looked = time.monotonic()
                 self._pump()
-        except BaseException as error:
-            self._fail_all(f"the watch over the cluster failed: {type(error).__name__}: {error}")
-            raise
+        except Exception as error:  # a client that was closed, or a mistake of ours: told either way
+            self._fail_all(f"the cluster was left: {type(error).__name__}: {error}")
         finally:
-            self._client.unsubscribe_topic(self._topic)
+            with suppress(Exception):
+                self._client.unsubscribe_topic(self._topic)
 
     def _on_submit(self, item: _Item) -> None:
         heapq.heappush(self._waiting, (item.order, next(self._sequence), item))

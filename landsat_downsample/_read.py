@@ -85,7 +85,7 @@ def read_header(
             description=source.descriptions[0] or None,
             area_or_point=source.tags().get("AREA_OR_POINT"),
             size=size if size is not None else _size(href, path),
-            etag=_identity(href),
+            etag=getattr(path, "etag", None) or _identity(href),
             checksum=checksum,
             requester_pays=policy is not None and policy.requester_pays,
         )

@@ -24,6 +24,9 @@ from landsat_downsample._kernels import Strip, divide_half_even, fold, groups, s
 #: (bool, same shape) or None where the values alone say so.
 ReadRows = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]
 
+#: Pixels of a cell beyond which values are counted before they are sorted.
+MANY_PIXELS = 1 << 17
+
 METHODS = ("mean", "median", "min", "max", "sum", "std", "rms", "mode", "nearest", "circular")
 
 
@@ -453,9 +456,12 @@ class Ranked:
         pick = _weighted_median if self.rule.method == "median" else _weighted_mode
         for part, window in windows(self.overlay, strip, np.arange(count.size)):
             pixels = window.gather(values)
-            weight = np.ones(pixels.shape, np.int64) if window.weight is None else window.weight
-            if good is not None:
-                weight = weight * window.gather(good)
+            weight = None if good is None else window.gather(good)
+            if window.weight is not None:
+                weight = window.weight if weight is None else window.weight * weight
+            if pixels.shape[1] > MANY_PIXELS and values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
+                pixels, weight = _tallied(pixels, weight)
+            weight = np.ones(pixels.shape, np.int64) if weight is None else weight.astype(np.int64, copy=False)
             count[part] = weight.sum(1)
             result[part] = pick(pixels, weight)
         return count.reshape(shape), result.reshape(shape)
@@ -467,6 +473,19 @@ class Ranked:
         count, result = partial
         empty = too_few(count, self.overlay, first, self.rule.min_valid)
         return (Moments(self.rule, self.overlay)._store(result, empty),)
+
+
+def _tallied(pixels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Every value of a small integer type, and the weight of each in each cell: less to sort than the pixels."""
+    limits = np.iinfo(pixels.dtype)
+    every = np.arange(limits.min, limits.max + 1)
+    counts = np.zeros((len(pixels), len(every)), np.int64)
+    for cell, line in enumerate(pixels):
+        for start in range(0, len(line), MANY_PIXELS):  # in portions: bincount makes 8 bytes of each pixel
+            part = slice(start, start + MANY_PIXELS)
+            weights = None if weight is None else weight[cell, part]
+            counts[cell] += np.bincount(line[part].astype(np.int64) - limits.min, weights, len(every)).astype(np.int64)
+    return np.broadcast_to(every.astype(pixels.dtype), counts.shape), counts
 
 
 def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

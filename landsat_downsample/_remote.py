@@ -115,6 +115,8 @@ class Remote:
     checksum: tuple[str, str] | None = None
     patience: Patience = field(init=False)
     requests: int = 0
+    received: int = 0
+    """Bytes of all answers, failed ones too."""
     resigned: bool = False
 
     def __post_init__(self) -> None:
@@ -133,7 +135,7 @@ class Remote:
     def get(self, span: Span | None, sink: FileSink | BytesSink) -> Answer:
         """Make one request and compare the object's size and identity with what is known of it."""
         self.requests += 1
-        href = self.signed()
+        href, before = self.signed(), sink.count
         try:
             answer = _transport.get(href, span, sink, policy=self.policy, etag=self.etag, seconds=self.patience.left)
         except ReadError as error:
@@ -143,6 +145,8 @@ class Remote:
             if judged is error:
                 raise
             raise judged from None
+        finally:
+            self.received += max(0, sink.count - before)
         if self.size is not None and answer.size not in (None, self.size):
             # May heal: a store that lost the end of one answer is consistent in its lie.
             raise Mismatch(f"it has {answer.size} bytes where {self.size} were expected; if it was changed, plan again")

@@ -47,13 +47,23 @@ LIMIT = 64 << 20
 
 
 class LocalPath(str):
-    """A path that GDAL can open, with what the store said of the file behind it."""
+    """A path that GDAL can open, with what the store said of the file behind it.
 
-    __slots__ = ("etag",)
+    Attributes
+    ----------
+    etag : str or None
+        Identity that a remote store gives these bytes.
+    received, requests : int
+        Bytes that came over the network for it, and in how many requests; 0 for local files.
+    """
 
-    def __new__(cls, path: str, etag: str | None = None) -> LocalPath:
+    __slots__ = ("etag", "received", "requests")
+
+    def __new__(cls, path: str, remote: _remote.Remote | None = None) -> LocalPath:
         made = super().__new__(cls, path)
-        made.etag = etag
+        made.etag = remote.etag if remote else None
+        made.received = remote.received if remote else 0
+        made.requests = remote.requests if remote else 0
         return made
 
 
@@ -144,7 +154,7 @@ def header(href: str, size: int | None = None, *, policy: Policy | None = None) 
     with _spill() as (handle, path):
         remote = _remote.Remote(href, policy or Policy.from_environ(), size)
         _remote.spill_header(remote, handle)
-        yield LocalPath(path, remote.etag)
+        yield LocalPath(path, remote)
 
 
 @contextmanager
@@ -155,7 +165,7 @@ def fetch(
     etag: str | None = None,
     checksum: str | None = None,
     policy: Policy | None = None,
-) -> Iterator[str]:
+) -> Iterator[LocalPath]:
     """Yield a path that GDAL can open, with all full-resolution bytes there and verified.
 
     Open it with ``OVERVIEW_LEVEL=NONE``: where a remote file keeps overviews apart they are
@@ -178,12 +188,12 @@ def fetch(
         If it is no TIFF, was cut, damaged, changed, or cannot be read.
     """
     if is_local(href) or scheme(href) == "tar":
-        yield _verified_local(href, size, checksum)
+        yield LocalPath(_verified_local(href, size, checksum))
         return
-    proof = _remote.parse_multihash(checksum)
+    remote = _remote.Remote(href, policy or Policy.from_environ(), size, etag, _remote.parse_multihash(checksum))
     with _spill() as (handle, path):
-        _remote.spill_band(_remote.Remote(href, policy or Policy.from_environ(), size, etag, proof), handle)
-        yield path
+        _remote.spill_band(remote, handle)
+        yield LocalPath(path, remote)
 
 
 def _verified_local(href: str, size: int | None, checksum: str | None) -> str:

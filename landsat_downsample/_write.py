@@ -75,7 +75,7 @@ def cog_bytes(data: np.ndarray, grid: Grid, layer: Layer) -> bytes:
                 dataset.write(data)
                 _describe(dataset, layer)
             return memory.read()
-    except rasterio.errors.RasterioError as error:
+    except (rasterio.errors.RasterioError, rasterio.errors.CRSError) as error:
         raise WriteError(f"cannot encode {count} bands of {height} x {width} {data.dtype} as a COG: {error}") from error
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import CODES, PIXEL, SENSORS, level, one_cell, shares
 
 from landsat_downsample import SceneError, UsageError, _kernels, _reduce
 from landsat_downsample._bands import specs
@@ -27,70 +28,6 @@ from landsat_downsample._quality import (
     recognise,
 )
 from landsat_downsample._reduce import reduce_strips
-
-# Tables: name, offset, length, rule of the conservative policy; of 2-bit levels, whether 2 is reserved.
-_LOW = [("fill", 0, 1, "fill"), ("dilated", 1, 1, "any"), ("cirrus", 2, 1, "any"), ("cloud", 3, 1, "any")]
-_LOW += [("shadow", 4, 1, "any"), ("snow", 5, 1, "any"), ("clear", 6, 1, "clear"), ("water", 7, 1, "majority")]
-_HIGH = [("cloud_c", 8, 2, "max"), ("shadow_c", 10, 2, "max"), ("snow_c", 12, 2, "max"), ("cirrus_c", 14, 2, "max")]
-PIXEL = {
-    "oli_tirs": _LOW + _HIGH,
-    "etm": [f for f in _LOW + _HIGH if not f[0].startswith("cirrus")],
-    "tm": [f for f in _LOW + _HIGH if not f[0].startswith("cirrus")],
-    "mss45": [_LOW[0], _LOW[3], _HIGH[0]],
-}
-PIXEL["mss123"] = PIXEL["mss45"]
-
-# Codes that real scenes hold.
-CODES = {
-    "oli_tirs": [1, 21762, 21824, 21826, 21888, 21890, 21952, 22018, 22080, 22144, 22280, 23826, 23888, 23952]
-    + [24082, 24088, 24144, 24216, 24344, 30048, 54534, 54596, 54852, 55052, 56598, 56660, 56854, 56916, 62820],
-    "tm": [1, 5440, 5442, 5504, 5506, 5696, 5760, 5896, 7440, 7504, 7568, 7696, 7824, 7960, 8088, 13600, 13664, 13728],
-    "mss45": [1, 256, 512, 776, 776, 0],
-}
-CODES["tm"][0:0] = [5504]  # water whose clear bit USGS left out, among codes that have it
-CODES["etm"], CODES["mss123"] = CODES["tm"], CODES["mss45"]
-SENSORS = sorted(PIXEL)
-
-
-def level(code: int, offset: int, length: int) -> int:
-    return code >> offset & ((1 << length) - 1)
-
-
-def at_least(codes, offset: int, wanted: int) -> list[bool]:
-    return [level(c, offset, 2) >= wanted for c in codes]
-
-
-def one_cell(pairs: list[tuple[int, Fraction]], table, policy: str) -> int:
-    """The code of a cell from (code, area) of its pixels, by the rules as they are written down."""
-    areas: dict[int, Fraction] = {}
-    for code, area in pairs:
-        if not code & 1:
-            areas[code] = areas.get(code, Fraction(0)) + area
-    if not areas:
-        return 1
-    if len(areas) == 1:
-        return next(iter(areas))
-    if policy == "mode":
-        return min(areas, key=lambda code: (-areas[code], code))
-    half, out = sum(areas.values()) / 2, 0
-    for name, offset, length, rule in table:
-        if rule in ("fill", "clear"):
-            continue
-        most = rule == "majority" or policy == "majority"
-        for wanted in (1,) if length == 1 else (1, 3) if name != "cloud_c" else (1, 2, 3):
-            share = sum(a for c, a in areas.items() if level(c, offset, length) >= wanted)
-            if share >= half if most else share > 0:
-                out = out & ~(((1 << length) - 1) << offset) | wanted << offset
-    if any(rule == "clear" for *_, rule in table) and not out & 0b1010:
-        out |= 1 << 6
-    return out
-
-
-def shares(axis: Cells, i: int):
-    low, high = int(axis.start[i]), int(axis.stop[i])
-    for p in range(low, high):
-        weight = axis.head[i] if p == low else axis.tail[i] if p == high - 1 else axis.unit
-        yield p, Fraction(int(weight), axis.unit)
 
 
 def pixels_of(codes, overlay, i, j):
@@ -142,7 +79,9 @@ def test_nearest_takes_the_centre_pixel(factor):
     (found,) = run(codes, overlay, QualityRule(pixel_spec("oli_tirs"), "nearest"))
     ratio = Fraction(str(factor))
     for i, j in np.ndindex(found.shape):
-        at = tuple(min(math.floor((k + Fraction(1, 2)) * ratio), n - 1) for k, n in zip((i, j), codes.shape, strict=True))
+        at = tuple(
+            min(math.floor((k + Fraction(1, 2)) * ratio), n - 1) for k, n in zip((i, j), codes.shape, strict=True)
+        )
         assert found[i, j] == codes[at]
 
 
@@ -227,10 +166,11 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("sensor", "name", "table", "pool"), OTHERS)
+@pytest.mark.parametrize("band", OTHERS, ids=lambda b: f"{b[0]}-{b[1]}")
 @pytest.mark.parametrize("policy", ["conservative", "majority", "mode"])
 @pytest.mark.parametrize("factor", [3, 16, 2.5])
-def test_the_other_quality_bands_follow_their_tables(sensor, name, table, pool, policy, factor):
+def test_the_other_quality_bands_follow_their_tables(band, policy, factor):
+    sensor, name, table, pool = band
     spec = (specs(sensor, 2) or specs(sensor, 1))[name] if sensor != "mss45" else specs(sensor, 1)[name]
     random = np.random.default_rng(1)
     codes = np.array(pool, spec.dtype)[random.integers(0, len(pool), (41, 37))]
@@ -302,7 +242,9 @@ def test_codes_do_not_depend_on_the_strips(policy, factor, monkeypatch):
     overlay, tally = overlay_of(codes.shape, factor), {}
     once = run(codes, overlay, rule, tally=tally)
     for limit in (1, 10, 30, 9999):
-        monkeypatch.setattr(_reduce, "groups", lambda rows, whole, limit=limit: _kernels.groups(rows, whole=whole, limit=limit))
+        monkeypatch.setattr(
+            _reduce, "groups", lambda rows, whole, limit=limit: _kernels.groups(rows, whole=whole, limit=limit)
+        )
         monkeypatch.setattr(_kernels, "WINDOW_PIXELS", 50 * limit)
         again: dict = {}
         for a, b in zip(once, run(codes, overlay, rule, tally=again), strict=True):
@@ -363,7 +305,7 @@ def test_many_codes_in_one_strip():
 
 def test_a_file_of_another_collection_is_refused_with_the_reason():
     spec = pixel_spec("oli_tirs")
-    with pytest.raises(SceneError, match="code 2720, which no QA_PIXEL .* Collection 1 quality band"):
+    with pytest.raises(SceneError, match=r"code 2720, which no QA_PIXEL .* Collection 1 quality band"):
         check_tally({1: 500, 2720: 90, 2800: 10}, spec, "LC08_QA_PIXEL")
     with pytest.raises(SceneError, match="pre-Collection"):
         check_tally({1: 5, 20480: 90}, spec, "LC08_QA_PIXEL")

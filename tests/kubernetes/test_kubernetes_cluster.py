@@ -50,8 +50,8 @@ def scenes(bucket, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pods(api):
-    """A cluster of two workers for the tests that need no special one."""
+def pods(api, bucket):
+    """A cluster of two workers, made when the secret with the bucket's keys is there."""
     with cluster("kubernetes", workers=2, deadline=180) as client:
         yield client
     assert _kubernetes.find(api) == []
