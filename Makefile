@@ -12,15 +12,15 @@ help:  ## list the targets
 
 $(VENV)/.run: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[s3]'
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --editable '.[s3,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[demo,test]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --editable '.[s3,test,bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[demo,test,bench]'
 	@touch $@
 
 demo: $(VENV)/.run  ## make a full-size scene and run the main job on it

@@ -23,6 +23,7 @@ def plan(
     mask: str | Iterable[str] = (),
     min_valid: float = 0.0,
     methods: dict[str, str] | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
     overwrite: bool = False,
 ) -> list[ScenePlan]:
     """Plan what `run` will do: headers are read, pixels are not, nothing is written.
@@ -46,6 +47,9 @@ def plan(
         Least share of valid pixels in a cell that holds data, 0 to 1.
     methods : dict of str to str, optional
         Reducer by band, where it is not the band's own.
+    bounds : (float, float, float, float), optional
+        Area of interest (left, bottom, right, top) in CRS units, widened to whole cells; of a
+        remote source only the blocks under it are fetched.
     overwrite : bool
         Replace products that are there but were made otherwise.
 
@@ -69,6 +73,7 @@ def plan(
         mask=words(mask),
         min_valid=min_valid,
         methods=dict(methods or {}),
+        bounds=bounds,
     )
     sources = [sources] if isinstance(sources, (str, PathLike, Scene)) else sources
     plans = []

@@ -1,4 +1,4 @@
-"""Archives that cannot be read where they are: a remote one is fetched whole, a compressed one unpacked, for a while."""
+"""Archives that cannot be read in place: a remote one is fetched whole, a compressed one unpacked, for a while."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from landsat_downsample import _stop, _tiff, _whole
-from landsat_downsample._errors import ReadError, WriteError
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, WriteError
 from landsat_downsample._hrefs import basename, is_local, is_tar, local_path, redact
 from landsat_downsample._names import plain_name
 from landsat_downsample._remote import WHOLE_LIMIT
@@ -52,6 +52,17 @@ def readable(href: str, folder: str, policy: Policy) -> Iterator[str]:
         yield _brought(href, hidden, name, policy)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
+def told_as(href: str, place: str) -> Iterator[None]:
+    """Let errors name what was asked for rather than its copy, which is gone when they are read."""
+    try:
+        yield
+    except LandsatDownsampleError as error:
+        if place == href:
+            raise
+        raise type(error)(str(error).replace(place, redact(href))) from error.__cause__
 
 
 def _brought(href: str, hidden: str, name: str, policy: Policy) -> str:

@@ -15,11 +15,12 @@ import threading
 import warnings
 from contextlib import suppress
 
-from landsat_downsample import __version__
+from landsat_downsample import __version__, _cli_staging
 from landsat_downsample._errors import LandsatDownsampleError, UsageError
 
 DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
+_STAGING = (_cli_staging.add_stage_in, _cli_staging.add_stage_out, _cli_staging.add_clean)
 _SOURCE = "a GeoTIFF, scene folder or prefix, MTL, STAC item or tar"
 
 
@@ -138,7 +139,7 @@ exit codes: 0 all done, 3 some scenes failed, 1 none succeeded, 2 wrong usage, 1
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs", parser_class=_Parser)
-    for add in (_add_run, _add_plan, _add_info, _add_verify, _add_make_scene, _add_demo):
+    for add in (_add_run, _add_plan, _add_info, _add_verify, _add_make_scene, _add_demo, *_STAGING):
         add(verbs)
     return parser
 
@@ -157,6 +158,10 @@ def _add_reduction(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--factor", type=_number, metavar="N", help="pixels per cell along each axis")
     size.add_argument("--resolution", type=_number, metavar="METRES", help="cell size in units of the CRS")
     size.add_argument("--size", type=_size, metavar="W,H", help="cells across and down; a 0 keeps the aspect: 100,0")
+    parser.add_argument(
+        "--bounds", type=_bounds, metavar="L,B,R,T",
+        help="area of interest (left,bottom,right,top in units of the CRS), widened to whole cells",
+    )  # fmt: skip
     how = parser.add_argument_group("how each band is reduced")
     how.add_argument(
         "--bands", type=_words, metavar="BANDS", help="USGS or common names, such as red,SR_B5,QA_PIXEL (default: all)"
@@ -209,6 +214,14 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not W,H: two whole numbers such as 100,0") from None
     return width, height
+
+
+def _bounds(text: str) -> tuple[float, float, float, float]:
+    try:
+        left, bottom, right, top = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LEFT,BOTTOM,RIGHT,TOP: four numbers") from None
+    return left, bottom, right, top
 
 
 def _count(text: str) -> int:
@@ -267,6 +280,7 @@ def _options(arguments: argparse.Namespace):
         mask=arguments.mask,
         min_valid=arguments.min_valid,
         methods=dict(arguments.method),
+        bounds=arguments.bounds,
     )
 
 

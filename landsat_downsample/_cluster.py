@@ -184,7 +184,7 @@ def _kubernetes(stack: ExitStack, spec: str, *, workers: int | None, image: str 
     manifest = kubernetes.prepared(manifest, kubernetes.run_id(), workers=workers, image=image)
     stack.enter_context(dask.config.set({"distributed.dashboard.link": dashboard_template()}))
     made = kubernetes.KubernetesCluster(manifest, deadline)
-    stack.callback(made.close)
+    stack.push(_removing(made.close))
     joined = made.start()
     try:
         client = Client(joined, timeout=CONNECT * 2, set_as_default=False)
@@ -216,6 +216,20 @@ def _closed(close, **options) -> None:
         close(**options)
     except (OSError, TimeoutError, RuntimeError):
         logging.getLogger(__name__).debug("closing failed", exc_info=True)
+
+
+def _removing(close):
+    """Remove on the way out; where that fails too, the first error is the one to tell."""
+
+    def leave(kind: type | None, error: BaseException | None, traceback: object) -> None:
+        try:
+            close()
+        except LandsatDownsampleError as second:
+            if error is None:
+                raise
+            error.add_note(str(second))
+
+    return leave
 
 
 def _cpus() -> int:

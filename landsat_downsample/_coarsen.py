@@ -531,7 +531,7 @@ def _reduce_file(band: Band, quality: Band | None, job: _Job) -> np.ndarray:
 
     with ExitStack() as stack:
         rows = stack.enter_context(open_rows(band))
-        spec = recognised(band.spec, rows, band.grid.height)
+        spec = recognised(band.spec, rows, (0, band.grid.height))
         if spec is not band.spec and spec.kind == "bits":
             request = job.request
             job = replace(job, rule=_quality.QualityRule(spec, request.method or request.qa, request.min_valid))

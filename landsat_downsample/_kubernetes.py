@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import getpass
+import logging
 import os
 import threading
 import time
@@ -35,6 +36,9 @@ BEAT, SILENCE = 60.0, 600.0
 
 #: Seconds that the operator may take to notice a new cluster.
 NOTICE = 45.0
+
+#: Seconds that pods may take to end.
+PATIENCE = 90.0
 
 #: Seconds for the port-forward to a scheduler that is ready.
 CONNECT = 120.0
@@ -124,6 +128,7 @@ class KubernetesCluster:
     api: Api = field(init=False)
     joined: object = field(default=None, init=False)
     _until: float = field(default=0.0, init=False)
+    _made: bool = field(default=False, init=False)
     _ended: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
@@ -172,7 +177,8 @@ class KubernetesCluster:
 
     def _create(self) -> None:
         answer = self._ask("POST", "daskclusters", self.manifest)
-        if answer.status < 300:
+        self._made = answer.status < 300
+        if self._made:
             return
         remedy = {
             404: "its DaskCluster type is unknown: install the dask-kubernetes operator with its CRDs",
@@ -268,19 +274,20 @@ class KubernetesCluster:
             except LandsatDownsampleError:
                 continue  # a server that is away for a minute is no reason to end
 
-    def close(self, patience: float = 90.0) -> None:
+    def close(self) -> None:
         """Remove the cluster and wait until its pods are gone.
 
         Raises
         ------
         KubernetesError
-            Pods are still there; the message names them.
+            It could not be removed.
         """
         self._ended.set()
         try:
             if self.joined is not None:
                 _in_time(self.joined.close, 30, f"leave cluster {self.name!r}", fatal=False)
-            remove(self.api, self.name, self.namespace, patience=patience)
+            if self._made:
+                remove(self.api, self.name, self.namespace, hurry=self.joined is None)
         finally:
             self.api.close()
 
@@ -319,25 +326,43 @@ def _in_time(call, seconds: float, what: str, *, fatal: bool = True):
     return result
 
 
-def remove(api: Api, name: str, namespace: str, *, patience: float = 90.0) -> None:
-    """Remove a cluster and wait until its pods are gone.
+def remove(api: Api, name: str, namespace: str, *, hurry: bool = False) -> list[str]:
+    """Remove a cluster and wait until it and its pods are gone.
+
+    Parameters
+    ----------
+    hurry : bool
+        Give its pods no time to end their work.
+
+    Returns
+    -------
+    list of str
+        Pods that were still ending after `PATIENCE`; usually none.
 
     Raises
     ------
     KubernetesError
-        It may not be removed, or pods are still there.
+        It may not be removed.
     """
-    path = f"namespaces/{namespace}/daskclusters/{name}"
+    path, begun = f"namespaces/{namespace}/daskclusters/{name}", time.monotonic()
     answer = api.request("DELETE", DASK, path, {"propagationPolicy": "Background"})
     if answer.status >= 300 and answer.status != 404:
         raise KubernetesError(f"cannot remove cluster {name!r} of namespace {namespace!r}: {answer.message}")
-    until = time.monotonic() + patience
-    while left := _pods.names(api, namespace, name):
-        if time.monotonic() > until:
-            raise KubernetesError(
-                f"cluster {name!r} was removed, but after {patience:g} s pods are still there: {', '.join(left)}: "
-                "see 'landsat-downsample clusters list'"
-            )
+    while True:
+        there = api.request("GET", DASK, path).status != 404
+        left = _pods.names(api, namespace, name)
+        if not there and not left:
+            return []
+        if not there and hurry:
+            _pods.hurry(api, namespace, name)
+            hurry = False
+        waited = time.monotonic() - begun
+        if there and waited > PATIENCE / 3:
+            # Its operator is away, and would be waited for without end while pods cost money.
+            api.request("PATCH", DASK, path, {"metadata": {"finalizers": None}})
+        if waited > PATIENCE:
+            logging.getLogger(__name__).warning("cluster %s was removed, but pods are still ending: %s", name, left)
+            return left
         time.sleep(0.5)
 
 

@@ -37,15 +37,24 @@ def gdal_environment() -> rasterio.Env:
     )
 
 
+#: (first row, row after the last, first column, column after the last).
+PixelWindow = tuple[int, int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """An open band, read by rows."""
 
     dataset: rasterio.DatasetReader
     href: str
+    columns: tuple[int, int]
+    """First column that is read, and the one after the last."""
+    received: int = 0
+    """Bytes that came over the network for it."""
+    requests: int = 0
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Pixel rows `start` to `stop` in full width: (rows, width).
+        """Pixel rows `start` to `stop` in the width that is open: (rows, width).
 
         Raises
         ------
@@ -53,7 +62,7 @@ class Rows:
             A block is missing or damaged, or the work was asked to stop.
         """
         _stop.check()
-        window = Window(0, start, self.dataset.width, stop - start)
+        window = Window(self.columns[0], start, self.columns[1] - self.columns[0], stop - start)
         try:
             return self.dataset.read(1, window=window)
         except RasterioError as error:
@@ -62,27 +71,36 @@ class Rows:
             ) from error
 
 
-def fetch_band(band: Band) -> AbstractContextManager[str]:
-    """A path that GDAL can open, with the band's full-resolution bytes verified."""
+def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContextManager[_store.LocalPath]:
+    """A path that GDAL can open, with the band's full-resolution bytes (of a window) verified."""
     policy = replace(_store.Policy.from_environ(), requester_pays=band.requester_pays)
     etag = None if _store.is_local(band.href) else band.etag
-    return _store.fetch(band.href, size=band.size, etag=etag, checksum=band.checksum, policy=policy)
+    return _store.fetch(band.href, size=band.size, etag=etag, checksum=band.checksum, policy=policy, window=window)
 
 
 @contextmanager
-def open_rows(band: Band) -> Iterator[Rows]:
-    """Open the pixels of a band, verified; closed on exit, in the same thread."""
+def open_rows(band: Band, window: PixelWindow | None = None) -> Iterator[Rows]:
+    """Open the pixels of a band, verified; closed on exit, in the same thread.
+
+    Parameters
+    ----------
+    window : tuple of int, optional
+        The pixels that will be read; all by default.
+    """
+    if window == (0, band.grid.height, 0, band.grid.width):
+        window = None
     href = _store.redact(band.href)
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
-        path = stack.enter_context(fetch_band(band))
+        path = stack.enter_context(fetch_band(band, window))
         dataset = stack.enter_context(open_raster(path, href))
         if (dataset.height, dataset.width) != band.grid.shape:
             raise ReadError(
                 f"{href!r} is {dataset.height} x {dataset.width} pixels but was planned as "
                 f"{band.grid.height} x {band.grid.width}: it changed since; plan again"
             )
-        yield Rows(dataset, href)
+        columns = window[2:] if window else (0, band.grid.width)
+        yield Rows(dataset, href, columns, path.received, path.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +126,24 @@ class Companion:
 
 
 @contextmanager
-def open_companion(quality: Band, bits: int, fine: Grid) -> Iterator[Companion]:
-    """Open a quality band beside a band on the grid `fine`.
+def open_companion(quality: Band, bits: int, fine: Grid, window: PixelWindow | None = None) -> Iterator[Companion]:
+    """Open a quality band beside a window of a band on the grid `fine`.
 
     A pixel of a finer grid (the 15 m panchromatic band) counts only if every quality pixel
     that it touches lets it.
     """
     same = quality.grid.shape == fine.shape and quality.grid.transform.almost_equals(fine.transform, 1e-6)
-    touching = None if same else _touching(fine, quality.grid)
-    with open_rows(quality) as rows:
-        yield Companion(rows, bits, touching)
+    if same:
+        with open_rows(quality, window) as rows:
+            yield Companion(rows, bits, None)
+        return
+    top, bottom, left, right = _touching(fine, quality.grid)
+    _, _, first, last = window or (0, fine.height, 0, fine.width)
+    left, right = left[first:last], right[first:last]
+    rows_needed = (int(top[window[0]]), int(bottom[window[1] - 1]) + 1) if window else (0, quality.grid.height)
+    part = (*rows_needed, int(left[0]), int(right[-1]) + 1)
+    with open_rows(quality, part) as rows:
+        yield Companion(rows, bits, (top, bottom, left - part[2], right - part[2]))
 
 
 def _touching(fine: Grid, quality: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -141,7 +141,8 @@ class Objects:
         return sorted(basename(entry["name"]) for entry in self.call("", attempt))
 
     def abort(self) -> None:
-        for filename in self.names():
+        # The marker first: bands without a marker are no product, a marker without bands is a lie.
+        for filename in sorted(self.names(), key=lambda name: name != self.marker):
             found = self.head(filename)
             if found is not None and dict(found.metadata).get("publication") == self.publication.token:
                 self.call(filename, lambda seconds, name=filename: self.delete(name, seconds))

@@ -53,6 +53,10 @@ class Product:
     """(height, width) of each overview, largest first."""
 
 
+#: Options that JSON holds as lists.
+TUPLES = ("size", "bands", "mask", "bounds")
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the user asks for, the same for every scene of a run."""
@@ -73,6 +77,8 @@ class Options:
     """Least share of valid pixels in a cell that holds data, 0 to 1."""
     methods: dict[str, str] = field(default_factory=dict)
     """Reducer by band, where it is not the catalogue's."""
+    bounds: tuple[float, float, float, float] | None = None
+    """Area of interest (left, bottom, right, top) in CRS units; widened to whole cells. None takes all."""
 
     def __post_init__(self) -> None:
         given = [n for n in ("factor", "resolution", "size") if getattr(self, n) is not None]
@@ -83,6 +89,8 @@ class Options:
         object.__setattr__(self, "min_valid", _share(self.min_valid))
         if self.bands is not None and not self.bands:
             raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
+        if self.bounds is not None:
+            object.__setattr__(self, "bounds", _bounds(self.bounds))
         _quality.check_policy(self.qa)
         for band, method in self.methods.items():
             if method not in METHODS:
@@ -91,14 +99,14 @@ class Options:
     def to_dict(self) -> dict:
         """Describe it in JSON types."""
         record = asdict(self)
-        for key in ("size", "bands", "mask"):
+        for key in TUPLES:
             record[key] = list(record[key]) if record[key] is not None else None
         return record
 
     @classmethod
     def from_dict(cls, record: dict) -> Options:
         """Make it from what `to_dict` gave."""
-        tuples = {k: tuple(record[k]) if record[k] is not None else None for k in ("size", "bands", "mask")}
+        tuples = {k: tuple(record[k]) if record[k] is not None else None for k in TUPLES if k in record}
         return cls(**{**record, **tuples})
 
 
@@ -117,6 +125,16 @@ def _share(value) -> float:
     if not 0 <= share <= 1:
         raise UsageError(f"min_valid {value!r} must lie between 0 and 1: it is a share of the pixels")
     return int(share) if share.is_integer() else share
+
+
+def _bounds(value) -> tuple[float, float, float, float]:
+    try:
+        left, bottom, right, top = (float(edge) for edge in value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"bounds {value!r} are not four numbers: give left,bottom,right,top in CRS units") from error
+    if not (left < right and bottom < top):  # also where one is not a number
+        raise UsageError(f"bounds {left:g},{bottom:g},{right:g},{top:g} are empty: give left,bottom,right,top")
+    return left, bottom, right, top
 
 
 def _size(value) -> tuple[int, int]:
@@ -261,6 +279,8 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
     _check_places(scene, dest)
     ratio = ratio_for(scene.grid, factor=options.factor, resolution=options.resolution, size=options.size)
     coarse = scene.grid.coarsen(ratio)
+    if options.bounds:
+        coarse = coarse.within(options.bounds)
     wanted, fractions = _wanted(scene, options)
     methods = _methods(scene, options)
     _check_mask(scene, options.mask)

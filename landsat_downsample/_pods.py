@@ -49,6 +49,12 @@ def names(api: Api, namespace: str, cluster: str) -> list[str]:
     return [pod["metadata"]["name"] for pod in found]
 
 
+def hurry(api: Api, namespace: str, cluster: str) -> None:
+    """End pods that nobody needs to wait for: they never did any work."""
+    path = f"namespaces/{namespace}/pods?{_selector(cluster)}"
+    api.request("DELETE", "v1", path, {"gracePeriodSeconds": 1})
+
+
 def _selector(cluster: str, component: str | None = None) -> str:
     rest = f",dask.org/component%3D{component}" if component else ""
     return f"labelSelector=dask.org/cluster-name%3D{cluster}{rest}"
@@ -80,9 +86,11 @@ def _last_words(api: Api, namespace: str, name: str) -> str:
 def _warnings(api: Api, namespace: str, started_by: list[str]) -> str:
     """The latest different warnings of pods, and of what should have made them."""
     events = api.items("v1", f"namespaces/{namespace}/events?fieldSelector=type%3DWarning")
-    told: dict[str, str] = {}
+    told: dict[str, None] = {}
     for event in sorted(events, key=lambda one: one.get("lastTimestamp") or one.get("eventTime") or ""):
         name = event["involvedObject"].get("name", "")
         if any(name.startswith(start) for start in started_by):
-            told[event["reason"]] = f"{event['reason']}: {' '.join(str(event.get('message')).split())[:300]}"
-    return "; Kubernetes says " + "; ".join(list(told.values())[-4:]) if told else ""
+            words = f"{event['reason']}: {' '.join(str(event.get('message')).split())[:300]}"
+            told.pop(words, None)
+            told[words] = None
+    return "; Kubernetes says " + "; ".join(list(told)[-4:]) if told else ""

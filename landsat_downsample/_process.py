@@ -15,9 +15,17 @@ import numpy as np
 from landsat_downsample import _quality
 from landsat_downsample._bands import BandSpec
 from landsat_downsample._grid import Cells, Overlay
-from landsat_downsample._pixels import open_companion, open_rows
+from landsat_downsample._pixels import PixelWindow, Rows, open_companion, open_rows
 from landsat_downsample._plan import FRACTIONS, Product, Target
-from landsat_downsample._reduce import Rule, declared_nodata, output_dtype, reduce_strips, reducer_for, rule_of
+from landsat_downsample._reduce import (
+    ReadRows,
+    Rule,
+    declared_nodata,
+    output_dtype,
+    reduce_strips,
+    reducer_for,
+    rule_of,
+)
 from landsat_downsample._store import Publication
 from landsat_downsample._write import BLOCK, Layer, cog_bytes, overview_shapes
 
@@ -48,6 +56,9 @@ class Reduced:
     tally: dict[int, int] = field(default_factory=dict)
     """Source pixels by code, for a quality band."""
     notes: tuple[str, ...] = ()
+    received: int = 0
+    """Bytes that came over the network."""
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,9 @@ class Done:
     spec: BandSpec
     tally: dict[int, int]
     bytes_in: int
+    """Bytes read: those that came over the network, else of the local files."""
+    requests: int
+    """Requests to remote stores, retries included."""
     seconds: float
     """CPU and wall cost are the executor's to measure; this is wall time of the target."""
 
@@ -83,29 +97,34 @@ def reduce_target(target: Target) -> Reduced:
         A quality band holds codes that its name forbids.
     """
     with ExitStack() as stack:
-        rows = stack.enter_context(open_rows(target.band))
-        spec = recognised(target.band.spec, rows, target.band.grid.height)
-        companion = _companion(target, spec, stack)
+        cells = target.overlay()
+        window = cells.window
+        overlay = Overlay(cells.rows, cells.columns.shifted(*window[2:]))
+        rows = stack.enter_context(open_rows(target.band, window))
+        spec = recognised(target.band.spec, rows, window[:2])
+        companion = _companion(target, spec, window, stack)
 
         def read(start: int, stop: int):
             return rows.read(start, stop), companion.ok(start, stop) if companion else None
 
-        if spec.kind == "bits":
-            return _reduce_quality(target, spec, read)
-        return _reduce_values(target, spec, read)
+        reduce = _reduce_quality if spec.kind == "bits" else _reduce_values
+        reduced = reduce(target, spec, overlay, read)
+        opened = [rows, companion.rows] if companion else [rows]
+        traffic = (sum(part.received for part in opened), sum(part.requests for part in opened))
+        return replace(reduced, received=traffic[0], requests=traffic[1])
 
 
-def _companion(target: Target, spec: BandSpec, stack: ExitStack):
+def _companion(target: Target, spec: BandSpec, window: PixelWindow, stack: ExitStack):
     if target.quality is None:
         return None
     quality = target.quality.spec
     bits = _quality.mask_bits(quality, target.mask)
     if spec.fill_from:
         bits |= _quality.fill_mask(quality)
-    return stack.enter_context(open_companion(target.quality, bits, target.band.grid))
+    return stack.enter_context(open_companion(target.quality, bits, target.band.grid, window))
 
 
-def recognised(spec: BandSpec, rows, height: int) -> BandSpec:
+def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
     """Find out whether a file of unknown meaning is a quality band, by all of its codes.
 
     Parameters
@@ -114,14 +133,14 @@ def recognised(spec: BandSpec, rows, height: int) -> BandSpec:
         What its name says; returned unless it names candidates and one explains the codes.
     rows : Rows
         The open band.
-    height : int
-        Its pixel rows.
+    span : (int, int)
+        First pixel row to look at, and the row after the last.
     """
     if not spec.candidates:
         return spec
     seen = np.zeros(1 << 16, bool)
-    for start in range(0, height, 512):
-        values = rows.read(start, min(start + 512, height))
+    for start in range(*span, 512):
+        values = rows.read(start, min(start + 512, span[1]))
         if values.dtype.kind != "u" or values.dtype.itemsize > 2:
             return spec
         seen[values.ravel()] = True
@@ -131,8 +150,8 @@ def recognised(spec: BandSpec, rows, height: int) -> BandSpec:
     return replace(found, name=spec.name) if found else spec
 
 
-def _reduce_values(target: Target, spec: BandSpec, read) -> Reduced:
-    band, overlay = target.band, target.overlay()
+def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, read: ReadRows) -> Reduced:
+    band = target.band
     # A file planned as a quality band that turned out to hold values is averaged like any other.
     method = "mean" if target.method in ("conservative", "majority") else target.method
     beside = "" if target.quality is None else "mask" if target.mask else "fill"
@@ -147,8 +166,7 @@ def _reduce_values(target: Target, spec: BandSpec, read) -> Reduced:
     return Reduced(spec, out, declared_nodata(rule), method, notes=notes)
 
 
-def _reduce_quality(target: Target, spec: BandSpec, read) -> Reduced:
-    overlay = target.overlay()
+def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay, read: ReadRows) -> Reduced:
     policy = target.method if target.method in _quality.POLICIES else target.qa
     rule = _quality.QualityRule(spec, policy, Fraction(str(target.min_valid)), target.fractions is not None)
     reducer = _quality.Quality(rule, overlay, {})
@@ -183,7 +201,8 @@ def process(target: Target, publication: Publication) -> Done:
         spec=reduced.spec,
         tally=reduced.tally,
         name=target.band.name,
-        bytes_in=target.bytes_in,
+        bytes_in=reduced.received or target.bytes_in,
+        requests=reduced.requests,
         seconds=time.perf_counter() - begun,
     )
 

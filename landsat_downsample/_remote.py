@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from landsat_downsample import _signing, _tiff, _transport
 from landsat_downsample._errors import ReadError
 from landsat_downsample._hrefs import redact
@@ -20,6 +22,10 @@ HEADER_PARTS = 8
 WHOLE_LIMIT = 16 << 30
 
 _MULTIHASHES = {"1220": ("sha256", 64), "1340": ("sha512", 128), "d50110": ("md5", 32), "1114": ("sha1", 40)}
+
+
+#: Ranges of one area of interest: a run of blocks for each row of them, 31 in a full Landsat band.
+MAX_SPANS = 64
 
 
 class HeaderTooLarge(Exception):
@@ -297,35 +303,51 @@ def _write(segments: _Segments, handle: int, size: int) -> None:
         FileSink(handle, offset)(data)
 
 
-def spill_band(remote: Remote, handle: int) -> None:
-    """Write all full-resolution bytes of a TIFF into a file of its full size, and verify them.
+def spill_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | None = None) -> None:
+    """Write full-resolution bytes of a TIFF into a file of its full size, and verify them.
 
     Two requests where the full-resolution blocks lie in one run and each carries its own
-    checksum (a USGS COG), else the whole object.
+    checksum (a USGS COG), else the whole object. Of a `window` (first row, row after the
+    last, first column, column after the last) only the blocks under it.
 
     Raises
     ------
     ReadError
         If it is no TIFF, is cut, damaged, changed, or cannot be read.
     """
-    remote.persist(lambda: _attempt_band(remote, handle))
+    remote.persist(lambda: _attempt_band(remote, handle, window))
 
 
-def _attempt_band(remote: Remote, handle: int) -> None:
-    span = None
-    if not remote.checksum:
+def _attempt_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | None) -> None:
+    spans, blocks = [], None
+    if not remote.checksum or window:  # a checksum of the whole says nothing of a part
         try:
             segments, layout, answer = _read_header(remote)
-            span = _worthwhile_run(layout, segments, remote.size) if answer.ranged else None
+            if answer.ranged:
+                spans, blocks = _worthwhile_spans(layout, segments, remote.size, window)
         except HeaderTooLarge:
             pass
-    if span is None:
+    if not spans and blocks is None:
         _attempt_whole(remote, handle)
         return
     _write(segments, handle, remote.size)
-    sink = FileSink(handle, span[0])
-    remote.get(span, sink)
-    _check_blocks(sink, layout)
+    for span in spans:
+        remote.get(span, FileSink(handle, span[0]))
+    _check_blocks(FileSink(handle), layout, blocks)
+
+
+def _worthwhile_spans(
+    layout: _tiff.Layout, segments: _Segments, size: int, window: tuple[int, int, int, int] | None
+) -> tuple[list[Span], np.ndarray | None]:
+    """What to fetch instead of the whole object, and which blocks are in it (None: all)."""
+    image = layout.directories[0]
+    run = _worthwhile_run(layout, segments, size)
+    if window and _tiff.verifiable(image):
+        blocks = _tiff.blocks_under(image, window)
+        spans = _tiff.spans_of(image, blocks, layout.trailer)
+        if len(spans) <= MAX_SPANS and sum(stop - start for start, stop in spans) < 0.5 * size:
+            return spans, blocks
+    return ([run] if run else []), None
 
 
 def _worthwhile_run(layout: _tiff.Layout, segments: _Segments, size: int) -> Span | None:
@@ -354,9 +376,9 @@ def _attempt_whole(remote: Remote, handle: int) -> None:
         _compare_again(remote, sink)
 
 
-def _check_blocks(sink: FileSink, layout: _tiff.Layout) -> None:
+def _check_blocks(sink: FileSink, layout: _tiff.Layout, blocks: np.ndarray | None = None) -> None:
     try:
-        _tiff.check_blocks(sink.read, layout.directories[0])
+        _tiff.check_blocks(sink.read, layout.directories[0], blocks)
     except ReadError as error:
         raise Mismatch(str(error)) from error
 

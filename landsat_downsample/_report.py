@@ -105,8 +105,18 @@ def _record(outcome: Outcome) -> dict:
         "href": outcome.href,
         "files": outcome.files,
         "bytes_in": outcome.bytes_in,
+        "requests": outcome.requests,
+        "peak_memory": peak_memory(),
         "seconds": round(outcome.seconds, 3),
     }
+
+
+def peak_memory() -> int:
+    """Bytes of memory that this process has had at most so far."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * KIB  # macOS counts bytes, Linux KiB
 
 
 def _print_line(record: dict) -> None:

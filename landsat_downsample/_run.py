@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 
 from landsat_downsample import _publish, _stop, _store
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError, WriteError
 from landsat_downsample._plan import ScenePlan, Target
 from landsat_downsample._process import Done, process
+
+#: Threads that wait for the network while as many as there are CPUs decode.
+FETCHING = 2
 
 #: Scenes whose bands are in hand at one time: the next one starts while the last bands of this one end.
 SCENES_AT_ONCE = 2
@@ -33,6 +37,9 @@ class Outcome:
     files: int = 0
     """Rasters written."""
     bytes_in: int = 0
+    """Bytes read: those that came over the network, else of the local files."""
+    requests: int = 0
+    """Requests to remote stores, retries included."""
     seconds: float = 0.0
 
 
@@ -76,7 +83,8 @@ def run_plans(
     plans : iterable of ScenePlan
         Taken one at a time, as the work needs them.
     workers : int, optional
-        Threads; as many as there are CPUs. GDAL and NumPy release the interpreter's lock.
+        Threads; as many as there are CPUs, and two more for remote sources, so that bands are
+        fetched while others are decoded. GDAL and NumPy release the interpreter's lock.
     report : callable, optional
         Told of every step, in the calling thread.
 
@@ -91,9 +99,13 @@ def run_plans(
     UsageError
         The number of workers is not one or more.
     """
-    report, queue, active = report or (lambda step: None), enumerate(plans), []
+    report, plans, active = report or (lambda step: None), iter(plans), []
+    first = next(plans, None)
+    if first is None:
+        return []
+    queue = enumerate(chain([first], plans))
     outcomes: dict[int, Outcome] = {}
-    pool = ThreadPoolExecutor(_checked(workers), thread_name_prefix="landsat-downsample")
+    pool = ThreadPoolExecutor(_threads(workers, first), thread_name_prefix="landsat-downsample")
     try:
         while True:
             while len(active) < SCENES_AT_ONCE and (entry := next(queue, None)) is not None:
@@ -113,9 +125,10 @@ def run_plans(
             _clean(pool, [work for _, work in active])
 
 
-def _checked(workers: int | None) -> int:
+def _threads(workers: int | None, plan: ScenePlan) -> int:
     if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cpus if _store.is_local(plan.targets[0].band.href) else cpus + FETCHING
     if workers < 1:
         raise UsageError(f"workers {workers!r} must be at least 1: it is a number of threads")
     return workers
@@ -196,6 +209,7 @@ def _end(work: _Work) -> Outcome:
     facts = {
         "files": sum(len(part.products) for part in work.done),
         "bytes_in": sum(part.bytes_in for part in work.done),
+        "requests": sum(part.requests for part in work.done),
     }
     try:
         if work.error is not None:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from importlib import resources
+from urllib.parse import quote
 
 from rasterio.crs import CRS
 
@@ -227,10 +228,19 @@ def _links(scene: Scene) -> Iterator[dict]:
         yield {"rel": "cite-as", "href": f"https://doi.org/{doi}", "title": "How to cite the source"}
 
 
+def relative_href(filename: str) -> str:
+    """The href of a file beside the item; what a URL cannot hold is percent-encoded.
+
+    >>> relative_href("my scene #1.TIF")
+    './my%20scene%20%231.TIF'
+    """
+    return "./" + quote(filename)
+
+
 def _asset(product: Product, band: Band | None, grid: Grid) -> dict:
     spec = band.spec if band else None
     record = {
-        "href": f"./{product.filename}",
+        "href": relative_href(product.filename),
         "type": COG,
         "title": (spec.title if spec else "") or product.band,
         "roles": _roles(product, spec),
@@ -334,7 +344,7 @@ def _class_text(field: BitField, value: int, level: str) -> str:
 
 def _extra_asset(extra: dict) -> dict:
     return {
-        "href": f"./{extra['filename']}",
+        "href": relative_href(extra["filename"]),
         "type": extra["media type"],
         "title": extra.get("title", extra["key"]),
         "roles": list(extra["roles"]),

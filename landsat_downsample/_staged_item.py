@@ -14,8 +14,9 @@ from landsat_downsample._footprint import footprint, spacing
 from landsat_downsample._hrefs import redact
 from landsat_downsample._metadata import public_href
 from landsat_downsample._scene import Scene
-from landsat_downsample._stac import COG, EXTENSIONS, FIRST_LIGHT, NO_END
+from landsat_downsample._stac import EXTENSIONS, FIRST_LIGHT, NO_END
 
+GEOTIFF = "image/tiff; application=geotiff"
 CATALOGUE = "catalog.json"
 #: Ending of the item's name.
 ITEM = ".stac.json"
@@ -113,7 +114,7 @@ def _time(source: dict) -> dict:
 def _asset(file: StagedFile) -> dict:
     record = {
         "href": f"./{file.name}",
-        "type": COG if file.spec else _media(file.name),
+        "type": GEOTIFF if file.spec else _media(file.name),
         "roles": ["data"] if file.spec else ["metadata"],
         "file:size": file.size,
         "file:checksum": f"1220{file.sha256}",

@@ -165,6 +165,7 @@ def fetch(
     etag: str | None = None,
     checksum: str | None = None,
     policy: Policy | None = None,
+    window: tuple[int, int, int, int] | None = None,
 ) -> Iterator[LocalPath]:
     """Yield a path that GDAL can open, with all full-resolution bytes there and verified.
 
@@ -181,6 +182,9 @@ def fetch(
         Hexadecimal multihash (STAC ``file:checksum``), compared over the whole object.
     policy : Policy, optional
         Patience and who pays; from the environment if not given.
+    window : tuple of int, optional
+        Pixels that will be read (first row, row after the last, first column, column after
+        the last): of a remote file only the blocks under them need to come.
 
     Raises
     ------
@@ -192,7 +196,7 @@ def fetch(
         return
     remote = _remote.Remote(href, policy or Policy.from_environ(), size, etag, _remote.parse_multihash(checksum))
     with _spill() as (handle, path):
-        _remote.spill_band(remote, handle)
+        _remote.spill_band(remote, handle, window)
         yield LocalPath(path, remote)
 
 

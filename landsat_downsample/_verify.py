@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from urllib.parse import unquote
 
 import numpy as np
 import rasterio
@@ -87,7 +88,7 @@ def _read_metadata(product: str) -> tuple[dict, dict]:
 def _check_files(product: str, item: dict, met: dict, report: Report) -> None:
     sizes = {}
     for asset in item["assets"].values():
-        name = asset["href"].removeprefix("./")
+        name = unquote(asset["href"].removeprefix("./"))
         data = _bytes(product, name, report)
         if data is None:
             continue
@@ -154,7 +155,7 @@ def _check_cells(product: str, met: dict, scene: Scene, report: Report, sample: 
 
 
 def _options(met: dict) -> dict:
-    known = {"factor": None, "resolution": None, "size": None, "bands": None, "mask": [], "methods": {}}
+    known = {"factor": None, "resolution": None, "size": None, "bands": None, "mask": [], "methods": {}, "bounds": None}
     return known | met["parameters"]
 
 
@@ -239,8 +240,10 @@ class _Cell:
         size = target.ratio[axis] * (anchor_step / step).limit_denominator(10**4)
         shift = _edge(target.anchor, axis) - _edge(fine, axis)
         offset = Fraction((shift if axis else -shift) / fine.resolution[axis]).limit_denominator(10**4)
-        low = max(self.index[axis] * size + offset, Fraction(0))
-        high = min((self.index[axis] + 1) * size + offset, Fraction(fine.shape[axis]))
+        ahead = _edge(target.coarse, axis) - _edge(target.anchor, axis)
+        index = self.index[axis] + round(abs(ahead) / target.coarse.resolution[axis])
+        low = max(index * size + offset, Fraction(0))
+        high = min((index + 1) * size + offset, Fraction(fine.shape[axis]))
         pixels = range(math.floor(low), math.ceil(high))
         return [(p, min(high, Fraction(p + 1)) - max(low, Fraction(p))) for p in pixels]
 

@@ -6,7 +6,8 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from landsat_downsample import _remote, _stop, _tar, _tiff
 from landsat_downsample._errors import ReadError, WriteError
@@ -40,6 +41,19 @@ class _Sink(_remote.FileSink):
         _remote.FileSink.__call__(self, data)
 
 
+@dataclass(slots=True)
+class _Digest:
+    """Bytes that need only be hashed."""
+
+    state: Any = field(default_factory=hashlib.sha256)
+    count: int = 0
+
+    def __call__(self, data: bytes) -> None:
+        _stop.check()
+        self.state.update(data)
+        self.count += len(data)
+
+
 def copy(source: Whole, folder: str, name: str, policy: Policy) -> tuple[int, str]:
     """Copy an object into a folder under a name that it gets once all of it is there and right.
 
@@ -61,14 +75,14 @@ def copy(source: Whole, folder: str, name: str, policy: Policy) -> tuple[int, st
             fill(source, file.fileno(), policy)
             os.fsync(file.fileno())
             sink = _remote.FileSink(file.fileno())
-            size, digest = os.fstat(file.fileno()).st_size, sink.digest("sha256")
+            size, found = os.fstat(file.fileno()).st_size, sink.digest("sha256")
         os.replace(part, os.path.join(folder, name))
     except OSError as error:
         raise WriteError(f"cannot write {name!r} to {folder!r}: {(error.strerror or 'it failed').lower()}") from error
     finally:
         if os.path.lexists(part):
             os.unlink(part)
-    return size, digest
+    return size, found
 
 
 def fill(source: Whole, handle: int, policy: Policy) -> None:
@@ -107,20 +121,15 @@ def _read_again(remote: _remote.Remote, sink: _remote.FileSink) -> None:
 
     As a range, and one byte longer: its total shows a body that was cut the same way twice.
     """
-    state = hashlib.sha256()
-
-    def take(data: bytes) -> None:
-        _stop.check()
-        state.update(data)
-
-    remote.get((0, sink.count + 1) if sink.count else None, take)
-    if state.hexdigest() != sink.digest("sha256"):
+    again = _Digest()
+    remote.get((0, sink.count + 1) if sink.count else None, again)
+    if again.state.hexdigest() != sink.digest("sha256"):
         raise Mismatch("two reads gave different bytes")
 
 
 def _compare(source: Whole, sink: _remote.FileSink, error: type[Exception]) -> None:
-    for name, digest in source.digests:
-        if sink.digest(name) != digest:
+    for name, expected in source.digests:
+        if sink.digest(name) != expected:
             raise error(f"its bytes do not have the {name} checksum that is given for it")
 
 
@@ -164,7 +173,7 @@ def _place(href: str) -> tuple[str, int, int | None]:
     return local_path(archive), found.offset, found.size
 
 
-def sha256(href: str) -> str:
+def digest(href: str, algorithm: str = "sha256") -> str:
     """Hash a local file, or a member of a local tar.
 
     Raises
@@ -172,7 +181,7 @@ def sha256(href: str) -> str:
     ReadError
         It cannot be read.
     """
-    state = hashlib.sha256()
+    state = hashlib.new(algorithm, usedforsecurity=False)
     try:
         _each_chunk(href, state.update)
     except (ReadError, OSError) as error:

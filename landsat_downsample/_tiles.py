@@ -1,0 +1,168 @@
+"""Pixels of a band read tile by tile, for the layouts that USGS ships; GDAL reads all others.
+
+libdeflate compares the checksum of every tile, so that a flipped bit is an error and not a
+pixel, and a tile row is decoded once however the strips straddle it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from landsat_downsample import _stop, _tiff
+from landsat_downsample._errors import ReadError
+
+try:
+    import deflate
+
+    from landsat_downsample import _fused
+except ImportError:  # not on every platform: GDAL reads instead
+    deflate = _fused = None
+
+_DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
+
+
+@dataclass(slots=True)
+class TileRows:
+    """An open band, read by rows. For one thread, from top to bottom: each tile is then decoded once."""
+
+    handle: int
+    href: str
+    place: tuple[int, int]
+    """(offset, size) of the TIFF in the open file."""
+    image: _tiff.Directory
+    dtype: np.dtype
+    empty: int
+    """Value of the pixels of a tile that was never written."""
+    rows: np.ndarray
+    """Rows decoded last."""
+    top: int = 0
+    """Pixel row of their first."""
+    buffers: list[np.ndarray] = field(default_factory=list)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Pixel rows `start` to `stop` in full width: (rows, width).
+
+        Raises
+        ------
+        ReadError
+            A tile is missing or damaged, or the work was asked to stop.
+        """
+        high, bottom = self.image.block_shape[0], self.top + len(self.rows)
+        known = self.rows[start - self.top :] if self.top <= start < bottom else self.rows[:0]
+        if stop - start <= len(known):
+            return known[: stop - start]
+        top = start if len(known) else start // high * high
+        bottom = min(-(-stop // high) * high, self.image.shape[0])
+        rows = self._buffer(bottom - top)
+        rows[: len(known)] = known
+        for row in range((top + len(known)) // high, -(-bottom // high)):
+            _stop.check()
+            try:
+                self._decode_row(row, rows[row * high - top : (row + 1) * high - top])
+            except (deflate.DeflateError, OSError, EOFError, ValueError) as error:
+                raise ReadError(
+                    f"cannot decode rows {start}-{stop} of {self.href!r}: "
+                    "the file is damaged or cut short; fetch it again"
+                ) from error
+        self.rows, self.top = rows, top
+        return rows[start - top : stop - top]
+
+    def _buffer(self, height: int) -> np.ndarray:
+        """Room for pixel rows: that of an earlier read, if no array of it is in use, as its memory is warm."""
+        for k in range(len(self.buffers)):
+            # Its references: the list, and the argument.
+            if len(self.buffers[k]) >= height and sys.getrefcount(self.buffers[k]) <= 2:
+                return self.buffers[k][:height]
+        spare = self.image.block_shape[0]  # strips differ in height by less than that
+        self.buffers = [*self.buffers[-1:], np.empty((height + spare, self.image.shape[1]), self.dtype)]
+        return self.buffers[-1][:height]
+
+    def _decode_row(self, row: int, out: np.ndarray) -> None:
+        image, item = self.image, self.dtype.itemsize
+        across, wide = image.grid[1], image.block_shape[1]
+        length = image.decoded_size(0)
+        for column, index in enumerate(range(row * across, (row + 1) * across)):
+            left, count = column * wide, int(image.counts[index])
+            columns = min(wide, out.shape[1] - left)
+            if not count:
+                out[:, left : left + columns] = self.empty
+                continue
+            tile = deflate.zlib_decompress(self._bytes(int(image.offsets[index]), count), length)
+            if len(tile) != length:
+                raise EOFError(f"tile {index} holds {len(tile)} of {length} bytes")
+            _fused.place(tile, out, item, wide, image.predictor, left, out.shape[1], len(out), columns)
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        # Read, not mapped: a file that is cut while it is mapped kills the process.
+        data = os.pread(self.handle, count, self.place[0] + offset)
+        if len(data) != count:
+            raise EOFError(f"it ended at byte {offset + len(data)}")
+        return data
+
+
+@contextmanager
+def open_tiles(path: str, href: str, dtype: str, nodata: float | None) -> Iterator[TileRows | None]:
+    """Open a verified TIFF for reading by tiles, or yield None where only GDAL can.
+
+    Parameters
+    ----------
+    path : str
+        As `_store.fetch` gives it: a local path, or ``/vsisubfile/OFFSET_SIZE,PATH``.
+    href : str
+        What messages name.
+    dtype, nodata
+        What GDAL says that the file holds.
+    """
+    if deflate is None:
+        yield None
+        return
+    path, place = _place(path)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        layout = _tiff.parse(lambda offset, length: os.pread(handle, length, place[0] + offset), place[1])
+        image, dtype = layout.directories[0], np.dtype(dtype)
+        empty = _empty(image, dtype, nodata)
+        known = supported(image) and np.dtype(_DTYPES[image.bits, image.sample_format]) == dtype and empty is not None
+        rows = np.empty((0, image.shape[1]), dtype)
+        yield TileRows(handle, href, place, image, dtype, empty, rows) if known else None
+    finally:
+        os.close(handle)
+
+
+def supported(image: _tiff.Directory) -> bool:
+    """Whether an image is one that this module decodes as GDAL does."""
+    absent = image.counts == 0
+    return (
+        image.tiled
+        and image.little_endian
+        and image.fill_order == 1
+        and image.samples == 1
+        and image.compression in _tiff.DEFLATE
+        and image.predictor in (1, 2)
+        and (image.bits, image.sample_format) in _DTYPES
+        and bool((image.offsets[absent] == 0).all())
+    )
+
+
+def _empty(image: _tiff.Directory, dtype: np.dtype, nodata: float | None) -> int | None:
+    """The value GDAL gives to pixels never written, or None where that is not plain."""
+    if image.counts.all() or nodata is None:
+        return 0
+    if dtype.kind not in "iu" or not float(nodata).is_integer():
+        return None
+    limits = np.iinfo(dtype)
+    return int(nodata) if limits.min <= nodata <= limits.max else None
+
+
+def _place(path: str) -> tuple[str, tuple[int, int]]:
+    if not path.startswith("/vsisubfile/"):
+        return path, (0, os.path.getsize(path))
+    span, _, inner = path.removeprefix("/vsisubfile/").partition(",")
+    offset, _, size = span.partition("_")
+    return inner, (int(offset), int(size))

@@ -1,0 +1,17 @@
+"""Only what setup.cfg cannot say: an optional extension. Without a compiler the package installs and works, slower."""
+
+import os
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "landsat_downsample._fused",
+            ["landsat_downsample/_fused.c"],
+            extra_compile_args=[] if os.name == "nt" else ["-O3"],
+            py_limited_api=True,
+            optional=True,
+        )
+    ]
+)

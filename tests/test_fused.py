@@ -1,0 +1,130 @@
+"""The C kernels give what NumPy gives, bit for bit."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from landsat_downsample import _fast, _quality
+from landsat_downsample._bands import specs
+from landsat_downsample._grid import Cells, Overlay
+from landsat_downsample._kernels import fold, groups
+from landsat_downsample._reduce import Rule, reduce_strips, reducer_for
+
+fused = pytest.importorskip("landsat_downsample._fused", reason="built without a compiler")
+
+ratios = st.integers(1, 64).map(Fraction) | st.fractions(1, 64, max_denominator=100)
+sides = st.integers(1, 150)
+offsets = st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(-3, 4)])
+
+
+@st.composite
+def overlays(draw):
+    axes = []
+    for _ in range(2):
+        pixels, ratio, offset = draw(sides), draw(ratios), draw(offsets)
+        axes.append(Cells.cut(pixels, -(-pixels // ratio), ratio, offset))
+    assume(all(axis.extent.any() for axis in axes))
+    return Overlay(*axes)
+
+
+@st.composite
+def images(draw, overlay, dtype):
+    shape = overlay.rows.pixels, overlay.columns.pixels
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    limits = np.iinfo(dtype)
+    low, high = draw(st.sampled_from([(limits.min, limits.max), (0, 1), (0, 40), (limits.max - 1, limits.max)]))
+    return rng.integers(low, high, shape, dtype, endpoint=True)
+
+
+def without_extension(call):
+    """What a call gives on the plain path."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_fast, "_fused", None)
+        return call()
+
+
+def reduced(reducer, overlay, values, ok=None):
+    read = lambda a, b: (values[a:b], None if ok is None else ok[a:b])  # noqa: E731
+    strips = [arrays for _, arrays in reduce_strips(reducer, overlay, read)]
+    return [np.concatenate(parts, axis=-2) for parts in zip(*strips, strict=True)]
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_values_equal_the_plain_path(data):
+    dtype = np.dtype(data.draw(st.sampled_from(["uint8", "uint16", "int16"])))
+    overlay = data.draw(overlays())
+    values = data.draw(images(overlay, dtype))
+    ok = data.draw(st.none() | st.just(values % 3 > 0))
+    nodata = data.draw(st.sampled_from([None, 0, 1, int(np.iinfo(dtype).max), -9999, 0.5]))
+    fill = data.draw(st.sampled_from([0, 1, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)]))
+    share = data.draw(st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1)]))
+    method, legal = data.draw(st.sampled_from(["mean", "sum"])), data.draw(st.booleans())
+    rule = Rule(method, dtype, nodata, fill, fill_is_legal=legal, min_valid=share)
+    run = lambda: reduced(reducer_for(rule, overlay), overlay, values, ok)  # noqa: E731
+    np.testing.assert_array_equal(run(), without_extension(run), strict=True)
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data())
+def test_quality_equals_the_plain_path(data):
+    overlay = data.draw(overlays())
+    assume(all(axis.extent.all() for axis in (overlay.rows, overlay.columns)))
+    shape = overlay.rows.pixels, overlay.columns.pixels
+    rng = np.random.default_rng(data.draw(st.integers(0, 1 << 32)))
+    codes = rng.choice(np.array([1, 21824, 21952, 22280, 55052, 30048], np.uint16), shape)
+    codes[: shape[0] // 2] = np.sort(codes[: shape[0] // 2], axis=1)
+    ok = data.draw(st.none() | st.just(rng.random(shape) > 0.2))
+    policy = data.draw(st.sampled_from(_quality.POLICIES))
+    rule = _quality.QualityRule(specs("oli_tirs", 2)["QA_PIXEL"], policy, Fraction(1, 4), fractions=True)
+
+    def run():
+        reducer = _quality.Quality(rule, overlay, {})
+        return *reduced(reducer, overlay, codes, ok), reducer.tally
+
+    for one, other in zip(run(), without_extension(run), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_cell_of_several_strips_equals_the_plain_path():
+    overlay = Overlay(Cells.cut(1300, 2, Fraction(1001, 1)), Cells.cut(30, 4, Fraction(17, 2)))
+    values = np.random.default_rng(1).integers(0, 1 << 16, (1300, 30), np.uint16)
+    assert len(next(groups(overlay.rows))) > 1
+    run = lambda: reduced(reducer_for(Rule("mean", values.dtype, 0, 0), overlay), overlay, values)  # noqa: E731
+    np.testing.assert_array_equal(run(), without_extension(run))
+
+
+def test_folds_equal_numpy():
+    overlay = Overlay(Cells.cut(70, 10, Fraction(7)), Cells.cut(45, 18, Fraction(5, 2)))
+    codes = np.random.default_rng(2).integers(0, 1 << 16, (70, 45), np.uint16)
+    strip = next(groups(overlay.rows))[0]
+    for ours, ufunc in zip(_fast.folds(codes, overlay, strip), (np.bitwise_and, np.bitwise_or), strict=True):
+        np.testing.assert_array_equal(ours, fold(ufunc, codes, overlay, strip))
+
+
+def test_sums_that_need_more_than_32_bits_are_left_to_numpy():
+    overlay = Overlay(Cells.cut(100, 2, Fraction(759137, 10000)), Cells.cut(8, 4, Fraction(2)))
+    strip = next(groups(overlay.rows))[0]
+    assert _fast.cell_sums(np.ones((100, 8), np.uint16), None, 0, overlay, strip) is None
+    assert _fast.cell_sums(np.ones((100, 8), np.float32), None, 0, overlay, strip) is None
+
+
+INSIDE, LATER, BEFORE = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in (0, 1, -1))
+
+
+@pytest.mark.parametrize("call", [
+    lambda: fused.place(bytes(8), bytearray(16), 2, 4, 2, 0, 4, 2, 4),  # more rows than the tile holds
+    lambda: fused.place(bytes(32), bytearray(16), 2, 4, 2, 1, 4, 2, 4),  # past the end of the output
+    lambda: fused.place(bytes(32), bytearray(32), 4, 4, 2, 0, 4, 2, 4),  # no such item size
+    lambda: fused.sums(bytes(8), None, 2, 0, 0, LATER, INSIDE, bytearray(8), bytearray(8)),
+    lambda: fused.folds(bytes(8), 2, INSIDE, BEFORE, bytearray(8), bytearray(8)),
+    lambda: fused.tally(bytes(8), bytearray(8)),
+])  # fmt: skip
+def test_sizes_that_do_not_agree_are_refused(call):
+    with pytest.raises(ValueError, match="do not agree"):
+        call()

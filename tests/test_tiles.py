@@ -1,0 +1,161 @@
+"""Bands read tile by tile: the pixels that GDAL gives, and no others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.transform import from_origin
+
+from landsat_downsample import _tiff, _tiles
+from landsat_downsample._errors import ReadError
+
+pytestmark = pytest.mark.skipif(_tiles.deflate is None, reason="without libdeflate or the extension GDAL reads")
+
+
+def write(path, values, *, nodata=None, predictor=2, block=(32, 48), sparse=False, **options):
+    """A tiled GeoTIFF; a sparse one leaves out the tiles that are all nodata."""
+    height, width = values.shape
+    profile = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": 1,
+        "dtype": values.dtype,
+        "crs": "EPSG:32621",
+    }
+    layout = {
+        "tiled": True,
+        "blockysize": block[0],
+        "blockxsize": block[1],
+        "compress": "DEFLATE",
+        "predictor": predictor,
+    }
+    profile |= layout | {"transform": from_origin(0, 0, 30, 30), "nodata": nodata, "SPARSE_OK": sparse} | options
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(values, 1)
+    return str(path)
+
+
+def opened(path):
+    with rasterio.open(path) as source:
+        return _tiles.open_tiles(path, path, source.dtypes[0], source.nodata), source.read(1)
+
+
+def first_image(data):
+    return _tiff.parse(lambda a, n: bytes(data[a : a + n]), len(data)).directories[0]
+
+
+def pixels(shape, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, np.iinfo(dtype).max, shape, dtype)
+    values[: shape[0] // 2, : shape[1] // 2] = 0
+    return values
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_rows_equal_gdal(data, tmp_path_factory):
+    shape = data.draw(st.tuples(st.integers(1, 200), st.integers(1, 200)))
+    values = pixels(shape, data.draw(st.sampled_from(["uint8", "uint16", "int16"])), data.draw(st.integers(0, 99)))
+    nodata, sparse = data.draw(st.sampled_from([None, 0, 7])), data.draw(st.booleans())
+    options = {"predictor": data.draw(st.sampled_from([1, 2])), "BIGTIFF": data.draw(st.sampled_from(["YES", "NO"]))}
+    path = write(tmp_path_factory.mktemp("tiles") / "b.tif", values, nodata=nodata, sparse=sparse, **options)
+    tiles, expected = opened(path)
+    step = data.draw(st.integers(1, 90))
+    with tiles as rows:
+        got = [rows.read(a, min(a + step, shape[0])) for a in range(0, shape[0], step)]
+        start = data.draw(st.integers(0, shape[0] - 1))  # out of order, too
+        np.testing.assert_array_equal(rows.read(start, shape[0]), expected[start:])
+    np.testing.assert_array_equal(np.concatenate(got), expected, strict=True)
+
+
+def test_an_array_in_use_is_never_written_over(tmp_path):
+    values = pixels((300, 64), "uint16")
+    tiles, expected = opened(write(tmp_path / "b.tif", values))
+    with tiles as rows:
+        held = [rows.read(a, a + 30) for a in range(0, 300, 30)]
+    np.testing.assert_array_equal(np.concatenate(held), expected)
+
+
+def test_tiles_never_written_hold_nodata(tmp_path):
+    values = np.full((64, 96), 7, np.int16)
+    values[40:, 50:] = 3
+    path = write(tmp_path / "b.tif", values, nodata=7, sparse=True)
+    assert (first_image(Path(path).read_bytes()).counts == 0).any()
+    tiles, expected = opened(path)
+    with tiles as rows:
+        np.testing.assert_array_equal(rows.read(0, 64), expected)
+
+
+def test_a_member_of_a_tar_is_read_in_place(tmp_path):
+    path = write(tmp_path / "b.tif", pixels((70, 100), "uint16"))
+    data = Path(path).read_bytes()
+    (tmp_path / "a.tar").write_bytes(b"x" * 512 + data + b"x" * 512)
+    inside = f"/vsisubfile/512_{len(data)},{tmp_path / 'a.tar'}"
+    tiles, expected = opened(inside)
+    with tiles as rows:
+        np.testing.assert_array_equal(rows.read(0, 70), expected)
+
+
+@pytest.mark.parametrize("options", [
+    {"compress": "LZW"}, {"compress": "NONE", "predictor": 1}, {"compress": "ZSTD"}, {"ENDIANNESS": "BIG"},
+    {"tiled": False}, {"dtype": "float32", "predictor": 3}, {"dtype": "uint32"}, {"dtype": "int8"},
+    {"NBITS": "12", "predictor": 1},
+])  # fmt: skip
+def test_other_layouts_are_left_to_gdal(tmp_path, options):
+    values = np.ones((40, 40), options.get("dtype", "uint16"))
+    options = {k: v for k, v in options.items() if k != "dtype"}
+    if not options.get("tiled", True):
+        options |= {"blockxsize": 40, "blockysize": 8}
+    tiles, _ = opened(write(tmp_path / "b.tif", values, **options))
+    with tiles as rows:
+        assert rows is None
+
+
+def test_a_flipped_bit_is_an_error(tmp_path):
+    path = write(tmp_path / "b.tif", pixels((64, 96), "uint16"))
+    data = bytearray(Path(path).read_bytes())
+    image = first_image(data)
+    for at in np.linspace(2, int(image.counts[-1]) - 1, 40).astype(int):
+        damaged = data.copy()
+        damaged[int(image.offsets[-1]) + at] ^= 4
+        (tmp_path / "d.tif").write_bytes(damaged)
+        with (
+            _tiles.open_tiles(str(tmp_path / "d.tif"), "d.tif", "uint16", None) as rows,
+            pytest.raises(ReadError, match=r"rows 32-64 of 'd.tif'.*damaged"),
+        ):
+            rows.read(0, 32)
+            rows.read(32, 64)
+
+
+def test_a_file_cut_while_it_is_read_is_an_error(tmp_path):
+    path = write(tmp_path / "b.tif", pixels((64, 96), "uint16"))
+    shutil.copy(path, tmp_path / "c.tif")
+    with _tiles.open_tiles(str(tmp_path / "c.tif"), "c.tif", "uint16", None) as rows:
+        rows.read(0, 32)
+        with open(tmp_path / "c.tif", "r+b") as file:
+            file.truncate(5000)
+        with pytest.raises(ReadError, match="cut short"):
+            rows.read(32, 64)
+
+
+def test_tiles_that_hold_too_little_are_an_error(tmp_path):
+    import deflate
+
+    path = write(tmp_path / "b.tif", np.zeros((32, 48), np.uint16))
+    data = bytearray(Path(path).read_bytes())
+    image = first_image(data)
+    short = deflate.zlib_compress(bytes(10))
+    data[int(image.offsets[0]) : int(image.offsets[0]) + len(short)] = short
+    (tmp_path / "s.tif").write_bytes(data)
+    with (
+        _tiles.open_tiles(str(tmp_path / "s.tif"), "s.tif", "uint16", None) as rows,
+        pytest.raises(ReadError, match="damaged"),
+    ):
+        rows.read(0, 32)
