@@ -76,12 +76,8 @@ class _Item:
     worker: str | None = None
     memory_limit: int = 0
     sent: distributed.Future | None = field(default=None, repr=False)
-
-    @property
-    def key(self) -> str:
-        """``SR_B4-LC08_...-1a2b3c4d``: dask groups its dashboard by what comes before the first hyphen."""
-        again = f"-{self.tries}" if self.tries else ""
-        return f"{self.target.band.name}-{self.target.scene_id}-{self.publication.token[:8]}{again}"
+    key: str = ""
+    """Of its present try: no two are alike, so that nothing is taken for something done before."""
 
 
 class DaskExecutor:
@@ -107,7 +103,8 @@ class DaskExecutor:
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = time.monotonic()
         self._revived = False
-        self._topic = f"landsat-downsample-{uuid.uuid4().hex}"
+        self._run, self._tries = uuid.uuid4().hex[:8], itertools.count(1)
+        self._topic = f"landsat-downsample-{self._run}"
         client.subscribe_topic(self._topic, lambda event: self._inbox.put((self._on_begun, event[1])))
         self._thread = threading.Thread(target=self._live, name="landsat-downsample-dask", daemon=True)
         self._thread.start()
@@ -203,6 +200,8 @@ class DaskExecutor:
             if not self._flying:
                 self._active = time.monotonic()
             item.begun = item.worker = None
+            # dask groups its dashboard by what comes before the first hyphen: the band.
+            item.key = f"{item.target.band.name}-{item.target.scene_id}-{self._run}-{next(self._tries)}"
             item.sent = self._client.submit(
                 reduce_on_worker,
                 item.target,

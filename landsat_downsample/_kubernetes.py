@@ -344,7 +344,7 @@ def remove(api: Api, name: str, namespace: str, *, hurry: bool = False) -> list[
     KubernetesError
         It may not be removed.
     """
-    path, begun = f"namespaces/{namespace}/daskclusters/{name}", time.monotonic()
+    path, begun, swept = f"namespaces/{namespace}/daskclusters/{name}", time.monotonic(), 0.0 if hurry else 5.0
     answer = api.request("DELETE", DASK, path, {"propagationPolicy": "Background"})
     if answer.status >= 300 and answer.status != 404:
         raise KubernetesError(f"cannot remove cluster {name!r} of namespace {namespace!r}: {answer.message}")
@@ -353,10 +353,10 @@ def remove(api: Api, name: str, namespace: str, *, hurry: bool = False) -> list[
         left = _pods.names(api, namespace, name)
         if not there and not left:
             return []
-        if not there and hurry:
-            _pods.hurry(api, namespace, name)
-            hurry = False
         waited = time.monotonic() - begun
+        if not there and waited > swept:
+            _pods.sweep(api, namespace, name, hurry=hurry)
+            swept = waited + 10
         if there and waited > PATIENCE / 3:
             # Its operator is away, and would be waited for without end while pods cost money.
             api.request("PATCH", DASK, path, {"metadata": {"finalizers": None}})
@@ -384,7 +384,7 @@ def clean(api: Api, namespace: str | None = None, *, everything: bool = False) -
     """Remove orphans, or all clusters that runs made; the ones removed are returned."""
     gone = [made for made in find(api, namespace) if everything or made.orphan]
     for made in gone:
-        remove(api, made.name, made.namespace)
+        remove(api, made.name, made.namespace, hurry=True)
     return gone
 
 

@@ -49,10 +49,17 @@ def names(api: Api, namespace: str, cluster: str) -> list[str]:
     return [pod["metadata"]["name"] for pod in found]
 
 
-def hurry(api: Api, namespace: str, cluster: str) -> None:
-    """End pods that nobody needs to wait for: they never did any work."""
-    path = f"namespaces/{namespace}/pods?{_selector(cluster)}"
-    api.request("DELETE", "v1", path, {"gracePeriodSeconds": 1})
+def sweep(api: Api, namespace: str, cluster: str, *, hurry: bool) -> None:
+    """Remove what a cluster left when it went: its operator may have made more at the same moment.
+
+    Kubernetes would collect it too, a minute or two later. Where that is not allowed, it does.
+    """
+    selector = _selector(cluster)
+    api.request(
+        "DELETE", "apps/v1", f"namespaces/{namespace}/deployments?{selector}", {"propagationPolicy": "Background"}
+    )
+    if hurry:
+        api.request("DELETE", "v1", f"namespaces/{namespace}/pods?{selector}", {"gracePeriodSeconds": 1})
 
 
 def _selector(cluster: str, component: str | None = None) -> str:

@@ -95,6 +95,7 @@ def fill(source: Whole, handle: int, policy: Policy) -> None:
 
 
 def _fill_remote(source: Whole, remote: _remote.Remote, handle: int) -> None:
+    _stop.check()
     os.ftruncate(handle, 0)
     sink = _Sink(handle)
     answer = remote.get(None, sink)

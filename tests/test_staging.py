@@ -23,7 +23,7 @@ from tiffs import cog, pixels, tiff
 
 import landsat_downsample as ld
 from landsat_downsample import _archive, _names
-from landsat_downsample._errors import LandsatDownsampleError, ReadError, SceneError, UsageError, WriteError
+from landsat_downsample._errors import ReadError, UsageError, WriteError
 from landsat_downsample._staging import stage_in
 
 
@@ -272,12 +272,15 @@ def test_a_scene_may_be_staged_onto_itself(scene, tmp_path):
     before = files(Path(path).parent)
     assert stage_in(path, tmp_path) == path
     assert files(Path(path).parent) == before
+    with pytest.raises(UsageError, match="into itself"):
+        stage_in(scene, scene.parent)
 
 
 # Faults ---------------------------------------------------------------------------------------
 
 
-def test_no_fault_of_the_predecessor_passes(scene, web, tmp_path):
+def test_no_fault_of_the_predecessor_passes(scene, web, tmp_path, monkeypatch):
+    monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "1")
     cases = [
         ("login", f"{web.endpoint}/B4.TIF", "it is a web page"),
         ("login", f"{web.endpoint}/scene/{scene.name}_MTL.json", "web page|not JSON|MTL"),
@@ -303,13 +306,13 @@ def test_no_fault_of_the_predecessor_passes(scene, web, tmp_path):
         assert result.out == "" and len(result.lines) == 1, (href, result.err)
         assert re.search(words, result.err), (href, result.err)
         assert "SECRET" not in result.err
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 4
         assert not (tmp_path / "in").exists() or os.listdir(tmp_path / "in") == []
 
 
 @pytest.mark.parametrize("fault", ["slowdown", "error", "reset", "headers", "midbody", "short", "cut", "flip", "stall"])
 def test_one_fault_at_each_place_heals(scene, web, tmp_path, fault):
-    for place in (0, 2, 5, 9, 14):
+    for place in (2, 5, 12):
         web.random.seed(place)
         web.plan(*[None] * place, fault)
         path = stage_in(f"{web.endpoint}/scene/{scene.name}_MTL.json", tmp_path / str(place))
@@ -319,7 +322,7 @@ def test_one_fault_at_each_place_heals(scene, web, tmp_path, fault):
 @pytest.mark.parametrize("fault", ["midbody", "short", "flip", "stall", "slowdown"])
 def test_faults_of_a_store_heal(scene, proxied, seaweed, tmp_path, fault):  # noqa: F811
     href = to_s3(seaweed, scene, "faults")
-    for place in (0, 4, 9, 15):
+    for place in (4, 15):
         proxied.plan(*[None] * place, fault)
         check(stage_in(href, tmp_path / str(place)), scene, set(files(scene)))
 
@@ -440,9 +443,11 @@ def test_killed_at_any_moment_and_repeated(scene, proxied, seaweed, tmp_path, fi
     href = to_s3(seaweed, scene, "kill")
     began = time.monotonic()
     expected = check(stage_in(href, tmp_path / "calm"), scene)
-    settings = {"env": {**os.environ, **{k: v for k, v in s3.environ(proxied.endpoint).items() if v}}}
+    settings = {
+        "env": {**os.environ, "TMPDIR": str(tmp_path), **{k: v for k, v in s3.environ(proxied.endpoint).items() if v}}
+    }
     rng, left, span = random.Random(7), 0, 0.0
-    for run in range(12):
+    for run in range(9):
         dest = tmp_path / str(run)
         proxied.plan()
         began = time.monotonic()
@@ -453,7 +458,7 @@ def test_killed_at_any_moment_and_repeated(scene, proxied, seaweed, tmp_path, fi
             continue
         while not dest.exists() and process.poll() is None:
             time.sleep(0.002)
-        time.sleep(rng.uniform(0, span / 4))
+        time.sleep(rng.uniform(0, span / 14))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         assert visible(dest) in ([], [scene.name])
@@ -464,20 +469,22 @@ def test_killed_at_any_moment_and_repeated(scene, proxied, seaweed, tmp_path, fi
         assert call("clean", dest, "--yes", "--older-than", 0).code == 0
         assert os.listdir(dest) == [scene.name]
         assert call("clean", dest, "--older-than", 0).out == ""
-    figures.lines.append(f"stage-in killed at 11 moments: {left} partial folders left, all cleaned; bytes identical")
+    figures.lines.append(f"stage-in killed at 8 moments: {left} partial folders left, all cleaned; bytes identical")
     assert left > 0
 
 
 def test_an_interrupted_one_leaves_nothing(scene, proxied, seaweed, tmp_path):  # noqa: F811
     href = to_s3(seaweed, scene, "int")
     proxied.plan(*[None] * 12, *["stall"] * 50)
-    env = {**os.environ, "LANDSAT_DOWNSAMPLE_TIMEOUT": "8", "LANDSAT_DOWNSAMPLE_BUDGET": "9"}
+    env = {**os.environ, "LANDSAT_DOWNSAMPLE_TIMEOUT": "3", "LANDSAT_DOWNSAMPLE_BUDGET": "60"}
     env |= {k: v for k, v in s3.environ(proxied.endpoint).items() if v}
     process = spawn("stage-in", href, "--to", tmp_path / "in", env=env)
     while len(proxied.seen) < 16 and process.poll() is None:
         time.sleep(0.01)
+    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 6  # one silence, not the budget
     assert process.returncode == 130 and len(err.splitlines()) == 1
     assert not (tmp_path / "in").exists() or os.listdir(tmp_path / "in") == []
 
@@ -493,8 +500,3 @@ def test_memory_does_not_grow_with_the_files(tmp_path, figures):  # noqa: F811
     assert (tmp_path / "a" / "a.TIF").read_bytes() == data
     figures.lines.append(f"stage-in of a file of {len(data) >> 20} MiB: peak memory {peak:.0f} MiB")
     assert peak < 180
-
-
-def test_errors_are_of_the_family(scene, tmp_path):
-    for error in (SceneError, ReadError, WriteError, UsageError):
-        assert issubclass(error, LandsatDownsampleError)
