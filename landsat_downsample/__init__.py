@@ -30,6 +30,7 @@ _HOME = {
     "SceneError": "_errors",
     "UsageError": "_errors",
     "WriteError": "_errors",
+    "clean": "_cleaning",
     "coarsen": "_coarsen",
     "fractions": "_coarsen",
     "make_scene": "_synthetic",
@@ -37,6 +38,8 @@ _HOME = {
     "plan": "_api",
     "plot": "_plot",
     "run": "_api",
+    "stage_in": "_staging",
+    "stage_out": "_stage_out",
     "verify": "_verify",
 }
 
@@ -52,6 +55,7 @@ __all__ = [
     "SceneError",
     "UsageError",
     "WriteError",
+    "clean",
     "coarsen",
     "fractions",
     "make_scene",
@@ -59,6 +63,8 @@ __all__ = [
     "plan",
     "plot",
     "run",
+    "stage_in",
+    "stage_out",
     "verify",
 ]
 

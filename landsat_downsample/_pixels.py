@@ -16,7 +16,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from landsat_downsample import _stop, _store
+from landsat_downsample import _stop, _store, _tiles
 from landsat_downsample._errors import ReadError
 from landsat_downsample._grid import Grid, exact_ratio
 from landsat_downsample._read import open_raster
@@ -52,6 +52,8 @@ class Rows:
     received: int = 0
     """Bytes that came over the network for it."""
     requests: int = 0
+    tiles: _tiles.TileRows | None = None
+    """What reads instead of GDAL, for the layouts that USGS ships."""
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Pixel rows `start` to `stop` in the width that is open: (rows, width).
@@ -62,6 +64,8 @@ class Rows:
             A block is missing or damaged, or the work was asked to stop.
         """
         _stop.check()
+        if self.tiles is not None:
+            return self.tiles.read(start, stop)
         window = Window(self.columns[0], start, self.columns[1] - self.columns[0], stop - start)
         try:
             return self.dataset.read(1, window=window)
@@ -99,8 +103,12 @@ def open_rows(band: Band, window: PixelWindow | None = None) -> Iterator[Rows]:
                 f"{href!r} is {dataset.height} x {dataset.width} pixels but was planned as "
                 f"{band.grid.height} x {band.grid.width}: it changed since; plan again"
             )
-        columns = window[2:] if window else (0, band.grid.width)
-        yield Rows(dataset, href, columns, path.received, path.requests)
+        columns, tiles = window[2:] if window else (0, band.grid.width), None
+        if not window:
+            tiles = stack.enter_context(_tiles.open_tiles(path, href, dataset.dtypes[0], dataset.nodata))
+        if tiles is None and _store.is_local(band.href):
+            _store.check_blocks(band.href, window)  # GDAL takes one damaged block in eight for pixels
+        yield Rows(dataset, href, columns, path.received, path.requests, tiles)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from functools import cache
 
 import numpy as np
 
+from landsat_downsample import _fast
 from landsat_downsample._bands import BandSpec, BitField, specs
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Overlay
@@ -135,8 +136,9 @@ class Quality:
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> _Cells:
         codes = self._codes(values, ok)
         present = self._count(codes, strip)
-        low = fold(np.bitwise_and, codes, self.overlay, strip)
-        high = fold(np.bitwise_or, codes, self.overlay, strip)
+        low, high = _fast.folds(codes, self.overlay, strip) or (
+            fold(ufunc, codes, self.overlay, strip) for ufunc in (np.bitwise_and, np.bitwise_or)
+        )
         mixed = np.flatnonzero(low != high)
         code = self._centre(codes, strip) if self.rule.policy == "nearest" else low
         return _Cells(code, mixed, present, codes, strip)
@@ -190,9 +192,12 @@ class Quality:
         if cells.counted:
             yield np.arange(len(cells.mixed)), cells.counted
             return
+        portion = max(1, HISTOGRAM_SIZE // max(len(cells.codes), 1))
+        if _fast.available():
+            yield from self._fast_histograms(cells, portion)
+            return
         rank = np.zeros(1 << 16, np.intp)
         rank[cells.codes] = np.arange(len(cells.codes))
-        portion = max(1, HISTOGRAM_SIZE // max(len(cells.codes), 1))
         for part, window in windows(self.overlay, cells.strip, cells.mixed, limit=portion):
             pixels = window.gather(cells.pixels)
             at = _run_starts(pixels)
@@ -201,6 +206,12 @@ class Quality:
                 length = np.add.reduceat(window.weight.ravel(), at)
             slot = at // pixels.shape[1] * len(cells.codes) + rank[pixels.ravel()[at]]
             counts = np.bincount(slot, length, len(part) * len(cells.codes)).reshape(len(part), -1)
+            yield part, _Histogram(cells.codes, counts)
+
+    def _fast_histograms(self, cells: _Cells, portion: int) -> Iterator[tuple[np.ndarray, _Histogram]]:
+        for begin in range(0, len(cells.mixed), portion):
+            part = np.arange(begin, min(begin + portion, len(cells.mixed)))
+            counts = _fast.histogram(cells.pixels, self.overlay, cells.strip, cells.mixed[part], cells.codes)
             yield part, _Histogram(cells.codes, counts)
 
     def _count_all(self, cells: _Cells) -> _Histogram:
@@ -229,11 +240,11 @@ class Quality:
         spec = self.rule.spec
         names = fraction_names(spec)
         questions = np.stack([percent_flag(histogram.codes, spec, name) for name in names], axis=1)
-        parts = (histogram.counts @ questions.astype(np.float64)).astype(np.int64)
+        parts = np.ascontiguousarray((histogram.counts @ questions.astype(np.float64)).T)
         out = np.empty((len(names), len(valid)), np.uint8)
         for k, name in enumerate(names):
-            whole = extent if name == "valid" else valid.astype(np.int64)
-            out[k] = divide_half_even(parts[:, k] * 100, whole, 200 * int(extent.max()))
+            whole = extent if name == "valid" else valid
+            out[k] = divide_half_even(parts[k] * 100, whole, 200 * int(extent.max()))
             if name != "valid":
                 out[k, valid == 0] = NO_PERCENT
         return out
@@ -241,6 +252,9 @@ class Quality:
 
 def _count_codes(codes: np.ndarray) -> np.ndarray:
     """Pixels of each of the 65536 codes."""
+    counts = _fast.tally(codes)
+    if counts is not None:
+        return counts
     at = _run_starts(codes.reshape(1, -1))
     return np.bincount(codes.ravel()[at], np.diff(at, append=codes.size), 1 << 16)
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from landsat_downsample import _fast
 from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import UsageError
 from landsat_downsample._grid import Cells, Overlay
@@ -201,6 +202,10 @@ class Moments:
     whole = False
 
     def partial(self, values, ok, strip):
+        if self.rule.method in ("mean", "sum"):
+            sums = _fast.cell_sums(values, ok, self.rule.nodata, self.overlay, strip)
+            if sums is not None:
+                return sums
         good = valid_pixels(values, ok, self.rule.nodata)
         zero_fill = ok is None and self.rule.nodata == 0 and values.dtype.kind != "f"
         clean = values if good is None or zero_fill else np.where(good, values, values.dtype.type(0))
@@ -279,6 +284,9 @@ class Moments:
             with np.errstate(invalid="ignore", divide="ignore"):
                 return self._store(total / count, empty)
         bound = 2 * _largest_cell(self.overlay) * _magnitude(self.rule.dtype)
+        stored = _fast.means(count, total, empty, self.rule) if bound < 1 << 52 else None
+        if stored is not None:
+            return stored
         return self._store(divide_half_even(total, count, bound), empty, total=total, count=count)
 
     def _store(self, result, empty, *, total=None, count=None):

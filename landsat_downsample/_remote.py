@@ -6,10 +6,11 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from landsat_downsample import _signing, _tiff, _transport
+from landsat_downsample import _signing, _stop, _tiff, _transport
 from landsat_downsample._errors import ReadError
 from landsat_downsample._hrefs import redact
 from landsat_downsample._retry import Mismatch, Patience, Policy, Refusal, classify
@@ -109,6 +110,19 @@ class BytesSink:
 
 
 @dataclass(slots=True)
+class HashSink:
+    """Bytes that need only be hashed."""
+
+    state: Any = field(default_factory=hashlib.sha256)
+    count: int = 0
+
+    def __call__(self, data: bytes) -> None:
+        _stop.check()
+        self.state.update(data)
+        self.count += len(data)
+
+
+@dataclass(slots=True)
 class Remote:
     """One remote object during one operation."""
 
@@ -138,7 +152,7 @@ class Remote:
 
         return self.patience.call(f"cannot read {redact(self.href)!r}", once)
 
-    def get(self, span: Span | None, sink: FileSink | BytesSink) -> Answer:
+    def get(self, span: Span | None, sink: FileSink | BytesSink | HashSink) -> Answer:
         """Make one request and compare the object's size and identity with what is known of it."""
         self.requests += 1
         href, before = self.signed(), sink.count
@@ -385,9 +399,9 @@ def _check_blocks(sink: FileSink, layout: _tiff.Layout, blocks: np.ndarray | Non
 
 def _compare_again(remote: Remote, sink: FileSink) -> None:
     """Read once more and compare: nothing else can show a flipped bit in bare, unsealed bytes."""
-    state = hashlib.sha256()
-    remote.get(None, state.update)
-    if state.hexdigest() != sink.digest("sha256"):
+    again = HashSink()
+    remote.get(None, again)
+    if again.state.hexdigest() != sink.digest("sha256"):
         raise Mismatch("two reads gave different bytes")
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Policy",
     "Publication",
     "basename",
+    "check_blocks",
     "exists",
     "fetch",
     "header",
@@ -198,6 +199,34 @@ def fetch(
     with _spill() as (handle, path):
         _remote.spill_band(remote, handle, window)
         yield LocalPath(path, remote)
+
+
+def check_blocks(href: str, window: tuple[int, int, int, int] | None = None) -> None:
+    """Compare the checksums that the DEFLATE blocks of a local file carry, for a reader that does not.
+
+    Parameters
+    ----------
+    window : tuple of int, optional
+        As in `fetch`: only the blocks under it.
+
+    Raises
+    ------
+    ReadError
+        A block is damaged.
+    """
+    path, offset, size = _place(href)
+    with open(path, "rb") as file:
+
+        def read(start: int, length: int) -> bytes:
+            return _read_exactly(file.fileno(), offset + start, length)
+
+        image = _tiff.parse(read, size).directories[0]
+        if not _tiff.verifiable(image):
+            return
+        try:
+            _tiff.check_blocks(read, image, _tiff.blocks_under(image, window) if window else None)
+        except ReadError as error:
+            raise ReadError(f"cannot read {redact(href)!r}: {error}; fetch it again") from error
 
 
 def _verified_local(href: str, size: int | None, checksum: str | None) -> str:

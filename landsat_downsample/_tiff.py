@@ -54,6 +54,11 @@ class Directory:
     tiled: bool
     offsets: np.ndarray
     counts: np.ndarray
+    predictor: int = 1
+    sample_format: int = 1
+    """1 unsigned, 2 signed, 3 floating point."""
+    fill_order: int = 1
+    little_endian: bool = True
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -240,6 +245,10 @@ class _Parser:
             tiled,
             offsets,
             counts,
+            self.number(tags, 317, 1),
+            self.number(tags, 339, 1),
+            self.number(tags, 266, 1),
+            self.order == "<",
         )
         return _sensible(found)
 

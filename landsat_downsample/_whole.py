@@ -6,8 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from landsat_downsample import _remote, _stop, _tar, _tiff
 from landsat_downsample._errors import ReadError, WriteError
@@ -39,19 +38,6 @@ class _Sink(_remote.FileSink):
     def __call__(self, data: bytes) -> None:
         _stop.check()
         _remote.FileSink.__call__(self, data)
-
-
-@dataclass(slots=True)
-class _Digest:
-    """Bytes that need only be hashed."""
-
-    state: Any = field(default_factory=hashlib.sha256)
-    count: int = 0
-
-    def __call__(self, data: bytes) -> None:
-        _stop.check()
-        self.state.update(data)
-        self.count += len(data)
 
 
 def copy(source: Whole, folder: str, name: str, policy: Policy) -> tuple[int, str]:
@@ -122,7 +108,7 @@ def _read_again(remote: _remote.Remote, sink: _remote.FileSink) -> None:
 
     As a range, and one byte longer: its total shows a body that was cut the same way twice.
     """
-    again = _Digest()
+    again = _remote.HashSink()
     remote.get((0, sink.count + 1) if sink.count else None, again)
     if again.state.hexdigest() != sink.digest("sha256"):
         raise Mismatch("two reads gave different bytes")
