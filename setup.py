@@ -7,8 +7,8 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "landsat_downsample._fused",
-            ["landsat_downsample/_fused.c"],
+            "landsat_downsample._reduce._fused",
+            ["landsat_downsample/_reduce/_fused.c"],
             extra_compile_args=[] if os.name == "nt" else ["-O3"],
             py_limited_api=True,
             optional=True,

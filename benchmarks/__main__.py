@@ -15,7 +15,8 @@ from statistics import median
 import landsat_downsample as ld
 from benchmarks import steady, whole
 from benchmarks.floor import Floor
-from landsat_downsample import _fast, _process, _tiles
+from landsat_downsample import _process, _tiles
+from landsat_downsample._reduce import _fast
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"

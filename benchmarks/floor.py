@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from landsat_downsample import _tiff
+from landsat_downsample._store import _tiff
 
 SOURCE = Path(__file__).with_name("floor.c")
 

@@ -10,7 +10,8 @@ import numpy as np
 
 import landsat_downsample as ld
 from benchmarks.floor import Floor, exact_mean
-from landsat_downsample import _fast, _kernels, _pixels, _process, _tiles
+from landsat_downsample import _pixels, _process, _tiles
+from landsat_downsample._reduce import _fast, _kernels
 
 FACTORS = (2, 3, 4, 10, 30, 64, 2.5, 75.91)
 

@@ -30,7 +30,7 @@ _HOME = {
     "SceneError": "_errors",
     "UsageError": "_errors",
     "WriteError": "_errors",
-    "clean": "_cleaning",
+    "clean": "_staging._cleaning",
     "coarsen": "_coarsen",
     "fractions": "_coarsen",
     "make_scene": "_synthetic",
@@ -39,7 +39,7 @@ _HOME = {
     "plot": "_plot",
     "run": "_api",
     "stage_in": "_staging",
-    "stage_out": "_stage_out",
+    "stage_out": "_staging._stage_out",
     "verify": "_verify",
 }
 

@@ -80,7 +80,7 @@ stdout has the href of the published STAC item"""
 
 
 def _stage_out(arguments: argparse.Namespace) -> int:
-    from landsat_downsample._stage_out import stage_out
+    from landsat_downsample._staging._stage_out import stage_out
 
     print(stage_out(arguments.folder, arguments.to, overwrite=arguments.overwrite))
     return 0
@@ -109,7 +109,7 @@ active, and deleted only if --older-than allows it"""
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    from landsat_downsample._cleaning import clean
+    from landsat_downsample._staging._cleaning import clean
 
     found = clean(arguments.dest, delete=arguments.yes, older_than=arguments.older_than)
     if sys.stdout.isatty():

@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 from affine import Affine
 
-from landsat_downsample import _bands, _quality
+from landsat_downsample import _bands
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Cells, Grid, Overlay, ratio_for
 from landsat_downsample._pixels import open_companion, open_rows
@@ -25,6 +25,7 @@ from landsat_downsample._reduce import (
     METHODS,
     Reducer,
     Rule,
+    _quality,
     declared_nodata,
     output_dtype,
     reduce_strips,
@@ -325,7 +326,7 @@ def _north_up(array):
 
 def _grid_of(array) -> Grid:
     """The grid that the coordinates say; the stored transform may be stale after a selection."""
-    from landsat_downsample._read import crs_name
+    from landsat_downsample._scene._read import crs_name
 
     transform = array.rio.transform()
     origin, steps = [], []

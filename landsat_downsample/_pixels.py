@@ -19,8 +19,8 @@ from rasterio.windows import Window
 from landsat_downsample import _stop, _store, _tiles
 from landsat_downsample._errors import ReadError
 from landsat_downsample._grid import Grid, exact_ratio
-from landsat_downsample._read import open_raster
 from landsat_downsample._scene import Band
+from landsat_downsample._scene._read import open_raster
 
 #: GDAL's block cache, in bytes. It must hold one row of blocks of the widest band (15 m pan:
 #: 61 blocks of 128 KiB); GDAL's own default of 5 % of the node's memory looks like a leak in a pod.

@@ -9,12 +9,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from landsat_downsample import _quality
 from landsat_downsample._errors import UsageError
 from landsat_downsample._grid import Grid, Overlay, positive, ratio_for
-from landsat_downsample._kernels import STRIP_ROWS
 from landsat_downsample._pixels import BLOCK_CACHE
-from landsat_downsample._reduce import METHODS
+from landsat_downsample._reduce import METHODS, _quality
+from landsat_downsample._reduce._kernels import STRIP_ROWS
 from landsat_downsample._scene import Band, Scene
 
 SUFFIX = "_downsampled"

@@ -12,7 +12,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from landsat_downsample import _quality
 from landsat_downsample._bands import BandSpec
 from landsat_downsample._grid import Cells, Overlay
 from landsat_downsample._pixels import PixelWindow, Rows, open_companion, open_rows
@@ -20,6 +19,7 @@ from landsat_downsample._plan import FRACTIONS, Product, Target
 from landsat_downsample._reduce import (
     ReadRows,
     Rule,
+    _quality,
     declared_nodata,
     output_dtype,
     reduce_strips,

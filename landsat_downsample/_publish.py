@@ -7,12 +7,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from landsat_downsample import _browse, _metadata, _mtl, _stac, _store
+from landsat_downsample import _browse, _metadata, _mtl, _store
 from landsat_downsample._errors import UsageError, WriteError
-from landsat_downsample._hrefs import scheme, split_tar
+from landsat_downsample._metadata import _stac
 from landsat_downsample._plan import Product, ScenePlan
 from landsat_downsample._process import Done
 from landsat_downsample._scene import Scene
+from landsat_downsample._store._hrefs import scheme, split_tar
 
 _MEDIA = {
     "txt": "text/plain",

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from landsat_downsample import _stop, _tiff
+from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
+from landsat_downsample._store import _tiff
 
 try:
     import deflate
 
-    from landsat_downsample import _fused
+    from landsat_downsample._reduce import _fused
 except ImportError:  # not on every platform: GDAL reads instead
     deflate = _fused = None
 

@@ -24,8 +24,8 @@ from landsat_downsample._errors import LandsatDownsampleError, UsageError
 from landsat_downsample._grid import Grid
 from landsat_downsample._pixels import fetch_band
 from landsat_downsample._plan import Options, Target, plan_scene
-from landsat_downsample._read import open_raster
 from landsat_downsample._scene import Band, Scene, open_scene
+from landsat_downsample._scene._read import open_raster
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ def _bytes(product: str, name: str, report: Report) -> bytes | None:
 
 
 def _check_item(item: dict, report: Report) -> None:
-    from landsat_downsample._stac import validate_item
+    from landsat_downsample._metadata._stac import validate_item
 
     try:
         problems = validate_item(item)

@@ -9,7 +9,7 @@ from pathlib import Path
 import s3
 
 import landsat_downsample as ld
-from landsat_downsample._staged_item import CATALOGUE
+from landsat_downsample._staging._staged_item import CATALOGUE
 
 QUICK = {"LANDSAT_DOWNSAMPLE_BUDGET": "3", "LANDSAT_DOWNSAMPLE_TIMEOUT": "0.5"}
 BANDS = ["SR_B4", "SR_B5", "QA_PIXEL"]

@@ -13,7 +13,9 @@ from landsat_downsample._synthetic import make_scene
 
 @pytest.fixture(scope="module")
 def scene_folder(tmp_path_factory):
-    return str(make_scene(tmp_path_factory.mktemp("scene"), level=1, size=(1531, 1287), bands=("B4", "B8", "QA_PIXEL", "VAA")))
+    return str(
+        make_scene(tmp_path_factory.mktemp("scene"), level=1, size=(1531, 1287), bands=("B4", "B8", "QA_PIXEL", "VAA"))
+    )
 
 
 def area(folder: str, shares: tuple[float, float, float, float]) -> tuple[float, ...]:

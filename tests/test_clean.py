@@ -14,8 +14,8 @@ from command import call, command
 from conftest_s3 import proxied, s3_env, seaweed  # noqa: F401 - fixtures
 
 from landsat_downsample import _store as store
-from landsat_downsample._cleaning import clean
 from landsat_downsample._errors import UsageError
+from landsat_downsample._staging._cleaning import clean
 
 NAME = "LC08_downsampled"
 HOUR = 3600
@@ -39,7 +39,7 @@ def dest(request, tmp_path):
 def everything(dest: str) -> set[str]:
     if store.is_local(dest):
         return {str(path.relative_to(dest)) for path in Path(dest).rglob("*") if path.is_file()}
-    from landsat_downsample import _transport
+    from landsat_downsample._store import _transport
 
     entries = _transport.listing(dest, deep=True, policy=store.Policy(), seconds=10)
     return {entry["name"].partition(dest.partition("://")[2])[2] for entry in entries}

@@ -81,7 +81,7 @@ def test_stdout_has_one_json_line_for_each_product(scene, tmp_path):
     records = [json.loads(line) for line in result.out.splitlines()]
     assert {record["id"] for record in records} == {scene.name, lone.stem}
     for record in records:
-        assert list(record) == ["id", "status", "href", "files", "bytes_in", "seconds"]
+        assert list(record) == ["id", "status", "href", "files", "bytes_in", "requests", "peak_memory", "seconds"]
         assert record["status"] == "done" and record["bytes_in"] > 0
         assert record["href"] == str(tmp_path / f"{record['id']}_downsampled" / f"{record['id']}_downsampled.stac.json")
         assert len(list(Path(record["href"]).parent.glob("*.TIF"))) == record["files"]

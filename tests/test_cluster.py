@@ -11,8 +11,8 @@ import dask
 import pytest
 import yaml
 
-from landsat_downsample import _cluster, _kubernetes, _parity
-from landsat_downsample._cluster import cluster, dashboard_link, dashboard_template
+from landsat_downsample import _cluster
+from landsat_downsample._cluster import _kubernetes, _parity, cluster, dashboard_link, dashboard_template
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -193,7 +193,7 @@ def test_dashboard_link_that_is_configured_stays(monkeypatch):
 
 
 def test_manifest_is_the_one_in_the_package():
-    package = ROOT / "landsat_downsample" / "cluster.yaml"
+    package = ROOT / "landsat_downsample" / "_cluster" / "cluster.yaml"
     assert (ROOT / "k8s" / "cluster.yaml").read_bytes() == package.read_bytes()
 
 

@@ -20,7 +20,7 @@ from affine import Affine
 
 import landsat_downsample as ld
 from landsat_downsample._cluster import cluster
-from landsat_downsample._dask_executor import DaskExecutor, Limits
+from landsat_downsample._cluster._dask_executor import DaskExecutor, Limits
 from landsat_downsample._errors import ReadError
 from landsat_downsample._process import process
 from landsat_downsample._store import Publication

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from landsat_downsample import _fast, _quality
 from landsat_downsample._bands import specs
 from landsat_downsample._grid import Cells, Overlay
-from landsat_downsample._kernels import fold, groups
-from landsat_downsample._reduce import Rule, reduce_strips, reducer_for
+from landsat_downsample._reduce import Rule, _fast, _quality, reduce_strips, reducer_for
+from landsat_downsample._reduce._kernels import fold, groups
 
-fused = pytest.importorskip("landsat_downsample._fused", reason="built without a compiler")
+fused = pytest.importorskip("landsat_downsample._reduce._fused", reason="built without a compiler")
 
 ratios = st.integers(1, 64).map(Fraction) | st.fractions(1, 64, max_denominator=100)
 sides = st.integers(1, 150)

@@ -14,7 +14,17 @@ import pytest
 import landsat_downsample as ld
 
 PACKAGE = Path(ld.__file__).parent
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+def _dotted(path: Path) -> str:
+    """Name of a module below the package: ``_store._tiff``, and ``_store`` for its ``__init__``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+FILES = {_dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES = sorted(FILES)
+COMPILED = {_dotted(path) for path in PACKAGE.rglob("*.c")}
 HEAVY = {"distributed", "matplotlib", "dask_kubernetes", "dask", "xarray", "rioxarray", "rasterio", "PIL", "pystac"}
 
 
@@ -41,12 +51,23 @@ def test_a_run_needs_no_array_library_but_numpy(tmp_path):
 # Cycles ----------------------------------------------------------------------------------------
 
 
-def _names(node: ast.AST) -> list[str]:
+def _names(node: ast.AST) -> set[str]:
+    """Modules of ours that an import statement names."""
     if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module:
-        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return []
+        found = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        # ``from package import module`` needs the module, ``from package import name`` the package.
+        names = [f"{node.module}.{alias.name}" for alias in node.names]
+        names = [name for name in names if name.removeprefix("landsat_downsample.") not in COMPILED]
+        found = [_module(name) or node.module for name in names]
+    else:
+        found = []
+    return {module for name in found if (module := _module(name))}
+
+
+def _module(name: str) -> str | None:
+    known = name.removeprefix("landsat_downsample.")
+    return known if known in FILES else None
 
 
 def _is_typing_only(node: ast.AST) -> bool:
@@ -66,9 +87,8 @@ def _walk(node: ast.AST, inside: bool):
 def imports(module: str) -> dict[str, set[str]]:
     """Modules of ours that a module imports: when it is loaded (``top``), and when a function runs (``late``)."""
     found: dict[str, set[str]] = {"top": set(), "late": set()}
-    for node, inside in _walk(ast.parse((PACKAGE / f"{module}.py").read_text()), False):
-        ours = {name.split(".")[1] for name in _names(node) if name.startswith("landsat_downsample.")}
-        found["late" if inside else "top"] |= (ours & set(MODULES)) - {module}
+    for node, inside in _walk(ast.parse(FILES[module].read_text()), False):
+        found["late" if inside else "top"] |= _names(node) - {module}
     return found
 
 
@@ -111,7 +131,7 @@ def test_the_cycle_finder_finds_cycles():
     assert cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "__main__"])
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("__main__", "__init__")])
 def test_each_module_loads_alone(module):
     assert modules_after(f"import landsat_downsample.{module}")
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landsat_downsample import _kernels
 from landsat_downsample._grid import Cells, Overlay
-from landsat_downsample._kernels import Strip, divide_half_even, fold, groups, sum_columns, sum_rows, windows
+from landsat_downsample._reduce import _kernels
+from landsat_downsample._reduce._kernels import Strip, divide_half_even, fold, groups, sum_columns, sum_rows, windows
 
 
 def cells(pixels: int, ratio, offset=0) -> Cells:

@@ -10,7 +10,7 @@ import rasterio
 from product_cases import CASES, EXTRA, LONE, OLI, PARAMETERS, Case
 
 from landsat_downsample import _metadata
-from landsat_downsample._stac import item
+from landsat_downsample._metadata._stac import item
 
 
 def make(case: Case, **changes) -> dict:

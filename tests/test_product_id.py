@@ -4,8 +4,8 @@ import doctest
 
 import pytest
 
-from landsat_downsample import _product_id
 from landsat_downsample._errors import SceneError
+from landsat_downsample._scene import _product_id
 
 
 def test_examples():

@@ -191,7 +191,7 @@ store.Publication({str(tmp_path)!r}, "a").put("b", bytes(5000))
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_no_space_left_names_the_remedy(tmp_path):
-    from landsat_downsample._place_folder import Folder
+    from landsat_downsample._store._place_folder import Folder
 
     with pytest.raises(OSError, match="No space") as caught, open("/dev/full", "wb", buffering=0) as full:
         full.write(b"1")

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import CODES, PIXEL, SENSORS, level, one_cell, shares
 
-from landsat_downsample import SceneError, UsageError, _kernels, _reduce
+from landsat_downsample import SceneError, UsageError, _reduce
 from landsat_downsample._bands import specs
 from landsat_downsample._grid import Cells, Overlay
-from landsat_downsample._quality import (
+from landsat_downsample._reduce import _kernels, reduce_strips
+from landsat_downsample._reduce._quality import (
     NO_PERCENT,
     POLICIES,
     Quality,
@@ -27,7 +28,6 @@ from landsat_downsample._quality import (
     mask_bits,
     recognise,
 )
-from landsat_downsample._reduce import reduce_strips
 
 
 def pixels_of(codes, overlay, i, j):

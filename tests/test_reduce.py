@@ -12,10 +12,10 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landsat_downsample import UsageError, _kernels, _reduce
+from landsat_downsample import UsageError, _reduce
 from landsat_downsample._bands import BandSpec, specs, unknown
 from landsat_downsample._grid import Cells, Grid, Overlay, ratio_for
-from landsat_downsample._reduce import METHODS, Rule, declared_nodata, reduce_strips, reducer_for, rule_of
+from landsat_downsample._reduce import METHODS, Rule, _kernels, declared_nodata, reduce_strips, reducer_for, rule_of
 
 SHAPE = 97, 103
 HALF = Fraction(1, 2)

@@ -15,11 +15,11 @@ import rasterio
 from affine import Affine
 from rasterio.control import GroundControlPoint
 
-from landsat_downsample import _frame, _header, _listing, _mtl, _sources
+from landsat_downsample import _mtl
 from landsat_downsample._bands import specs
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, SceneError, UsageError
 from landsat_downsample._grid import Grid
-from landsat_downsample._scene import Scene, open_scene
+from landsat_downsample._scene import Scene, _frame, _header, _listing, _sources, open_scene
 
 DATA = Path(os.environ.get("LANDSAT_DATA", "/nowhere"))
 needs_data = pytest.mark.skipif("LANDSAT_DATA" not in os.environ, reason="LANDSAT_DATA is not set")

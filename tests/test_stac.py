@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from product_cases import CASES, EAST, EXTRA, LONE, MSS, OLI, PARAMETERS, ROSS, TM, WEST, Case, frame, product
 
-from landsat_downsample import _stac
-from landsat_downsample._footprint import footprint, spacing
 from landsat_downsample._grid import Grid
+from landsat_downsample._metadata import _stac
+from landsat_downsample._metadata._footprint import footprint, spacing
 
 
 def make(case: Case, **changes) -> dict:
@@ -319,7 +319,8 @@ def test_building_an_item_imports_neither_pystac_nor_jsonschema():
     import subprocess
     import sys
 
-    code = "import sys, landsat_downsample._stac; assert not {'pystac', 'jsonschema', 'xarray'} & set(sys.modules)"
+    heavy = "{'pystac', 'jsonschema', 'xarray'}"
+    code = f"import sys, landsat_downsample._metadata._stac; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from landsat_downsample import _listing, _stac_source
 from landsat_downsample._errors import SceneError
+from landsat_downsample._scene import _listing, _stac_source
 
 DATA = os.environ.get("LANDSAT_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="LANDSAT_DATA is not set")

@@ -19,8 +19,8 @@ from staging_cases import QUICK, files, small
 
 import landsat_downsample as ld
 from landsat_downsample._errors import ReadError, SceneError, UsageError, WriteError
-from landsat_downsample._stage_out import stage_out
 from landsat_downsample._staging import stage_in
+from landsat_downsample._staging._stage_out import stage_out
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,8 @@ from staging_cases import BANDS, QUICK, check_catalogue, files, own_files, serve
 from tiffs import cog, pixels, tiff
 
 import landsat_downsample as ld
-from landsat_downsample import _archive, _names
 from landsat_downsample._errors import ReadError, UsageError, WriteError
-from landsat_downsample._staging import stage_in
+from landsat_downsample._staging import _archive, _names, stage_in
 
 
 @pytest.fixture(scope="module")

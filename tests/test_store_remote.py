@@ -18,9 +18,9 @@ from conftest_s3 import apply, figures, proxied, s3_env, seaweed  # noqa: F401 -
 from fault_proxy import FaultProxy, FileServer
 from tiffs import cog, pixels, read, tiff
 
-from landsat_downsample import _signing, _tiff
 from landsat_downsample import _store as store
 from landsat_downsample._errors import ReadError, SceneError
+from landsat_downsample._store import _signing, _tiff
 
 QUICK = store.Policy(budget=6, timeout=0.5, base=0.01, cap=0.1)
 LARGE = (2100, 1900)

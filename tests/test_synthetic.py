@@ -18,8 +18,8 @@ from rasterio.warp import transform as warp_points
 from landsat_downsample import _bands
 from landsat_downsample._errors import UsageError, WriteError
 from landsat_downsample._synthetic import make_scene
-from landsat_downsample._synthetic_recipe import MISSIONS, Recipe
-from landsat_downsample._synthetic_tables import SATURATION_BIT
+from landsat_downsample._synthetic._recipe import MISSIONS, Recipe
+from landsat_downsample._synthetic._tables import SATURATION_BIT
 
 PRODUCTS = [("oli", 1), ("oli", 2), ("etm", 1), ("etm", 2), ("tm", 1), ("tm", 2), ("mss", 1), ("mss123", 1)]
 SIZE = (331, 287)

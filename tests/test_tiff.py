@@ -12,8 +12,8 @@ import rasterio
 from rasterio.io import MemoryFile
 from tiffs import cog, pixels, tiff
 
-from landsat_downsample import _tiff
 from landsat_downsample._errors import ReadError
+from landsat_downsample._store import _tiff
 
 VARIANTS = {
     "tiled": dict(tiled=True, blockxsize=64, blockysize=32, compress="DEFLATE"),

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
-from landsat_downsample import _tiff, _tiles
+from landsat_downsample import _tiles
 from landsat_downsample._errors import ReadError
+from landsat_downsample._store import _tiff
 
 pytestmark = pytest.mark.skipif(_tiles.deflate is None, reason="without libdeflate or the extension GDAL reads")
 

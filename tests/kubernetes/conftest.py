@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import s3
 
-from landsat_downsample import _kube_api, _kubernetes
+from landsat_downsample._cluster import _kube_api, _kubernetes
 
 #: Address of this machine as the pods see it.
 HOST = os.environ.get("HOST_ADDRESS", "")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import landsat_downsample as ld
-from landsat_downsample import _kube_api, _kubernetes, _publish, _store
-from landsat_downsample._cluster import cluster, dashboard_link
-from landsat_downsample._dask_executor import DaskExecutor
+from landsat_downsample import _publish, _store
+from landsat_downsample._cluster import _kube_api, _kubernetes, cluster, dashboard_link
+from landsat_downsample._cluster._dask_executor import DaskExecutor
 
 BUCKET = "scenes"
 

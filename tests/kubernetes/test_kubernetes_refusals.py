@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from landsat_downsample import _kube_api, _kubernetes
-from landsat_downsample._cluster import cluster
+from landsat_downsample._cluster import _kube_api, _kubernetes, cluster
 
 pytestmark = pytest.mark.usefixtures("spotless")
 

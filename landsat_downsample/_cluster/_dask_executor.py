@@ -1,0 +1,321 @@
+"""Targets on a dask cluster, behind futures of the standard library; never stuck, never silent.
+
+One thread owns all state and acts on messages: a target handed in, begun, ended; a scene given
+up. Between messages it looks after the cluster: whatever dask itself would wait for without end
+is told as a failure of the targets that it concerns.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import queue
+import threading
+import time
+import uuid
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from landsat_downsample._cluster._dask_tasks import reduce_on_worker, stop_on_worker
+from landsat_downsample._errors import LandsatDownsampleError, ReadError
+from landsat_downsample._plan import Target
+from landsat_downsample._store import Publication
+
+if TYPE_CHECKING:
+    import distributed
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long to wait for what, in seconds, and how often to try again."""
+
+    target: float = 900.0
+    """For one target from its beginning, besides the time for its bytes."""
+    slowest: float = 250_000.0
+    """Bytes per second that its source gives at the least."""
+    starved: float = 120.0
+    """Without any worker."""
+    stalled: float = 180.0
+    """With workers, but no target at work."""
+    lost: float = 60.0
+    """Without the scheduler."""
+    retries: int = 1
+    """Further tries of a target that died with its worker, or hung. Errors that it raises are final."""
+    poll: float = 2.0
+    """Between two looks at the cluster."""
+
+    def of(self, target: Target) -> float:
+        return self.target + target.bytes_in / self.slowest
+
+
+class TargetFuture(Future):
+    """What will become of a target. To cancel one asks its whole scene to end: see `DaskExecutor.halt`."""
+
+    def __init__(self, halt) -> None:
+        super().__init__()
+        self._halt = halt
+
+    def cancel(self) -> bool:
+        """Ask the scene to end. False: what has begun ends by itself, soon, and is waited for."""
+        if not self.done():
+            self._halt()
+        return False
+
+
+@dataclass(slots=True)
+class _Item:
+    target: Target
+    publication: Publication
+    future: TargetFuture
+    order: int
+    """Of its scene: earlier ones first, so that scenes get finished."""
+    tries: int = 0
+    begun: float | None = None
+    worker: str | None = None
+    memory_limit: int = 0
+    sent: distributed.Future | None = field(default=None, repr=False)
+    key: str = ""
+    """Of its present try: no two are alike, so that nothing is taken for something done before."""
+
+
+class DaskExecutor:
+    """Runs targets on a dask client's cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        From `cluster`.
+    limits : Limits, optional
+        How patient to be.
+    owned : bool
+        Whether the cluster is this run's alone: only then are workers restarted.
+    """
+
+    def __init__(self, client: distributed.Client, *, limits: Limits | None = None, owned: bool = False) -> None:
+        self._client, self._limits, self._owned = client, limits or Limits(), owned
+        self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self._orders: dict[str, int] = {}
+        self._sequence = itertools.count()
+        self._waiting: list[tuple[int, int, _Item]] = []
+        self._flying: dict[str, _Item] = {}
+        self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
+        self._fed = self._active = self._heard = self._looked = time.monotonic()
+        self._revived = False
+        self._run, self._tries = uuid.uuid4().hex[:8], itertools.count(1)
+        self._topic = f"landsat-downsample-{self._run}"
+        client.subscribe_topic(self._topic, lambda event: self._inbox.put((self._on_begun, event[1])))
+        self._thread = threading.Thread(target=self._live, name="landsat-downsample-dask", daemon=True)
+        self._thread.start()
+
+    @property
+    def width(self) -> int:
+        """Targets that the cluster works on at one time."""
+        return max(sum(self._workers.values()), 1)
+
+    def submit(self, target: Target, publication: Publication) -> TargetFuture:
+        """Hand a target in; it is sent to the cluster when its turn comes."""
+        if not self._thread.is_alive():
+            raise RuntimeError("submit to an executor that is closed")
+        future = TargetFuture(lambda: self.halt(publication))
+        order = self._orders.setdefault(publication.token, len(self._orders))
+        self._inbox.put((self._on_submit, _Item(target, publication, future, order)))
+        return future
+
+    def halt(self, publication: Publication) -> None:
+        """Take back a scene's targets that have not begun; let the others end at their next strip."""
+        self._inbox.put((self._on_halt, publication.token))
+
+    def __enter__(self) -> DaskExecutor:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
+        self.close(now=kind is not None)
+
+    def close(self, *, now: bool = False) -> None:
+        """Wait for all targets, or give them up at once, and leave the cluster as it is."""
+        self._inbox.put((self._on_close, now))
+        self._thread.join()
+
+    # Everything below runs in the executor's own thread.
+
+    def _live(self) -> None:
+        try:
+            while True:
+                try:
+                    act, argument = self._inbox.get(timeout=self._limits.poll)
+                    if act(argument):
+                        return
+                except queue.Empty:
+                    pass
+                if time.monotonic() - self._looked >= self._limits.poll:
+                    self._look()
+                    self._looked = time.monotonic()
+                self._pump()
+        except Exception as error:  # a client that was closed, or a mistake of ours: told either way
+            self._fail_all(f"the cluster was left: {type(error).__name__}: {error}")
+        finally:
+            with suppress(Exception):
+                self._client.unsubscribe_topic(self._topic)
+
+    def _on_submit(self, item: _Item) -> None:
+        heapq.heappush(self._waiting, (item.order, next(self._sequence), item))
+
+    def _on_begun(self, told: dict) -> None:
+        if item := self._flying.get(told["key"]):
+            item.begun = self._active = time.monotonic()
+            item.worker, item.memory_limit = told["worker"], told["memory_limit"]
+
+    def _on_halt(self, token: str) -> None:
+        kept = []
+        for entry in self._waiting:
+            if entry[2].publication.token != token:
+                kept.append(entry)
+            else:
+                Future.cancel(entry[2].future)
+                entry[2].future.set_running_or_notify_cancel()
+        heapq.heapify(kept)
+        self._waiting = kept
+        if any(item.publication.token == token for item in self._flying.values()):
+            run = self._client._run
+            self._ask(run, stop_on_worker, token, wait=False, on_error="ignore")
+
+    def _on_close(self, now: bool) -> bool:
+        if now:
+            for item in self._flying.values():
+                item.sent.cancel()
+            self._fail_all("the run was interrupted")
+        elif self._flying or self._waiting:
+            # Asked again until nothing is left.
+            threading.Timer(0.1, self._inbox.put, [(self._on_close, now)]).start()
+            return False
+        return True
+
+    def _pump(self) -> None:
+        """Keep the cluster fed, and its scheduler small: what waits, waits here."""
+        window = 2 * self.width + 4
+        while self._waiting and len(self._flying) < window:
+            _, _, item = heapq.heappop(self._waiting)
+            if not self._flying:
+                self._active = time.monotonic()
+            item.begun = item.worker = None
+            # dask groups its dashboard by what comes before the first hyphen: the band.
+            item.key = f"{item.target.band.name}-{item.target.scene_id}-{self._run}-{next(self._tries)}"
+            item.sent = self._client.submit(
+                reduce_on_worker,
+                item.target,
+                item.publication,
+                self._topic,
+                item.key,
+                key=item.key,
+                priority=-item.order,
+                pure=False,
+            )
+            self._flying[item.key] = item
+            item.sent.add_done_callback(lambda sent: self._inbox.put((self._on_landed, sent)))
+
+    def _on_landed(self, sent: distributed.Future) -> None:
+        item = self._flying.get(sent.key)
+        if item is None or item.sent is not sent:
+            return
+        from distributed import KilledWorker
+
+        try:
+            done = sent.result(timeout=30)
+        except TimeoutError:  # its worker died with the result, which is made anew
+            sent.add_done_callback(lambda sent: self._inbox.put((self._on_landed, sent)))
+            return
+        except LandsatDownsampleError as error:
+            self._settle(item, error)
+        except KilledWorker:
+            self._again(item, _killed(item))
+        except BaseException as error:  # cancelled: the scheduler forgot it; or lost on the way
+            self._again(item, f"was lost by the cluster ({type(error).__name__})")
+        else:
+            self._settle(item, done)
+
+    def _settle(self, item: _Item, result) -> None:
+        self._flying.pop(item.key, None)
+        self._active, item.sent = time.monotonic(), None
+        if isinstance(result, BaseException):
+            item.future.set_exception(result)
+        else:
+            item.future.set_result(result)
+
+    def _again(self, item: _Item, what: str) -> None:
+        """Try a target once more, or tell that it failed."""
+        if item.tries >= self._limits.retries:
+            self._settle(item, ReadError(f"band {item.target.key} {what}"))
+            return
+        self._flying.pop(item.key, None)
+        item.tries += 1
+        self._on_submit(item)
+
+    def _look(self) -> None:
+        now, limits = time.monotonic(), self._limits
+        workers = self._ask(self._client.scheduler.ncores) if self._client.status == "running" else None
+        if workers is None:
+            if now - self._heard > limits.lost or self._client.status == "closed":
+                self._fail_all(f"the scheduler was lost: no answer for {now - self._heard:.0f} s")
+            return
+        self._heard, self._workers = now, dict(workers)
+        for item in list(self._flying.values()):
+            if item.worker and item.worker not in workers:
+                item.begun = item.worker = None
+            elif item.begun and now - item.begun > limits.of(item.target):
+                self._unhang(item)
+        if workers or not self._flying:
+            self._fed = now
+        if now - self._fed > limits.starved:
+            self._revive(f"there was no worker for {limits.starved:g} s: see why workers do not start or stay")
+        elif any(item.begun for item in self._flying.values()) or not self._flying:
+            self._active, self._revived = now, False
+        elif workers and self._owned and now - self._active > limits.stalled:
+            self._revive(f"no worker began with it in {limits.stalled:g} s: see the scheduler's log")
+
+    def _unhang(self, item: _Item) -> None:
+        worker, seconds = item.worker, self._limits.of(item.target)
+        item.sent.cancel()
+        self._again(item, f"did not end within {seconds:.0f} s on worker {worker}: see that its source answers")
+        if self._owned:
+            self._ask(self._client._restart_workers, [worker], 20, False)
+
+    def _revive(self, what: str) -> None:
+        """Restart all workers, once; where that does not help, or they are not ours, tell."""
+        now = time.monotonic()
+        self._fed = self._active = now
+        if not self._owned or self._revived:
+            self._fail_all(what)
+            return
+        self._revived = True
+        for item in list(self._flying.values()):
+            self._flying.pop(item.key)
+            item.tries += 1
+            self._on_submit(item)
+        self._ask(self._client._restart, timeout=30, wait_for_workers=False)
+
+    def _fail_all(self, what: str) -> None:
+        items = [*self._flying.values(), *(entry[2] for entry in self._waiting)]
+        self._flying, self._waiting = {}, []
+        while not self._inbox.empty():
+            act, argument = self._inbox.get()
+            if act == self._on_submit:
+                items.append(argument)
+        for item in items:
+            item.future.set_exception(ReadError(f"band {item.target.key} failed: {what}"))
+
+    def _ask(self, call, *arguments, **options):
+        """Ask the scheduler; None if it does not answer in time."""
+        try:
+            return self._client.sync(call, *arguments, callback_timeout=self._limits.lost / 2, **options)
+        except Exception:
+            return None
+
+
+def _killed(item: _Item) -> str:
+    limit = f", whose limit is {item.memory_limit / 2**30:.2f} GiB" if item.memory_limit else ""
+    return (
+        f"died with its worker again and again, most likely out of memory{limit}: "
+        "give workers more memory, or fewer threads"
+    )

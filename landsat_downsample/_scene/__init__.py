@@ -1,0 +1,359 @@
+"""Scenes and their bands, opened from whatever form Landsat comes in: headers only, no pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from html import escape
+
+from landsat_downsample import _bands, _store
+from landsat_downsample._bands import BandSpec
+from landsat_downsample._errors import SceneError, UsageError
+from landsat_downsample._grid import Grid
+from landsat_downsample._scene import _frame, _listing
+from landsat_downsample._scene._header import Band
+from landsat_downsample._scene._listing import File, Listing
+from landsat_downsample._scene._product_id import parse
+from landsat_downsample._scene._read import read_header
+from landsat_downsample._scene._sources import Finder, Source, lone
+
+__all__ = ["Band", "Scene", "open_scene"]
+
+#: Headers of remote bands read at once; a scene has about 20.
+_THREADS = 8
+
+#: Made from QA_PIXEL, and asked for as if it were a band.
+_DERIVED = {"qa_fractions": "QA_PIXEL"}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Scene:
+    """A Landsat scene, or a lone file: an id, one grid, and its bands by USGS name."""
+
+    id: str
+    """Landsat product ID, or the lone file's name without its ending."""
+    href: str
+    """What was opened, free of signatures and passwords."""
+    grid: Grid
+    """The grid that all bands share, but for the panchromatic one."""
+    bands: dict[str, Band]
+    sensor: str | None = None
+    """Catalogue key: ``oli_tirs``, ``etm``, ``tm``, ``mss45``, ``mss123``; None when unknown."""
+    level: int | None = None
+    lone: bool = False
+    """Whether it is a single file rather than a scene."""
+    absent: tuple[str, ...] = ()
+    """Bands the scene's own metadata lists but that are not there."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    """Metadata files by kind: ``MTL.txt``, ``MTL.json``, ``MTL.xml``, ``ANG.txt`` -> href."""
+    properties: dict = field(default_factory=dict)
+    """STAC properties known of it: datetime, platform, instruments, eo:cloud_cover, view:*, landsat:*."""
+    item_href: str | None = None
+    """The STAC item it came from, if it did."""
+    requester_pays: bool = False
+    """Whether its storage says that readers pay."""
+
+    def band(self, name: str) -> Band:
+        """Return the band that answers to a USGS name (``SR_B4``) or a common name (``red``), in any case.
+
+        Raises
+        ------
+        UsageError
+            The scene has no such band.
+        """
+        spec = _bands.find(name, {key: band.spec for key, band in self.bands.items()})
+        if spec is None:
+            raise UsageError(
+                f"band {name!r} is not in {self.id}: it has {_choices(b.spec for b in self.bands.values())}"
+            )
+        return self.bands[spec.name]
+
+    def __getitem__(self, name: str):
+        """Open a band lazily, as a dask-backed `xarray.DataArray` of stored values, dimensions (y, x)."""
+        from landsat_downsample import _coarsen
+
+        return _coarsen.lazy_band(self, self.band(name))
+
+    def dataset(self, names: Iterable[str] | None = None):
+        """Open bands of one grid lazily, as an `xarray.Dataset`; all of them by default."""
+        from landsat_downsample import _coarsen
+
+        return _coarsen.lazy_dataset(self, names)
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types; signatures and passwords are taken out of every href."""
+        record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return record | {
+            "grid": self.grid.to_dict(),
+            "bands": {name: band.to_dict() for name, band in self.bands.items()},
+            "absent": list(self.absent),
+            "metadata": {kind: _store.redact(href) for kind, href in self.metadata.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict) -> Scene:
+        """Make it from what `to_dict` gave."""
+        made = {
+            "grid": Grid.from_dict(record["grid"]),
+            "bands": {name: Band.from_dict(band) for name, band in record["bands"].items()},
+            "absent": tuple(record.get("absent", ())),
+        }
+        return cls(**(record | made))
+
+    def _groups(self) -> dict[str, list[str]]:
+        """Names of bands by what they are, for people."""
+        groups: dict[str, list[str]] = {}
+        for name, band in self.bands.items():
+            group = "quality" if band.spec.categorical else band.spec.group
+            common = band.spec.common_name
+            groups.setdefault(group, []).append(f"{name} ({common})" if common else name)
+        return groups
+
+    def _facts(self) -> str:
+        kind = f"{self.sensor} level {self.level}" if self.sensor else "single file" if self.lone else "unknown sensor"
+        height, width = self.grid.shape
+        step_y, step_x = self.grid.resolution
+        size = f"{step_x:g}" if step_x == step_y else f"{step_y:g} x {step_x:g}"
+        return f"{kind}, {height} x {width} pixels of {size}, {self.grid.crs.partition('[')[0]}"
+
+    def __repr__(self) -> str:
+        lines = [f"<Scene {self.id}: {self._facts()}>"]
+        lines += [f"  {group}: {', '.join(names)}" for group, names in self._groups().items()]
+        if self.absent:
+            lines.append(f"  absent: {', '.join(self.absent)}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [*self._groups().items(), *([("absent", list(self.absent))] if self.absent else [])]
+        cells = "".join(
+            f"<tr><th style='text-align:left;vertical-align:top'>{escape(group)}</th>"
+            f"<td style='text-align:left'>{escape(', '.join(names))}</td></tr>"
+            for group, names in rows
+        )
+        return f"<div><strong>{escape(self.id)}</strong><br>{escape(self._facts())}<table>{cells}</table></div>"
+
+
+def open_scene(
+    href: str | os.PathLike,
+    *,
+    bands: Iterable[str] | str | None = None,
+    requester_pays: bool = False,
+    as_band: str | None = None,
+) -> Scene:
+    """Open a Landsat scene, or a single band file, by its headers.
+
+    Parameters
+    ----------
+    href : str or path
+        A GeoTIFF of any name; a folder or object-store prefix that holds one scene; its
+        ``_MTL.json``, ``.txt`` or ``.xml``; a STAC item (USGS, Planetary Computer, Earth Search),
+        or a catalogue that points to one; or a ``.tar`` as EarthExplorer delivers it.
+    bands : iterable of str, optional
+        USGS or common names of the bands to open, in any case; all of them by default. QA_PIXEL
+        comes along where the scene has it, as other bands need it.
+    requester_pays : bool, optional
+        Whether to pay for reading, where the storage asks for it.
+    as_band : str, optional
+        What a single file holds, against what its name says: ``continuous``, ``BQA``, ``SR_B4`` ...
+
+    Returns
+    -------
+    Scene
+        All bands but the panchromatic one lie on its grid.
+
+    Raises
+    ------
+    SceneError
+        It is not one Landsat scene that can be read rightly.
+    ReadError
+        Something could not be fetched, or is not a TIFF.
+    UsageError
+        A band that the scene does not have.
+    """
+    href = _absolute(os.fspath(href))
+    policy = _store.Policy.from_environ()
+    finder = Finder(dataclasses.replace(policy, requester_pays=policy.requester_pays or requester_pays))
+    source = finder.find(href) if as_band is None else Source(_as_lone(href, as_band))
+    if source.listing.lone:
+        return _open_lone(finder, source.listing, bands, as_band)
+    return _open_bands(finder, source, bands)
+
+
+def _absolute(href: str) -> str:
+    if not href.strip():
+        raise UsageError("href is empty: give a path or a URL")
+    is_path = "://" not in href or href.lower().startswith("file://")
+    return _store.local_path(href) if is_path else href
+
+
+def _as_lone(href: str, as_band: str) -> Listing:
+    if _store.is_tar(href) or (_store.is_local(href) and "://" not in href and os.path.isdir(href)):
+        raise UsageError(f"as_band {as_band!r} says what a single file holds: {_store.redact(href)!r} is not one")
+    return lone(href)
+
+
+def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback_grid: Callable) -> Band:
+    # An item that says that readers pay was given by somebody who means to.
+    pays = finder.policy.requester_pays or listing.requester_pays
+    return read_header(
+        file.href,
+        spec,
+        fallback_grid=fallback_grid,
+        size=file.size,
+        checksum=file.checksum,
+        policy=dataclasses.replace(finder.policy, requester_pays=pays),
+    )
+
+
+# Lone files ----------------------------------------------------------------------------------
+
+
+def _open_lone(finder: Finder, listing: Listing, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
+    file = listing.files[""]
+    name = _store.basename(file.href)
+    spec = _listing.forced_spec(name, as_band) if as_band else _listing.lone_spec(name)
+
+    def beside(shape: tuple[int, int]) -> Grid | None:
+        mtl = finder.sibling_mtl(file.href)
+        return _frame.fallback(mtl, spec.group, shape) if mtl else None
+
+    guess = _bands.unknown(spec.name)  # its fill is not known before its data type is
+    band = _read(finder, listing, file, guess, beside)
+    band = _with_meaning(band, spec, name, forced=as_band is not None)
+    product = parse(name)
+    scene = Scene(
+        id=listing.id,
+        href=_store.redact(listing.href),
+        grid=band.grid,
+        bands={band.name: band},
+        sensor=product.sensor if product else None,
+        level=product.level if product else None,
+        lone=True,
+        properties=listing.properties or (product.properties() if product else {}),
+        item_href=listing.item_href,
+        requester_pays=finder.policy.requester_pays or listing.requester_pays,
+    )
+    for wanted in _names(bands):
+        scene.band(wanted)
+    return scene
+
+
+def _with_meaning(band: Band, spec: BandSpec, name: str, *, forced: bool) -> Band:
+    """Give a band the meaning that its name or the user says, once its data type is known."""
+    if not forced:
+        spec = _listing.settle(spec, band.dtype, name)
+    elif spec.categorical:
+        _listing.check_dtype(spec, band.dtype, name)
+    return dataclasses.replace(band, spec=spec, nodata=spec.fill if band.nodata is None else band.nodata)
+
+
+# Scenes --------------------------------------------------------------------------------------
+
+
+def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | None) -> Scene:
+    listing, mtl = source.listing, source.mtl
+    wanted = _wanted(listing, bands)
+    _warn(listing, bands is None)
+    read = _read_all(finder, source, [*wanted, *_extra(listing, wanted)])
+    for name, band in read.items():
+        _listing.check_dtype(band.spec, band.dtype, _store.basename(listing.files[name].href))
+    grid = _frame.scene_grid(read)
+    if mtl is not None:
+        _frame.check_mtl(mtl, read)
+    return Scene(
+        id=listing.id,
+        href=_store.redact(listing.href),
+        grid=grid,
+        bands={name: band for name, band in read.items() if name in wanted or name == "QA_PIXEL"},
+        sensor=listing.sensor,
+        level=listing.level,
+        absent=listing.absent,
+        metadata=listing.metadata,
+        properties=listing.properties,
+        item_href=listing.item_href,
+        requester_pays=finder.policy.requester_pays or listing.requester_pays,
+    )
+
+
+def _names(bands: Iterable[str] | str | None) -> list[str]:
+    if bands is None:
+        return []
+    names = bands.split(",") if isinstance(bands, str) else list(bands)
+    names = [name.strip() for name in names]
+    if not all(names):
+        raise UsageError(f"bands {bands!r}: a name is empty; give names such as red,SR_B5,QA_PIXEL")
+    return [_DERIVED.get(name.lower(), name) for name in names]
+
+
+def _wanted(listing: Listing, bands: Iterable[str] | str | None) -> list[str]:
+    """USGS names of the bands to open, in the order asked for."""
+    if bands is None:
+        return list(listing.specs)
+    wanted = {}
+    for name in _names(bands):
+        spec = _bands.find(name, listing.specs)
+        if spec is None:
+            if missing := _bands.find(name, _absent_specs(listing)):
+                raise SceneError(
+                    f"band {missing.name} of {listing.id} is listed in its metadata but not there: fetch it"
+                )
+            raise UsageError(f"band {name!r} is not in {listing.id}: it has {_choices(listing.specs.values())}")
+        wanted[spec.name] = None
+    return list(wanted)
+
+
+def _absent_specs(listing: Listing) -> dict[str, BandSpec]:
+    known = _bands.specs(listing.sensor, listing.level) if listing.absent else {}
+    return {band: known.get(band) or _bands.unknown(band) for band in listing.absent}
+
+
+def _choices(specs: Iterable[BandSpec]) -> str:
+    return ", ".join(f"{s.name} ({s.common_name})" if s.common_name else s.name for s in specs)
+
+
+def _extra(listing: Listing, wanted: list[str]) -> list[str]:
+    """Bands to open besides: the quality band, and one that tells the scene's grid."""
+    extra = [name for name in ("QA_PIXEL",) if name in listing.specs and name not in wanted]
+    if all(listing.specs[name].group == _frame.PAN for name in [*wanted, *extra]):
+        extra += [name for name, spec in listing.specs.items() if spec.group != _frame.PAN][:1]
+    return extra
+
+
+def _warn(listing: Listing, everything: bool) -> None:
+    if listing.absent and everything:
+        warnings.warn(
+            f"{listing.id}: {len(listing.absent)} bands listed in its metadata are not there: "
+            f"{', '.join(listing.absent)}",
+            stacklevel=4,
+        )
+    unknown = [name for name, spec in listing.specs.items() if spec.dtype is None]
+    odd = [*listing.skipped, *unknown]
+    if odd and everything:
+        warnings.warn(
+            f"{listing.id}: {len(odd)} rasters are not Landsat bands we know: {', '.join(odd[:6])}"
+            + (f"; averaged as plain numbers: {', '.join(unknown)}" if unknown else "; left out"),
+            stacklevel=4,
+        )
+
+
+def _read_all(finder: Finder, source: Source, names: list[str]) -> dict[str, Band]:
+    """Read the headers of bands: one after another on this machine, at once from remote stores."""
+    listing = source.listing
+
+    def read(name: str) -> Band:
+        spec = listing.specs[name]
+
+        def of_mtl(shape: tuple[int, int]) -> Grid | None:
+            mtl = source.mtl or finder.read_mtl(listing.metadata)
+            return _frame.fallback(mtl, spec.group, shape) if mtl else None
+
+        return _read(finder, listing, listing.files[name], spec, of_mtl)
+
+    if all(_store.is_local(listing.files[name].href) for name in names):
+        return {name: read(name) for name in names}
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="headers") as pool:
+        return dict(zip(names, pool.map(read, names), strict=True))

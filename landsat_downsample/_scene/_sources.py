@@ -1,0 +1,292 @@
+"""From an href to the list of a scene's files, whatever form the scene comes in; no raster is opened."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from landsat_downsample import _mtl, _store
+from landsat_downsample._errors import ReadError, SceneError
+from landsat_downsample._mtl import Mtl
+from landsat_downsample._scene import _listing, _product_id, _stac_source
+from landsat_downsample._scene._listing import File, Listing
+from landsat_downsample._scene._product_id import ProductId
+from landsat_downsample._store._hrefs import is_tar, scheme
+from landsat_downsample._store._retry import Policy
+
+_MTL = re.compile(r"(?:^|[_-])MTL\.(json|txt|xml)$", re.IGNORECASE)
+_ITEM = re.compile(r"/items/[^/]+/?$")
+_FORMATS = ("json", "txt", "xml")
+
+#: Items are a few kB; a search result may hold hundreds.
+_JSON_LIMIT = 32 << 20
+#: Catalogue, its children, their children: our own stage-in writes one level.
+_DEPTH = 4
+_MAX_ITEMS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A listing, and the MTL where it was read on the way."""
+
+    listing: Listing
+    mtl: Mtl | None = None
+
+
+def lone(href: str) -> Listing:
+    """A single file, whatever it is called."""
+    return Listing(_product_id.stem(_store.basename(href)), href, files={"": File(href)}, lone=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds the files of scenes, with one patience and one payer for all that it asks of remote stores."""
+
+    policy: Policy
+
+    def find(self, href: str) -> Source:
+        """List the files of what an href names.
+
+        Parameters
+        ----------
+        href : str
+            A GeoTIFF, a folder or prefix, an MTL file, a STAC item, catalogue or collection, or a tar.
+
+        Raises
+        ------
+        SceneError
+            It is no Landsat scene, or several.
+        ReadError
+            It cannot be listed or read.
+        """
+        name = _store.basename(href)
+        if _product_id.is_tiff(name):
+            return Source(lone(href))
+        if is_tar(href):
+            return self._folder(href, _store.list_names(href, policy=self.policy))
+        if _MTL.search(name):
+            return self._beside_mtl(href)
+        if name.lower().endswith((".json", ".geojson")) or (
+            scheme(href) in ("http", "https") and _ITEM.search(_store.redact(href))
+        ):
+            return self._json(href)
+        if _store.is_local(href) and scheme(href) == "file":
+            return self._local(href)
+        return self._folder(href, _store.list_names(href, policy=self.policy))
+
+    def read_mtl(self, metadata: dict[str, str]) -> Mtl | None:
+        """Read the first of a scene's MTL files, or None when it has none."""
+        for kind in ("MTL.json", "MTL.txt", "MTL.xml"):
+            if kind in metadata:
+                return self._parse(metadata[kind])
+        return None
+
+    def sibling_mtl(self, href: str) -> Mtl | None:
+        """The MTL of the product that a lone file belongs to, from the same folder."""
+        product = _product_id.parse(_store.basename(href))
+        if product is None:
+            return None
+        folder = _stac_source.folder_of(href)
+        for kind in _FORMATS:
+            candidate = _store.join(folder, f"{product.id}_MTL.{kind}")
+            if _store.exists(candidate, policy=self.policy):
+                return self._parse(candidate)
+        return None
+
+    def _parse(self, href: str) -> Mtl:
+        kind = _mtl.kind_of(_store.basename(href))
+        try:
+            return _mtl.parse(_store.read_bytes(href, limit=_mtl.MAX_BYTES, policy=self.policy), kind)
+        except SceneError as error:
+            raise SceneError(f"{_store.redact(href)!r}: {error}") from error
+
+    def _local(self, href: str) -> Source:
+        path = _store.local_path(href)
+        if os.path.isdir(path):
+            return self._folder(path, _store.list_names(path, policy=self.policy))
+        if not os.path.exists(path):
+            raise ReadError(f"cannot open {href!r}: no such file or folder")
+        with open(path, "rb") as file:
+            start = file.read(512)
+        if start[:2] in (b"II", b"MM"):
+            return Source(lone(path))
+        if start.lstrip()[:1] in (b"{", b"["):
+            return self._json(path)
+        raise ReadError(f"cannot open {href!r}: it is not a GeoTIFF, a folder, an MTL, a STAC item or a tar")
+
+    def _folder(self, href: str, names: list[str]) -> Source:
+        """The one scene among the files of a folder."""
+        names = [name for name in names if not name.startswith(".")]
+        rasters = [name for name in names if _product_id.is_tiff(name)]
+        mtls = [name for name in names if _MTL.search(name)]
+        _refuse_others(href, [*rasters, *mtls])
+        ids = {product.id: product for name in [*rasters, *mtls] if (product := _product_id.parse(name))}
+        if len(ids) > 1:
+            raise SceneError(
+                f"{_store.redact(href)!r} holds {len(ids)} scenes: {', '.join(sorted(ids))}; "
+                "give the MTL file of one, or one folder for each"
+            )
+        if mtls or ids:
+            return self._of_product(href, names, mtls, next(iter(ids.values()), None))
+        return self._folder_without_names(href, names, rasters)
+
+    def _folder_without_names(self, href: str, names: list[str], rasters: list[str]) -> Source:
+        """A folder in which no file is named after a product: a catalogue, or items."""
+        catalogues = [name for name in names if name.lower() in ("catalog.json", "collection.json")]
+        if catalogues:
+            return self._json(_store.join(href, sorted(catalogues)[0]))
+        if found := _item_hrefs(href, names):
+            return self._stac(self._collect(found), href)
+        if rasters:
+            raise SceneError(
+                f"{_store.redact(href)!r} holds {len(rasters)} TIFFs but no MTL and no Landsat product id "
+                f"in their names ({rasters[0]} ...): give the files one by one"
+            )
+        raise SceneError(f"{_store.redact(href)!r} holds no Landsat scene: no band, MTL or STAC item among its files")
+
+    def _of_product(self, href: str, names: list[str], mtls: list[str], product: ProductId | None) -> Source:
+        metadata = _metadata(href, names, product)
+        mtl = self.read_mtl(metadata)
+        product = _agreed(mtl, product, href)
+        listed = tuple(mtl.files().values()) if mtl else ()
+        specs, files, skipped = _listing.sort_bands(names, product, listed)
+        absent = _listing.sort_bands(set(listed) - set(names), product, listed)[0]
+        if not files and (items := _item_hrefs(href, names)):
+            return self._stac(self._collect(items), href)
+        if not files:
+            raise SceneError(
+                f"{_store.redact(href)!r} holds no band of {product.id}"
+                + (f": its MTL lists {', '.join(list(absent)[:4])} ..." if absent else "")
+            )
+        return Source(
+            Listing(
+                id=product.id,
+                href=href,
+                sensor=product.sensor,
+                level=product.level,
+                specs=specs,
+                files={band: File(_store.join(href, name)) for band, name in files.items()},
+                absent=tuple(absent),
+                metadata=metadata,
+                properties=_properties(product, mtl),
+                skipped=skipped,
+            ),
+            mtl,
+        )
+
+    def _beside_mtl(self, href: str) -> Source:
+        """The scene of an MTL file: what it lists, in its own folder."""
+        name, folder = _store.basename(href), _stac_source.folder_of(href)
+        stem = name[: _MTL.search(name).start()]
+        try:
+            names = _store.list_names(folder, policy=self.policy)
+        except ReadError:
+            names = []
+        if name not in names:  # no listing: every file that the MTL lists must be there
+            names = [name, *self._parse(href).files().values()]
+            names = list(dict.fromkeys(n for n in names if n == name or not _MTL.search(n)))
+        ours = [n for n in names if n.startswith(stem)] if stem else names
+        _refuse_others(href, [name])
+        source = self._of_product(folder, ours, [name], _product_id.parse(name))
+        return Source(replace(source.listing, href=href), source.mtl)
+
+    def _json(self, href: str) -> Source:
+        """A JSON document: an item, a list of items, a catalogue, or an MTL under another name."""
+        data = _store.read_bytes(href, limit=_JSON_LIMIT, policy=self.policy)
+        record = _stac_source.load(data, href)
+        if isinstance(record, dict) and "LANDSAT_METADATA_FILE" in record:
+            raise SceneError(f"{_store.redact(href)!r} is an MTL: give it its name, ending in _MTL.json")
+        return self._stac(self._items(record, href, _DEPTH), href)
+
+    def _collect(self, hrefs: Iterable[str], depth: int = 0) -> Iterator[tuple[dict, str]]:
+        for href in hrefs:
+            record = _stac_source.load(_store.read_bytes(href, limit=_JSON_LIMIT, policy=self.policy), href)
+            yield from self._items(record, href, depth)
+
+    def _items(self, record: dict | list, href: str, depth: int) -> Iterator[tuple[dict, str]]:
+        """Every item that a document holds or points to, with where it was read."""
+        found = _stac_source.items(record, href)
+        if found is not None:
+            yield from ((item, href) for item in found)
+            return
+        items, children = _stac_source.links(record, href)
+        if depth < 1:
+            raise SceneError(f"{_store.redact(href)!r} is a catalogue nested too deep: give the one that has the items")
+        yield from self._collect(chain(items, children), depth - 1)
+
+    def _stac(self, entries: Iterator[tuple[dict, str]], href: str) -> Source:
+        taken = []
+        for entry in entries:
+            taken.append(entry)
+            if len(taken) > _MAX_ITEMS:
+                raise SceneError(
+                    f"{_store.redact(href)!r} points to more than {_MAX_ITEMS} items: give one scene at a time"
+                )
+        if not taken:
+            raise SceneError(f"{_store.redact(href)!r} points to no STAC item")
+        local = {base: _stac_source.folder_of(base) for _, base in taken if _store.is_local(base)}
+        beside = {base: _store.list_names(folder, policy=self.policy) for base, folder in local.items()}
+        listing = _stac_source.listing(taken, href, beside)
+        product = _product_id.parse(listing.id)
+        here = all(_store.is_local(place) for place in listing.metadata.values())
+        mtl = self.read_mtl(listing.metadata) if here and not listing.lone else None
+        return Source(replace(listing, properties=_properties(product, mtl, listing.properties)), mtl)
+
+
+def _item_hrefs(href: str, names: list[str]) -> list[str]:
+    """STAC items among the files of a folder: USGS has one for reflectance and one for temperature."""
+    return [_store.join(href, name) for name in names if name.lower().endswith(("_stac.json", ".stac.json"))]
+
+
+def _refuse_others(href: str, names: Iterable[str]) -> None:
+    """Refuse products whose files look like a scene's but mean something else."""
+    eras = set()
+    for name in names:
+        if why := _product_id.unsupported(name):
+            raise SceneError(f"{_store.redact(href)!r}: {name!r} {why}; give a Collection 2 scene")
+        eras.add(_product_id.era(name))
+    if "c2" in eras:
+        return
+    for era, words in (("c1", "of Collection 1"), ("pre", "older than the Collections")):
+        if era in eras:
+            raise SceneError(f"{_store.redact(href)!r} is {words}, not read as a scene: give its files one by one")
+
+
+def _metadata(href: str, names: list[str], product: ProductId | None) -> dict[str, str]:
+    """Hrefs of a product's metadata files by kind; a renamed MTL counts, another product's file does not."""
+    found = {}
+    for name in names:
+        kind, other = _listing.metadata_kind(name), _product_id.parse(name)
+        if kind and (other == product or other is None):
+            found[kind] = _store.join(href, name)
+    return {kind: found[kind] for kind in _listing.METADATA if kind in found}
+
+
+def _agreed(mtl: Mtl | None, product: ProductId | None, href: str) -> ProductId:
+    """The product that file names and the MTL agree on.
+
+    The MTL of a downsampled product keeps the source's id, so that they agree there too.
+    """
+    said = (mtl.find("LANDSAT_PRODUCT_ID", ("PRODUCT_CONTENTS", "METADATA_FILE_INFO", "")) or "") if mtl else ""
+    meant = _product_id.parse(said)
+    if product is None and meant is None:
+        raise SceneError(
+            f"{_store.redact(href)!r}: its MTL is older than the Collections or names no product, "
+            "not read as a scene: give its files one by one"
+        )
+    if product is not None and meant is not None and product.id != meant.id:
+        raise SceneError(f"{_store.redact(href)!r}: files are of {product.id}, the MTL is of {meant.id}")
+    _listing.catalogue(product or meant)
+    return product or meant
+
+
+def _properties(product: ProductId | None, mtl: Mtl | None, item: dict | None = None) -> dict:
+    """What is known of a scene: from its item, else its MTL, else its name."""
+    properties = product.properties() if product else {}
+    properties |= (_mtl.properties(mtl) if mtl else {}) | (item or {})
+    if properties.get("datetime"):
+        properties = {k: v for k, v in properties.items() if k not in ("start_datetime", "end_datetime")}
+    return properties

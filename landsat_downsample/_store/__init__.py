@@ -1,0 +1,310 @@
+"""Bytes in and out of any place: listed, fetched and verified before a raster reader sees them.
+
+Sources are local paths, ``file://``, members of an uncompressed tar (``tar://MEMBER::ARCHIVE``),
+``http(s)://``, ``s3://`` and whatever else fsspec knows. GDAL never sees the network: a remote
+band is fetched into a local file, proven right, and only then opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from landsat_downsample._errors import ReadError
+from landsat_downsample._store import _remote, _tar, _tiff
+from landsat_downsample._store._hrefs import (
+    basename,
+    is_local,
+    is_tar,
+    join,
+    local_path,
+    redact,
+    scheme,
+    split_tar,
+    tar_href,
+)
+from landsat_downsample._store._leftovers import Leftover, leftovers, remove_leftover
+from landsat_downsample._store._publication import Publication, read_marker
+from landsat_downsample._store._retry import Policy
+
+__all__ = [
+    "Leftover",
+    "LocalPath",
+    "Policy",
+    "Publication",
+    "basename",
+    "check_blocks",
+    "exists",
+    "fetch",
+    "header",
+    "is_local",
+    "is_tar",
+    "join",
+    "leftovers",
+    "list_names",
+    "local_path",
+    "read_bytes",
+    "read_marker",
+    "redact",
+    "remove_leftover",
+    "tar_href",
+]
+
+LIMIT = 64 << 20
+
+
+class LocalPath(str):
+    """A path that GDAL can open, with what the store said of the file behind it.
+
+    Attributes
+    ----------
+    etag : str or None
+        Identity that a remote store gives these bytes.
+    received, requests : int
+        Bytes that came over the network for it, and in how many requests; 0 for local files.
+    """
+
+    __slots__ = ("etag", "received", "requests")
+
+    def __new__(cls, path: str, remote: _remote.Remote | None = None) -> LocalPath:
+        made = super().__new__(cls, path)
+        made.etag = remote.etag if remote else None
+        made.received = remote.received if remote else 0
+        made.requests = remote.requests if remote else 0
+        return made
+
+
+def list_names(href: str, *, policy: Policy | None = None) -> list[str]:
+    """List the plain names of the files directly in a folder, prefix, web index or tar.
+
+    Raises
+    ------
+    ReadError
+        If it does not exist or cannot be listed.
+    """
+    if is_tar(href):
+        return sorted(_tar.members(href))
+    if not is_local(href):
+        return _remote.list_names(href, policy or Policy.from_environ())
+    try:
+        with os.scandir(local_path(href)) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file())
+    except OSError as error:
+        raise ReadError(f"cannot list {href!r}: {_reason(error)}") from error
+
+
+def exists(href: str, *, policy: Policy | None = None) -> bool:
+    """Tell whether there is a file, an object, a member of a tar, or a folder.
+
+    Raises
+    ------
+    ReadError
+        If the store cannot tell: it refuses access or does not answer.
+    """
+    if scheme(href) == "tar":
+        member, archive = split_tar(href)
+        return member.rpartition("/")[2] in _tar.members(archive)
+    if is_local(href):
+        return os.path.exists(local_path(href))
+    return _remote.exists(href, policy or Policy.from_environ())
+
+
+def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -> bytes:
+    """Read a small object whole: metadata, a STAC item.
+
+    Parameters
+    ----------
+    href : str
+        Where it is.
+    limit : int
+        Bytes it may have.
+    policy : Policy, optional
+        Patience and who pays; from the environment if not given.
+
+    Raises
+    ------
+    ReadError
+        If it is absent, too large, or did not arrive right.
+    """
+    if not is_local(href) and scheme(href) != "tar":
+        return _remote.read_whole(_remote.Remote(href, policy or Policy.from_environ()), limit)
+    path, offset, size = _place(href)
+    if size > limit:
+        raise ReadError(f"cannot read {redact(href)!r}: its {size} bytes are more than the {limit} allowed here")
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read(size)
+    except OSError as error:
+        raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
+    if len(data) != size:
+        raise ReadError(f"cannot read {redact(href)!r}: it ended after {len(data)} of {size} bytes")
+    return data
+
+
+@contextmanager
+def header(href: str, size: int | None = None, *, policy: Policy | None = None) -> Iterator[LocalPath]:
+    """Yield a path that GDAL can open to read tags and layout, not pixels.
+
+    A remote file is a sparse local one of the full size that holds the header only; it is
+    removed at the end of the context. The path's attribute ``etag`` is the identity that a
+    remote store gives these bytes, for `fetch` to insist on; None for local files.
+
+    Raises
+    ------
+    ReadError
+        If it is no TIFF, was cut, changed, or cannot be read.
+    """
+    if is_local(href) or scheme(href) == "tar":
+        yield LocalPath(_verified_local(href, size, None))
+        return
+    with _spill() as (handle, path):
+        remote = _remote.Remote(href, policy or Policy.from_environ(), size)
+        _remote.spill_header(remote, handle)
+        yield LocalPath(path, remote)
+
+
+@contextmanager
+def fetch(
+    href: str,
+    *,
+    size: int | None = None,
+    etag: str | None = None,
+    checksum: str | None = None,
+    policy: Policy | None = None,
+    window: tuple[int, int, int, int] | None = None,
+) -> Iterator[LocalPath]:
+    """Yield a path that GDAL can open, with all full-resolution bytes there and verified.
+
+    Open it with ``OVERVIEW_LEVEL=NONE``: where a remote file keeps overviews apart they are
+    not fetched. A remote file is removed at the end of the context.
+
+    Parameters
+    ----------
+    href : str
+        Where the band is.
+    size, etag : optional
+        What it was when it was planned; another one now is an error.
+    checksum : str, optional
+        Hexadecimal multihash (STAC ``file:checksum``), compared over the whole object.
+    policy : Policy, optional
+        Patience and who pays; from the environment if not given.
+    window : tuple of int, optional
+        Pixels that will be read (first row, row after the last, first column, column after
+        the last): of a remote file only the blocks under them need to come.
+
+    Raises
+    ------
+    ReadError
+        If it is no TIFF, was cut, damaged, changed, or cannot be read.
+    """
+    if is_local(href) or scheme(href) == "tar":
+        yield LocalPath(_verified_local(href, size, checksum))
+        return
+    remote = _remote.Remote(href, policy or Policy.from_environ(), size, etag, _remote.parse_multihash(checksum))
+    with _spill() as (handle, path):
+        _remote.spill_band(remote, handle, window)
+        yield LocalPath(path, remote)
+
+
+def check_blocks(href: str, window: tuple[int, int, int, int] | None = None) -> None:
+    """Compare the checksums that the DEFLATE blocks of a local file carry, for a reader that does not.
+
+    Parameters
+    ----------
+    window : tuple of int, optional
+        As in `fetch`: only the blocks under it.
+
+    Raises
+    ------
+    ReadError
+        A block is damaged.
+    """
+    path, offset, size = _place(href)
+    with open(path, "rb") as file:
+
+        def read(start: int, length: int) -> bytes:
+            return _read_exactly(file.fileno(), offset + start, length)
+
+        image = _tiff.parse(read, size).directories[0]
+        if not _tiff.verifiable(image):
+            return
+        try:
+            _tiff.check_blocks(read, image, _tiff.blocks_under(image, window) if window else None)
+        except ReadError as error:
+            raise ReadError(f"cannot read {redact(href)!r}: {error}; fetch it again") from error
+
+
+def _verified_local(href: str, size: int | None, checksum: str | None) -> str:
+    path, offset, there = _place(href)
+    if size is not None and size != there:
+        raise ReadError(f"cannot read {redact(href)!r}: it has {there} bytes where {size} were expected; plan again")
+    try:
+        with open(path, "rb") as file:
+            _tiff.check_complete(lambda start, length: _read_exactly(file.fileno(), offset + start, length), there)
+            _compare(file, offset, there, checksum)
+    except OSError as error:
+        raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
+    except ReadError as error:
+        raise ReadError(f"cannot read {redact(href)!r}: {error}") from error
+    return f"/vsisubfile/{offset}_{there},{path}" if scheme(href) == "tar" else path
+
+
+def _place(href: str) -> tuple[str, int, int]:
+    """Find the local (path, offset, size) of a file or of a member of a tar."""
+    if scheme(href) == "tar":
+        member, archive = split_tar(href)
+        found = _tar.find(member, archive)
+        return local_path(archive), found.offset, found.size
+    path = local_path(href)
+    try:
+        if not os.path.isfile(path):
+            raise ReadError(f"cannot read {href!r}: {'it is a folder' if os.path.isdir(path) else 'no such file'}")
+        return path, 0, os.path.getsize(path)
+    except OSError as error:
+        raise ReadError(f"cannot read {href!r}: {_reason(error)}") from error
+
+
+def _read_exactly(handle: int, offset: int, length: int) -> bytes:
+    data = os.pread(handle, length, offset)
+    if len(data) != length:
+        raise ReadError(f"it ended at byte {offset + len(data)} while it was read")
+    return data
+
+
+def _compare(file, offset: int, size: int, checksum: str | None) -> None:
+    known = _remote.parse_multihash(checksum)
+    if known is None:
+        return
+    state = hashlib.new(known[0], usedforsecurity=False)
+    for start in range(0, size, 1 << 20):
+        state.update(_read_exactly(file.fileno(), offset + start, min(1 << 20, size - start)))
+    if state.hexdigest() != known[1]:
+        raise ReadError(f"its bytes do not have the {known[0]} checksum that its catalogue gives; fetch it again")
+
+
+@contextmanager
+def _spill() -> Iterator[tuple[int, str]]:
+    """Make an empty temporary file; removed at the end whatever happens."""
+    try:
+        handle, path = tempfile.mkstemp(prefix="landsat-downsample-", suffix=".tif")
+    except OSError as error:
+        raise ReadError(f"cannot make a local copy in {tempfile.gettempdir()!r}: {_reason(error)}") from error
+    try:
+        yield handle, path
+    finally:
+        os.close(handle)
+        os.unlink(path)
+
+
+def _reason(error: OSError) -> str:
+    known = {
+        errno.ENOENT: "no such file or folder",
+        errno.ENOTDIR: "it is not a folder",
+        errno.EACCES: "permission denied",
+    }
+    return known.get(error.errno, (error.strerror or type(error).__name__).lower())

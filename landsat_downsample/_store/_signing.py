@@ -1,0 +1,92 @@
+"""Planetary Computer blobs: signed just before they are read, unsigned everywhere else.
+
+Tokens last about 45 minutes and are shared by all readers of a container; one is kept
+per container with a margin, and asked for anew when the store answers 403.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from landsat_downsample._store._retry import Mismatch
+
+ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
+#: Storage accounts of the Planetary Computer that hold Landsat.
+ACCOUNTS = ("landsateuwest",)
+MARGIN = 300.0
+"""Seconds before its expiry at which a token is renewed."""
+
+_lock = threading.Lock()
+_tokens: dict[tuple[str, str, str], tuple[str, float]] = {}
+
+
+def endpoint() -> str:
+    """Give the token service: LANDSAT_DOWNSAMPLE_SAS_ENDPOINT, else the Planetary Computer's."""
+    return os.environ.get("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT", ENDPOINT).rstrip("/")
+
+
+def container(href: str) -> tuple[str, str] | None:
+    """Find the (account, container) of a blob that needs a token, else None.
+
+    A blob on the host of the token service itself is addressed as ``/ACCOUNT/CONTAINER/...``, as emulators do.
+
+    >>> container("https://landsateuwest.blob.core.windows.net/landsat-c2/level-2/B4.TIF")
+    ('landsateuwest', 'landsat-c2')
+    """
+    parts = urlsplit(href)
+    if "sig=" in parts.query or parts.scheme not in ("http", "https") or href.startswith(endpoint() + "/"):
+        return None
+    account, _, domain = (parts.hostname or "").partition(".")
+    names = parts.path.strip("/").split("/")
+    if domain == "blob.core.windows.net" and account in ACCOUNTS and len(names) >= 2:
+        return account, names[0]
+    own = os.environ.get("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT")
+    if own and urlsplit(own).netloc == parts.netloc and len(names) >= 3:
+        return names[0], names[1]
+    return None
+
+
+def sign(href: str, fetch, *, now: float | None = None) -> str:
+    """Add a token to a blob's href where it needs one.
+
+    Parameters
+    ----------
+    href : str
+        Any location; returned as it is when it needs no token.
+    fetch : callable
+        ``fetch(url) -> bytes``, asks the token service.
+    now : float, optional
+        Seconds since 1970, for tests.
+    """
+    place = container(href)
+    if place is None:
+        return href
+    key = (endpoint(), *place)
+    now = time.time() if now is None else now
+    with _lock:
+        token, expiry = _tokens.get(key, ("", 0.0))
+    if now > expiry - MARGIN:
+        token, expiry = _ask(fetch(f"{key[0]}/{place[0]}/{place[1]}"))
+        with _lock:
+            _tokens[key] = (token, expiry)
+    return f"{href}{'&' if '?' in href else '?'}{token}"
+
+
+def forget(href: str) -> bool:
+    """Drop the token of an href's container; True if there was one."""
+    place = container(href)
+    with _lock:
+        return place is not None and _tokens.pop((endpoint(), *place), None) is not None
+
+
+def _ask(answer: bytes) -> tuple[str, float]:
+    try:
+        fields = json.loads(answer)
+        return str(fields["token"]), datetime.fromisoformat(fields["msft:expiry"].replace("Z", "+00:00")).timestamp()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Mismatch("the token service of the Planetary Computer gave no token") from error
