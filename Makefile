@@ -2,13 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The image has the Python of whoever runs make: client and workers must agree in its minor version.
+MINOR = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+BASE_IMAGE ?= docker.io/library/python:$(MINOR)-slim
+IMAGE ?= localhost/landsat-downsample:0.1.0
+BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $(tool))))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check format bench clean
+.PHONY: help demo test test-quick test-kubernetes check format bench image clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/.run: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +22,11 @@ $(VENV)/.run: setup.cfg pyproject.toml
 
 $(VENV)/.test: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --editable '.[demo,test]'
+	@touch $@
+
+# A client needs the very versions that the image has.
+$(VENV)/.kubernetes: $(VENV)/.test k8s/constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint k8s/constraints.txt --editable '.[demo,test,kubernetes]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
@@ -32,6 +42,9 @@ test: $(VENV)/.test  ## run all tests, slow ones too
 test-quick: $(VENV)/.test  ## run the quick tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
+test-kubernetes: $(VENV)/.kubernetes  ## run the tests that need KUBECONFIG and LANDSAT_DOWNSAMPLE_IMAGE
+	$(BIN)/python -m pytest -m kubernetes --durations=0 --durations-min=1 tests/kubernetes
+
 check: $(VENV)/.test  ## lint, format, metadata
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,6 +56,10 @@ format: $(VENV)/.test  ## format the code
 
 bench: $(VENV)/.bench  ## measure against peers
 	$(BIN)/python -m benchmarks
+
+image:  ## build the container image with buildah, podman or docker (IMAGE, BASE_IMAGE, BUILDER, BUILD_FLAGS)
+	@test -n "$(BUILDER)" || { echo "make image: none of buildah, podman and docker is on the PATH" >&2; exit 1; }
+	$(BUILDER) build --file Containerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag $(IMAGE) $(BUILD_FLAGS) .
 
 clean:  ## remove what make made
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .hypothesis
