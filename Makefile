@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 MINOR = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BASE_IMAGE ?= docker.io/library/python:$(MINOR)-slim
 IMAGE ?= localhost/landsat-downsample:0.1.0
+KUBERNETES_TESTS ?= tests/kubernetes
 BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $(tool))))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -43,7 +44,7 @@ test-quick: $(VENV)/.test  ## run the quick tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-kubernetes: $(VENV)/.kubernetes  ## run the tests that need KUBECONFIG and LANDSAT_DOWNSAMPLE_IMAGE
-	$(BIN)/python -m pytest -m kubernetes --durations=0 --durations-min=1 tests/kubernetes
+	$(BIN)/python -m pytest -m kubernetes --durations=0 --durations-min=1 $(KUBERNETES_TESTS)
 
 check: $(VENV)/.test  ## lint, format, metadata
 	$(BIN)/ruff check .

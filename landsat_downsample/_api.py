@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from os import PathLike, fspath
+from typing import TYPE_CHECKING
 
 from landsat_downsample._errors import RunError
 from landsat_downsample._plan import Options, ScenePlan, distinct, plan_scene, words
-from landsat_downsample._run import Outcome, run_plans
+from landsat_downsample._run import Executor, Outcome, run_plans
 from landsat_downsample._scene import Scene, open_scene
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def plan(
@@ -83,7 +87,9 @@ def plan(
     return distinct(plans)
 
 
-def run(plans: ScenePlan | Iterable[ScenePlan], *, workers: int | None = None) -> list[Outcome]:
+def run(
+    plans: ScenePlan | Iterable[ScenePlan], *, workers: int | None = None, client: Client | None = None
+) -> list[Outcome]:
     """Reduce and publish every planned scene.
 
     Parameters
@@ -92,6 +98,9 @@ def run(plans: ScenePlan | Iterable[ScenePlan], *, workers: int | None = None) -
         From `plan`.
     workers : int, optional
         Threads; as many as there are CPUs.
+    client : distributed.Client, optional
+        A dask client, from `cluster` or any other: its workers reduce the bands instead of
+        this process' threads. It is left open.
 
     Returns
     -------
@@ -103,9 +112,25 @@ def run(plans: ScenePlan | Iterable[ScenePlan], *, workers: int | None = None) -
     RunError
         Some scenes failed; the others were published. It carries all outcomes.
     """
-    outcomes = run_plans([plans] if isinstance(plans, ScenePlan) else plans, workers=workers)
+    plans = [plans] if isinstance(plans, ScenePlan) else plans
+    outcomes = run_plans(plans, workers=workers, executor=on_client(client))
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
         raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", tuple(outcomes)) from failed[0].error
     return outcomes
+
+
+def on_client(client: Client | None, *, owned: bool = False) -> Executor | None:
+    """The executor of a dask client; None for none.
+
+    Parameters
+    ----------
+    owned : bool
+        Whether its cluster is this run's alone, so that workers that hang may be restarted.
+    """
+    if client is None:
+        return None
+    from landsat_downsample._cluster._dask_executor import DaskExecutor
+
+    return DaskExecutor(client, owned=owned)

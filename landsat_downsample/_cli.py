@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from landsat_downsample import __version__, _cli_staging
 from landsat_downsample._errors import LandsatDownsampleError, UsageError
@@ -265,7 +265,12 @@ def _add_run(verbs) -> None:
     _add_reduction(parser)
     parser.add_argument("--to", type=_href, required=True, metavar="DEST", help="folder or prefix for the products")
     parser.add_argument("--overwrite", action="store_true", help="replace products that were made otherwise")
-    parser.add_argument("--workers", type=_count, metavar="N", help="threads (default: one for each CPU)")
+    parser.add_argument("--workers", type=_count, metavar="N", help="threads or workers (default: one for each CPU)")
+    parser.add_argument(
+        "--cluster", type=_href, default="auto", metavar="SPEC",
+        help="where the work is done: none (threads of this process), local (dask workers of this machine), "
+        "kubernetes, a scheduler's address or file, a DaskCluster manifest; auto (default): by the amount of work",
+    )  # fmt: skip
 
 
 def _options(arguments: argparse.Namespace):
@@ -306,14 +311,30 @@ def _run(arguments: argparse.Namespace) -> int:
     from landsat_downsample._run import run_plans
 
     plans, failures = _open_and_plan(arguments)
-    with Reporter(plans, quiet=arguments.quiet) as reporter:
-        outcomes = run_plans(plans, workers=arguments.workers, report=reporter)
+    with _executor(arguments, plans) as executor, Reporter(plans, quiet=arguments.quiet) as reporter:
+        outcomes = run_plans(plans, workers=arguments.workers, executor=executor, report=reporter)
     for outcome in outcomes:
         if outcome.error:
             told = str(outcome.error)
             _complain(outcome.error, arguments, told if outcome.scene_id in told else f"{outcome.scene_id}: {told}")
     failed = [outcome.error for outcome in outcomes if outcome.error]
     return _exit_code(len(plans) - len(failed), [*failures, *failed])
+
+
+@contextmanager
+def _executor(arguments: argparse.Namespace, plans: list):
+    """What ``--cluster`` names, as long as the run lasts; None for the threads of this process."""
+    from landsat_downsample._api import on_client
+    from landsat_downsample._cluster import cluster
+
+    work = sum(target.bytes_in for plan in plans for target in plan.targets)
+    with cluster(arguments.cluster, workers=arguments.workers, work=work) as client:
+        if client is not None and not arguments.quiet:
+            from landsat_downsample._cluster import dashboard_link
+
+            _say(f"dashboard: {dashboard_link(client)}")
+        # A cluster made here is this run's alone; one that was joined is not.
+        yield on_client(client, owned=client is not None and client.cluster is not None)
 
 
 def _exit_code(succeeded: int, failures: list[LandsatDownsampleError]) -> int:

@@ -33,6 +33,7 @@ from landsat_downsample._reduce import (
     rule_of,
 )
 from landsat_downsample._scene import Band, Scene
+from landsat_downsample._scene._product_id import FileName, parse_file
 
 #: Source rows per block of a lazy result: a quarter of a scene, so that two to four threads share it.
 BLOCK_ROWS = 2048
@@ -187,8 +188,13 @@ def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="co
 
     request = _request(method, qa, mask, min_valid)
     target = {"factor": factor, "resolution": resolution, "size": size}
-    if not isinstance(obj, xr.Dataset):
+    if isinstance(obj, xr.DataArray):
         return _coarsen_array(obj, target, request, None)
+    if not isinstance(obj, xr.Dataset):
+        raise UsageError(
+            f"cannot coarsen a {type(obj).__name__}: give a DataArray or Dataset, such as scene['red'] or "
+            "rioxarray.open_rasterio(...)"
+        )
     quality = next((a for n, a in obj.data_vars.items() if _is_quality(n, a)), None)
     parts = {n: _coarsen_array(a, target, request, quality) if _axes(a) else a for n, a in obj.data_vars.items()}
     return xr.Dataset(parts, attrs=obj.attrs)
@@ -351,17 +357,32 @@ def _spec(array) -> _bands.BandSpec:
     source = _source_of(array)
     if source:
         return source.band.spec
+    file = _file_of(array)
     name = str(array.attrs.get("landsat_band", array.name or "band"))
-    sensor, level = str(array.attrs.get("landsat_sensor", "oli_tirs")), int(array.attrs.get("landsat_level", 2))
-    found = _bands.find(name, _bands.specs(sensor, level))
-    if found is None or ("landsat_band" not in array.attrs and not found.categorical):
-        found = _foreign(name)
+    found = _named(array, name, file)
+    if file and not found.categorical and "landsat_band" not in array.attrs:
+        of_file = _named(array, file.suffix, file)  # rioxarray gives a GeoTIFF's array no name
+        name, found = (file.suffix, of_file) if of_file.categorical else (name, found)
     if found.kind == "bits" and array.dtype.kind not in "ui":
         raise UsageError(
             f"cannot coarsen {name} as {array.dtype}: its codes are bits and must stay integers; "
             "open it unmasked and unscaled"
         )
     return found
+
+
+def _file_of(array) -> FileName | None:
+    """The Landsat file that somebody else's array says it was opened from."""
+    href = str(array.encoding.get("source", "")).partition("?")[0]
+    return parse_file(href.replace("\\", "/").rpartition("/")[2])
+
+
+def _named(array, name: str, file: FileName | None) -> _bands.BandSpec:
+    sensor = str(array.attrs.get("landsat_sensor", file.product.sensor if file else "oli_tirs"))
+    level = int(array.attrs.get("landsat_level", file.product.level if file else 2))
+    found = _bands.find(name, _bands.specs(sensor, level))
+    own = found is not None and ("landsat_band" in array.attrs or found.categorical)
+    return found if own else _foreign(name)
 
 
 def _foreign(name: str) -> _bands.BandSpec:

@@ -81,8 +81,9 @@ def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]):
         return
     kinds = {kind: _store.basename(href) for kind, href in scene.metadata.items()}
     written = {product.filename for product in products} | set(kinds.values())
+    policy = replace(_store.Policy.from_environ(), requester_pays=scene.requester_pays)
     for kind, href in sorted(scene.metadata.items()):
-        data = _store.read_bytes(href)
+        data = _store.read_bytes(href, policy=policy)
         if kind.startswith("MTL."):
             data = rewrite_mtl(data, kinds[kind], item, scene, written)
         yield kinds[kind], data, kind, ["metadata"]
@@ -152,11 +153,25 @@ def already_done(item: ScenePlan) -> bool:
         return False
     identity = _metadata.source_identity(item.scene, item.options.to_dict())
     if marker.get("properties", {}).get("landsat_ds:fingerprint") == identity["fingerprint"]:
+        _refuse_incomplete(item, marker)
         return True
     raise WriteError(
         f"product {item.name!r} is already at {_store.redact(item.dest)!r}, but "
         f"{difference(marker, identity)}: choose another place, or replace it with --overwrite"
     )
+
+
+def _refuse_incomplete(item: ScenePlan, marker: dict) -> None:
+    """Do not call a product done whose files somebody has taken away since."""
+    place = _store.join(item.dest, item.name)
+    wanted = {_store.basename(asset["href"]) for asset in marker.get("assets", {}).values()}
+    lost = sorted(wanted - set(_store.list_names(place)))
+    if lost:
+        raise WriteError(
+            f"product {item.name!r} at {_store.redact(item.dest)!r} has lost {', '.join(lost[:3])}"
+            + (f" and {len(lost) - 3} more files" if len(lost) > 3 else "")
+            + ": make it again with --overwrite"
+        )
 
 
 def _refuse_foreign(item: ScenePlan) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Protocol
 
 from landsat_downsample import _publish, _stop, _store
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError, WriteError
@@ -54,29 +55,66 @@ class Progress:
     """All of it has ended."""
 
 
+class Executor(Protocol):
+    """Where targets are reduced: the threads of this process, or a dask cluster."""
+
+    width: int
+    """Targets at work at one time."""
+
+    def submit(self, target: Target, publication: _store.Publication) -> Future: ...
+    def halt(self, publication: _store.Publication) -> None: ...
+    def close(self, *, now: bool = False) -> None: ...
+
+
+class Threads:
+    """Reduces targets on threads of this process; GDAL and NumPy release the interpreter's lock."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._pool = ThreadPoolExecutor(width, thread_name_prefix="landsat-downsample")
+        self._flags: dict[str, threading.Event] = {}
+
+    def submit(self, target: Target, publication: _store.Publication) -> Future:
+        """Hand a target in."""
+        flag = self._flags.setdefault(publication.token, threading.Event())
+        return self._pool.submit(_process, target, publication, flag)
+
+    def halt(self, publication: _store.Publication) -> None:
+        """Let the targets of a scene end at their next strip."""
+        self._flags.setdefault(publication.token, threading.Event()).set()
+
+    def close(self, *, now: bool = False) -> None:
+        """Wait for the targets that have begun; of the others too, but for ``now``."""
+        self._pool.shutdown(wait=True, cancel_futures=now)
+
+
 @dataclass(slots=True)
 class _Work:
     """A scene in hand."""
 
     plan: ScenePlan
     publication: _store.Publication
+    executor: Executor
     begun: float
     done: list[Done] = field(default_factory=list)
     waiting: set[Future] = field(default_factory=set)
-    stop: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
 
     def halt(self) -> None:
         """Take back what has not begun, and let what has begun end at its next strip."""
-        self.stop.set()
+        self.executor.halt(self.publication)
         for future in self.waiting:
             future.cancel()
 
 
 def run_plans(
-    plans: Iterable[ScenePlan], *, workers: int | None = None, report: Callable[[Progress], None] | None = None
+    plans: Iterable[ScenePlan],
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    report: Callable[[Progress], None] | None = None,
 ) -> list[Outcome]:
-    """Reduce and publish scenes on the threads of this process.
+    """Reduce and publish scenes.
 
     Parameters
     ----------
@@ -84,7 +122,9 @@ def run_plans(
         Taken one at a time, as the work needs them.
     workers : int, optional
         Threads; as many as there are CPUs, and two more for remote sources, so that bands are
-        fetched while others are decoded. GDAL and NumPy release the interpreter's lock.
+        fetched while others are decoded.
+    executor : Executor, optional
+        What reduces the targets; closed at the end. Threads of this process by default.
     report : callable, optional
         Told of every step, in the calling thread.
 
@@ -105,12 +145,12 @@ def run_plans(
         return []
     queue = enumerate(chain([first], plans))
     outcomes: dict[int, Outcome] = {}
-    pool = ThreadPoolExecutor(_threads(workers, first), thread_name_prefix="landsat-downsample")
+    executor = executor or Threads(_threads(workers, first))
     try:
         while True:
-            while len(active) < SCENES_AT_ONCE and (entry := next(queue, None)) is not None:
+            while _hungry(active, executor) and (entry := next(queue, None)) is not None:
                 number, plan = entry
-                if outcome := _begin(number, plan, pool, active):
+                if outcome := _begin(number, plan, executor, active):
                     outcomes[number] = outcome
                     report(Progress(plan, outcome=outcome))
             if not active:
@@ -122,7 +162,12 @@ def run_plans(
                 report(Progress(work.plan, outcome=outcomes[number]))
     finally:
         with _undisturbed():
-            _clean(pool, [work for _, work in active])
+            _clean(executor, [work for _, work in active])
+
+
+def _hungry(active: list[tuple[int, _Work]], executor: Executor) -> bool:
+    """Whether another scene is to begin: two at least, and enough bands in hand for every worker."""
+    return len(active) < SCENES_AT_ONCE or sum(len(work.waiting) for _, work in active) < 2 * executor.width
 
 
 def _threads(workers: int | None, plan: ScenePlan) -> int:
@@ -148,29 +193,30 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _clean(pool: ThreadPoolExecutor, active: list[_Work]) -> None:
-    """End all threads, and leave nothing behind of scenes that were interrupted."""
+def _clean(executor: Executor, active: list[_Work]) -> None:
+    """End all work, and leave nothing behind of scenes that were interrupted."""
     for work in active:
         work.halt()
-    pool.shutdown(wait=True, cancel_futures=True)
+    executor.close(now=True)
     for work in active:
         with suppress(LandsatDownsampleError):
             work.publication.abort()
 
 
-def _begin(number: int, plan: ScenePlan, pool: ThreadPoolExecutor, active: list) -> Outcome | None:
+def _begin(number: int, plan: ScenePlan, executor: Executor, active: list) -> Outcome | None:
     """Start a scene's targets; or say at once what became of it."""
     try:
         publication = _store.Publication(plan.dest, plan.name, overwrite=plan.overwrite)
         _publish.check_apart(plan)
+        publication.sweep()
         if _publish.already_done(plan):
             return Outcome(plan.scene.id, "skipped", _store.join(plan.dest, plan.name, plan.marker))
     except LandsatDownsampleError as error:
         return Outcome(plan.scene.id, "failed", error=error)
-    work = _Work(plan, publication, time.perf_counter())
+    work = _Work(plan, publication, executor, time.perf_counter())
     active.append((number, work))
     for target in plan.targets:
-        work.waiting.add(pool.submit(_process, target, publication, work.stop))
+        work.waiting.add(executor.submit(target, publication))
     return None
 
 

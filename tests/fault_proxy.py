@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -214,6 +215,11 @@ class FileServer:
     ranges: bool = True
     length: bool = True
     """Whether it sends Content-Length."""
+    tls: ssl.SSLContext | None = None
+    seen: list[str] = field(default_factory=list)
+    """Paths of all requests."""
+    down: int = 0
+    """Bytes of all bodies."""
 
     def __enter__(self) -> FileServer:
         self._loop = asyncio.new_event_loop()
@@ -230,16 +236,22 @@ class FileServer:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     async def _start(self) -> None:
         self._runner = web.ServerRunner(web.Server(self._handle), handle_signals=False, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.tls)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.seen.append(request.path)
+        answer = await self._answer(request)
+        self.down += len(answer.body or b"") if isinstance(answer, web.Response) else 0
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         data = self.files.get(request.path)
         if data is None:
             return web.Response(status=404)

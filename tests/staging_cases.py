@@ -11,7 +11,7 @@ import s3
 import landsat_downsample as ld
 from landsat_downsample._staging._staged_item import CATALOGUE
 
-QUICK = {"LANDSAT_DOWNSAMPLE_BUDGET": "3", "LANDSAT_DOWNSAMPLE_TIMEOUT": "0.5"}
+QUICK = {"LANDSAT_DOWNSAMPLE_BUDGET": "30", "LANDSAT_DOWNSAMPLE_TIMEOUT": "1"}
 BANDS = ["SR_B4", "SR_B5", "QA_PIXEL"]
 
 

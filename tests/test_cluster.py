@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def test_environment_names_the_scheduler(local, monkeypatch):
 
 def test_scheduler_file(local, tmp_path):
     path = str(tmp_path / "scheduler.json")
-    local.write_scheduler_file(path)
+    Path(path).write_text(json.dumps({"type": "Scheduler", "address": local.scheduler.address}))
     with cluster(path) as client:
         assert client.scheduler.address == local.scheduler.address
     with pytest.raises(UsageError, match="is not there"), cluster(str(tmp_path / "other.json")):

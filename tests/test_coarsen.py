@@ -397,6 +397,19 @@ def test_codes_are_never_averaged(oli):
             ld.coarsen(foreign(codes, name=name), factor=10, method="mean")
 
 
+@pytest.mark.parametrize("kind", [("oli", 2), ("tm", 2), ("mss", 1)], ids=lambda k: f"{k[0]}{k[1]}")
+@pytest.mark.parametrize("name", [None, "quality"], ids=["unnamed", "renamed"])
+def test_codes_of_an_opened_file_are_known_by_its_name(folders, kind, name):
+    scene = ld.open_scene(str(folders[kind]))
+    for band in (b for b in scene.bands.values() if b.spec.kind == "bits" and not b.spec.fill_from):
+        opened = rioxarray.open_rasterio(band.href).rename(name)
+        found = ld.coarsen(opened.isel(x=slice(0, 300)), factor=7)
+        wanted = ld.coarsen(scene[band.name].isel(x=slice(0, 300)), factor=7)
+        np.testing.assert_array_equal(found.values[0], wanted.values)
+        with pytest.raises(ld.UsageError, match="its values are bits"):
+            ld.coarsen(opened, factor=7, method="mean")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -421,6 +434,8 @@ def test_arrays_that_are_no_rasters_are_refused():
         )
     with pytest.raises(ld.SceneError, match="needs y and x"):
         ld.coarsen(xr.DataArray(noise(), dims=("a", "b")), factor=2)
+    with pytest.raises(ld.UsageError, match="cannot coarsen a ndarray: give a DataArray"):
+        ld.coarsen(noise(), factor=2)
     with pytest.raises(ld.UsageError, match="bool"):
         ld.coarsen(foreign(noise() > 3), factor=2)
     with pytest.raises(ld.SceneError, match="coordinates"):

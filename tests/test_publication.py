@@ -17,7 +17,7 @@ from conftest_s3 import proxied, s3_env, seaweed  # noqa: F401 - fixtures
 from landsat_downsample import _store as store
 from landsat_downsample._errors import ReadError, UsageError, WriteError
 
-QUICK = store.Policy(budget=5, timeout=0.5, base=0.01, cap=0.05)
+QUICK = store.Policy(budget=30, timeout=1, base=0.01, cap=0.05)
 NAME = "LC08_downsampled"
 MARKER = f"{NAME}.stac.json"
 FILES = {f"LC08_B{i}.TIF": bytes([i]) * 5000 for i in range(1, 4)}
@@ -288,3 +288,29 @@ def test_while_a_product_is_replaced_there_is_none(s3_env, tmp_path):  # noqa: F
     publication.commit(MARKER, b'{"n": 2}')
     publication.put("LC08_B1.TIF", b"new")  # a worker that comes too late does no harm
     assert store.read_marker(dest, NAME, MARKER) == {"n": 2}
+
+
+def test_a_sweep_takes_what_was_killed_and_not_what_is_at_work(tmp_path):
+    working = store.Publication(str(tmp_path), "LC08_downsampled")
+    working.put("B4.TIF", b"4")
+    code = "import os, sys; from landsat_downsample._store import Publication\n"
+    code += "for name in 'LC08', 'LE07': Publication(sys.argv[1], f'{name}_downsampled').put('B4.TIF', b'4')\n"
+    code += "os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
+    assert len(os.listdir(tmp_path)) == 3
+    store.Publication(str(tmp_path), "LC08_downsampled").sweep()
+    left = sorted(name.rpartition("-")[0] for name in os.listdir(tmp_path))
+    assert left == [".LC08_downsampled.partial", ".LE07_downsampled.partial"]
+    working.commit("LC08_downsampled.stac.json", b"{}")
+    assert (tmp_path / "LC08_downsampled" / "B4.TIF").read_bytes() == b"4"
+
+
+def test_a_sweep_keeps_the_only_copy_of_a_replaced_product(tmp_path):
+    old = tmp_path / f".LC08_downsampled.replaced-{'0' * 32}"
+    old.mkdir()
+    publication = store.Publication(str(tmp_path), "LC08_downsampled")
+    publication.sweep()
+    assert old.is_dir()
+    publication.commit("LC08_downsampled.stac.json", b"{}")
+    publication.sweep()
+    assert os.listdir(tmp_path) == ["LC08_downsampled"]

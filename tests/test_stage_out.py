@@ -227,7 +227,8 @@ def test_faults_heal_and_everything_is_sent_once(made, proxied, seaweed, tmp_pat
         assert stored(seaweed, f"{tmp_path.name}/{place}/{made.name}/") == files(made)
 
 
-def test_a_store_that_fails_for_ever_shows_no_product(made, proxied, seaweed, tmp_path):  # noqa: F811
+def test_a_store_that_fails_for_ever_shows_no_product(made, proxied, seaweed, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "3")
     proxied.plan(*[None] * 4, *["error"] * 5000)
     began = time.monotonic()
     with pytest.raises(WriteError, match="gave up"):

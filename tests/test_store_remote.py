@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 import rasterio
 import s3
+from command import call as shell
 from conftest_s3 import apply, figures, proxied, s3_env, seaweed  # noqa: F401 - fixtures
 from fault_proxy import FaultProxy, FileServer
+from staging_cases import served, small
 from tiffs import cog, pixels, read, tiff
 
 from landsat_downsample import _store as store
 from landsat_downsample._errors import ReadError, SceneError
 from landsat_downsample._store import _signing, _tiff
 
-QUICK = store.Policy(budget=6, timeout=0.5, base=0.01, cap=0.1)
+QUICK = store.Policy(budget=30, timeout=1, base=0.01, cap=0.1)
 LARGE = (2100, 1900)
 
 
@@ -387,6 +389,30 @@ def test_blobs_are_signed_just_before_reading_and_again_at_403(monkeypatch):
         server.given = 7  # all tokens given so far are void
         assert store.exists(href, policy=QUICK)
         assert store.read_bytes(href, policy=QUICK) == cog()
+
+
+class Fickle(Tokens):
+    """Takes its tokens back after some requests, once."""
+
+    async def _handle(self, request):
+        if len(self.seen) == 6 and self.given == 1:
+            self.given = 50
+        if self.given > 50 and request.query.get("sig", "")[1:] in map(str, range(51, 60)):
+            return await FileServer._handle(self, request)
+        return await super()._handle(request)
+
+
+def test_a_run_signs_anew_and_keeps_no_signature(monkeypatch, tmp_path):
+    scene = small(tmp_path / "scene")
+    with Fickle(served(scene, "/account/landsat-c2")) as server:
+        monkeypatch.setenv("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT", f"{server.endpoint}/token")
+        href = f"{server.endpoint}/account/landsat-c2/{scene.name}_MTL.json"
+        result = shell("run", href, "--to", tmp_path / "out", "--factor", 5)
+        assert result.code == 0 and server.given > 50, result.err
+    told = [result.out, result.err] + [
+        path.read_bytes().decode("latin-1") for path in (tmp_path / "out").rglob("*.*") if path.is_file()
+    ]
+    assert not any("sig=" in text for text in told)
 
 
 def test_only_blobs_of_the_planetary_computer_without_a_signature_are_signed():

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
+import landsat_downsample as ld
+from landsat_downsample import _process as process
 from landsat_downsample import _tiles
 from landsat_downsample._errors import ReadError
 from landsat_downsample._store import _tiff
@@ -160,3 +162,39 @@ def test_tiles_that_hold_too_little_are_an_error(tmp_path):
         pytest.raises(ReadError, match="damaged"),
     ):
         rows.read(0, 32)
+
+
+READS = {
+    "run": lambda band: process.reduce_target(ld.plan(band.parent, "out", factor=5, bands="red")[0].targets[0]),
+    "area": lambda band: process.reduce_target(
+        ld.plan(band.parent, "out", factor=5, bands="red", bounds=corner(band))[0].targets[0]
+    ),
+    "lazy": lambda band: ld.open_scene(band.parent)["red"].compute(),
+    "lazy area": lambda band: ld.open_scene(band.parent)["red"][:30, :30].compute(),
+    "coarsened": lambda band: ld.coarsen(ld.open_scene(band.parent)["red"], factor=5).compute(),
+}
+
+
+def corner(band):
+    with rasterio.open(band) as source:
+        left, top = source.bounds.left, source.bounds.top
+    return left, top - 900, left + 900, top
+
+
+@pytest.mark.parametrize("kernel", ["compiled", "plain"])
+@pytest.mark.parametrize("way", READS)
+def test_a_flipped_bit_is_an_error_whoever_reads(way, kernel, tmp_path, monkeypatch):
+    if kernel == "plain":
+        monkeypatch.setattr(_tiles, "deflate", None)
+    elif _tiles.deflate is None:
+        pytest.skip("the kernel is not built here")
+    scene = ld.make_scene(tmp_path, size=(131, 117), bands=["SR_B4"])
+    band = scene / f"{scene.name}_SR_B4.TIF"
+    whole = band.read_bytes()
+    image = first_image(whole)
+    for bit in np.random.default_rng(3).integers(0, int(image.counts[0]) * 8, 12):
+        damaged = bytearray(whole)
+        damaged[int(image.offsets[0]) + bit // 8] ^= 1 << bit % 8
+        band.write_bytes(damaged)
+        with pytest.raises(ReadError, match="damaged"):
+            READS[way](band)

@@ -287,18 +287,26 @@ def _compare(file, offset: int, size: int, checksum: str | None) -> None:
         raise ReadError(f"its bytes do not have the {known[0]} checksum that its catalogue gives; fetch it again")
 
 
+#: An open file has a name here for as long as its process lives (Linux).
+_OPEN_FILES = "/proc/self/fd"
+
+
 @contextmanager
 def _spill() -> Iterator[tuple[int, str]]:
-    """Make an empty temporary file; removed at the end whatever happens."""
+    """Make an empty temporary file; gone at the end whatever happens, a SIGKILL too where the system can."""
     try:
         handle, path = tempfile.mkstemp(prefix="landsat-downsample-", suffix=".tif")
     except OSError as error:
         raise ReadError(f"cannot make a local copy in {tempfile.gettempdir()!r}: {_reason(error)}") from error
+    nameless = os.path.isdir(_OPEN_FILES)
+    if nameless:
+        os.unlink(path)
     try:
-        yield handle, path
+        yield handle, f"{_OPEN_FILES}/{handle}" if nameless else path
     finally:
         os.close(handle)
-        os.unlink(path)
+        if not nameless:
+            os.unlink(path)
 
 
 def _reason(error: OSError) -> str:

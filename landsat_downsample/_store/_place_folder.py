@@ -5,13 +5,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from landsat_downsample._errors import WriteError
 from landsat_downsample._store._hrefs import local_path
+
+try:
+    import fcntl
+except ImportError:  # Windows: nobody can tell who is at work, and leftovers wait for `clean`
+    fcntl = None
 
 if TYPE_CHECKING:
     from landsat_downsample._store._publication import Publication
@@ -35,7 +42,7 @@ class Folder:
         staging = self.hidden("partial")
         part = os.path.join(staging, f".{filename}.{uuid.uuid4().hex}")
         try:
-            os.makedirs(staging, exist_ok=True)
+            _hold(staging)
             try:
                 _write_synced(part, data)
                 os.replace(part, os.path.join(staging, filename))
@@ -59,6 +66,8 @@ class Folder:
             _sync_folder(os.path.dirname(self.final))
         except OSError as error:
             raise self._refused(marker, error) from error
+        finally:
+            _release(staging)
 
     def _show(self, staging: str) -> None:
         try:
@@ -85,10 +94,21 @@ class Folder:
         except OSError:
             os.rename(old, self.final)
             raise
-        shutil.rmtree(old) if os.path.isdir(old) else os.unlink(old)
+        shutil.rmtree(old, ignore_errors=True) if os.path.isdir(old) else os.unlink(old)
 
     def abort(self) -> None:
         shutil.rmtree(self.hidden("partial"), ignore_errors=True)
+        _release(self.hidden("partial"))
+
+    def sweep(self) -> None:
+        """Remove what killed publications of this product left; where somebody is at work stays."""
+        folder, name = os.path.split(self.final)
+        ours = re.compile(rf"\.{re.escape(name)}\.(partial|replaced)-[0-9a-f]{{32}}")
+        with suppress(OSError):
+            for found in filter(None, map(ours.fullmatch, os.listdir(folder))):
+                # Without its successor, a product that was replaced is the only one there is.
+                if found[1] == "partial" or os.path.lexists(self.final):
+                    _remove_idle(os.path.join(folder, found[0]))
 
     def _refused(self, filename: str, error: OSError) -> WriteError:
         known = {
@@ -99,6 +119,47 @@ class Folder:
         }
         reason = known.get(error.errno, (error.strerror or type(error).__name__).lower())
         return WriteError(f"cannot write {filename!r} to {self.publication.dest!r}: {reason}")
+
+
+#: Locks of this process: open handles of the hidden folders that it works in.
+_held: dict[str, int] = {}
+
+
+def _hold(folder: str) -> None:
+    """Make a folder and lock it; the system takes the lock back when this process ends, however it ends."""
+    for other in [path for path in list(_held) if not os.path.isdir(path)]:
+        _release(other)  # made visible or removed by another process
+    while folder not in _held:
+        os.makedirs(folder, exist_ok=True)
+        if fcntl is None:
+            return
+        with suppress(FileNotFoundError):
+            handle = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # not every file system has locks
+                fcntl.flock(handle, fcntl.LOCK_SH)
+            # It may have been swept between its making and its locking.
+            there = os.path.isdir(folder) and os.path.samestat(os.fstat(handle), os.stat(folder))
+            if not there or _held.setdefault(folder, handle) != handle:
+                os.close(handle)
+
+
+def _release(folder: str) -> None:
+    handle = _held.pop(folder, None)
+    if handle is not None:
+        os.close(handle)
+
+
+def _remove_idle(folder: str) -> None:
+    """Remove a hidden folder that no process holds."""
+    if fcntl is None:
+        return
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(handle)
 
 
 def _write_synced(path: str, data: bytes) -> None:

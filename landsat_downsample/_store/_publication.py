@@ -106,6 +106,14 @@ class Publication:
         place = Folder(self) if is_local(self.dest) else Objects(self)
         place.abort()
 
+    def sweep(self) -> None:
+        """Remove hidden folders that killed publications of this product left on this machine's disk.
+
+        Objects need no sweeping: the next publication of the product writes over them.
+        """
+        if is_local(self.dest):
+            Folder(self).sweep()
+
 
 def _plain(name: str, what: str) -> None:
     if not name or name.startswith(".") or re.search(r"[/\\\x00-\x1f]", name):

@@ -12,7 +12,7 @@ import numpy as np
 
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
-from landsat_downsample._store import _signing, _tiff, _transport
+from landsat_downsample._store import _known, _signing, _tiff, _transport
 from landsat_downsample._store._hrefs import redact
 from landsat_downsample._store._retry import Mismatch, Patience, Policy, Refusal, classify
 from landsat_downsample._store._transport import Answer, Span
@@ -162,7 +162,7 @@ class Remote:
         except ReadError as error:
             raise ReadError(f"cannot read {redact(self.href)!r}: {error}") from None
         except Exception as error:
-            judged = self.judge(error, signed=href != self.href)
+            judged = self.judge(error, href)
             if judged is error:
                 raise
             raise judged from None
@@ -183,14 +183,14 @@ class Remote:
         rest = replace(self.policy, budget=self.patience.left)
         return _signing.sign(self.href, lambda url: read_whole(Remote(url, rest), 1 << 16, stable=False))
 
-    def judge(self, error: Exception, *, signed: bool) -> Exception:
+    def judge(self, error: Exception, signed: str) -> Exception:
         """Say what an error means for this object: changed, to be signed anew, or just itself."""
         fault = classify(error)
         if fault.status == 412:
             return self._changed()
-        if fault.status == 403 and signed and not self.resigned:
+        if fault.status == 403 and signed != self.href and not self.resigned:
             self.resigned = True
-            _signing.forget(self.href)
+            _signing.forget(self.href, signed)
             return Mismatch("its signature was refused")
         return error
 
@@ -288,9 +288,8 @@ def _add(remote: Remote, segments: _Segments, span: Span) -> Answer:
 def spill_header(remote: Remote, handle: int) -> None:
     """Write the parts that describe a TIFF into an empty file of its full size.
 
-    Over a bare connection they are read twice, for no checksum guards them.
-
-    Where they lie scattered, the file gets the whole object.
+    Over a bare connection they are read twice, for no checksum guards them. They are kept for
+    `spill_band`. Where they lie scattered, the file gets the whole object.
 
     Raises
     ------
@@ -300,9 +299,12 @@ def spill_header(remote: Remote, handle: int) -> None:
 
     def attempt() -> None:
         try:
-            segments, _, answer = _read_header(remote)
+            segments, layout, answer = _read_header(remote)
             if not answer.sealed and _read_header(remote)[0].parts != segments.parts:
                 raise Mismatch("two reads of its header gave different bytes")
+            if answer.ranged:
+                found = _known.Header(segments.parts, layout, remote.size, remote.requests, remote.received)
+                _known.keep(remote.href, remote.etag, found)
         except HeaderTooLarge:
             _attempt_whole(remote, handle)
             return
@@ -321,24 +323,34 @@ def _write(segments: _Segments, handle: int, size: int) -> None:
 def spill_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | None = None) -> None:
     """Write full-resolution bytes of a TIFF into a file of its full size, and verify them.
 
-    Two requests where the full-resolution blocks lie in one run and each carries its own
-    checksum (a USGS COG), else the whole object. Of a `window` (first row, row after the
-    last, first column, column after the last) only the blocks under it.
+    Two requests (one where `spill_header` read the header) where the full-resolution blocks
+    lie in one run and each carries its own checksum (a USGS COG), else the whole object. Of a
+    `window` (first row, row after the last, first column, column after the last) only the
+    blocks under it.
 
     Raises
     ------
     ReadError
         If it is no TIFF, is cut, damaged, changed, or cannot be read.
     """
-    remote.persist(lambda: _attempt_band(remote, handle, window))
+
+    def attempt() -> None:
+        etag = remote.etag
+        try:
+            _attempt_band(remote, handle, window)
+        except Mismatch:
+            _known.forget(remote.href, etag)
+            raise
+
+    remote.persist(attempt)
 
 
 def _attempt_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | None) -> None:
     spans, blocks = [], None
     if not remote.checksum or window:  # a checksum of the whole says nothing of a part
         try:
-            segments, layout, answer = _read_header(remote)
-            if answer.ranged:
+            segments, layout, ranged = _header(remote)
+            if ranged:
                 spans, blocks = _worthwhile_spans(layout, segments, remote.size, window)
         except HeaderTooLarge:
             pass
@@ -349,6 +361,18 @@ def _attempt_band(remote: Remote, handle: int, window: tuple[int, int, int, int]
     for span in spans:
         remote.get(span, FileSink(handle, span[0]))
     _check_blocks(FileSink(handle), layout, blocks)
+
+
+def _header(remote: Remote) -> tuple[_Segments, _tiff.Layout, bool]:
+    """Segments, layout, and whether ranges are honoured: as known since the scene was opened, else read."""
+    known = _known.find(remote.href, remote.etag, remote.size)
+    if known is None:
+        segments, layout, answer = _read_header(remote)
+        return segments, layout, answer.ranged
+    requests, received = known.claim()
+    remote.requests, remote.received = remote.requests + requests, remote.received + received
+    remote.size = known.size
+    return _Segments(list(known.parts)), known.layout, True
 
 
 def _worthwhile_spans(
@@ -420,7 +444,7 @@ def exists(href: str, policy: Policy) -> bool:
                 return _is_prefix(href, policy, seconds)
             if status in (405, 501):
                 return _transport.get(signed, (0, 1), len, policy=policy, etag=None, seconds=seconds) is not None
-            judged = remote.judge(error, signed=signed != href)
+            judged = remote.judge(error, signed)
             if judged is error:
                 raise
             raise judged from None

@@ -77,11 +77,13 @@ def sign(href: str, fetch, *, now: float | None = None) -> str:
     return f"{href}{'&' if '?' in href else '?'}{token}"
 
 
-def forget(href: str) -> bool:
-    """Drop the token of an href's container; True if there was one."""
+def forget(href: str, signed: str) -> None:
+    """Drop the token of an href's container, unless another thread has renewed the one that was refused."""
     place = container(href)
     with _lock:
-        return place is not None and _tokens.pop((endpoint(), *place), None) is not None
+        token, _ = _tokens.get((endpoint(), *place), ("", 0.0)) if place else ("", 0.0)
+        if token and signed.endswith(token):
+            del _tokens[(endpoint(), *place)]
 
 
 def _ask(answer: bytes) -> tuple[str, float]:

@@ -1,0 +1,49 @@
+"""A run on dask workers gives the bytes of a run in this process, and leaves its client open."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import landsat_downsample as ld
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    return [ld.make_scene(folder, sensor=sensor, size=(231, 187)) for sensor in ("oli", "tm")]
+
+
+@pytest.fixture(scope="module")
+def client():
+    with ld.cluster("local", workers=2) as client:
+        yield client
+
+
+def test_the_bytes_are_those_of_one_process(scenes, client, tmp_path):
+    for name, options in (("here", {}), ("there", {"client": client})):
+        outcomes = ld.run(ld.plan(scenes, str(tmp_path / name), factor=7, mask="cloud"), **options)
+        assert [outcome.status for outcome in outcomes] == ["done", "done"]
+    assert digests(tmp_path / "here") == digests(tmp_path / "there")
+    assert client.status == "running"
+
+
+def test_a_failing_scene_leaves_the_others_alone(scenes, client, tmp_path):
+    plans = ld.plan(scenes, str(tmp_path / "out"), factor=7)
+    damaged = next(path for path in scenes[0].glob("*_SR_B4.TIF"))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    try:
+        with pytest.raises(ld.RunError, match="1 of 2 scenes failed") as error:
+            ld.run(plans, client=client)
+    finally:
+        damaged.write_bytes(whole)
+    assert [outcome.status for outcome in error.value.outcomes] == ["failed", "done"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [plans[1].name]
