@@ -11,7 +11,7 @@ BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-kubernetes check format bench image clean
+.PHONY: help demo test test-slow test-kubernetes check format bench image clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,11 +37,11 @@ $(VENV)/.bench: $(VENV)/.test
 demo: $(VENV)/.run  ## make a full-size scene and run the main job on it
 	$(BIN)/landsat-downsample demo
 
-test: $(VENV)/.test  ## run all tests, slow ones too
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: $(VENV)/.test  ## run the tests, all but the slow ones
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes"
 
-test-quick: $(VENV)/.test  ## run the quick tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+test-slow: $(VENV)/.test  ## run the slow tests: faults by the hundred, kills, full-size bands, hung workers
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not kubernetes"
 
 test-kubernetes: $(VENV)/.kubernetes  ## run the tests that need KUBECONFIG and LANDSAT_DOWNSAMPLE_IMAGE
 	$(BIN)/python -m pytest -m kubernetes --durations=0 --durations-min=1 $(KUBERNETES_TESTS)
