@@ -174,7 +174,8 @@ def test_public_functions_are_documented_in_full():
             missing.append(f"{name}: first line is no sentence")
         asked = [key for key in inspect.signature(function).parameters if key not in ("self", "cls")]
         if "." not in name:  # methods tell in a sentence what functions tell in sections
-            missing += [f"{name}: no {section}" for section in ("Parameters", "Returns") if not _has(text, section)]
+            given = "Yields" if _has(text, "Yields") else "Returns"
+            missing += [f"{name}: no {section}" for section in ("Parameters", given) if not _has(text, section)]
             missing += [f"{name}: {key}" for key in asked if not _explains(text, key)]
     assert missing == []
 
