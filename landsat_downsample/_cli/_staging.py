@@ -6,22 +6,9 @@ import argparse
 import json
 import sys
 
+from landsat_downsample._cli._parts import add_requester_pays, add_verb, words
+
 _SOURCE = "what run takes, and a remote or compressed tar: URL, s3:// prefix, STAC item, MTL, folder, GeoTIFF"
-
-
-def _verb(verbs, name: str, function, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog)
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
-    parser.add_argument("-q", "--quiet", action="store_true", help="show errors only")
-    parser.set_defaults(verb=function)
-    return parser
-
-
-def _bands(text: str) -> tuple[str, ...]:
-    names = tuple(word.strip() for word in text.split(","))
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r} has an empty name: give names with commas between them")
-    return names
 
 
 def _seconds(text: str) -> float:
@@ -43,12 +30,12 @@ examples:
   landsat-downsample run "$(landsat-downsample stage-in ITEM.json --to scenes)" --to out --factor 10
 
 stdout has the path of catalog.json"""
-    parser = _verb(verbs, "stage-in", _stage_in, text, epilog)
+    parser = add_verb(verbs, "stage-in", _stage_in, text, epilog)
     parser.add_argument("href", metavar="HREF", help=_SOURCE)
     parser.add_argument("--to", required=True, metavar="DIR", help="local folder; the scene gets its own in it")
-    parser.add_argument("--bands", type=_bands, metavar="BANDS", help="names of the bands to bring (default: all)")
+    parser.add_argument("--bands", type=words, metavar="BANDS", help="names of the bands to bring (default: all)")
     parser.add_argument("--overwrite", action="store_true", help="replace a folder that holds something else")
-    parser.add_argument("--requester-pays", action="store_true", help="agree to pay for reads where the bucket asks it")
+    add_requester_pays(parser)
 
 
 def _stage_in(arguments: argparse.Namespace) -> int:
@@ -73,7 +60,7 @@ examples:
   landsat-downsample stage-out out/LC08_L2SP_008059_20191201_20200825_02_T1_downsampled --to s3://bucket/products
 
 stdout has the href of the published STAC item"""
-    parser = _verb(verbs, "stage-out", _stage_out, text, epilog)
+    parser = add_verb(verbs, "stage-out", _stage_out, text, epilog)
     parser.add_argument("folder", metavar="DIR", help="a product, a folder with exactly one, or a staged folder")
     parser.add_argument("--to", required=True, metavar="DEST", help="folder or prefix for the product")
     parser.add_argument("--overwrite", action="store_true", help="replace another product of that name")
@@ -96,7 +83,7 @@ examples:
 
 stdout has one JSON line for each leftover, or a table on a terminal; what is written to lately is
 active, and deleted only if --older-than allows it"""
-    parser = _verb(verbs, "clean", _clean, text, epilog)
+    parser = add_verb(verbs, "clean", _clean, text, epilog)
     parser.add_argument("dest", metavar="DEST", help="folder or prefix that holds products")
     parser.add_argument("--yes", action="store_true", help="delete leftovers")
     parser.add_argument(

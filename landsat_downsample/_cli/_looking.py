@@ -1,0 +1,113 @@
+"""The verbs that look at things or make some to look at: info, verify, make-scene, demo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from landsat_downsample._cli._parts import (
+    DONE,
+    NONE_SUCCEEDED,
+    SOURCE,
+    add_requester_pays,
+    add_verb,
+    count,
+    href_type,
+    number,
+    say,
+    size,
+    whole,
+    words,
+)
+
+
+def add_info(verbs) -> None:
+    parser = add_verb(verbs, "info", _info, "show a scene: id, sensor, grid and bands")
+    parser.add_argument("source", type=href_type, metavar="SOURCE", help=SOURCE)
+    parser.add_argument("--json", action="store_true", help="as one JSON line")
+    add_requester_pays(parser)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from landsat_downsample._report import show_scene
+    from landsat_downsample._scene import open_scene
+
+    scene = open_scene(arguments.source, requester_pays=arguments.requester_pays)
+    if arguments.json:
+        print(json.dumps(scene.to_dict()))
+    else:
+        show_scene(scene)
+    return DONE
+
+
+def add_verify(verbs) -> None:
+    parser = add_verb(
+        verbs, "verify", _verify, "check a product, and recompute random blocks of it by a second code path"
+    )
+    parser.add_argument("product", type=href_type, metavar="PRODUCT", help="folder of the product")
+    parser.add_argument(
+        "--blocks", type=count, default=16, metavar="N", help="random cells to recompute in each band (default 16)"
+    )
+    parser.add_argument(
+        "--source",
+        type=href_type,
+        metavar="HREF",
+        help="where the source is; without it only the product itself is checked",
+    )
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="which random cells (default 0)")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from landsat_downsample._verify import verify
+
+    problems = verify(arguments.product, source=arguments.source, blocks=arguments.blocks, seed=arguments.seed)
+    for line in problems.checked:
+        print(line)
+    for line in problems.wrong:
+        say(line)
+    return NONE_SUCCEEDED if problems.wrong else DONE
+
+
+def add_make_scene(verbs) -> None:
+    parser = add_verb(
+        verbs, "make-scene", _make_scene, "make a synthetic scene that looks and compresses like a real one"
+    )
+    parser.add_argument("folder", metavar="DIR", help="where the scene's own folder will be")
+    parser.add_argument(
+        "--sensor", default="oli", choices=("oli", "etm", "tm", "mss", "mss123"),
+        help="oli (default), etm (scan gaps), tm, mss (Landsat 5) or mss123 (Landsat 1)",
+    )  # fmt: skip
+    parser.add_argument("--level", type=int, choices=(1, 2), help="processing level (default 2; 1 for MSS)")
+    parser.add_argument("--size", type=size, metavar="W,H", help="pixels across and down (default: a full scene)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="another seed, another scene (default 0)")
+    parser.add_argument("--bands", type=words, metavar="BANDS", help="USGS names of the bands to make (default: all)")
+    parser.add_argument("--southern", action="store_true", help="south of the equator, in a northern UTM zone")
+
+
+def _make_scene(arguments: argparse.Namespace) -> int:
+    from landsat_downsample._synthetic import make_scene
+
+    path = make_scene(
+        arguments.folder,
+        sensor=arguments.sensor,
+        level=arguments.level or (1 if arguments.sensor.startswith("mss") else 2),
+        size=arguments.size,
+        seed=arguments.seed,
+        bands=arguments.bands,
+        southern=arguments.southern,
+    )
+    print(path)
+    return DONE
+
+
+def add_demo(verbs) -> None:
+    parser = add_verb(verbs, "demo", _demo, "make a full-size scene, run the main job on it, and say what to look at")
+    parser.add_argument("folder", nargs="?", default="demo", metavar="DIR", help="working folder (default: demo)")
+    parser.add_argument("--size", type=size, metavar="W,H", help="size of the scene (default: full)")
+    parser.add_argument("--factor", type=number, default=10, metavar="N", help="pixels per cell (default 10)")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from landsat_downsample._demo import demo
+
+    return demo(arguments.folder, size=arguments.size, factor=arguments.factor)

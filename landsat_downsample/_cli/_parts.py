@@ -1,0 +1,111 @@
+"""What the verbs share: exit codes, lines on stderr, and the types of their arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+SOURCE = "a GeoTIFF, scene folder or prefix, MTL, STAC item or tar"
+
+
+def discard_stdout() -> None:
+    """Spare the interpreter its own attempt to flush what nobody takes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(line: str) -> None:
+    """Tell the user one line, on stderr."""
+    print(f"landsat-downsample: {line}", file=sys.stderr)
+
+
+def complain(error: Exception, arguments: argparse.Namespace, line: str | None = None) -> None:
+    """Tell of an error in one line; with -v how it came about too."""
+    if arguments.verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    say(line or str(error))
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a usage error, with the way to the help; examples keep their lines."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+
+    def error(self, message: str):
+        self.exit(WRONG_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def add_verb(verbs, name: str, function, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """Add a verb with the options that all have."""
+    parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog)
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
+    parser.add_argument("-q", "--quiet", action="store_true", help="show errors only")
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def add_requester_pays(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--requester-pays", action="store_true", help="agree to pay for reads where the bucket asks it")
+
+
+def href_type(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid UTF-8, which metadata must be: rename it") from None
+    return text
+
+
+def number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    return int(value) if value.is_integer() else value
+
+
+def size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not W,H: two whole numbers such as 100,0") from None
+    return width, height
+
+
+def bounds(text: str) -> tuple[float, float, float, float]:
+    try:
+        left, bottom, right, top = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LEFT,BOTTOM,RIGHT,TOP: four numbers") from None
+    return left, bottom, right, top
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def words(text: str) -> tuple[str, ...]:
+    names = tuple(word.strip() for word in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} has an empty name: give names with commas between them")
+    return names
+
+
+def method(text: str) -> tuple[str, str]:
+    band, sign, method = text.partition("=")
+    if not (band and sign and method):
+        raise argparse.ArgumentTypeError(f"{text!r} is not BAND=METHOD, such as ST_QA=rms")
+    return band, method
