@@ -18,6 +18,9 @@ class LandsatDownsampleError(Exception):
 
     exit_code = 1
 
+    passing = False
+    """Whether a source or store merely did not answer in time: the same request may succeed later."""
+
 
 class UsageError(LandsatDownsampleError, ValueError):
     """The request itself is wrong: an option, a band name, a factor."""

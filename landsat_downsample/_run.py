@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -10,19 +9,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Protocol
 
 from landsat_downsample import _publish, _stop, _store
-from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError, WriteError
+from landsat_downsample._errors import LandsatDownsampleError, UsageError, WriteError
 from landsat_downsample._plan import ScenePlan, Target
-from landsat_downsample._process import Done, process
-
-#: Threads that wait for the network while as many as there are CPUs decode.
-FETCHING = 2
+from landsat_downsample._process import Done
+from landsat_downsample._threads import Threads, threads_for
 
 #: Scenes whose bands are in hand at one time: the next one starts while the last bands of this one end.
 SCENES_AT_ONCE = 2
+
+#: Scenes opened at one time, and published at one time: both wait for stores more than they compute.
+OPENING, PUBLISHING = 8, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class Outcome:
     """What became of one scene."""
 
     scene_id: str
+    """Its product ID; the href of its source where that could not be opened."""
     status: str
     """``done``, ``skipped`` (it was there already) or ``failed``."""
     href: str | None = None
@@ -42,17 +42,54 @@ class Outcome:
     requests: int = 0
     """Requests to remote stores, retries included."""
     seconds: float = 0.0
+    source: str | dict | None = None
+    """Href or STAC item that was asked for, as a list of scenes holds it; free of secrets."""
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types: a line of ``outcomes.ndjson``."""
+        return {
+            "id": self.scene_id,
+            "status": self.status,
+            "href": self.href,
+            "files": self.files,
+            "bytes_in": self.bytes_in,
+            "requests": self.requests,
+            "seconds": round(self.seconds, 3),
+            "cause": type(self.error).__name__ if self.error else None,
+            "error": str(self.error) if self.error else None,
+            "source": self.source,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A step of a run, for whoever shows it."""
+    """A step of a run, for whoever shows it or keeps it on record."""
 
-    plan: ScenePlan
+    scene_id: str
+    """As of its outcome."""
+    plan: ScenePlan | None = None
+    """None where the source could not be opened."""
+    begun: bool = False
+    """Its bands are handed in now."""
     done: Done | None = None
     """A band of it is reduced and stored."""
     outcome: Outcome | None = None
     """All of it has ended."""
+
+
+class Request(Protocol):
+    """A scene that is to be reduced, and not opened yet."""
+
+    @property
+    def label(self) -> str:
+        """What to call it as long as its ID is not known; free of secrets."""
+
+    @property
+    def source(self) -> str | dict:
+        """As `Outcome.source`."""
+
+    def plan(self) -> ScenePlan:
+        """Open it, headers only, and plan it."""
 
 
 class Executor(Protocol):
@@ -66,60 +103,52 @@ class Executor(Protocol):
     def close(self, *, now: bool = False) -> None: ...
 
 
-class Threads:
-    """Reduces targets on threads of this process; GDAL and NumPy release the interpreter's lock."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self._pool = ThreadPoolExecutor(width, thread_name_prefix="landsat-downsample")
-        self._flags: dict[str, threading.Event] = {}
-
-    def submit(self, target: Target, publication: _store.Publication) -> Future:
-        """Hand a target in."""
-        flag = self._flags.setdefault(publication.token, threading.Event())
-        return self._pool.submit(_process, target, publication, flag)
-
-    def halt(self, publication: _store.Publication) -> None:
-        """Let the targets of a scene end at their next strip."""
-        self._flags.setdefault(publication.token, threading.Event()).set()
-
-    def close(self, *, now: bool = False) -> None:
-        """Wait for the targets that have begun; of the others too, but for ``now``."""
-        self._pool.shutdown(wait=True, cancel_futures=now)
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Work:
-    """A scene in hand."""
+    """A scene in hand: opened, then its bands reduced, then published."""
 
-    plan: ScenePlan
-    publication: _store.Publication
-    executor: Executor
-    begun: float
+    number: int
+    request: ScenePlan | Request
+    opening: Future | None = None
+    plan: ScenePlan | None = None
+    publication: _store.Publication | None = None
+    begun: float = 0.0
     done: list[Done] = field(default_factory=list)
     waiting: set[Future] = field(default_factory=set)
     error: BaseException | None = None
+    ending: Future | None = None
 
-    def halt(self) -> None:
-        """Take back what has not begun, and let what has begun end at its next strip."""
-        self.executor.halt(self.publication)
-        for future in self.waiting:
-            future.cancel()
+    @property
+    def awaited(self) -> set[Future]:
+        """What it waits for now."""
+        return self.waiting or {self.ending or self.opening}
+
+    @property
+    def name(self) -> str:
+        """Its scene's ID, or what to call it until that is known."""
+        return self.plan.scene.id if self.plan else self.request.label
+
+    def outcome(self, status: str, **facts) -> Outcome:
+        """What became of it."""
+        source = self.plan.scene.href if isinstance(self.request, ScenePlan) else self.request.source
+        seconds = time.perf_counter() - self.begun if self.begun else 0.0
+        return Outcome(self.name, status, source=source, seconds=seconds, **facts)
 
 
 def run_plans(
-    plans: Iterable[ScenePlan],
+    requests: Iterable[ScenePlan | Request],
     *,
     workers: int | None = None,
     executor: Executor | None = None,
     report: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> list[Outcome]:
     """Reduce and publish scenes.
 
     Parameters
     ----------
-    plans : iterable of ScenePlan
-        Taken one at a time, as the work needs them.
+    requests : iterable of ScenePlan or Request
+        Taken and opened a few at a time, as the work needs them.
     workers : int, optional
         Threads; as many as there are CPUs, and two more for remote sources, so that bands are
         fetched while others are decoded.
@@ -127,56 +156,151 @@ def run_plans(
         What reduces the targets; closed at the end. Threads of this process by default.
     report : callable, optional
         Told of every step, in the calling thread.
+    stop : threading.Event, optional
+        Once it is set no further scene begins; those in hand are finished.
 
     Returns
     -------
     list of Outcome
-        One for each plan, in their order. A failed scene leaves nothing under its final name,
-        and does not stop the others.
+        One for each scene that began or could not, in their order. A failed scene leaves
+        nothing under its final name, and does not stop the others.
 
     Raises
     ------
     UsageError
         The number of workers is not one or more.
     """
-    report, plans, active = report or (lambda step: None), iter(plans), []
-    first = next(plans, None)
-    if first is None:
-        return []
-    queue = enumerate(chain([first], plans))
-    outcomes: dict[int, Outcome] = {}
-    executor = executor or Threads(_threads(workers, first))
-    try:
-        while True:
-            while _hungry(active, executor) and (entry := next(queue, None)) is not None:
-                number, plan = entry
-                if outcome := _begin(number, plan, executor, active):
-                    outcomes[number] = outcome
-                    report(Progress(plan, outcome=outcome))
-            if not active:
-                return [outcomes[number] for number in sorted(outcomes)]
-            wait(set().union(*(work.waiting for _, work in active)), return_when=FIRST_COMPLETED)
-            for number, work in [entry for entry in active if _collect(entry[1], report)]:
-                outcomes[number] = _end(work)
-                active.remove((number, work))
-                report(Progress(work.plan, outcome=outcomes[number]))
-    finally:
-        with _undisturbed():
-            _clean(executor, [work for _, work in active])
+    if workers is not None:
+        threads_for(workers, local=True)  # refused before anything is opened
+    return _Run(iter(requests), workers, executor, report or (lambda step: None), stop or threading.Event()).outcomes()
 
 
-def _hungry(active: list[tuple[int, _Work]], executor: Executor) -> bool:
-    """Whether another scene is to begin: two at least, and enough bands in hand for every worker."""
-    return len(active) < SCENES_AT_ONCE or sum(len(work.waiting) for _, work in active) < 2 * executor.width
+class _Run:
+    """One run's state, all of it in the hands of the calling thread."""
 
+    def __init__(
+        self,
+        requests: Iterator[ScenePlan | Request],
+        workers: int | None,
+        executor: Executor | None,
+        report: Callable[[Progress], None],
+        stop: threading.Event,
+    ) -> None:
+        self._requests, self._workers, self._executor = enumerate(requests), workers, executor
+        self._report, self._stop, self._abandoned = report, stop, threading.Event()
+        self._openers = ThreadPoolExecutor(OPENING, thread_name_prefix="opening")
+        self._publishers = ThreadPoolExecutor(PUBLISHING, thread_name_prefix="publishing")
+        self._places = _Places()
+        self._active: list[_Work] = []
+        self._outcomes: dict[int, Outcome] = {}
 
-def _threads(workers: int | None, plan: ScenePlan) -> int:
-    if workers is None:
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return cpus if _store.is_local(plan.targets[0].band.href) else cpus + FETCHING
-    if workers < 1:
-        raise UsageError(f"workers {workers!r} must be at least 1: it is a number of threads")
-    return workers
+    def outcomes(self) -> list[Outcome]:
+        """Do it."""
+        try:
+            while True:
+                self._fill()
+                if not self._active:
+                    return [self._outcomes[number] for number in sorted(self._outcomes)]
+                wait(set().union(*(work.awaited for work in self._active)), return_when=FIRST_COMPLETED)
+                for work in list(self._active):
+                    self._advance(work)
+        finally:
+            with _undisturbed():
+                self._clean()
+
+    def _fill(self) -> None:
+        while not self._stop.is_set() and self._hungry():
+            number, request = next(self._requests, (None, None))
+            if request is None:
+                return
+            work = _Work(number, request)
+            work.opening = self._openers.submit(_open, request, self._places, self._abandoned)
+            self._active.append(work)
+
+    def _hungry(self) -> bool:
+        """Whether another scene is to begin: two at least, and enough bands in hand for every worker."""
+        if len(self._active) < SCENES_AT_ONCE:
+            return True
+        opening = sum(work.plan is None for work in self._active)
+        width = self._executor.width if self._executor else 1
+        return opening < OPENING and sum(len(work.waiting) for work in self._active) < 2 * width
+
+    def _advance(self, work: _Work) -> None:
+        """Take in what has ended of a scene, and let its next step begin."""
+        if work.plan is None:
+            if work.opening.done():
+                self._begin(work)
+        elif work.ending is None:
+            self._collect(work)
+            if not work.waiting:
+                work.ending = self._publishers.submit(_end, work, self._abandoned)
+        elif work.ending.done():
+            self._leave(work, work.ending.result())
+
+    def _begin(self, work: _Work) -> None:
+        """Start a scene's targets; or say at once what became of it."""
+        error = work.opening.exception()
+        if error is not None:
+            if not isinstance(error, LandsatDownsampleError):
+                raise error
+            work.plan = error.plan if isinstance(error, _NotBegun) else None
+            self._leave(work, work.outcome("failed", error=error.reason if isinstance(error, _NotBegun) else error))
+            return
+        opened = work.opening.result()
+        work.plan, work.publication = opened.plan, opened.publication
+        if opened.there:
+            self._leave(work, work.outcome("skipped", href=opened.there))
+        elif self._stop.is_set():
+            self._active.remove(work)
+        else:
+            self._submit(work)
+
+    def _submit(self, work: _Work) -> None:
+        if self._executor is None:
+            local = _store.is_local(work.plan.targets[0].band.href)
+            self._executor = Threads(threads_for(self._workers, local=local))
+        work.begun = time.perf_counter()
+        work.waiting = {self._executor.submit(target, work.publication) for target in work.plan.targets}
+        self._report(Progress(work.name, work.plan, begun=True))
+
+    def _collect(self, work: _Work) -> None:
+        """Take in the targets that have ended."""
+        for future in [future for future in work.waiting if future.done()]:
+            work.waiting.discard(future)
+            if future.cancelled():
+                continue
+            error = future.exception()
+            if error is None:
+                work.done.append(future.result())
+                self._report(Progress(work.name, work.plan, done=future.result()))
+            elif work.error is None:
+                work.error = error
+                self._halt(work)
+
+    def _leave(self, work: _Work, outcome: Outcome) -> None:
+        self._active.remove(work)
+        self._outcomes[work.number] = outcome
+        self._report(Progress(work.name, work.plan, outcome=outcome))
+
+    def _halt(self, work: _Work) -> None:
+        """Take back what has not begun, and let what has begun end at its next strip."""
+        if self._executor is not None and work.waiting:
+            self._executor.halt(work.publication)
+
+    def _clean(self) -> None:
+        """End all work, and leave nothing behind of scenes that were interrupted."""
+        self._abandoned.set()
+        self._openers.shutdown(wait=False, cancel_futures=True)
+        for work in self._active:
+            self._halt(work)
+        if self._executor is not None:
+            self._executor.close(now=True)
+        self._publishers.shutdown(wait=True, cancel_futures=True)
+        for work in self._active:
+            ended = work.ending is not None and work.ending.done() and not work.ending.cancelled()
+            if work.publication is not None and not ended:
+                with suppress(LandsatDownsampleError):
+                    work.publication.abort()
 
 
 @contextmanager
@@ -193,65 +317,67 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _clean(executor: Executor, active: list[_Work]) -> None:
-    """End all work, and leave nothing behind of scenes that were interrupted."""
-    for work in active:
-        work.halt()
-    executor.close(now=True)
-    for work in active:
-        with suppress(LandsatDownsampleError):
-            work.publication.abort()
+class _Places:
+    """Where the scenes of a run go: no two to one place."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: dict[tuple[str, str], str] = {}
+
+    def take(self, plan: ScenePlan) -> bool:
+        """Take a scene's place; False where the same scene has it already, having been asked for twice.
+
+        Raises
+        ------
+        UsageError
+            Another scene of the run has it.
+        """
+        place = (plan.dest, plan.name)
+        with self._lock:
+            first = place not in self._taken
+            other = self._taken.setdefault(place, plan.scene.href)
+        if other != plan.scene.href:
+            raise UsageError(
+                f"{other!r} and {plan.scene.href!r} would both be written to {plan.name!r}: "
+                "give one of them, or run them apart to different places"
+            )
+        return first
 
 
-def _begin(number: int, plan: ScenePlan, executor: Executor, active: list) -> Outcome | None:
-    """Start a scene's targets; or say at once what became of it."""
-    try:
-        publication = _store.Publication(plan.dest, plan.name, overwrite=plan.overwrite)
-        _publish.check_apart(plan)
-        publication.sweep()
-        if _publish.already_done(plan):
-            return Outcome(plan.scene.id, "skipped", _store.join(plan.dest, plan.name, plan.marker))
-    except LandsatDownsampleError as error:
-        return Outcome(plan.scene.id, "failed", error=error)
-    work = _Work(plan, publication, executor, time.perf_counter())
-    active.append((number, work))
-    for target in plan.targets:
-        work.waiting.add(executor.submit(target, publication))
-    return None
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    plan: ScenePlan
+    publication: _store.Publication
+    there: str | None
+    """Its product's STAC item, where it is done already, or in hand."""
 
 
-def _process(target: Target, publication: _store.Publication, stop: threading.Event) -> Done:
-    try:
-        with _stop.stoppable(stop):
-            return process(target, publication)
-    except LandsatDownsampleError:
-        raise
-    except MemoryError as error:
-        raise ReadError(
-            f"band {target.key} needs more memory than there is: give a larger machine, or fewer workers"
-        ) from error
-    except Exception as error:
-        raise ReadError(f"band {target.key} failed unexpectedly: {type(error).__name__}: {error}") from error
+class _NotBegun(LandsatDownsampleError):
+    """A scene was opened, and cannot begin."""
+
+    def __init__(self, plan: ScenePlan, reason: LandsatDownsampleError) -> None:
+        super().__init__(str(reason))
+        self.plan, self.reason = plan, reason
 
 
-def _collect(work: _Work, report: Callable) -> bool:
-    """Take in the targets that have ended; True when none is left."""
-    for future in [future for future in work.waiting if future.done()]:
-        work.waiting.discard(future)
-        if future.cancelled():
-            continue
-        error = future.exception()
-        if error is None:
-            work.done.append(future.result())
-            report(Progress(work.plan, done=future.result()))
-        elif work.error is None:
-            work.error = error
-            work.halt()
-    return not work.waiting
+def _open(request: ScenePlan | Request, places: _Places, abandoned: threading.Event) -> _Opened:
+    """Open and plan a scene, and look at its destination; in a thread."""
+    with _stop.stoppable(abandoned):
+        plan = request if isinstance(request, ScenePlan) else request.plan()
+        try:
+            first = places.take(plan)
+            publication = _store.Publication(plan.dest, plan.name, overwrite=plan.overwrite)
+            _publish.check_apart(plan)
+            if first:
+                publication.sweep()
+            there = not first or _publish.already_done(plan)
+        except LandsatDownsampleError as error:
+            raise _NotBegun(plan, error) from error
+    return _Opened(plan, publication, _store.join(plan.dest, plan.name, plan.marker) if there else None)
 
 
-def _end(work: _Work) -> Outcome:
-    """Publish a scene, or take back what was stored of it."""
+def _end(work: _Work, abandoned: threading.Event) -> Outcome:
+    """Publish a scene, or take back what was stored of it; in a thread."""
     facts = {
         "files": sum(len(part.products) for part in work.done),
         "bytes_in": sum(part.bytes_in for part in work.done),
@@ -260,17 +386,18 @@ def _end(work: _Work) -> Outcome:
     try:
         if work.error is not None:
             raise work.error
-        href = _publish.publish(work.plan, work.done, work.publication)
+        with _stop.stoppable(abandoned):
+            href = _publish.publish(work.plan, work.done, work.publication)
     except LandsatDownsampleError as error:
         return _failed(work, error, facts)
     except Exception as error:
         failure = WriteError(f"cannot publish {work.plan.name!r}: {type(error).__name__}: {error}")
         failure.__cause__ = error
         return _failed(work, failure, facts)
-    return Outcome(work.plan.scene.id, "done", href, seconds=time.perf_counter() - work.begun, **facts)
+    return work.outcome("done", href=href, **facts)
 
 
 def _failed(work: _Work, error: LandsatDownsampleError, facts: dict) -> Outcome:
     with suppress(LandsatDownsampleError):  # the first error is the one to tell
         work.publication.abort()
-    return Outcome(work.plan.scene.id, "failed", error=error, seconds=time.perf_counter() - work.begun, **facts)
+    return work.outcome("failed", error=error, **facts)

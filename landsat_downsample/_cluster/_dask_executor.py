@@ -7,7 +7,6 @@ is told as a failure of the targets that it concerns.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import queue
 import threading
@@ -22,6 +21,7 @@ from landsat_downsample._cluster._dask_tasks import reduce_on_worker, stop_on_wo
 from landsat_downsample._errors import LandsatDownsampleError, ReadError
 from landsat_downsample._plan import Target
 from landsat_downsample._store import Publication
+from landsat_downsample._turns import PER_HOST, Turns, host_of
 
 if TYPE_CHECKING:
     import distributed
@@ -91,14 +91,22 @@ class DaskExecutor:
         How patient to be.
     owned : bool
         Whether the cluster is this run's alone: only then are workers restarted.
+    per_host : int
+        Bands that are fetched from one host at one time, over all workers.
     """
 
-    def __init__(self, client: distributed.Client, *, limits: Limits | None = None, owned: bool = False) -> None:
+    def __init__(
+        self,
+        client: distributed.Client,
+        *,
+        limits: Limits | None = None,
+        owned: bool = False,
+        per_host: int = PER_HOST,
+    ) -> None:
         self._client, self._limits, self._owned = client, limits or Limits(), owned
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         self._orders: dict[str, int] = {}
-        self._sequence = itertools.count()
-        self._waiting: list[tuple[int, int, _Item]] = []
+        self._turns: Turns[_Item] = Turns(per_host)
         self._flying: dict[str, _Item] = {}
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = time.monotonic()
@@ -160,7 +168,7 @@ class DaskExecutor:
                 self._client.unsubscribe_topic(self._topic)
 
     def _on_submit(self, item: _Item) -> None:
-        heapq.heappush(self._waiting, (item.order, next(self._sequence), item))
+        self._turns.push(item.order, host_of(item.target), item)
 
     def _on_begun(self, told: dict) -> None:
         if item := self._flying.get(told["key"]):
@@ -168,15 +176,9 @@ class DaskExecutor:
             item.worker, item.memory_limit = told["worker"], told["memory_limit"]
 
     def _on_halt(self, token: str) -> None:
-        kept = []
-        for entry in self._waiting:
-            if entry[2].publication.token != token:
-                kept.append(entry)
-            else:
-                Future.cancel(entry[2].future)
-                entry[2].future.set_running_or_notify_cancel()
-        heapq.heapify(kept)
-        self._waiting = kept
+        for item in self._turns.withdraw(lambda item: item.publication.token == token):
+            Future.cancel(item.future)
+            item.future.set_running_or_notify_cancel()
         if any(item.publication.token == token for item in self._flying.values()):
             run = self._client._run
             self._ask(run, stop_on_worker, token, wait=False, on_error="ignore")
@@ -186,7 +188,7 @@ class DaskExecutor:
             for item in self._flying.values():
                 item.sent.cancel()
             self._fail_all("the run was interrupted")
-        elif self._flying or self._waiting:
+        elif self._flying or self._turns:
             # Asked again until nothing is left.
             threading.Timer(0.1, self._inbox.put, [(self._on_close, now)]).start()
             return False
@@ -195,8 +197,7 @@ class DaskExecutor:
     def _pump(self) -> None:
         """Keep the cluster fed, and its scheduler small: what waits, waits here."""
         window = 2 * self.width + 4
-        while self._waiting and len(self._flying) < window:
-            _, _, item = heapq.heappop(self._waiting)
+        while len(self._flying) < window and (item := self._turns.pop()) is not None:
             if not self._flying:
                 self._active = time.monotonic()
             item.begun = item.worker = None
@@ -235,8 +236,13 @@ class DaskExecutor:
         else:
             self._settle(item, done)
 
+    def _land(self, item: _Item) -> None:
+        """It is with the cluster no more."""
+        if self._flying.pop(item.key, None):
+            self._turns.ended(host_of(item.target))
+
     def _settle(self, item: _Item, result) -> None:
-        self._flying.pop(item.key, None)
+        self._land(item)
         self._active, item.sent = time.monotonic(), None
         if isinstance(result, BaseException):
             item.future.set_exception(result)
@@ -248,7 +254,7 @@ class DaskExecutor:
         if item.tries >= self._limits.retries:
             self._settle(item, ReadError(f"band {item.target.key} {what}"))
             return
-        self._flying.pop(item.key, None)
+        self._land(item)
         item.tries += 1
         self._on_submit(item)
 
@@ -290,14 +296,15 @@ class DaskExecutor:
             return
         self._revived = True
         for item in list(self._flying.values()):
-            self._flying.pop(item.key)
+            self._land(item)
             item.tries += 1
             self._on_submit(item)
         self._ask(self._client._restart, timeout=30, wait_for_workers=False)
 
     def _fail_all(self, what: str) -> None:
-        items = [*self._flying.values(), *(entry[2] for entry in self._waiting)]
-        self._flying, self._waiting = {}, []
+        items = [*self._flying.values(), *self._turns.withdraw(lambda item: True)]
+        for item in list(self._flying.values()):
+            self._land(item)
         while not self._inbox.empty():
             act, argument = self._inbox.get()
             if act == self._on_submit:

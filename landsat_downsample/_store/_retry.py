@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from landsat_downsample import _stop
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
 
 T = TypeVar("T")
@@ -221,6 +222,7 @@ class Patience:
         """
         mismatches = 0
         for tries in range(1, 1_000_000):
+            _stop.check()
             try:
                 return attempt(self.left)
             except LandsatDownsampleError:
@@ -244,7 +246,9 @@ class Patience:
     def _final(self, what: str, fault: Fault, tries: int) -> LandsatDownsampleError:
         if not fault.heals:
             return self.error(f"{what}: {fault.reason}{_remedy(fault.status, what, self.policy)}")
-        return self.error(f"{what}: {fault.reason}; gave up after {tries} tries (budget {self.policy.budget:g} s)")
+        error = self.error(f"{what}: {fault.reason}; gave up after {tries} tries (budget {self.policy.budget:g} s)")
+        error.passing = True
+        return error
 
 
 def _remedy(status: int, what: str, policy: Policy) -> str:

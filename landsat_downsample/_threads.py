@@ -1,0 +1,130 @@
+"""The serial executor and its threads: targets reduced in this process. What comes out of it is the specification."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from landsat_downsample import _stop, _store
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample._plan import Target
+from landsat_downsample._process import Done, process
+from landsat_downsample._turns import PER_HOST, Turns, host_of
+
+#: Threads that wait for the network while as many as there are CPUs decode.
+FETCHING = 2
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    target: Target
+    publication: _store.Publication
+    future: Future
+    stop: threading.Event
+
+
+class Threads:
+    """Reduces targets on threads of this process; GDAL and NumPy release the interpreter's lock.
+
+    Parameters
+    ----------
+    width : int
+        Threads.
+    per_host : int
+        Bands that are fetched from one host at one time.
+    """
+
+    def __init__(self, width: int, *, per_host: int = PER_HOST) -> None:
+        self.width = width
+        self._pool = ThreadPoolExecutor(width, thread_name_prefix="landsat-downsample")
+        self._lock = threading.Lock()
+        self._turns: Turns[_Item] = Turns(per_host)
+        self._flags: dict[str, threading.Event] = {}
+        self._orders: dict[str, int] = {}
+
+    def submit(self, target: Target, publication: _store.Publication) -> Future:
+        """Hand a target in."""
+        with self._lock:
+            flag = self._flags.setdefault(publication.token, threading.Event())
+            order = self._orders.setdefault(publication.token, len(self._orders))
+            item = _Item(target, publication, Future(), flag)
+            self._turns.push(order, host_of(target), item)
+        self._pool.submit(self._work)
+        return item.future
+
+    def halt(self, publication: _store.Publication) -> None:
+        """Take back a scene's targets that have not begun; let the others end at their next strip."""
+        with self._lock:
+            self._flags.setdefault(publication.token, threading.Event()).set()
+            gone = self._turns.withdraw(lambda item: item.publication.token == publication.token)
+        for item in gone:
+            item.future.cancel()
+            item.future.set_running_or_notify_cancel()
+
+    def close(self, *, now: bool = False) -> None:
+        """Wait for the targets that have begun; of the others too, but for ``now``."""
+        if now:
+            with self._lock:
+                gone = self._turns.withdraw(lambda item: True)
+            for item in gone:
+                item.future.cancel()
+                item.future.set_running_or_notify_cancel()
+        self._pool.shutdown(wait=True)
+
+    def _work(self) -> None:
+        """Reduce until nothing may be: bands of a host that is asked enough are left to the threads at it."""
+        while (item := self._next()) is not None:
+            try:
+                if item.future.set_running_or_notify_cancel():
+                    _settle(item)
+            finally:
+                with self._lock:
+                    self._turns.ended(host_of(item.target))
+
+    def _next(self) -> _Item | None:
+        with self._lock:
+            return self._turns.pop()
+
+
+def _settle(item: _Item) -> None:
+    try:
+        item.future.set_result(_process(item))
+    except BaseException as error:  # whoever waits for the future is to hear of it
+        item.future.set_exception(error)
+
+
+def _process(item: _Item) -> Done:
+    try:
+        with _stop.stoppable(item.stop):
+            _stop.check()
+            return process(item.target, item.publication)
+    except LandsatDownsampleError:
+        raise
+    except MemoryError as error:
+        raise ReadError(
+            f"band {item.target.key} needs more memory than there is: give a larger machine, or fewer workers"
+        ) from error
+    except Exception as error:
+        raise ReadError(f"band {item.target.key} failed unexpectedly: {type(error).__name__}: {error}") from error
+
+
+def threads_for(workers: int | None, *, local: bool) -> int:
+    """Threads for a run: as many as there are CPUs, and two more where bands come over a network.
+
+    Raises
+    ------
+    UsageError
+        The number asked for is not one or more.
+    """
+    if workers is None:
+        return cpus() + (0 if local else FETCHING)
+    if workers < 1:
+        raise UsageError(f"workers {workers!r} must be at least 1: it is a number of threads")
+    return workers
+
+
+def cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,94 @@
+"""Whose turn it is: earlier scenes first, and from one host no more at once than it should be asked for. Pure."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from landsat_downsample import _store
+from landsat_downsample._errors import UsageError
+from landsat_downsample._plan import Target
+from landsat_downsample._store._hrefs import is_tar, split_tar
+
+#: Bands fetched from one host (or bucket) at one time, over all workers; each makes one request at a time.
+PER_HOST = 32
+
+T = TypeVar("T")
+
+
+def host_of(target: Target) -> str | None:
+    """Host or bucket that a target's bytes come from; None for this machine's disks."""
+    href = target.band.href
+    if is_tar(href):
+        href = split_tar(href)[1]
+    if _store.is_local(href):
+        return None
+    parts = urlsplit(href)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+class Turns(Generic[T]):
+    """Items that wait for a worker.
+
+    Parameters
+    ----------
+    per_host : int
+        Items of one host that may be at work at one time.
+
+    Raises
+    ------
+    UsageError
+        It is not one or more.
+    """
+
+    def __init__(self, per_host: int = PER_HOST) -> None:
+        if per_host < 1:
+            raise UsageError(f"requests per host {per_host!r} must be at least 1: nothing would ever be fetched")
+        self._per_host = per_host
+        self._queues: dict[str | None, list[tuple[int, int, T]]] = {}
+        self._working: Counter[str] = Counter()
+        self._sequence = itertools.count()
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    def push(self, order: int, host: str | None, item: T) -> None:
+        """Let an item wait; those of a lower order go first, and among equals the earlier one."""
+        heapq.heappush(self._queues.setdefault(host, []), (order, next(self._sequence), item))
+
+    def pop(self) -> T | None:
+        """Give the next item that may go to work now; None where there is none."""
+        open_hosts = [host for host in self._queues if host is None or self._working[host] < self._per_host]
+        if not open_hosts:
+            return None
+        host = min(open_hosts, key=lambda name: self._queues[name][0][:2])
+        item = heapq.heappop(self._queues[host])[2]
+        if not self._queues[host]:
+            del self._queues[host]
+        if host is not None:
+            self._working[host] += 1
+        return item
+
+    def ended(self, host: str | None) -> None:
+        """An item of that host is at work no more."""
+        if host is not None:
+            self._working[host] -= 1
+            if not self._working[host]:
+                del self._working[host]
+
+    def withdraw(self, unwanted: Callable[[T], bool]) -> list[T]:
+        """Take out the items that need not wait any more."""
+        gone = []
+        for host, queue in list(self._queues.items()):
+            kept = [entry for entry in queue if not unwanted(entry[2])]
+            gone += [entry[2] for entry in queue if unwanted(entry[2])]
+            if kept:
+                heapq.heapify(kept)
+                self._queues[host] = kept
+            else:
+                del self._queues[host]
+        return gone
