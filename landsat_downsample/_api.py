@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from landsat_downsample._errors import RunError
 from landsat_downsample._plan import Options, ScenePlan, distinct, plan_scene, words
-from landsat_downsample._run import Executor, Outcome, run_plans
+from landsat_downsample._run import Executor, Outcome, Progress, run_plans
 from landsat_downsample._scene import Scene, open_scene
+from landsat_downsample._turns import PER_HOST
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -88,7 +89,12 @@ def plan(
 
 
 def run(
-    plans: ScenePlan | Iterable[ScenePlan], *, workers: int | None = None, client: Client | None = None
+    plans: ScenePlan | Iterable[ScenePlan],
+    *,
+    workers: int | None = None,
+    client: Client | None = None,
+    requests_per_host: int = PER_HOST,
+    report: Callable[[Progress], None] | None = None,
 ) -> list[Outcome]:
     """Reduce and publish every planned scene.
 
@@ -101,6 +107,10 @@ def run(
     client : distributed.Client, optional
         A dask client, from `cluster` or any other: its workers reduce the bands instead of
         this process' threads. It is left open.
+    requests_per_host : int
+        Bands that are fetched from one host or bucket at one time, over all workers.
+    report : callable, optional
+        Told of every step, in this thread: a scene begun, a band done, a scene ended.
 
     Returns
     -------
@@ -113,7 +123,8 @@ def run(
         Some scenes failed; the others were published. It carries all outcomes.
     """
     plans = [plans] if isinstance(plans, ScenePlan) else plans
-    outcomes = run_plans(plans, workers=workers, executor=on_client(client))
+    executor = on_client(client, per_host=requests_per_host)
+    outcomes = run_plans(plans, workers=workers, executor=executor, per_host=requests_per_host, report=report)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
@@ -121,16 +132,18 @@ def run(
     return outcomes
 
 
-def on_client(client: Client | None, *, owned: bool = False) -> Executor | None:
+def on_client(client: Client | None, *, owned: bool = False, per_host: int = PER_HOST) -> Executor | None:
     """The executor of a dask client; None for none.
 
     Parameters
     ----------
     owned : bool
         Whether its cluster is this run's alone, so that workers that hang may be restarted.
+    per_host : int
+        Bands that are fetched from one host at one time.
     """
     if client is None:
         return None
     from landsat_downsample._cluster._dask_executor import DaskExecutor
 
-    return DaskExecutor(client, owned=owned)
+    return DaskExecutor(client, owned=owned, per_host=per_host)

@@ -425,5 +425,5 @@ def _png(picture: np.ndarray, title: str | None, shown: tuple[str, ...]) -> byte
         text.add_text("Title", title)
     text.add_text("Description", ", ".join(shown))
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG", optimize=True, pnginfo=text)
+    Image.fromarray(picture).save(stream, "PNG", pnginfo=text)
     return stream.getvalue()

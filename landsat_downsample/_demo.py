@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from landsat_downsample import _seaweed, _store
+from landsat_downsample._display import Reporter, choose_style
+from landsat_downsample._display._words import size_words
 from landsat_downsample._plan import Options, plan_scene
-from landsat_downsample._report import Reporter, size_words
 from landsat_downsample._run import Outcome, run_plans
 from landsat_downsample._scene import open_scene
 from landsat_downsample._synthetic import make_scene
@@ -23,10 +24,10 @@ def demo(folder: str, *, size: tuple[int, int] | None = None, factor: float = 10
     plans = [plan_scene(scene, os.path.join(folder, "out"), Options(factor=factor), overwrite=True)]
     height, width = scene.grid.shape
     _say(f"reducing {scene.id} by {factor:g}: {len(scene.bands)} bands of {height} x {width} pixels")
-    with Reporter(plans) as reporter:
+    with Reporter(scenes=1, style=choose_style()) as reporter:
         (outcome,) = run_plans(plans, report=reporter)
-    if outcome.error:
-        raise outcome.error
+    if outcome.error:  # told already
+        return outcome.error.exit_code
     product = os.path.dirname(outcome.href)
     _tell(product, source, outcome)
     _through_s3(source, product, folder)

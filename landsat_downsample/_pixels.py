@@ -106,8 +106,8 @@ def open_rows(band: Band, window: PixelWindow | None = None) -> Iterator[Rows]:
         columns, tiles = window[2:] if window else (0, band.grid.width), None
         if not window:
             tiles = stack.enter_context(_tiles.open_tiles(path, href, dataset.dtypes[0], dataset.nodata))
-        if tiles is None and _store.is_local(band.href):
-            _store.check_blocks(band.href, window)  # GDAL takes one damaged block in eight for pixels
+        if tiles is None and not path.compared:  # GDAL takes one damaged block in eight for pixels
+            _store.check_blocks(band.href if _store.is_local(band.href) else path, window, origin=href)
         yield Rows(dataset, href, columns, path.received, path.requests, tiles)
 
 

@@ -112,7 +112,8 @@ def fractions(data: xarray.DataArray | xarray.Dataset, *, title: str | None = No
         mean = "no data" if not picture.count() else f"mean {picture.mean():.1f} %"
         axis.set_title(f"{name}: {mean}", fontsize=10, loc="left")
         bar = figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.8, ticks=(0, 25, 50, 75, 100))
-        bar.set_label("% of the cell (grey: no data)", fontsize=8)
+        whole = "the cell" if name == "valid" else "its valid pixels"
+        bar.set_label(f"% of {whole} (grey: no data)", fontsize=8)
         bar.ax.tick_params(labelsize=8)
         _label(axis, band)
     for axis in axes.flat[len(bands) :]:
@@ -150,9 +151,9 @@ def footprint(scene_grid: Grid, coarse_grid: Grid) -> Figure:
 
 
 def _panels(rows: int, columns: int, *, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
-    from matplotlib.figure import Figure
+    from landsat_downsample._figure import ShownFigure
 
-    figure = Figure(figsize=size, layout="constrained")
+    figure = ShownFigure(figsize=size, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 

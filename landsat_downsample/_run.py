@@ -16,11 +16,12 @@ from landsat_downsample._errors import LandsatDownsampleError, UsageError, Write
 from landsat_downsample._plan import ScenePlan, Target
 from landsat_downsample._process import Done
 from landsat_downsample._threads import Threads, threads_for
+from landsat_downsample._turns import PER_HOST
 
 #: Scenes whose bands are in hand at one time: the next one starts while the last bands of this one end.
 SCENES_AT_ONCE = 2
 
-#: Scenes opened at one time, and published at one time: both wait for stores more than they compute.
+#: Scenes opened ahead, and published at one time: both wait for stores more than they compute.
 OPENING, PUBLISHING = 8, 4
 
 
@@ -42,8 +43,8 @@ class Outcome:
     requests: int = 0
     """Requests to remote stores, retries included."""
     seconds: float = 0.0
-    source: str | dict | None = None
-    """Href or STAC item that was asked for, as a list of scenes holds it; free of secrets."""
+    source: dict | None = None
+    """What was asked for, as a line of a list of scenes holds it; free of secrets."""
 
     def to_dict(self) -> dict:
         """Describe it in JSON types: a line of ``outcomes.ndjson``."""
@@ -57,7 +58,7 @@ class Outcome:
             "seconds": round(self.seconds, 3),
             "cause": type(self.error).__name__ if self.error else None,
             "error": str(self.error) if self.error else None,
-            "source": self.source,
+            **(self.source or {}),
         }
 
 
@@ -85,7 +86,7 @@ class Request(Protocol):
         """What to call it as long as its ID is not known; free of secrets."""
 
     @property
-    def source(self) -> str | dict:
+    def source(self) -> dict:
         """As `Outcome.source`."""
 
     def plan(self) -> ScenePlan:
@@ -130,7 +131,7 @@ class _Work:
 
     def outcome(self, status: str, **facts) -> Outcome:
         """What became of it."""
-        source = self.plan.scene.href if isinstance(self.request, ScenePlan) else self.request.source
+        source = {"source": self.plan.scene.href} if isinstance(self.request, ScenePlan) else self.request.source
         seconds = time.perf_counter() - self.begun if self.begun else 0.0
         return Outcome(self.name, status, source=source, seconds=seconds, **facts)
 
@@ -142,6 +143,7 @@ def run_plans(
     executor: Executor | None = None,
     report: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
+    per_host: int = PER_HOST,
 ) -> list[Outcome]:
     """Reduce and publish scenes.
 
@@ -158,6 +160,9 @@ def run_plans(
         Told of every step, in the calling thread.
     stop : threading.Event, optional
         Once it is set no further scene begins; those in hand are finished.
+    per_host : int
+        Bands that threads of this process fetch from one host at one time; an executor that is
+        given knows its own limit.
 
     Returns
     -------
@@ -172,7 +177,13 @@ def run_plans(
     """
     if workers is not None:
         threads_for(workers, local=True)  # refused before anything is opened
-    return _Run(iter(requests), workers, executor, report or (lambda step: None), stop or threading.Event()).outcomes()
+
+    def threads(plan: ScenePlan) -> Executor:
+        local = _store.is_local(plan.targets[0].band.href)
+        return Threads(threads_for(workers, local=local), per_host=per_host)
+
+    run = _Run(iter(requests), executor or threads, report or (lambda step: None), stop or threading.Event())
+    return run.outcomes()
 
 
 class _Run:
@@ -181,12 +192,13 @@ class _Run:
     def __init__(
         self,
         requests: Iterator[ScenePlan | Request],
-        workers: int | None,
-        executor: Executor | None,
+        executor: Executor | Callable[[ScenePlan], Executor],
         report: Callable[[Progress], None],
         stop: threading.Event,
     ) -> None:
-        self._requests, self._workers, self._executor = enumerate(requests), workers, executor
+        """An executor may also be what makes one, once the first scene is known."""
+        self._requests = enumerate(requests)
+        self._executor, self._make = (None, executor) if callable(executor) else (executor, None)
         self._report, self._stop, self._abandoned = report, stop, threading.Event()
         self._openers = ThreadPoolExecutor(OPENING, thread_name_prefix="opening")
         self._publishers = ThreadPoolExecutor(PUBLISHING, thread_name_prefix="publishing")
@@ -201,7 +213,9 @@ class _Run:
                 self._fill()
                 if not self._active:
                     return [self._outcomes[number] for number in sorted(self._outcomes)]
-                wait(set().union(*(work.awaited for work in self._active)), return_when=FIRST_COMPLETED)
+                # A scene that is opened and not begun waits for others, which have begun.
+                awaited = (work.awaited for work in self._active if work.begun or work.plan is None)
+                wait(set().union(*awaited), return_when=FIRST_COMPLETED)
                 for work in list(self._active):
                     self._advance(work)
         finally:
@@ -209,56 +223,58 @@ class _Run:
                 self._clean()
 
     def _fill(self) -> None:
-        while not self._stop.is_set() and self._hungry():
+        """Keep scenes opened ahead, and enough bands in hand for every worker."""
+        while not self._stop.is_set() and sum(not work.begun for work in self._active) < OPENING:
             number, request = next(self._requests, (None, None))
             if request is None:
-                return
+                break
             work = _Work(number, request)
             work.opening = self._openers.submit(_open, request, self._places, self._abandoned)
             self._active.append(work)
+        for work in [work for work in self._active if work.plan and not work.begun]:
+            if self._stop.is_set():
+                self._active.remove(work)
+            elif self._hungry():
+                self._begin(work)
 
     def _hungry(self) -> bool:
         """Whether another scene is to begin: two at least, and enough bands in hand for every worker."""
-        if len(self._active) < SCENES_AT_ONCE:
-            return True
-        opening = sum(work.plan is None for work in self._active)
+        begun = [work for work in self._active if work.begun]
         width = self._executor.width if self._executor else 1
-        return opening < OPENING and sum(len(work.waiting) for work in self._active) < 2 * width
+        return len(begun) < SCENES_AT_ONCE or sum(len(work.waiting) for work in begun) < 2 * width
 
     def _advance(self, work: _Work) -> None:
         """Take in what has ended of a scene, and let its next step begin."""
         if work.plan is None:
             if work.opening.done():
-                self._begin(work)
-        elif work.ending is None:
+                self._take(work)
+        elif work.ending is not None:
+            if work.ending.done():
+                self._leave(work, work.ending.result())
+        elif work.begun:
             self._collect(work)
             if not work.waiting:
                 work.ending = self._publishers.submit(_end, work, self._abandoned)
-        elif work.ending.done():
-            self._leave(work, work.ending.result())
+
+    def _take(self, work: _Work) -> None:
+        """Take a scene that is opened; or say at once what became of it."""
+        error = work.opening.exception()
+        if error is None:
+            opened = work.opening.result()
+            work.plan, work.publication = opened.plan, opened.publication
+            if opened.there:
+                self._leave(work, work.outcome("skipped", href=opened.there))
+        elif isinstance(error, _NotBegun):
+            work.plan = error.plan
+            self._leave(work, work.outcome("failed", error=error.reason))
+        elif isinstance(error, LandsatDownsampleError):
+            self._leave(work, work.outcome("failed", error=error))
+        else:
+            raise error
 
     def _begin(self, work: _Work) -> None:
-        """Start a scene's targets; or say at once what became of it."""
-        error = work.opening.exception()
-        if error is not None:
-            if not isinstance(error, LandsatDownsampleError):
-                raise error
-            work.plan = error.plan if isinstance(error, _NotBegun) else None
-            self._leave(work, work.outcome("failed", error=error.reason if isinstance(error, _NotBegun) else error))
-            return
-        opened = work.opening.result()
-        work.plan, work.publication = opened.plan, opened.publication
-        if opened.there:
-            self._leave(work, work.outcome("skipped", href=opened.there))
-        elif self._stop.is_set():
-            self._active.remove(work)
-        else:
-            self._submit(work)
-
-    def _submit(self, work: _Work) -> None:
         if self._executor is None:
-            local = _store.is_local(work.plan.targets[0].band.href)
-            self._executor = Threads(threads_for(self._workers, local=local))
+            self._executor = self._make(work.plan)
         work.begun = time.perf_counter()
         work.waiting = {self._executor.submit(target, work.publication) for target in work.plan.targets}
         self._report(Progress(work.name, work.plan, begun=True))

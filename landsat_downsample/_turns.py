@@ -7,28 +7,18 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
 
-from landsat_downsample import _store
 from landsat_downsample._errors import UsageError
 from landsat_downsample._plan import Target
-from landsat_downsample._store._hrefs import is_tar, split_tar
-
-#: Bands fetched from one host (or bucket) at one time, over all workers; each makes one request at a time.
-PER_HOST = 32
+from landsat_downsample._store._hrefs import host
+from landsat_downsample._store._retry import PER_HOST
 
 T = TypeVar("T")
 
 
 def host_of(target: Target) -> str | None:
     """Host or bucket that a target's bytes come from; None for this machine's disks."""
-    href = target.band.href
-    if is_tar(href):
-        href = split_tar(href)[1]
-    if _store.is_local(href):
-        return None
-    parts = urlsplit(href)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return host(target.band.href)
 
 
 class Turns(Generic[T]):
@@ -37,7 +27,7 @@ class Turns(Generic[T]):
     Parameters
     ----------
     per_host : int
-        Items of one host that may be at work at one time.
+        Items of one host that may be at work at one time, over all workers; each makes one request at a time.
 
     Raises
     ------
@@ -56,39 +46,39 @@ class Turns(Generic[T]):
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values())
 
-    def push(self, order: int, host: str | None, item: T) -> None:
-        """Let an item wait; those of a lower order go first, and among equals the earlier one."""
-        heapq.heappush(self._queues.setdefault(host, []), (order, next(self._sequence), item))
+    def push(self, order: int, name: str | None, item: T) -> None:
+        """Let an item of a host wait; those of a lower order go first, and among equals the earlier one."""
+        heapq.heappush(self._queues.setdefault(name, []), (order, next(self._sequence), item))
 
     def pop(self) -> T | None:
         """Give the next item that may go to work now; None where there is none."""
-        open_hosts = [host for host in self._queues if host is None or self._working[host] < self._per_host]
-        if not open_hosts:
+        free = [name for name in self._queues if name is None or self._working[name] < self._per_host]
+        if not free:
             return None
-        host = min(open_hosts, key=lambda name: self._queues[name][0][:2])
-        item = heapq.heappop(self._queues[host])[2]
-        if not self._queues[host]:
-            del self._queues[host]
-        if host is not None:
-            self._working[host] += 1
+        name = min(free, key=lambda one: self._queues[one][0][:2])
+        item = heapq.heappop(self._queues[name])[2]
+        if not self._queues[name]:
+            del self._queues[name]
+        if name is not None:
+            self._working[name] += 1
         return item
 
-    def ended(self, host: str | None) -> None:
+    def ended(self, name: str | None) -> None:
         """An item of that host is at work no more."""
-        if host is not None:
-            self._working[host] -= 1
-            if not self._working[host]:
-                del self._working[host]
+        if name is not None:
+            self._working[name] -= 1
+            if not self._working[name]:
+                del self._working[name]
 
     def withdraw(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Take out the items that need not wait any more."""
         gone = []
-        for host, queue in list(self._queues.items()):
+        for name, queue in list(self._queues.items()):
             kept = [entry for entry in queue if not unwanted(entry[2])]
             gone += [entry[2] for entry in queue if unwanted(entry[2])]
             if kept:
                 heapq.heapify(kept)
-                self._queues[host] = kept
+                self._queues[name] = kept
             else:
-                del self._queues[host]
+                del self._queues[name]
         return gone

@@ -109,6 +109,17 @@ def test_footprint_has_both_grids():
     assert (coarse.get_xdata().max(), scene.get_xdata().max()) == (330.9, 330.75)
 
 
+def test_figures_show_themselves_in_a_notebook():
+    from IPython.core.formatters import DisplayFormatter
+
+    formatters = DisplayFormatter()
+    figures = (_plot.before_after(*pair()), _plot.footprint(GRID, GRID.coarsen(10)))
+    for figure in figures:
+        shown, _ = formatters.format(figure)
+        width, height = (int.from_bytes(shown["image/png"][at : at + 4], "big") for at in (16, 20))
+        assert (width, height) == tuple(figure.get_size_inches() * figure.dpi)
+
+
 def test_importing_it_brings_in_nothing_heavy():
     heavy = "{'matplotlib', 'xarray', 'PIL', 'dask'}"
     code = f"import sys, landsat_downsample._plot; print(sorted({heavy} & set(sys.modules)))"

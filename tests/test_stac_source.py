@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from landsat_downsample._errors import SceneError
-from landsat_downsample._scene import _listing, _stac_source
+import landsat_downsample as ld
+from landsat_downsample._errors import SceneError, UsageError
+from landsat_downsample._scene import _item, _listing, _stac_source, open_scene
 
 DATA = os.environ.get("LANDSAT_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="LANDSAT_DATA is not set")
@@ -153,6 +154,81 @@ def test_items_of_something_else():
     old = {name: {"href": f"LC08_L1TP_016037_20170813_20170814_01_RT_{name}.TIF"} for name in ("B4", "B5")}
     with pytest.raises(SceneError, match="Collection 1"):
         _stac_source.listing([(item(old, id="x"), REMOTE)], REMOTE)
+
+
+# Items given as such -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory):
+    """A scene's folder, and its two items."""
+    scene = ld.make_scene(tmp_path_factory.mktemp("items"), size=(61, 57), bands=["SR_B4", "ST_B10", "QA_PIXEL"])
+    return scene, [json.loads(path.read_text()) for path in sorted(scene.glob("*_stac.json"))]
+
+
+def test_items_are_opened_as_their_folder_is(synthetic):
+    scene, both = synthetic
+    base = scene / "items.json"  # it need not exist: only its folder does
+    opened, folder = open_scene(both, base=base), open_scene(scene)
+    assert opened.bands.keys() == folder.bands.keys() and opened.grid == folder.grid
+    assert [band.href for band in opened.bands.values()] == [band.href for band in folder.bands.values()]
+    assert list(open_scene(both[0], base=base).bands) == ["SR_B4", "QA_PIXEL"]
+    assert list(open_scene([_item.slim(one) for one in both], base=base).bands) == list(folder.bands)
+    assert list(open_scene(both, base=base, bands="red").bands) == ["SR_B4", "QA_PIXEL"]
+
+
+def test_items_start_at_the_current_directory_without_a_base(synthetic, monkeypatch, tmp_path):
+    scene, both = synthetic
+    monkeypatch.chdir(scene)
+    assert open_scene(both).id == scene.name
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ld.ReadError, match="no such file"):
+        open_scene(both)
+
+
+def test_what_is_no_item_is_refused(synthetic):
+    _, both = synthetic
+    for wrong in ({}, [], {"type": "Catalog"}, [both[0], 3]):
+        with pytest.raises(UsageError, match="neither an href nor a STAC item"):
+            open_scene(wrong)
+    with pytest.raises(UsageError, match="a STAC item is not one"):
+        open_scene(both[0], as_band="SR_B4")
+
+
+def test_remote_items_may_not_name_this_machine(synthetic):
+    scene, both = synthetic
+    with pytest.raises(SceneError, match="refused"):
+        open_scene(item({"red": {"href": f"{scene}/{ID}_SR_B4.TIF"}}), base=REMOTE)
+    link = {"links": [{"rel": "self", "href": f"file://{scene}/item.json"}]}
+    assert _item.own_href(both[0] | link, REMOTE) == REMOTE  # and so its hrefs do not start at a local folder
+
+
+@pytest.mark.parametrize(
+    ("link", "base", "expected"),
+    [
+        ("https://api.example/items/x", "https://api.example/search", "https://api.example/items/x"),
+        ("./x.json", "s3://bucket/a/list.json", "s3://bucket/a/x.json"),
+        ("http://127.0.0.1/x", "https://api.example/search", "https://api.example/search"),
+        ("/etc/x.json", "https://api.example/search", "https://api.example/search"),
+        ("https://[broken", "https://api.example/search", "https://api.example/search"),
+        ("https://api.example/items/x", "/data/list.json", "/data/list.json"),
+    ],
+)
+def test_where_an_item_is(link, base, expected):
+    assert _item.own_href({"links": [{"rel": "root", "href": "r"}, {"rel": "self", "href": link}]}, base) == expected
+
+
+@needs_data
+def test_nothing_is_lost_that_a_scene_needs():
+    places = sorted(Path(DATA).glob("stactools-landsat/*/*_stac.json"))
+    records = [json.loads(path.read_text()) for path in places]
+    for name in ("landsat-c2-l2-pc.json", "landsat-c2-l1-pc.json"):
+        records += json.loads(Path(DATA, "stac-items/planetary-computer", name).read_text())
+    assert len(records) > 8
+    for record in records:
+        whole = _stac_source.listing([(record, REMOTE)], REMOTE)
+        assert _stac_source.listing([(_item.slim(record), REMOTE)], REMOTE) == whole
+        assert _stac_source.listing([(_item.without_secrets(_item.slim(record)), REMOTE)], REMOTE) == whole
 
 
 # Real items ----------------------------------------------------------------------------------

@@ -7,18 +7,32 @@ landsat-downsample run SCENE --to out --factor 10 | jq -r .href
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import signal
 import sys
-import threading
 import warnings
 from contextlib import suppress
 
 from landsat_downsample import __version__
+from landsat_downsample._cli._clusters import add_clusters
+from landsat_downsample._cli._doctor import add_doctor
 from landsat_downsample._cli._looking import add_demo, add_info, add_make_scene, add_verify
-from landsat_downsample._cli._parts import DONE, INTERRUPTED, NONE_SUCCEEDED, Parser, complain, discard_stdout, say
-from landsat_downsample._cli._reduction import add_plan, add_run
+from landsat_downsample._cli._parts import (
+    DONE,
+    INTERRUPTED,
+    NONE_SUCCEEDED,
+    PASSING,
+    Parser,
+    complain,
+    discard_stdout,
+    say,
+)
+from landsat_downsample._cli._plan import add_plan
+from landsat_downsample._cli._run import add_run
+from landsat_downsample._cli._signals import interrupt, on_signals, timed_out, told_to_stop
 from landsat_downsample._cli._staging import add_clean, add_stage_in, add_stage_out
+from landsat_downsample._cli._status import add_report, add_status
 from landsat_downsample._errors import LandsatDownsampleError
 
 _VERBS = (
@@ -29,6 +43,10 @@ _VERBS = (
     add_stage_in,
     add_stage_out,
     add_clean,
+    add_clusters,
+    add_doctor,
+    add_status,
+    add_report,
     add_make_scene,
     add_demo,
 )
@@ -39,18 +57,20 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _main(argv)
     except KeyboardInterrupt:
-        _on_signals(signal.SIG_IGN)
-        say("interrupted; products already told of are whole, nothing else was published")
+        on_signals(signal.SIG_IGN)
+        code, why = (PASSING, "the time limit is over") if timed_out.is_set() else (INTERRUPTED, "interrupted")
+        say(f"{why}; products already told of are whole, nothing else was published")
         if argv is None:
-            _leave(INTERRUPTED)
-        return INTERRUPTED
+            _leave(code)
+        return code
     finally:  # the code is known: a Ctrl-C while Python winds up must not change it
-        _on_signals(signal.SIG_IGN)
+        on_signals(signal.SIG_IGN)
 
 
 def _main(argv: list[str] | None) -> int:
-    _told_to_stop.clear()
-    _on_signals(_interrupt)
+    told_to_stop.clear()
+    timed_out.clear()
+    on_signals(interrupt)
     warnings.showwarning = _show_warning
     arguments = _parser().parse_args(argv)
     if arguments.quiet:
@@ -60,7 +80,7 @@ def _main(argv: list[str] | None) -> int:
         sys.stdout.flush()
         return code
     except Exception as error:
-        if _told_to_stop.is_set():  # a lock or a callback that was cut in two
+        if told_to_stop.is_set():  # a lock or a callback that was cut in two
             raise KeyboardInterrupt from error
         return _failed(error, arguments)
 
@@ -72,7 +92,7 @@ def _failed(error: Exception, arguments: argparse.Namespace) -> int:
         return DONE
     if isinstance(error, LandsatDownsampleError):
         complain(error, arguments)
-        return error.exit_code
+        return PASSING if error.passing else error.exit_code
     if isinstance(error, OSError):
         discard_stdout()
         complain(error, arguments)
@@ -83,25 +103,12 @@ def _failed(error: Exception, arguments: argparse.Namespace) -> int:
 
 def _leave(code: int) -> None:
     """End this process now: Python would kill itself by SIGINT if the Ctrl-C came while a module was loaded."""
+    with suppress(Exception):
+        atexit._run_exitfuncs()  # of multiprocessing: what it left is complained of by a process of its own
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
-
-
-def _on_signals(handler) -> None:
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, handler)
-
-
-#: A KeyboardInterrupt may be turned into another error on its way: `threading` does so with its locks.
-_told_to_stop = threading.Event()
-
-
-def _interrupt(signum, frame):
-    _told_to_stop.set()
-    raise KeyboardInterrupt
 
 
 def _show_warning(message, *where, **_):
@@ -118,7 +125,8 @@ examples:
   landsat-downsample info LC08_L2SP_008059_20191201_20200825_02_T1.tar
   landsat-downsample run SCENE --to out --factor 10 --mask cloud,shadow | jq -r .href
 
-exit codes: 0 all done, 3 some scenes failed, 1 none succeeded, 2 wrong usage, 130 interrupted""",
+exit codes: 0 all done, 3 some scenes failed, 1 none succeeded, 2 wrong usage,
+75 none succeeded, but trying again later may help, 130 interrupted""",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs", parser_class=Parser)

@@ -29,7 +29,7 @@ def add_info(verbs) -> None:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from landsat_downsample._report import show_scene
+    from landsat_downsample._display._tables import show_scene
     from landsat_downsample._scene import open_scene
 
     scene = open_scene(arguments.source, requester_pays=arguments.requester_pays)

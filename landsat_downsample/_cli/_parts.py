@@ -8,6 +8,9 @@ import sys
 
 DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
+#: None succeeded, but only because a source or store did not answer in time: EX_TEMPFAIL of sysexits.h.
+PASSING = 75
+
 SOURCE = "a GeoTIFF, scene folder or prefix, MTL, STAC item or tar"
 
 
@@ -51,6 +54,17 @@ def add_verb(verbs, name: str, function, text: str, epilog: str | None = None) -
 
 def add_requester_pays(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--requester-pays", action="store_true", help="agree to pay for reads where the bucket asks it")
+
+
+def seconds(text: str) -> float:
+    """A number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
 
 
 def href_type(text: str) -> str:

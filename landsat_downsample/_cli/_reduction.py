@@ -1,34 +1,29 @@
-"""The verbs that reduce: run, plan."""
+"""What the verbs run and plan are asked: which scenes, how small, how each band is reduced."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from contextlib import contextmanager
 
 from landsat_downsample._cli._parts import (
     DONE,
     NONE_SUCCEEDED,
+    PASSING,
     SOME_FAILED,
     SOURCE,
     WRONG_USAGE,
     add_requester_pays,
-    add_verb,
     bounds,
-    complain,
-    count,
     href_type,
     method,
     number,
-    say,
     size,
     words,
 )
 from landsat_downsample._errors import LandsatDownsampleError, UsageError
 
 
-def _add_reduction(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sources", nargs="+", type=href_type, metavar="SOURCE", help=SOURCE)
+def add_reduction(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="*", type=href_type, metavar="SOURCE", help=SOURCE + "; @LIST or - for a list")
     how_small = parser.add_argument_group("how small (exactly one)").add_mutually_exclusive_group(required=True)
     how_small.add_argument("--factor", type=number, metavar="N", help="pixels per cell along each axis")
     how_small.add_argument("--resolution", type=number, metavar="METRES", help="cell size in units of the CRS")
@@ -65,30 +60,7 @@ def _add_reduction(parser: argparse.ArgumentParser) -> None:
     add_requester_pays(parser)
 
 
-_RUN_EXAMPLES = """\
-examples:
-  landsat-downsample run LC08_L2SP_008059_20191201_20200825_02_T1 --to out --factor 10
-  landsat-downsample run *.tar --to out --resolution 300 --bands red,nir08,QA_PIXEL
-  landsat-downsample run LC08_MTL.txt --to out --size 100,0 --mask cloud,shadow --min-valid 0.5
-
-stdout has one JSON line for each finished product, or a table on a terminal"""
-
-
-def add_run(verbs) -> None:
-    text = "reduce scenes and publish the products, each whole or not at all"
-    parser = add_verb(verbs, "run", _run, text, _RUN_EXAMPLES)
-    _add_reduction(parser)
-    parser.add_argument("--to", type=href_type, required=True, metavar="DEST", help="folder or prefix for the products")
-    parser.add_argument("--overwrite", action="store_true", help="replace products that were made otherwise")
-    parser.add_argument("--workers", type=count, metavar="N", help="threads or workers (default: one for each CPU)")
-    parser.add_argument(
-        "--cluster", type=href_type, default="auto", metavar="SPEC",
-        help="where the work is done: none (threads of this process), local (dask workers of this machine), "
-        "kubernetes, a scheduler's address or file, a DaskCluster manifest; auto (default): by the amount of work",
-    )  # fmt: skip
-
-
-def _options(arguments: argparse.Namespace):
+def options(arguments: argparse.Namespace):
     from landsat_downsample._plan import Options
 
     return Options(
@@ -104,79 +76,12 @@ def _options(arguments: argparse.Namespace):
     )
 
 
-def _open_and_plan(arguments: argparse.Namespace) -> tuple[list, list[LandsatDownsampleError]]:
-    """Plan every source; one that cannot be opened is told of, and does not stop the others."""
-    from landsat_downsample._plan import distinct, plan_scene
-    from landsat_downsample._scene import open_scene
-
-    options = _options(arguments)  # a contradiction is refused before anything is opened
-    plans, failures = [], []
-    for source in dict.fromkeys(arguments.sources):
-        try:
-            scene = open_scene(source, bands=options.bands, requester_pays=arguments.requester_pays)
-            plans.append(plan_scene(scene, arguments.to, options, overwrite=getattr(arguments, "overwrite", False)))
-        except LandsatDownsampleError as error:
-            complain(error, arguments)
-            failures.append(error)
-    return distinct(plans), failures
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    from landsat_downsample._report import Reporter
-    from landsat_downsample._run import run_plans
-
-    plans, failures = _open_and_plan(arguments)
-    with _executor(arguments, plans) as executor, Reporter(plans, quiet=arguments.quiet) as reporter:
-        outcomes = run_plans(plans, workers=arguments.workers, executor=executor, report=reporter)
-    for outcome in outcomes:
-        if outcome.error:
-            told = str(outcome.error)
-            complain(outcome.error, arguments, told if outcome.scene_id in told else f"{outcome.scene_id}: {told}")
-    failed = [outcome.error for outcome in outcomes if outcome.error]
-    return _exit_code(len(plans) - len(failed), [*failures, *failed])
-
-
-@contextmanager
-def _executor(arguments: argparse.Namespace, plans: list):
-    """What ``--cluster`` names, as long as the run lasts; None for the threads of this process."""
-    from landsat_downsample._api import on_client
-    from landsat_downsample._cluster import cluster
-
-    work = sum(target.bytes_in for plan in plans for target in plan.targets)
-    with cluster(arguments.cluster, workers=arguments.workers, work=work) as client:
-        if client is not None and not arguments.quiet:
-            from landsat_downsample._cluster import dashboard_link
-
-            say(f"dashboard: {dashboard_link(client)}")
-        # A cluster made here is this run's alone; one that was joined is not.
-        yield on_client(client, owned=client is not None and client.cluster is not None)
-
-
-def _exit_code(succeeded: int, failures: list[LandsatDownsampleError]) -> int:
+def exit_code(succeeded: int, failures: list[LandsatDownsampleError]) -> int:
+    """The exit code of a command over several scenes."""
     if not failures:
         return DONE
     if succeeded:
         return SOME_FAILED
+    if all(error.passing for error in failures):
+        return PASSING
     return WRONG_USAGE if all(isinstance(error, UsageError) for error in failures) else NONE_SUCCEEDED
-
-
-def add_plan(verbs) -> None:
-    parser = add_verb(verbs, "plan", _plan, "show what run would do: targets, shapes, bytes, peak memory")
-    _add_reduction(parser)
-    parser.add_argument(
-        "--to", type=href_type, default="out", metavar="DEST", help="folder or prefix for the products (default: out)"
-    )
-    parser.add_argument("--json", action="store_true", help="the whole plan as one JSON line for each scene")
-
-
-def _plan(arguments: argparse.Namespace) -> int:
-    from landsat_downsample._plan import estimate
-    from landsat_downsample._report import show_plan
-
-    plans, failures = _open_and_plan(arguments)
-    for item in plans:
-        if arguments.json:
-            print(json.dumps(item.to_dict() | {"estimate": estimate(item)}))
-        else:
-            show_plan(item)
-    return _exit_code(len(plans), failures)

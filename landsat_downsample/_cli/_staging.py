@@ -6,19 +6,9 @@ import argparse
 import json
 import sys
 
-from landsat_downsample._cli._parts import add_requester_pays, add_verb, words
+from landsat_downsample._cli._parts import add_requester_pays, add_verb, seconds, words
 
 _SOURCE = "what run takes, and a remote or compressed tar: URL, s3:// prefix, STAC item, MTL, folder, GeoTIFF"
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return value
 
 
 def add_stage_in(verbs) -> None:
@@ -88,7 +78,7 @@ active, and deleted only if --older-than allows it"""
     parser.add_argument("--yes", action="store_true", help="delete leftovers")
     parser.add_argument(
         "--older-than",
-        type=_seconds,
+        type=seconds,
         default=3600.0,
         metavar="S",
         help="seconds without a write after which work counts as dead (default 3600)",
@@ -111,7 +101,7 @@ def _show(found) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from landsat_downsample._report import size_words
+    from landsat_downsample._display._words import size_words
 
     table = Table(box=None, pad_edge=False)
     for column in ("state", "kind", "files", "size", "age", "href"):

@@ -5,11 +5,15 @@ Clusters made here are closed on every way out; clusters joined here never are.
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from landsat_downsample._cluster import _parity
@@ -134,17 +138,22 @@ def _local(stack: ExitStack, workers: int | None) -> Client:
                 "distributed.scheduler.allowed-failures": 2,
                 "distributed.dashboard.link": dashboard_template(),
                 "distributed.worker.daemon": True,
+                # Their defaults cost a few per cent of a CPU in every process: a profile each 10 ms, disk counters.
+                "distributed.worker.profile.interval": "100ms",
+                "distributed.admin.system-monitor.interval": "2s",
+                "distributed.admin.system-monitor.disk": False,
             }
         )
     )
     try:
-        made = LocalCluster(
-            n_workers=workers or _cpus(),
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        )
+        with _apart_from_ctrl_c():
+            made = LocalCluster(
+                n_workers=workers or _cpus(),
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
     except Exception as error:
         raise UsageError(
             f"cluster 'local' did not start: {type(error).__name__}: {error}: use cluster 'none'"
@@ -199,6 +208,23 @@ def _on_kubernetes(stack: ExitStack, spec: str, *, workers: int | None, image: s
 
 
 @contextmanager
+def _apart_from_ctrl_c() -> Iterator[None]:
+    """Let the threads that are started here, and all processes that these ever start, not hear of SIGINT.
+
+    A terminal sends it to workers too, which would die of it while this process lets scenes finish.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # when it starts it unblocks SIGINT in the thread that needs it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _silence() -> Iterator[None]:
     """Keep distributed's own lines off stderr: what matters of them is told as an outcome."""
     loggers = [logging.getLogger(name) for name in ("distributed", "distributed.nanny", "distributed.scheduler")]
@@ -241,9 +267,9 @@ def _cpus() -> int:
 def dashboard_template(*, here: bool = True) -> str:
     """Template of the dashboard's address, right where a browser does not run on this machine.
 
-    Behind JupyterHub, JUPYTERHUB_SERVICE_PREFIX is the path of the user's server, whose proxy
-    (jupyter-server-proxy) leads to ports of this machine, or of another host where it is allowed
-    to. What the user configured stays.
+    In a kernel of a Jupyter server, its own or that of JupyterHub (JUPYTERHUB_SERVICE_PREFIX),
+    the server's proxy (jupyter-server-proxy) leads to ports of this machine, or of another host
+    where it is allowed to. What the user configured stays.
 
     Parameters
     ----------
@@ -256,10 +282,28 @@ def dashboard_template(*, here: bool = True) -> str:
     given = dask.config.get("distributed.dashboard.link", "")
     if given and not given.startswith("{scheme}://{host}:{port}"):
         return given
-    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
-    if not prefix:
+    prefix = _jupyter_prefix(here=here)
+    if prefix is None:
         return "{scheme}://{host}:{port}/status"
-    return prefix.rstrip("/") + ("/proxy/{port}/status" if here else "/proxy/{host}:{port}/status")
+    return prefix + ("/proxy/{port}/status" if here else "/proxy/{host}:{port}/status")
+
+
+def _jupyter_prefix(*, here: bool) -> str | None:
+    """Path of the Jupyter server of this kernel, where its proxy can lead to a dashboard; else None.
+
+    A plain server tells its path in a file of the runtime folder, named after the process that
+    its kernels know as JPY_PARENT_PID; its proxy leads to this machine only.
+    """
+    prefix, server = os.environ.get("JUPYTERHUB_SERVICE_PREFIX"), os.environ.get("JPY_PARENT_PID")
+    if not prefix and server and here and importlib.util.find_spec("jupyter_server_proxy"):
+        from jupyter_core.paths import jupyter_runtime_dir
+
+        try:
+            with open(os.path.join(jupyter_runtime_dir(), f"jpserver-{server}.json"), encoding="utf-8") as file:
+                prefix = json.load(file)["base_url"]
+        except (OSError, ValueError, KeyError):
+            return None  # a kernel of something else: papermill, an editor
+    return prefix.rstrip("/") if prefix else None
 
 
 def dashboard_link(client: Client | None) -> str | None:

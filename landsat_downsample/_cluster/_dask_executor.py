@@ -43,6 +43,8 @@ class Limits:
     """Without the scheduler."""
     retries: int = 1
     """Further tries of a target that died with its worker, or hung. Errors that it raises are final."""
+    ending: float = 20.0
+    """For targets at work to end when the run is given up."""
     poll: float = 2.0
     """Between two looks at the cluster."""
 
@@ -110,7 +112,7 @@ class DaskExecutor:
         self._flying: dict[str, _Item] = {}
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = time.monotonic()
-        self._revived = False
+        self._revived, self._closing = False, None
         self._run, self._tries = uuid.uuid4().hex[:8], itertools.count(1)
         self._topic = f"landsat-downsample-{self._run}"
         client.subscribe_topic(self._topic, lambda event: self._inbox.put((self._on_begun, event[1])))
@@ -184,14 +186,19 @@ class DaskExecutor:
             self._ask(run, stop_on_worker, token, wait=False, on_error="ignore")
 
     def _on_close(self, now: bool) -> bool:
-        if now:
-            for item in self._flying.values():
-                item.sent.cancel()
-            self._fail_all("the run was interrupted")
-        elif self._flying or self._turns:
+        if now and self._closing is None:
+            self._closing = time.monotonic()
+            for token in {item.publication.token for item in self._flying.values()}:
+                self._on_halt(token)
+        # What has begun would store its files after its scene was cleared away; it ends at its next strip.
+        patient = not now or time.monotonic() - self._closing < self._limits.ending
+        if patient and (self._flying or self._turns):
             # Asked again until nothing is left.
             threading.Timer(0.1, self._inbox.put, [(self._on_close, now)]).start()
             return False
+        for item in self._flying.values():
+            item.sent.cancel()
+        self._fail_all("the run was interrupted")
         return True
 
     def _pump(self) -> None:
@@ -251,7 +258,7 @@ class DaskExecutor:
 
     def _again(self, item: _Item, what: str) -> None:
         """Try a target once more, or tell that it failed."""
-        if item.tries >= self._limits.retries:
+        if item.tries >= self._limits.retries or self._closing is not None:
             self._settle(item, ReadError(f"band {item.target.key} {what}"))
             return
         self._land(item)

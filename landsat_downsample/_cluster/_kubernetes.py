@@ -231,18 +231,19 @@ class KubernetesCluster:
             if view.ready:
                 return
             fatal = view.fatal
-            if not view.found and component == "scheduler" and time.monotonic() - begun > min(NOTICE, self.deadline):
-                fatal = self._unnoticed()
+            waited, notice = time.monotonic() - begun, min(NOTICE, self.deadline)
+            if not view.found and component == "scheduler" and waited > notice:
+                fatal = self._unnoticed(notice)
             if fatal or time.monotonic() > self._until:
                 what = fatal or f"no {component} was ready after {self.deadline:g} s"
                 raise self._failed(f"{what}{view.events}")
             time.sleep(0.5)
 
-    def _unnoticed(self) -> str | None:
+    def _unnoticed(self, seconds: float) -> str | None:
         if self._ask("GET", self._path).body.get("status", {}).get("phase"):
             return None
         return (
-            f"no operator took notice of it in {NOTICE:g} s: see that the dask-kubernetes operator runs and watches "
+            f"no operator took notice of it in {seconds:g} s: see that the dask-kubernetes operator runs and watches "
             f"namespace {self.namespace!r}, or restart it"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html import escape
@@ -16,6 +16,7 @@ from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Grid
 from landsat_downsample._scene import _frame, _listing
 from landsat_downsample._scene._header import Band
+from landsat_downsample._scene._item import is_item
 from landsat_downsample._scene._listing import File, Listing
 from landsat_downsample._scene._product_id import parse
 from landsat_downsample._scene._read import read_header
@@ -138,8 +139,9 @@ class Scene:
 
 
 def open_scene(
-    href: str | os.PathLike,
+    source: str | os.PathLike | dict | Sequence[dict],
     *,
+    base: str | os.PathLike | None = None,
     bands: Iterable[str] | str | None = None,
     requester_pays: bool = False,
     as_band: str | None = None,
@@ -148,13 +150,15 @@ def open_scene(
 
     Parameters
     ----------
-    href : str or path
-        A GeoTIFF of any name; a folder or object-store prefix that holds one scene; its
-        ``_MTL.json``, ``.txt`` or ``.xml``; a STAC item (USGS, Planetary Computer, Earth Search),
-        or a catalogue that points to one; or a ``.tar`` as EarthExplorer delivers it.
+    source : str, path, dict or sequence of dict
+        Href of a GeoTIFF, of a folder or prefix that holds one scene, of its ``_MTL.json``, ``.txt`` or
+        ``.xml``, of a STAC item (USGS, Planetary Computer, Earth Search) or a catalogue that points to one,
+        or of a ``.tar`` as EarthExplorer delivers it. Or a STAC item itself, or the items of one scene.
+    base : str or path, optional
+        Where items given as such were read: their relative hrefs start there, and where it is remote
+        they may not point to this machine. The current directory by default.
     bands : iterable of str, optional
-        USGS or common names of the bands to open, in any case; all of them by default. QA_PIXEL
-        comes along where the scene has it, as other bands need it.
+        USGS or common names, in any case; all by default. QA_PIXEL comes along where there is one.
     requester_pays : bool, optional
         Whether to pay for reading, where the storage asks for it.
     as_band : str, optional
@@ -174,13 +178,29 @@ def open_scene(
     UsageError
         A band that the scene does not have.
     """
-    href = _absolute(os.fspath(href))
     policy = _store.Policy.from_environ()
     finder = Finder(dataclasses.replace(policy, requester_pays=policy.requester_pays or requester_pays))
-    source = finder.find(href) if as_band is None else Source(_as_lone(href, as_band))
-    if source.listing.lone:
-        return _open_lone(finder, source.listing, bands, as_band)
-    return _open_bands(finder, source, bands)
+    if isinstance(source, str | os.PathLike):
+        href = _absolute(os.fspath(source))
+        found = finder.find(href) if as_band is None else Source(_as_lone(href, as_band))
+    else:
+        found = finder.of_items(_items(source, as_band), _base(base))
+    if found.listing.lone:
+        return _open_lone(finder, found.listing, bands, as_band)
+    return _open_bands(finder, found, bands)
+
+
+def _items(source: dict | Sequence[dict], as_band: str | None) -> list[dict]:
+    items = [source] if isinstance(source, dict) else list(source)
+    if not items or not all(is_item(item) for item in items):
+        raise UsageError("source is neither an href nor a STAC item: give one, or the items of one scene")
+    if as_band is not None:
+        raise UsageError(f"as_band {as_band!r} says what a single file holds: a STAC item is not one")
+    return items
+
+
+def _base(base: str | os.PathLike | None) -> str:
+    return _absolute(os.fspath(base)) if base is not None else os.path.join(os.getcwd(), "item.json")
 
 
 def _absolute(href: str) -> str:

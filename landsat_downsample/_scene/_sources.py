@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from landsat_downsample import _mtl, _store
 from landsat_downsample._errors import ReadError, SceneError
 from landsat_downsample._mtl import Mtl
-from landsat_downsample._scene import _listing, _product_id, _stac_source
+from landsat_downsample._scene import _item, _listing, _product_id, _stac_source
 from landsat_downsample._scene._listing import File, Listing
 from landsat_downsample._scene._product_id import ProductId
 from landsat_downsample._store._hrefs import is_tar, scheme
@@ -76,6 +76,24 @@ class Finder:
         if _store.is_local(href) and scheme(href) == "file":
             return self._local(href)
         return self._folder(href, _store.list_names(href, policy=self.policy))
+
+    def of_items(self, items: Sequence[dict], base: str) -> Source:
+        """List the files of the scene that STAC items describe.
+
+        Parameters
+        ----------
+        items : sequence of dict
+            Of one scene.
+        base : str
+            Where they were read.
+
+        Raises
+        ------
+        SceneError
+            They are no Landsat scene, or several, or point where they must not.
+        """
+        entries = [(item, _item.own_href(item, base)) for item in items]
+        return self._stac(iter(entries), entries[0][1])
 
     def read_mtl(self, metadata: dict[str, str]) -> Mtl | None:
         """Read the first of a scene's MTL files, or None when it has none."""

@@ -29,7 +29,7 @@ _KEPT = ("view:", "landsat:", "sci:")
 _KEPT_NAMES = ("datetime", "start_datetime", "end_datetime", "platform", "instruments", "eo:cloud_cover")
 
 #: USGS serves the same tree twice: after a login here, and to requesters who pay on S3.
-_USGS_LOGIN = "https://landsatlook.usgs.gov/data/"
+USGS_LOGIN = "https://landsatlook.usgs.gov/data/"
 _USGS_BUCKET = "s3://usgs-landsat/"
 
 
@@ -102,14 +102,14 @@ def listing(entries: list[tuple[dict, str]], href: str, beside: Mapping[str, Ite
             kind = metadata_kind(name)
             if kind:
                 metadata.setdefault(kind, file.href)
-            elif _is_raster(asset, name):
+            elif is_raster(asset, name):
                 files.setdefault(name, (key, asset, file))
                 pays = pays or payer
     first, base = entries[0]
     common = {
         "href": href,
         "metadata": metadata,
-        "properties": _kept(_properties(entries)),
+        "properties": kept(_properties(entries)),
         "item_href": redact(base),
         "requester_pays": pays,
     }
@@ -172,14 +172,14 @@ def _properties(entries: list[tuple[dict, str]]) -> dict:
     return merged
 
 
-def _kept(properties: dict) -> dict:
+def kept(properties: dict) -> dict:
     kept = {k: v for k, v in properties.items() if v is not None and (k in _KEPT_NAMES or k.startswith(_KEPT))}
     if "T" not in str(kept.get("datetime", "T")):  # USGS items of 2020 have a bare date, which is no STAC datetime
         del kept["datetime"]
     return kept
 
 
-def _is_raster(asset: dict, name: str) -> bool:
+def is_raster(asset: dict, name: str) -> bool:
     return _product_id.is_tiff(name) or "tiff" in str(asset.get("type", "")).lower()
 
 
@@ -199,7 +199,10 @@ def _product(ids: list[str], files: dict) -> ProductId | None:
     for texts in (files, ids):
         found = {product.id: product for text in texts if (product := _product_id.parse(text))}
         if len(found) > 1:
-            raise SceneError(f"STAC items of several scenes: {', '.join(sorted(found))}; open them one by one")
+            raise SceneError(
+                f"STAC items of several scenes: {', '.join(sorted(found))}; give a list of scenes as @FILE, "
+                "or open them one by one"
+            )
         if found:
             return next(iter(found.values()))
     return None
@@ -234,9 +237,9 @@ def _file(asset: dict, base: str, beside: Iterable[str]) -> tuple[File, bool]:
     name = basename(href) if scheme(href) != "tar" else ""
     if scheme(href) != "file" and name in beside:
         return File(join(folder_of(base), name)), False  # a copy on this machine; its bytes may differ
-    if href.startswith(_USGS_LOGIN):
+    if href.startswith(USGS_LOGIN):
         alternate = (asset.get("alternate") or {}).get("s3") or {}
-        href = alternate.get("href") or _USGS_BUCKET + href.removeprefix(_USGS_LOGIN)
+        href = alternate.get("href") or _USGS_BUCKET + href.removeprefix(USGS_LOGIN)
         pays = bool(alternate.get("storage:requester_pays", True))
     href = resolve(href, base)
     size, checksum = asset.get("file:size"), asset.get("file:checksum")

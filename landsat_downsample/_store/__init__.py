@@ -30,12 +30,14 @@ from landsat_downsample._store._hrefs import (
 from landsat_downsample._store._leftovers import Leftover, leftovers, remove_leftover
 from landsat_downsample._store._publication import Publication, read_marker
 from landsat_downsample._store._retry import Policy
+from landsat_downsample._store._small import ask, put
 
 __all__ = [
     "Leftover",
     "LocalPath",
     "Policy",
     "Publication",
+    "ask",
     "basename",
     "check_blocks",
     "exists",
@@ -47,6 +49,7 @@ __all__ = [
     "leftovers",
     "list_names",
     "local_path",
+    "put",
     "read_bytes",
     "read_marker",
     "redact",
@@ -66,13 +69,16 @@ class LocalPath(str):
         Identity that a remote store gives these bytes.
     received, requests : int
         Bytes that came over the network for it, and in how many requests; 0 for local files.
+    compared : bool
+        Whether the checksums that its DEFLATE blocks carry were compared already: see `check_blocks`.
     """
 
-    __slots__ = ("etag", "received", "requests")
+    __slots__ = ("compared", "etag", "received", "requests")
 
     def __new__(cls, path: str, remote: _remote.Remote | None = None) -> LocalPath:
         made = super().__new__(cls, path)
         made.etag = remote.etag if remote else None
+        made.compared = remote.compared if remote else False
         made.received = remote.received if remote else 0
         made.requests = remote.requests if remote else 0
         return made
@@ -211,13 +217,15 @@ def fetch(
         yield LocalPath(path, remote)
 
 
-def check_blocks(href: str, window: tuple[int, int, int, int] | None = None) -> None:
+def check_blocks(href: str, window: tuple[int, int, int, int] | None = None, *, origin: str | None = None) -> None:
     """Compare the checksums that the DEFLATE blocks of a local file carry, for a reader that does not.
 
     Parameters
     ----------
     window : tuple of int, optional
         As in `fetch`: only the blocks under it.
+    origin : str, optional
+        Where the file came from, for the message.
 
     Raises
     ------
@@ -236,7 +244,7 @@ def check_blocks(href: str, window: tuple[int, int, int, int] | None = None) -> 
         try:
             _tiff.check_blocks(read, image, _tiff.blocks_under(image, window) if window else None)
         except ReadError as error:
-            raise ReadError(f"cannot read {redact(href)!r}: {error}; fetch it again") from error
+            raise ReadError(f"cannot read {redact(origin or href)!r}: {error}; fetch it again") from error
 
 
 def _verified_local(href: str, size: int | None, checksum: str | None) -> str:

@@ -95,6 +95,19 @@ def join(base: str, *names: str) -> str:
     return head + "/".join(names)
 
 
+def host(href: str) -> str | None:
+    """Host, or bucket, that serves an href; None for this machine's disks.
+
+    >>> host("https://user:word@example.com/scene/B4.TIF")
+    'https://example.com'
+    """
+    if scheme(href) == "tar":
+        href = split_tar(href)[1]
+    if is_local(href):
+        return None
+    return f"{scheme(href)}://{href.partition('://')[2].partition('/')[0].rpartition('@')[2]}"
+
+
 def basename(href: str) -> str:
     """Name the file an href ends in, without query or fragment.
 

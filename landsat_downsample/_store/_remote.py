@@ -139,6 +139,8 @@ class Remote:
     received: int = 0
     """Bytes of all answers, failed ones too."""
     resigned: bool = False
+    compared: bool = False
+    """Whether the checksums that the blocks carry themselves were compared."""
 
     def __post_init__(self) -> None:
         self.patience = Patience(self.policy)
@@ -361,6 +363,7 @@ def _attempt_band(remote: Remote, handle: int, window: tuple[int, int, int, int]
     for span in spans:
         remote.get(span, FileSink(handle, span[0]))
     _check_blocks(FileSink(handle), layout, blocks)
+    remote.compared = True
 
 
 def _header(remote: Remote) -> tuple[_Segments, _tiff.Layout, bool]:
@@ -407,10 +410,11 @@ def _attempt_whole(remote: Remote, handle: int) -> None:
         layout = _tiff.check_complete(sink.read, sink.count)
     except ReadError as error:
         raise _damaged(remote, sink.read(0, 16), error) from error
-    if proven:
+    if proven:  # as it was stored, which may be after it was damaged
         return
     if _tiff.verifiable(layout.directories[0]):
         _check_blocks(sink, layout)
+        remote.compared = True
     elif not answer.sealed:
         _compare_again(remote, sink)
 

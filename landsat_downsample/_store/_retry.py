@@ -54,6 +54,10 @@ _FINAL_TYPES = {
 }
 
 
+#: Objects read from one host or bucket at one time, and the environment variable that says otherwise.
+PER_HOST, REQUESTS_PER_HOST = 32, "LANDSAT_DOWNSAMPLE_REQUESTS_PER_HOST"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How patiently to talk to a server, and who pays."""
@@ -70,14 +74,18 @@ class Policy:
     """Longest backoff in seconds."""
     requester_pays: bool = False
     """Whether the reader agrees to pay (S3 Requester Pays buckets)."""
+    per_host: int = PER_HOST
+    """Objects that this process reads from one host or bucket at one time."""
 
     def __post_init__(self) -> None:
         if min(self.budget, self.slowest, self.timeout, self.base, self.cap) <= 0:
             raise UsageError("budget, timeout and backoff must be more than 0 seconds")
+        if self.per_host < 1:
+            raise UsageError(f"requests per host {self.per_host!r} must be at least 1: nothing would ever be fetched")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Policy:
-        """Build a policy from LANDSAT_DOWNSAMPLE_BUDGET, LANDSAT_DOWNSAMPLE_TIMEOUT and AWS_REQUEST_PAYER."""
+        """Build a policy from LANDSAT_DOWNSAMPLE_BUDGET, _TIMEOUT, _REQUESTS_PER_HOST and AWS_REQUEST_PAYER."""
         values = {}
         for name in ("budget", "timeout"):
             text = environ.get(f"LANDSAT_DOWNSAMPLE_{name.upper()}")
@@ -85,6 +93,10 @@ class Policy:
                 values |= {name: float(text)} if text else {}
             except ValueError as error:
                 raise UsageError(f"LANDSAT_DOWNSAMPLE_{name.upper()} is {text!r}: give seconds") from error
+        if per_host := environ.get(REQUESTS_PER_HOST):
+            if not per_host.isdecimal():
+                raise UsageError(f"{REQUESTS_PER_HOST} is {per_host!r}: give a whole number")
+            values["per_host"] = int(per_host)
         return cls(**values, requester_pays=environ.get("AWS_REQUEST_PAYER") == "requester")
 
 
@@ -234,7 +246,9 @@ class Patience:
                 hopeless = not fault.heals or mismatches >= MAX_MISMATCHES
                 if hopeless or time.monotonic() + wait >= self.deadline:
                     # Not chained: what aiohttp and botocore say holds URLs with signatures.
-                    raise self._final(what, fault, tries) from None
+                    # Bytes that are wrong each time are wrong where they lie.
+                    passing = not isinstance(error, Mismatch)
+                    raise self._final(what, fault, tries, passing=passing) from None
             self.retries += 1
             time.sleep(wait)
         raise AssertionError("unreachable")
@@ -243,11 +257,11 @@ class Patience:
         backoff = random.uniform(0, min(self.policy.cap, self.policy.base * 2 ** min(tries - 1, 20)))
         return backoff if fault.retry_after is None else fault.retry_after + backoff
 
-    def _final(self, what: str, fault: Fault, tries: int) -> LandsatDownsampleError:
+    def _final(self, what: str, fault: Fault, tries: int, *, passing: bool) -> LandsatDownsampleError:
         if not fault.heals:
             return self.error(f"{what}: {fault.reason}{_remedy(fault.status, what, self.policy)}")
         error = self.error(f"{what}: {fault.reason}; gave up after {tries} tries (budget {self.policy.budget:g} s)")
-        error.passing = True
+        error.passing = passing
         return error
 
 

@@ -13,7 +13,9 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +24,7 @@ import fsspec
 from fsspec.asyn import sync
 
 from landsat_downsample._errors import ReadError
-from landsat_downsample._store._hrefs import scheme
+from landsat_downsample._store._hrefs import host, scheme
 from landsat_downsample._store._retry import Mismatch, Policy, Refusal, retry_after
 
 CHUNK = 1 << 18
@@ -74,6 +76,24 @@ def filesystem(href: str, policy: Policy) -> Any:
         if key not in _filesystems:
             _filesystems[key] = _make(protocol, policy)
         return _filesystems[key]
+
+
+_gates: dict[tuple, threading.BoundedSemaphore] = {}
+
+
+@contextmanager
+def _turn(href: str, policy: Policy, seconds: float) -> Iterator[float]:
+    """Wait until the host may be asked once more by this process; give the seconds that are left then."""
+    key = (os.getpid(), host(href), policy.per_host)
+    with _lock:
+        gate = _gates.setdefault(key, threading.BoundedSemaphore(policy.per_host))
+    until = time.monotonic() + seconds
+    if not gate.acquire(timeout=seconds):
+        raise TimeoutError(f"no turn among {policy.per_host} requests to its host")
+    try:
+        yield max(0.05, until - time.monotonic())
+    finally:
+        gate.release()
 
 
 def _endpoint() -> str | None:
@@ -132,11 +152,12 @@ def get(href: str, span: Span | None, sink: Sink, *, policy: Policy, etag: str |
     """
     fs = filesystem(href, policy)
     kind = scheme(href)
-    if kind in ("http", "https"):
-        return _wait(fs, seconds, _http_get(fs, href, span, sink, etag))
-    if kind in ("s3", "s3a"):
-        return _wait(fs, seconds, _s3_get(fs, href, span, sink, etag))
-    return _plain_get(fs, href, span, sink, etag)
+    with _turn(href, policy, seconds) as left:
+        if kind in ("http", "https"):
+            return _wait(fs, left, _http_get(fs, href, span, sink, etag))
+        if kind in ("s3", "s3a"):
+            return _wait(fs, left, _s3_get(fs, href, span, sink, etag))
+        return _plain_get(fs, href, span, sink, etag)
 
 
 def head(href: str, *, policy: Policy, seconds: float) -> Answer:

@@ -1,4 +1,8 @@
-"""A real Kubernetes, an S3 server that its pods reach, and clusters that leave nothing behind."""
+"""A real Kubernetes, an S3 server that its pods reach, and clusters that leave nothing behind.
+
+Everything is done in a namespace of its own, which is removed at the end; what a session that was
+cut off left is removed at the start of the next one. Clusters of other namespaces are not touched.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ import select
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -19,6 +25,23 @@ from landsat_downsample._cluster import _kube_api, _kubernetes
 
 #: Address of this machine as the pods see it.
 HOST = os.environ.get("HOST_ADDRESS", "")
+
+NAMESPACE = "landsat-downsample-tests"
+RBAC = "rbac.authorization.k8s.io/v1"
+
+#: All that a client needs, as README.md lists it.
+RULES = [
+    {
+        "apiGroups": ["kubernetes.dask.org"],
+        "resources": ["daskclusters", "daskworkergroups", "daskautoscalers"],
+        "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+    },
+    {"apiGroups": ["kubernetes.dask.org"], "resources": ["daskworkergroups/scale"], "verbs": ["get", "patch"]},
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "deletecollection"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "deletecollection"]},
+    {"apiGroups": [""], "resources": ["pods/log", "services", "events"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]},
+]
 
 
 def pytest_collection_modifyitems(items):
@@ -32,18 +55,96 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def api():
-    with _kube_api.Api() as found:
-        yield found
+def api(tmp_path_factory):
+    """The administrator's way to the server, in the tests' own namespace, which KUBECONFIG names from here on."""
+    folder = tmp_path_factory.mktemp("kube")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(_config(folder / "admin", NAMESPACE)))
+        with _kube_api.Api() as found:
+            _sweep(found)
+            try:
+                _namespace(found)
+                yield found
+            finally:
+                _sweep(found)
+
+
+@pytest.fixture(scope="session")
+def client_config(api, tmp_path_factory):
+    """The kubeconfig of a client that may do what RULES say, and no more."""
+    return str(account(api, tmp_path_factory.mktemp("client"), "client", RULES))
+
+
+@pytest.fixture(scope="module")
+def as_client(client_config):
+    """Act as that client, in all tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", client_config)
+        yield
+
+
+def _config(path: Path, namespace: str, token: str | None = None) -> Path:
+    """Write the kubeconfig at hand with another namespace, and for the owner of a token if one is given."""
+    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    for context in config["contexts"]:
+        context["context"]["namespace"] = namespace
+    if token is not None:
+        config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def account(api, folder: Path, name: str, rules: list[dict]) -> Path:
+    """Make a service account with rights to what the rules say, and give the kubeconfig of whoever acts as it."""
+    core, roles = f"namespaces/{NAMESPACE}", f"namespaces/{NAMESPACE}"
+    assert api.request("POST", "v1", f"{core}/serviceaccounts", {"metadata": {"name": name}}).status == 201
+    role = {"metadata": {"name": name}, "rules": rules}
+    assert api.request("POST", RBAC, f"{roles}/roles", role).status == 201
+    bound = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
+    }
+    assert api.request("POST", RBAC, f"{roles}/rolebindings", bound).status == 201
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}
+    answer = api.request("POST", "v1", f"{core}/serviceaccounts/{name}/token", body)
+    assert answer.status == 201
+    return _config(folder / name, NAMESPACE, answer.body["status"]["token"])
+
+
+def _namespace(api) -> None:
+    assert api.request("POST", "v1", "namespaces", {"metadata": {"name": NAMESPACE}}).status == 201
+    path, until = f"namespaces/{NAMESPACE}/serviceaccounts/default", time.monotonic() + 30
+    while api.request("GET", "v1", path).status != 200:  # no pod can be made before
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def _sweep(api) -> None:
+    """Remove the tests' namespace, and clusters first: their finalizers would hold it."""
+    for made in api.items(_kube_api.DASK, f"namespaces/{NAMESPACE}/daskclusters"):
+        _kubernetes.remove(api, made["metadata"]["name"], NAMESPACE, hurry=True)
+    api.request("DELETE", "v1", f"namespaces/{NAMESPACE}")
+    until = time.monotonic() + 90
+    while api.request("GET", "v1", f"namespaces/{NAMESPACE}").status != 404:
+        assert time.monotonic() < until, f"namespace {NAMESPACE} does not end"
+        time.sleep(0.5)
+
+
+def pods_of(api, component: str | None = None) -> list[dict]:
+    """Pods of dask clusters, of one component if it is named."""
+    label = f"dask.org/component%3D{component}" if component else "dask.org/cluster-name"
+    return api.items("v1", f"namespaces/{NAMESPACE}/pods?labelSelector={label}")
 
 
 @pytest.fixture
 def spotless(api):
-    """Fail a test that leaves a cluster or a pod of one."""
+    """Fail a test that leaves a cluster or a pod of one; the next one begins without it."""
     yield
-    assert _kubernetes.find(api) == []
-    pods = api.items("v1", f"namespaces/{api.namespace}/pods?labelSelector=dask.org/cluster-name")
-    assert [pod["metadata"]["name"] for pod in pods] == []
+    left = [made.name for made in _kubernetes.find(api, NAMESPACE)]
+    pods = [pod["metadata"]["name"] for pod in pods_of(api)]
+    _kubernetes.clean(api, NAMESPACE, everything=True)
+    assert (left, pods) == ([], [])
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +157,9 @@ def bucket(api):
         values = s3.environ(f"http://{HOST}:{port}")
         for name, value in values.items():
             patch.delenv(name, raising=False) if value is None else patch.setenv(name, value)
-        path = f"namespaces/{api.namespace}/secrets"
         secret = {"metadata": {"name": "landsat-downsample"}, "stringData": {k: v for k, v in values.items() if v}}
-        api.request("DELETE", "v1", f"{path}/landsat-downsample")
-        assert api.request("POST", "v1", path, secret).status == 201
+        assert api.request("POST", "v1", f"namespaces/{NAMESPACE}/secrets", secret).status == 201
         yield served.client()
-        api.request("DELETE", "v1", f"{path}/landsat-downsample")
 
 
 class _Forward:

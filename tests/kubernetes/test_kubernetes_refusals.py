@@ -1,17 +1,22 @@
-"""Clusters on a real Kubernetes that do not come about, or that end by themselves."""
+"""Clusters on a real Kubernetes that do not come about, that end by themselves, or whose client ends."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
 
+import batches
+import command
 import pytest
 import yaml
+from conftest import NAMESPACE, RULES, account, pods_of
 
-from landsat_downsample._cluster import _kube_api, _kubernetes, cluster
+from landsat_downsample._cluster import _kube_api, _kubernetes, _pods, cluster
 
-pytestmark = pytest.mark.usefixtures("spotless")
+pytestmark = pytest.mark.usefixtures("as_client", "spotless")
 
 
 def manifest(folder: Path, change) -> str:
@@ -26,31 +31,39 @@ def manifest(folder: Path, change) -> str:
 def refused(spec: str, **options) -> str:
     with pytest.raises(_kube_api.KubernetesError) as caught, cluster(spec, workers=1, **options):
         pass
+    assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_bad_image(tmp_path):
+def await_that(what, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.3)
+
+
+def test_bad_image(api):
     begun = time.monotonic()
-    told = refused("kubernetes", image="localhost/nowhere:1", deadline=120)
+    told = refused("kubernetes", image="localhost/nowhere:1", deadline=240)
     assert "localhost/nowhere:1" in told
     assert "ImagePullBackOff" in told
     assert "Failed to pull image" in told
-    assert time.monotonic() - begun < 110
+    assert time.monotonic() - begun < 200  # told of as soon as Kubernetes does
 
 
 def test_no_node_has_room(tmp_path):
     def change(spec):
-        spec["worker"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "1000"
-        spec["worker"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] = "1000"
+        resources = spec["scheduler"]["spec"]["containers"][0]["resources"]
+        resources["requests"]["cpu"] = resources["limits"]["cpu"] = "1000"
 
-    told = refused(manifest(tmp_path, change), deadline=40)
-    assert "no worker was ready after 40 s" in told
+    told = refused(manifest(tmp_path, change), deadline=15)
+    assert "no scheduler was ready after 15 s" in told
     assert "Insufficient cpu" in told
 
 
 def test_missing_secret(tmp_path):
     def change(spec):
-        spec["worker"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "not-there"}}]
+        spec["scheduler"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "not-there"}}]
 
     told = refused(manifest(tmp_path, change), deadline=120)
     assert "CreateContainerConfigError" in told
@@ -59,7 +72,7 @@ def test_missing_secret(tmp_path):
 
 def test_command_that_fails(tmp_path):
     def change(spec):
-        spec["scheduler"]["spec"]["containers"][0]["args"] = ["python3", "-c", "raise SystemExit('no such thing')"]
+        spec["scheduler"]["spec"]["containers"][0]["args"] = ["sh", "-c", "echo no such thing; exit 1"]
 
     told = refused(manifest(tmp_path, change), deadline=120)
     assert "CrashLoopBackOff" in told
@@ -67,54 +80,121 @@ def test_command_that_fails(tmp_path):
 
 
 def test_account_without_rights(api, tmp_path, monkeypatch):
-    path = f"namespaces/{api.namespace}/serviceaccounts/default/token"
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token = api.request("POST", "v1", path, body).body["status"]["token"]
-    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
-    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
-    (tmp_path / "config").write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("KUBECONFIG", str(account(api, tmp_path, "nobody", [])))
+    begun = time.monotonic()
     told = refused("kubernetes")
     assert "daskclusters.kubernetes.dask.org is forbidden" in told
+    assert "system:serviceaccount:landsat-downsample-tests:nobody" in told
+    assert time.monotonic() - begun < 30
+
+
+def test_account_that_may_not_forward_ports(api, tmp_path, monkeypatch):
+    rules = [rule for rule in RULES if "pods/portforward" not in rule["resources"]]
+    monkeypatch.setenv("KUBECONFIG", str(account(api, tmp_path, "deaf", rules)))
+    monkeypatch.setattr(_kubernetes, "CONNECT", 20)
+    assert "see that pods may be port-forwarded to" in refused("kubernetes", deadline=180)
+
+
+def test_server_without_the_type(api, monkeypatch):
+    monkeypatch.setattr(_kubernetes, "DASK", "kubernetes.dask.org/v0")
+    told = refused("kubernetes")
+    assert "its DaskCluster type is unknown: install the dask-kubernetes operator with its CRDs" in told
 
 
 def test_idle_cluster_ends_by_itself(api, tmp_path):
     spec = _kubernetes.read_manifest()
-    spec["spec"]["idleTimeout"] = 10
-    made = _kubernetes.prepared(spec, _kubernetes.run_id(), workers=1, image=os.environ[_kubernetes.IMAGE])
+    spec["spec"]["idleTimeout"] = 5
+    made = _kubernetes.prepared(spec, _kubernetes.run_id(), workers=0, image=os.environ[_kubernetes.IMAGE])
     left = _kubernetes.KubernetesCluster(made)
     left.start()
-    until = time.monotonic() + 120
-    while _kubernetes.find(api) and time.monotonic() < until:
-        time.sleep(1)
-    assert _kubernetes.find(api) == []
+    await_that(lambda: not _kubernetes.find(api, NAMESPACE) and not pods_of(api), 180)
     left.close()
 
 
 def test_orphan_is_found_and_cleaned(api):
     made = _kubernetes.prepared(_kubernetes.read_manifest(), _kubernetes.run_id(), workers=0)
     made["metadata"]["annotations"][_kubernetes.ALIVE] = "2020-01-01T00:00:00+00:00"
-    path = f"namespaces/{api.namespace}/daskclusters"
+    path = f"namespaces/{NAMESPACE}/daskclusters"
     assert api.request("POST", _kube_api.DASK, path, made).status == 201
-    [found] = _kubernetes.find(api)
+    [found] = _kubernetes.find(api, NAMESPACE)
     assert found.orphan
-    assert [gone.name for gone in _kubernetes.clean(api)] == [made["metadata"]["name"]]
+    assert [gone.name for gone in _kubernetes.clean(api, NAMESPACE)] == [made["metadata"]["name"]]
+
+
+@pytest.fixture
+def at_work(api, bucket, tmp_path):
+    """A command whose cluster has been made for it, and whose worker's pod is on its way; and its cluster."""
+    [href] = batches.upload(bucket, tmp_path, [(151, 139)])
+    words = ("run", href, "--to", f"s3://{batches.BUCKET}/never", "--factor", "7")
+    client = command.spawn(*words, "--cluster", "kubernetes", "--workers", "1")
+    try:
+        await_that(lambda: client.poll() is not None or pods_of(api, "worker"), 90)
+        assert client.poll() is None, client.communicate()
+        [made] = _kubernetes.find(api, NAMESPACE)
+        yield client, made
+    finally:
+        client.kill()
+        client.communicate()
+
+
+def test_interrupted_client_leaves_no_pod(api, at_work):
+    client, _ = at_work
+    client.send_signal(signal.SIGINT)
+    _, told = client.communicate(timeout=120)
+    assert client.returncode == 130, told
+    # `spotless` sees that nothing of it is left.
+
+
+def test_killed_client_leaves_an_orphan_that_is_cleaned(api, at_work):
+    client, made = at_work
+    client.kill()
+    client.wait()
+    assert _kubernetes.clean(api, NAMESPACE) == []  # it may yet be in use: ten minutes of silence make an orphan
+    path = f"namespaces/{NAMESPACE}/daskclusters/{made.name}"
+    silent = {"metadata": {"annotations": {_kubernetes.ALIVE: "2020-01-01T00:00:00+00:00"}}}
+    assert api.request("PATCH", _kube_api.DASK, path, silent).status == 200
+    assert [gone.run for gone in _kubernetes.clean(api, NAMESPACE)] == [made.run]
+    assert pods_of(api) == []
+
+
+def test_applied_manifest_is_joined_and_left(api, bucket, tmp_path):
+    """What ``kubectl apply -f k8s/cluster.yaml`` makes, reached by a port-forward; only the image is another."""
+    path = Path(__file__).parents[2] / "k8s" / "cluster.yaml"
+    assert path.read_bytes() == Path(_kubernetes.__file__).with_name("cluster.yaml").read_bytes()
+    text = path.read_text().replace("localhost/landsat-downsample:0.1.0", os.environ[_kubernetes.IMAGE])
+    subprocess.run(["kubectl", "apply", "-f", "-"], input=text, text=True, check=True, timeout=60)
+    name = "landsat-downsample"
+    await_that(lambda: _pods.look(api, NAMESPACE, name, "worker").ready, 180)
+    [href] = batches.upload(bucket, tmp_path, [(151, 139)])
+    forward = subprocess.Popen(
+        ["kubectl", "port-forward", f"service/{name}-scheduler", ":8786"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        port = forward.stdout.readline().split(" -> ")[0].rpartition(":")[2]
+        words = ("run", href, "--to", f"s3://{batches.BUCKET}/{batches.PRODUCTS}", "--factor", "7")
+        done = subprocess.run(
+            command.command(*words, "--cluster", f"tcp://127.0.0.1:{port}"),
+            capture_output=True, text=True, timeout=180, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    finally:
+        forward.terminate()
+        forward.communicate()
+    assert len(batches.take(bucket)) >= 10
+    assert [made.name for made in _kubernetes.find(api, NAMESPACE)] == [name]  # joined, so not removed
+    assert _kubernetes.remove(api, name, NAMESPACE) == []
 
 
 @pytest.mark.skipif("LANDSAT_K8S_HOME" not in os.environ, reason="stops the operator: only on a cluster for tests")
-def test_no_operator(api):
+def test_no_operator(api, monkeypatch):
+    monkeypatch.setattr(_kubernetes, "NOTICE", 4)
     path = "namespaces/dask-operator/deployments/dask-operator"
     api.request("PATCH", "apps/v1", path, {"spec": {"replicas": 0}})
-    until = time.monotonic() + 60
-    while api.items("v1", "namespaces/dask-operator/pods?labelSelector=app%3Ddask-operator"):
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    gone = "namespaces/dask-operator/pods?labelSelector=app%3Ddask-operator"
+    await_that(lambda: not api.items("v1", gone), 60)
     try:
-        told = refused("kubernetes")
-        assert "no operator took notice of it in 45 s" in told
+        told = refused("kubernetes", deadline=30)
+        assert "no operator took notice of it in 4 s" in told
     finally:
         api.request("PATCH", "apps/v1", path, {"spec": {"replicas": 1}})
-        until = time.monotonic() + 90
-        while not api.request("GET", "apps/v1", path).body["status"].get("readyReplicas"):
-            assert time.monotonic() < until
-            time.sleep(0.5)
+        await_that(lambda: api.request("GET", "apps/v1", path).body["status"].get("readyReplicas"), 120)

@@ -1,0 +1,101 @@
+cwlVersion: v1.2
+class: CommandLineTool
+label: Make a scene smaller
+doc: >-
+  Reduces every band of a scene by what it means, on a coarser grid, from every full-resolution pixel. The product
+  appears whole or not at all. Give exactly one of factor, resolution and size.
+
+baseCommand: [landsat-downsample, run]
+arguments: [--to=.]
+
+inputs:
+  source:
+    type: [File, Directory]
+    label: The scene
+    doc: A GeoTIFF, scene folder, MTL, STAC item or tar on this machine; what stage_in gives.
+    inputBinding: {position: 1}
+  factor:
+    type: float?
+    doc: Pixels per cell along each axis.
+    inputBinding: {prefix: --factor}
+  resolution:
+    type: float?
+    doc: Cell size in units of the scene's CRS (metres).
+    inputBinding: {prefix: --resolution}
+  size:
+    type: string?
+    doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."
+    inputBinding: {prefix: --size}
+  bounds:
+    type: string?
+    doc: "Area of interest in units of the CRS: left,bottom,right,top; widened to whole cells."
+    inputBinding: {prefix: --bounds=, separate: false}
+  bands:
+    type: string?
+    doc: "USGS or common names with commas between them: red,SR_B5,QA_PIXEL; all by default."
+    inputBinding: {prefix: --bands}
+  qa:
+    type: string?
+    doc: "How bit fields are reduced: conservative (default), majority, mode or nearest."
+    inputBinding: {prefix: --qa}
+  mask:
+    type: string?
+    doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."
+    inputBinding: {prefix: --mask}
+  min_valid:
+    type: float?
+    doc: Least share of valid pixels in a cell that holds data, 0 to 1 (default 0).
+    inputBinding: {prefix: --min-valid}
+  method:
+    type:
+      - "null"
+      - {type: array, items: string, inputBinding: {prefix: --method}}
+    doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, mode or nearest."
+  workers:
+    type: int?
+    doc: Threads or dask workers; one for each CPU by default.
+    inputBinding: {prefix: --workers}
+  cluster:
+    type: string?
+    doc: >-
+      Where the work is done: none, local, or the address of a dask scheduler (tcp://host:8786), whose workers must
+      see this step's folders. By the amount of work by default.
+    inputBinding: {prefix: --cluster}
+  min_spin_time:
+    type: float?
+    doc: Seconds of simulated CPU load before the work, at least (default 0, at most 3600); to try out schedulers.
+    inputBinding: {prefix: --min-spin-time}
+  max_spin_time:
+    type: float?
+    doc: And at most; the time between them is random.
+    inputBinding: {prefix: --max-spin-time}
+  timeout:
+    type: float?
+    doc: Seconds after which the step gives up, as a temporary failure.
+    inputBinding: {prefix: --timeout}
+  network_access:
+    type: boolean
+    default: false
+    doc: Let the step's container reach the network; only a cluster elsewhere needs it.
+
+outputs:
+  dataset_dir:
+    type: Directory?  # none when the step fails: an output that must be there would take the log with it
+    doc: The product, SCENE_downsampled.
+    outputBinding: {glob: "*_downsampled"}
+  downsample_out: {type: stdout, doc: "One JSON line: id, href, files, bytes read, peak memory, seconds."}
+  downsample_log: {type: stderr, doc: "A line for each band, and on failure one that says what is wrong and what to do."}
+
+stdout: downsample.out.jsonl
+stderr: downsample.log.txt
+
+successCodes: [0]
+temporaryFailCodes: [75]
+permanentFailCodes: [1, 2, 3]
+
+requirements:
+  NetworkAccess: {networkAccess: $(inputs.network_access)}
+  ResourceRequirement: {coresMin: 1, coresMax: 4, ramMin: 1024, ramMax: 2048}
+
+hints:
+  DockerRequirement: {dockerPull: ghcr.io/landsat-downsample/landsat-downsample:0.1.0}

@@ -1,0 +1,95 @@
+cwlVersion: v1.2
+class: Workflow
+label: Bring a scene here, make it smaller, publish it
+doc: >-
+  Three steps: stage_in copies and verifies the scene, downsample reduces it, stage_out publishes the product.
+  A step that fails says why in its log and ends the workflow; nothing half-made is published.
+
+$namespaces:
+  cwltool: http://commonwl.org/cwltool#
+
+inputs:
+  href:
+    type: [string, File, Directory]
+    label: Where the scene is
+    doc: >-
+      A URL (http, https, s3), or a file or folder of this machine: a GeoTIFF, scene folder or prefix, MTL,
+      STAC item or tar.
+  to:
+    type: string
+    label: Where the product is published
+    doc: >-
+      An s3:// prefix, a folder by its absolute path (without a container), or a name such as published: then the
+      workflow gives that folder back.
+  factor: {type: "float?", doc: Pixels per cell along each axis.}
+  resolution: {type: "float?", doc: Cell size in units of the scene's CRS (metres).}
+  size: {type: "string?", doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."}
+  bounds: {type: "string?", doc: "Area of interest in units of the CRS: left,bottom,right,top."}
+  bands: {type: "string?", doc: "USGS or common names with commas between them: red,SR_B5,QA_PIXEL; all by default."}
+  qa: {type: "string?", doc: "How bit fields are reduced: conservative (default), majority, mode or nearest."}
+  mask: {type: "string?", doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."}
+  min_valid: {type: "float?", doc: Least share of valid pixels in a cell that holds data.}
+  method: {type: "string[]?", doc: BAND=METHOD for each band to reduce otherwise.}
+  workers: {type: "int?", doc: Threads or dask workers; one for each CPU by default.}
+  cluster: {type: "string?", doc: "none, local, or the address of a dask scheduler, whose workers must see the step's folders."}
+  min_spin_time: {type: "float?", doc: "Seconds of simulated CPU load before the reduction, at least (default 0, at most 3600)."}
+  max_spin_time: {type: "float?", doc: And at most; the time between them is random.}
+  timeout: {type: "float?", doc: "Seconds after which the reduction gives up, as a temporary failure."}
+  network_access: {type: boolean, default: false, doc: Let downsample's container reach the network; only a cluster elsewhere needs it.}
+  requester_pays: {type: "boolean?", doc: Agree to pay for reads where the bucket asks it.}
+  overwrite: {type: "boolean?", doc: Replace another product of that name.}
+  aws_credentials:
+    type: string?
+    doc: >-
+      The text of an AWS credentials file, for a runner that cannot give the steps an identity of their own.
+      Without it the ambient identity is used. Put it into a job file that only you can read, never on a command line.
+
+requirements:
+  # For the two valueFrom: a step's optional output feeds the next one's input, which is not optional.
+  StepInputExpressionRequirement: {}
+
+steps:
+  stage_in:
+    run: stage_in.cwl
+    in: {href: href, bands: bands, requester_pays: requester_pays, aws_credentials: aws_credentials}
+    out: [scene_dir, stage_in_log]
+  downsample:
+    run: downsample.cwl
+    in:
+      source: {source: stage_in/scene_dir, valueFrom: $(self)}
+      factor: factor
+      resolution: resolution
+      size: size
+      bounds: bounds
+      bands: bands
+      qa: qa
+      mask: mask
+      min_valid: min_valid
+      method: method
+      workers: workers
+      cluster: cluster
+      min_spin_time: min_spin_time
+      max_spin_time: max_spin_time
+      timeout: timeout
+      network_access: network_access
+    out: [dataset_dir, downsample_out, downsample_log]
+  stage_out:
+    run: stage_out.cwl
+    in:
+      folder: {source: downsample/dataset_dir, valueFrom: $(self)}
+      to: to
+      overwrite: overwrite
+      aws_credentials: aws_credentials
+    out: [item_href, published, stage_out_log]
+
+outputs:
+  dataset_dir: {type: "Directory?", outputSource: downsample/dataset_dir, doc: "The product, SCENE_downsampled."}
+  item_href: {type: File, outputSource: stage_out/item_href, doc: One line with the href of the published STAC item.}
+  published: {type: "Directory?", outputSource: stage_out/published, doc: "The folder that `to` names, where it is a relative one."}
+  downsample_out: {type: File, outputSource: downsample/downsample_out, doc: "One JSON line about the product."}
+  stage_in_log: {type: File, outputSource: stage_in/stage_in_log}
+  downsample_log: {type: File, outputSource: downsample/downsample_log}
+  stage_out_log: {type: File, outputSource: stage_out/stage_out_log}
+
+hints:
+  cwltool:Secrets: {secrets: [aws_credentials]}

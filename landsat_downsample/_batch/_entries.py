@@ -1,0 +1,395 @@
+"""Lists of scenes: hrefs and STAC items, read from the command line, files, remote objects and stdin.
+
+What a list is, is told by its content: one href a line, one JSON value a line, or one JSON document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from landsat_downsample import _store
+from landsat_downsample._batch import _record
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample._scene import _item, _stac_source
+from landsat_downsample._store._hrefs import scheme
+
+#: Bytes of a remote list, or of a local one that is a single JSON document.
+LIMIT = 1 << 30
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One scene of a list."""
+
+    source: str | dict | list[dict]
+    """An href; a STAC item; or the items of one scene, of which USGS has two (SR and ST). Items are cut down to
+    what opening them needs (`_item.slim`)."""
+    base: str | None = None
+    """Where items were read: relative hrefs of their assets start there, and a remote one limits what they may
+    point to. None for hrefs, and for items from stdin, which start at the current directory."""
+
+    @property
+    def items(self) -> list[dict]:
+        """Its STAC items; none where it is an href."""
+        if isinstance(self.source, str):
+            return []
+        return [self.source] if isinstance(self.source, dict) else self.source
+
+    @property
+    def label(self) -> str:
+        """What to call it before it is opened: the product ID of an item, else the href without secrets."""
+        return _store.redact(self.source) if isinstance(self.source, str) else _item.scene_id(self.items[0])
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What two entries of the same scene of one list share."""
+        if isinstance(self.source, str):
+            return ("", self.source)
+        return (self.base or "-", self.label or json.dumps(self.source))
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types, as a line of a frozen list: paths absolute, no signatures or passwords."""
+        if isinstance(self.source, str):
+            return {"source": _lasting(self.source)}
+        items = [_item.without_secrets(item) for item in self.items]
+        base = _lasting(self.base) if self.base else os.path.join(os.getcwd(), "-")
+        return {"source": items if isinstance(self.source, list) else items[0], "base": base}
+
+    @classmethod
+    def from_dict(cls, record: dict) -> Entry:
+        """Make it from what `to_dict` gave.
+
+        Raises
+        ------
+        UsageError
+            It is no such record.
+        """
+        found = gathered(_of_record(record, None, None))
+        if len(found) != 1:
+            raise UsageError(f"{len(found)} entries where one was expected: give one line of a list")
+        return found[0]
+
+
+def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list[Entry]:
+    """List the scenes that words of a command line name.
+
+    Parameters
+    ----------
+    words : iterable of str
+        Each an href, ``@LIST`` (a path or remote href of a list), or ``-`` (a list on stdin). A list has
+        one href a line (blank lines and those that begin with ``#`` are skipped), or one JSON value a line,
+        or is a STAC ItemCollection or other JSON document. A JSON value is an href, ``{"href": ...}``, a
+        STAC item or ItemCollection, a line of a frozen list or of an outcomes.ndjson, or a list of these.
+        Relative hrefs of a local list or stdin start at the current directory; those of a remote list where it is,
+        and such a list may not point to this machine.
+    stdin : binary file, optional
+        Taken for ``-``; the process' own by default.
+
+    Returns
+    -------
+    list of Entry
+        In the order of their first mention, without those given twice. Items of one scene are one entry.
+
+    Raises
+    ------
+    UsageError
+        A list has something else in it, or nothing; the message names it and the line.
+    ReadError
+        A list cannot be read.
+    """
+    words = list(words)
+    if words.count("-") > 1:
+        raise UsageError("- is given twice: stdin can be read once")
+    return gathered(entry for word in words for entry in _of_word(word, stdin))
+
+
+def gathered(entries: Iterable[Entry]) -> list[Entry]:
+    """Join the items of one scene, and drop entries given twice."""
+    found: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        known = found.setdefault(entry.key, entry)
+        if known is not entry and entry.items and known.items:
+            ids = {item.get("id") for item in known.items}
+            new = [item for item in entry.items if item.get("id") not in ids]
+            found[entry.key] = Entry([*known.items, *new], known.base) if new else known
+    return list(found.values())
+
+
+def item_entry(item: dict, base: str | None) -> Entry:
+    """Make the entry of a STAC item."""
+    return Entry(_item.slim(item), base)
+
+
+def retry_entries(href: str) -> list[Entry]:
+    """List the scenes of an earlier run that are to be tried again.
+
+    Parameters
+    ----------
+    href : str
+        An ``outcomes.ndjson``: its scenes that failed. Or the folder of a run, or a destination, whose latest
+        run is meant: those without an outcome (it was interrupted) too. All are one's own record, so that
+        a remote one may name local paths.
+
+    Returns
+    -------
+    list of Entry
+        Empty when none failed.
+
+    Raises
+    ------
+    UsageError
+        It is something else.
+    ReadError
+        It cannot be read.
+    """
+    if href.lower().endswith((".ndjson", ".jsonl")) or _is_local_file(href):
+        return _unfinished([], _outcomes(href))
+    folder = href if _has_outcomes(href) else _record.find_run(href)
+    scenes = _store.join(folder, _record.SCENES)
+    listed = recorded_entries(scenes) if _store.exists(scenes) else []
+    return _unfinished(listed, _record.outcomes(folder))
+
+
+def _is_local_file(href: str) -> bool:
+    return _store.is_local(href) and os.path.isfile(_store.local_path(href))
+
+
+def _has_outcomes(href: str) -> bool:
+    return not _record.is_run_folder(href) and _store.exists(_store.join(href, _record.OUTCOMES))
+
+
+def _unfinished(listed: list[Entry], outcomes: Iterable[dict]) -> list[Entry]:
+    """Of the scenes of a run those whose last outcome is a failure, and those listed that have none."""
+    last: dict[str, tuple[Entry, str]] = {}
+    for record in outcomes:
+        for entry in gathered(_of_record(record, None, None)):
+            last[_identity(entry)] = (entry, record.get("status", ""))
+    failed = [entry for entry, status in last.values() if status == "failed"]
+    return gathered([*failed, *(entry for entry in listed if _identity(entry) not in last)])
+
+
+def _outcomes(href: str) -> Iterator[dict]:
+    """Outcomes of a file of them, each checked."""
+    for number, record in _numbered(href):
+        with _Where(href, number):
+            if not isinstance(record, dict) or "status" not in record:
+                raise UsageError("not an outcome of a run; give its outcomes.ndjson")
+            if record.get("source") is None:
+                raise UsageError(_refusal(record))
+        yield record
+
+
+def _identity(entry: Entry) -> str:
+    """What tells a scene of one run from the others of it."""
+    return _lasting(entry.source) if isinstance(entry.source, str) else entry.key[1]
+
+
+def _is_local_file(href: str) -> bool:
+    return _store.is_local(href) and os.path.isfile(_store.local_path(href))
+
+
+def recorded_entries(href: str) -> list[Entry]:
+    """Read a list of one's own record (`_frozen.freeze`), which may name local paths wherever it is.
+
+    Raises
+    ------
+    UsageError
+        It is something else.
+    ReadError
+        It cannot be read.
+    """
+    entries: list[Entry] = []
+    for number, record in _numbered(href):
+        with _Where(href, number):
+            entries += _of_record(record, None, None)
+    return gathered(entries)
+
+
+def _numbered(href: str) -> Iterator[tuple[int, Any]]:
+    """Lines of a record; a last one that was cut when its writer was killed is left out."""
+    for number, line in enumerate(_lines(href), 1):
+        with _Where(href, number):
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                if not line.endswith(b"\n"):
+                    return
+                raise UsageError("not JSON; give a record of a run") from error
+        yield number, record
+
+
+# Words ---------------------------------------------------------------------------------------
+
+
+def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
+    if word == "-":
+        lines, name, base = (stdin or sys.stdin.buffer), "stdin", None
+    elif word.startswith("@"):
+        if not word[1:].strip():
+            raise UsageError("@ is followed by no list: give @FILE")
+        lines, name = _lines(word[1:]), word[1:]
+        base = _store.local_path(name) if _store.is_local(name) else name
+    else:
+        yield Entry(word)
+        return
+    count = 0
+    for count, entry in enumerate(_of_lines(lines, name, base), 1):  # noqa: B007 - counts
+        yield entry
+    if not count:
+        raise UsageError(f"list {_store.redact(name)!r} names no scene: give one href a line")
+
+
+def _lines(href: str) -> Iterator[bytes]:
+    """Lines of a list, with their ends; a local one is not held in memory."""
+    if not _store.is_local(href) or scheme(href) != "file":
+        yield from _store.read_bytes(href, limit=LIMIT).splitlines(keepends=True)
+        return
+    path = _store.local_path(href)
+    try:
+        with open(path, "rb") as file:
+            yield from file
+    except OSError as error:
+        raise ReadError(f"cannot read the list {href!r}: {(error.strerror or 'it failed').lower()}") from error
+
+
+def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[Entry]:
+    """Entries of a list: a JSON document of several lines, or a value or href in each line."""
+    lines = iter(lines)
+    alone = False  # whether a line before was a whole value
+    for number, line in enumerate(lines, 1):
+        with _Where(name, number):
+            text = _text(line, first=number == 1)
+            if not text or text.startswith("#"):
+                continue
+            if text[0] not in '{["':
+                yield _of_href(text, base)
+            else:
+                record = _value(text, () if alone else lines)
+                yield from _of_record(record, base, base)
+            alone = True
+
+
+def _value(text: str, more: Iterable[bytes]) -> Any:
+    """A JSON value: of one line, or of a document that begins with that line."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UsageError("not JSON (nested too deep)") from error
+    except ValueError as error:
+        rest = b"".join(more)
+        try:
+            return json.loads(text + "\n" + rest.decode())
+        except (ValueError, RecursionError) as other:
+            raise UsageError(f"not JSON{_place(error, other)}") from other
+
+
+def _place(alone: ValueError, together: Exception) -> str:
+    """Where JSON is broken, counted in lines from the one that the message names."""
+    if not isinstance(together, json.JSONDecodeError) or together.lineno <= 2:
+        return f" ({alone.msg.lower()})" if isinstance(alone, json.JSONDecodeError) else ""
+    return f" ({together.msg.lower()}, {together.lineno - 1} lines below)"
+
+
+def _text(line: bytes, *, first: bool) -> str:
+    try:
+        text = line.decode("utf-8-sig" if first else "utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise UsageError("not UTF-8 text; give a list of hrefs (a scene itself goes without @)") from error
+    if first and text.startswith("<"):
+        raise UsageError("a web page (a login or error page?); give a list of hrefs")
+    if _CONTROLS.search(text):
+        raise UsageError("control characters; give a list of hrefs (a scene itself goes without @)")
+    return text
+
+
+class _Where:
+    """Adds the list and the line to an error; a context manager of its own, as there is one for each line."""
+
+    __slots__ = ("name", "number")
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name, self.number = name, number
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind, error, trace) -> None:
+        if isinstance(error, LandsatDownsampleError):
+            raise UsageError(f"list {_store.redact(self.name)!r}, line {self.number}: {error}") from error
+
+
+# Values --------------------------------------------------------------------------------------
+
+
+def _of_record(record: Any, base: str | None, limits: str | None) -> Iterator[Entry]:
+    """Entries of a JSON value.
+
+    Parameters
+    ----------
+    base : str, optional
+        Where items in it were read.
+    limits : str, optional
+        The list it stands in, if that may limit what it points to.
+    """
+    if isinstance(record, str):
+        yield _of_href(record, limits)
+    elif isinstance(record, list):
+        for one in record:
+            yield from _of_record(one, base, limits)
+    elif _item.is_item(record):
+        yield item_entry(record, base)
+    elif isinstance(record, dict) and record.get("type") == "FeatureCollection":
+        yield from _of_collection(record, base)
+    elif isinstance(record, dict) and record.get("source") is not None:
+        yield from _of_record(record["source"], _base(record, base, limits), limits)
+    elif isinstance(record, dict) and isinstance(record.get("href"), str) and "status" not in record:
+        yield _of_href(record["href"], limits)
+    else:
+        raise UsageError(_refusal(record))
+
+
+def _of_collection(record: dict, base: str | None) -> Iterator[Entry]:
+    items = record.get("features")
+    if not isinstance(items, list) or not all(_item.is_item(one) for one in items):
+        raise UsageError("a FeatureCollection of other things than STAC items")
+    for item in items:
+        yield item_entry(item, base)
+
+
+def _base(record: dict, base: str | None, limits: str | None) -> str | None:
+    """Where the items of a line of a frozen list were read; a remote list may not say on this machine."""
+    said = record.get("base")
+    return _resolved(said, limits) if isinstance(said, str) and said else base
+
+
+def _of_href(href: str, limits: str | None) -> Entry:
+    if not href.strip():
+        raise UsageError("an empty href")
+    return Entry(_resolved(href, limits))
+
+
+def _resolved(href: str, limits: str | None) -> str:
+    return href if limits is None or _store.is_local(limits) else _stac_source.resolve(href, limits)
+
+
+def _refusal(record: Any) -> str:
+    if not isinstance(record, dict):
+        return f"a bare {type(record).__name__}; give an href or a STAC item"
+    if "status" in record:
+        return "an outcome that does not say its source; give the list that was run"
+    if record.get("type") in ("Catalog", "Collection"):
+        return f"a STAC {record['type']}, which is no list; give its items, or the catalogue of one scene without @"
+    return f"neither an href nor a STAC item; it has {', '.join(map(str, list(record)[:5])) or 'nothing'}"
+
+
+def _lasting(href: str) -> str:
+    """An href as it may be kept: absolute and without secrets."""
+    return _store.local_path(href) if "://" not in href else _store.redact(href)

@@ -1,0 +1,41 @@
+"""The verb that looks whether a run would work: doctor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from landsat_downsample._cli._parts import DONE, NONE_SUCCEEDED, SOURCE, add_requester_pays, add_verb, href_type
+
+_EPILOG = """\
+examples:
+  landsat-downsample doctor
+  landsat-downsample doctor SCENE.tar --to s3://bucket/products --cluster kubernetes
+
+stdout has a line for each check: ok, no (and what to do), or -- (not asked, or not applicable).
+Exit code 0 if there is no "no", else 1"""
+
+
+def add_doctor(verbs) -> None:
+    """Add the verb ``doctor``."""
+    text = "look whether a run would work: versions, credentials, source, destination, cluster"
+    parser = add_verb(verbs, "doctor", _doctor, text, _EPILOG)
+    parser.add_argument("source", nargs="?", type=href_type, metavar="SOURCE", help=SOURCE)
+    parser.add_argument("--to", type=href_type, metavar="DEST", help="folder or prefix; gets a probe that is removed")
+    parser.add_argument(
+        "--cluster", type=href_type, metavar="SPEC",
+        help="as for run; a cluster that is made here gets one worker, and is removed",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="one JSON line for each check")
+    add_requester_pays(parser)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from landsat_downsample._doctor import Asked, examine
+
+    asked = Asked(arguments.source, arguments.to, arguments.cluster, arguments.requester_pays)
+    code = DONE
+    for finding in examine(asked):
+        print(json.dumps(finding.to_dict()) if arguments.json else finding, flush=True)
+        code = NONE_SUCCEEDED if finding.state == "no" else code
+    return code

@@ -1,0 +1,145 @@
+"""What a person or a program sees while a run goes on, and the tables of ``plan`` and ``info``.
+
+stderr tells of the steps, stdout of the finished products.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+import warnings
+from typing import TYPE_CHECKING
+
+from landsat_downsample._display._lines import Events, Plain, Quiet, View
+from landsat_downsample._display._products import Products
+from landsat_downsample._display._tally import Tally
+from landsat_downsample._run import Outcome, Progress
+from landsat_downsample._store import is_local
+from landsat_downsample._threads import threads_for
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+STYLES = ("live", "plain", "json", "quiet")
+
+#: Seconds between two questions for the number of workers.
+ASK = 3.0
+
+
+def choose_style(*, quiet: bool = False, log_format: str | None = None) -> str:
+    """Choose how to tell of a run: as asked for, else ``live`` on a terminal and ``plain`` elsewhere.
+
+    Parameters
+    ----------
+    log_format : str, optional
+        ``plain`` or ``json``. JSON is for programs, and told even where ``quiet`` is asked for.
+    """
+    if log_format == "json":
+        return "json"
+    if quiet:
+        return "quiet"
+    return "live" if log_format is None and _can_redraw() else "plain"
+
+
+def _can_redraw() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+class Reporter:
+    """Shows the steps of a run and prints its products; a context manager, called with each `Progress`.
+
+    Parameters
+    ----------
+    scenes : int or None
+        Sources of the run; None where their number is not known.
+    style : str
+        ``live``, ``plain``, ``json`` (lines on stderr) or ``quiet`` (failures only).
+    client : distributed.Client, optional
+        Whose workers reduce; its dashboard is told of.
+    workers : int, optional
+        Threads that were asked for, without a client.
+    verbose : bool
+        Show how each failure came about.
+    """
+
+    def __init__(
+        self,
+        *,
+        scenes: int | None,
+        style: str,
+        client: Client | None = None,
+        workers: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self._verbose, self._client, self._workers = verbose, client, workers
+        self._tally = Tally(scenes, time.monotonic())
+        self._lock = threading.RLock()
+        self._view = self._make(style)
+        self._products = Products()
+        self._ended = threading.Event()
+        self._warner = None
+
+    def _make(self, style: str) -> View:
+        if style == "live":
+            from landsat_downsample._display._live import Live
+
+            return Live(self._tally, self._lock, lambda: self._workers)
+        return {"plain": lambda: Plain(self._tally), "json": Events, "quiet": Quiet}[style]()
+
+    def __enter__(self) -> Reporter:
+        if self._client is not None:
+            threading.Thread(target=self._count_workers, name="count-workers", daemon=True).start()
+        self._view.open({"scenes": self._tally.scenes, "workers": self._workers, "dashboard": self._dashboard()})
+        self._warner, warnings.showwarning = warnings.showwarning, self._warn
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        self._ended.set()
+        warnings.showwarning = self._warner
+        self._view.close(self._tally, time.monotonic(), interrupted=kind is not None)
+        self._products.close()
+
+    def __call__(self, step: Progress) -> None:
+        """Take a step."""
+        now = time.monotonic()
+        with self._lock:
+            self._tally.take(step, now)
+            if step.begun and self._client is None:
+                self._workers = threads_for(self._workers, local=is_local(step.plan.targets[0].band.href))
+        self._view.show(step, now)
+        if step.outcome and step.outcome.error:
+            self._view.fail(step.outcome, self._trace(step.outcome))
+        elif step.outcome:
+            self._products.take(step.outcome)
+
+    def stopping(self) -> None:
+        """Tell that the scenes in hand are still finished. A signal's handler may call it."""
+        # In a thread: the handler may have cut in two what it would have to wait for, a line on stderr.
+        in_hand = len(self._tally.in_hand)
+        threading.Thread(target=self._view.stopping, args=(in_hand,), name="tell-of-stopping").start()
+
+    def _warn(self, message: Warning | str, *where: object, **more: object) -> None:
+        self._view.warn(" ".join(str(message).split()))
+
+    def _trace(self, outcome: Outcome) -> str:
+        return "".join(traceback.format_exception(outcome.error)) if self._verbose else ""
+
+    def _dashboard(self) -> str | None:
+        if self._client is None:
+            return None
+        from landsat_downsample._cluster import dashboard_link
+
+        return dashboard_link(self._client)
+
+    def _count_workers(self) -> None:
+        """Keep the number of workers up to date; a scheduler that is slow to answer must not hold up the run."""
+        while True:
+            try:
+                self._workers = len(self._client.nthreads())
+            except Exception:  # whatever happens to the cluster is the executor's to tell
+                self._workers = None
+            if self._ended.wait(ASK):
+                return

@@ -1,0 +1,98 @@
+"""The tables of ``plan`` and ``info`` on stdout."""
+
+from __future__ import annotations
+
+import sys
+
+from landsat_downsample._display._words import size_words
+from landsat_downsample._plan import FRACTIONS, ScenePlan, Target, estimate
+from landsat_downsample._scene import Scene
+
+
+def console():
+    """Make a console on stdout; in a file or pipe nothing is wrapped or cut."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False, emoji=False)
+
+
+def table(*columns: str):
+    """Begin a table without lines."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def show_scene(scene: Scene) -> None:
+    """Print what a scene is: one table of its bands."""
+    out = console()
+    left, bottom, right, top = scene.grid.bounds
+    step_y, step_x = scene.grid.resolution
+    kind = f"{scene.sensor or 'unknown sensor'}{f', level {scene.level}' if scene.level else ''}"
+    out.print(f"{scene.id}  ({kind})")
+    size = f"{scene.grid.height} x {scene.grid.width} pixels of {step_y:g} x {step_x:g}"
+    out.print(f"grid    {size}, {_short(scene.grid.crs)}")
+    out.print(f"bounds  left {left:.3f}  bottom {bottom:.3f}  right {right:.3f}  top {top:.3f}")
+    for key, word in (("datetime", "date"), ("eo:cloud_cover", "cloud")):
+        if key in scene.properties:
+            out.print(f"{word:<7} {scene.properties[key]}{' %' if word == 'cloud' else ''}")
+    rows = table("band", "common name", "what it is", "type", "fill", "reduced by", "size")
+    for band in scene.bands.values():
+        spec = band.spec
+        fill = spec.fill_from or ("" if band.nodata is None else f"{band.nodata:g}")
+        how = "flag by flag" if spec.kind == "bits" else spec.method
+        size = size_words(band.size) if band.size else ""
+        rows.add_row(band.name, spec.common_name or "", spec.title, band.dtype, fill, how, size)
+    out.print(rows)
+    if scene.absent:
+        out.print(f"listed but not here: {', '.join(scene.absent)}")
+
+
+def _short(crs: str) -> str:
+    return crs if len(crs) < 40 else crs[:37] + "..."
+
+
+def show_plan(item: ScenePlan) -> None:
+    """Print what would be done with a scene."""
+    out, cost = console(), estimate(item)
+    step_y, step_x = item.coarse.resolution
+    ry, rx = (float(r) for r in item.ratio)
+    out.print(f"{item.scene.id} -> {item.dest}/{item.name}", soft_wrap=True)
+    out.print(
+        f"{item.coarse.height} x {item.coarse.width} cells of {step_y:.10g} x {step_x:.10g} "
+        f"({ry:.6g} x {rx:.6g} pixels), {_short(item.coarse.crs)}"
+    )
+    if item.options.mask:
+        out.print(f"masked: without the pixels that QA_PIXEL flags as {', '.join(item.options.mask)}")
+    rows = table("band", "reduced by", "source", "type", "read", "file")
+    for target in item.targets:
+        for row in _rows_of(target):
+            rows.add_row(*row)
+    out.print(rows)
+    out.print(
+        f"{size_words(cost['bytes_in'])} to read, {size_words(cost['bytes_decoded'])} decoded, "
+        f"at most {size_words(cost['bytes_out'])} to write; "
+        f"about {size_words(cost['peak_memory'])} of memory for each band at work",
+        soft_wrap=True,
+    )
+
+
+def _rows_of(target: Target) -> list[tuple[str, ...]]:
+    """A row of the plan's table for each file that a target gives."""
+    height, width = target.band.grid.shape
+    method = target.method + (", masked" if target.mask else "")
+    size, source = size_words(target.bytes_in), f"{height} x {width}"
+    rows = []
+    if target.codes_written:
+        rows.append((target.band.name, method, source, target.band.dtype, size, _tail(target, target.filename)))
+    if target.fractions:
+        rows.append((FRACTIONS, "fractions", source, "uint8", "" if rows else size, _tail(target, target.fractions)))
+    return rows
+
+
+def _tail(target: Target, filename: str) -> str:
+    """A file's name without the scene's, which stands above the table."""
+    return filename.replace(target.scene_id, "...", 1)

@@ -1,0 +1,154 @@
+"""Checks of a source and a destination."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+
+from landsat_downsample._display._words import size_words
+from landsat_downsample._errors import WriteError
+from landsat_downsample._scene import Scene, open_scene
+from landsat_downsample._store import Policy, Publication, _remote, _transport, is_local, join, local_path, redact
+from landsat_downsample._store._hrefs import scheme
+from landsat_downsample._store._retry import Patience, classify
+
+S3 = ("s3", "s3a")
+_PROBE = b"landsat-downsample doctor\n"
+
+
+def describe(scene: Scene) -> str:
+    """What was read of a source."""
+    sizes = [band.size for band in scene.bands.values() if band.size]
+    total = f", {size_words(sum(sizes))}" if sizes else ""
+    return f"{scene.id}: headers of {len(scene.bands)} bands read{total}"
+
+
+def opened(source: str, *, requester_pays: bool) -> Scene:
+    """Open a source; headers only."""
+    return open_scene(source, requester_pays=requester_pays)
+
+
+def uses_s3(source: str | None, to: str | None, scene: Scene | None) -> bool:
+    """Whether S3 requests will be made."""
+    hrefs = [href for href in (source, to) if href] + [band.href for band in (scene.bands.values() if scene else ())]
+    return any(scheme(href.rpartition("::")[2] or href) in S3 for href in hrefs)
+
+
+def largest_fetched(scene: Scene | None) -> int | None:
+    """Bytes of the largest band, 0 where bands are read in place; None without a scene."""
+    if scene is None:
+        return None
+    return max((band.size or 0 for band in scene.bands.values() if not is_local(band.href)), default=0)
+
+
+def takes(dest: str) -> str:
+    """Write, read and remove a probe the way products are published.
+
+    Raises
+    ------
+    WriteError
+        It does not take one, or would let two runs write over each other.
+    UsageError
+        It cannot be a destination.
+    """
+    Publication(dest, "doctor")  # refuses what cannot be one
+    return _folder_takes(local_path(dest)) if is_local(dest) else _store_takes(dest)
+
+
+def _folder_takes(path: str) -> str:
+    missing = _missing(path)
+    try:
+        os.makedirs(path, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".landsat-downsample-doctor-", dir=path) as work:
+            _publish_in(work)
+        free = shutil.disk_usage(path).free
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise WriteError(f"cannot write to {path!r}: {reason}: choose a folder that you may write to") from error
+    finally:
+        for folder in missing:
+            if os.path.isdir(folder) and not os.listdir(folder):
+                os.rmdir(folder)
+    return f"{path}: written, synced, renamed and removed; {size_words(free)} free"
+
+
+def _missing(path: str) -> list[str]:
+    """Folders on the way that are not there yet, the deepest first."""
+    found = []
+    while path and not os.path.lexists(path):
+        found.append(path)
+        path = os.path.dirname(path)
+    return found
+
+
+def _publish_in(work: str) -> None:
+    """Rename a folder into place, and see that a second one is refused."""
+    for name in ("first", "second"):
+        os.mkdir(os.path.join(work, name))
+        with open(os.path.join(work, name, "probe"), "wb") as file:
+            file.write(_PROBE)
+            file.flush()
+            os.fsync(file.fileno())
+    final = os.path.join(work, "final")
+    os.rename(os.path.join(work, "first"), final)
+    with open(os.path.join(final, "probe"), "rb") as file:
+        if file.read() != _PROBE:
+            raise WriteError(f"cannot write to {work!r}: what was written is not what is read back: see that disk")
+    try:
+        os.rename(os.path.join(work, "second"), final)
+    except OSError:
+        return
+    raise WriteError(f"cannot publish to {work!r}: a folder replaces another unasked there: choose another file system")
+
+
+def _store_takes(dest: str) -> str:
+    policy, shown = Policy.from_environ(), redact(dest)
+    href, patience = join(dest, f"landsat-downsample-doctor-{uuid.uuid4().hex}"), Patience(policy, WriteError)
+    what = f"cannot write to {shown!r}"
+    conditional = patience.call(what, lambda seconds: _put(href, shown, policy, seconds))
+    try:
+        refused = conditional and patience.call(what, lambda seconds: _second_is_refused(href, policy, seconds))
+        data = _remote.read_whole(_remote.Remote(href, policy), 1 << 16)
+    finally:
+        patience.call(
+            f"cannot remove {redact(href)!r}", lambda seconds: _transport.delete(href, policy=policy, seconds=seconds)
+        )
+    if refused and data != _PROBE:
+        raise WriteError(f"{what}: what was written is not what is read back: see that store")
+    if not refused:
+        raise WriteError(
+            f"{shown!r} takes objects, but no conditional ones (If-None-Match): two runs of one scene would write over "
+            "each other; give each run a prefix of its own, or update the store"
+        )
+    return f"{shown}: an object was written, a second one of its name refused, both removed"
+
+
+def _put(href: str, shown: str, policy: Policy, seconds: float) -> bool:
+    """Store the probe; whether on a condition."""
+    try:
+        _transport.put(href, _PROBE, metadata={}, create=True, policy=policy, seconds=seconds)
+    except Exception as error:
+        status = classify(error).status
+        if status == 404:
+            raise WriteError(
+                f"cannot write to {shown!r}: its bucket does not exist: make it, or name another"
+            ) from None
+        if status == 412:  # our own write, whose answer got lost: nobody else knows this name
+            return True
+        if status != 501:
+            raise
+        _transport.put(href, _PROBE, metadata={}, create=False, policy=policy, seconds=seconds)
+        return False
+    return True
+
+
+def _second_is_refused(href: str, policy: Policy, seconds: float) -> bool:
+    try:
+        _transport.put(href, b"another", metadata={}, create=True, policy=policy, seconds=seconds)
+    except Exception as error:
+        if classify(error).status == 412:
+            return True
+        raise
+    return False

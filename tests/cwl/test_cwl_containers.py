@@ -1,0 +1,90 @@
+"""The steps in containers, where an engine really runs the image LANDSAT_DOWNSAMPLE_IMAGE."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import cwl_cases
+import pytest
+import s3
+from command import digests
+from cwl_cases import folder
+from test_cwl_secrets import Watch, environment, hits, job
+
+pytestmark = pytest.mark.slow
+IMAGE = os.environ.get("LANDSAT_DOWNSAMPLE_IMAGE")
+ENGINES = {"podman": "--podman", "docker": "--relax-path-checks", "singularity": "--singularity"}
+
+
+def probe(engine: str) -> str | None:
+    """Run the image; say in the engine's own words why it cannot, or None."""
+    if not IMAGE:
+        return "LANDSAT_DOWNSAMPLE_IMAGE names no image"
+    if shutil.which(engine) is None:
+        return f"{engine} is not on the PATH"
+    words = [engine, "exec" if engine == "singularity" else "run", *([] if engine == "singularity" else ["--rm"])]
+    done = subprocess.run(
+        [*words, IMAGE, "landsat-downsample", "--version"], capture_output=True, text=True, check=False
+    )
+    return None if done.returncode == 0 else f"{engine} run failed ({done.returncode}): {done.stderr.strip()[-300:]}"
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request) -> str:
+    refused = probe(request.param)
+    if refused and os.environ.get("REQUIRE_ENGINE") == request.param:
+        pytest.fail(refused)
+    if refused:
+        pytest.skip(refused)
+    return request.param
+
+
+@pytest.fixture
+def files(tmp_path):
+    return cwl_cases.with_image(tmp_path / "cwl", IMAGE)
+
+
+def test_workflow_with_cwltools_defaults(engine, files, scene, product, tmp_path):
+    asked = {"href": folder(scene), "to": "published", "factor": 10}
+    done = cwl_cases.command(files / "workflow.cwl", asked, tmp_path / "out", ENGINES[engine])
+    assert done.status == "success", done.log
+    made = {name: digest for name, digest in digests(done.path("dataset_dir")).items() if name.endswith(".TIF")}
+    assert made == {name: digest for name, digest in digests(product).items() if name.endswith(".TIF")}
+
+
+def test_scatter_keeps_the_others(engine, files, scene, tmp_path):
+    (tmp_path / "not.TIF").write_bytes(b"no TIFF")
+    asked = {"href": [cwl_cases.file(tmp_path / "not.TIF"), folder(scene)], "to": "published", "factor": 10}
+    done = cwl_cases.command(files / "scatter.cwl", asked, tmp_path / "out", ENGINES[engine])
+    assert done.status == "permanentFail" and done.outputs["exit_codes"] == [[1], [0, 0, 0]], done.log
+
+
+def test_the_key_is_shown_nowhere(engine, files, scene, tmp_path):
+    """The store of the tests is on this host's loopback, which a container does not reach: the last step fails."""
+    asked = job(s3.server(), scene, tmp_path)
+    with Watch() as watch:
+        done = cwl_cases.command(
+            files / "workflow.cwl", asked, tmp_path / "out", ENGINES[engine], "--debug",
+            cwd=tmp_path, env=environment(tmp_path) | {"HOME": os.environ["HOME"]},
+        )  # fmt: skip
+    (tmp_path / "out.json").unlink()
+    (tmp_path / "cwltool.log").write_text(done.log)
+    assert done.outputs["stage_out_log"] and hits(tmp_path) == []
+    assert not [seen for seen in watch.seen if asked["aws_credentials"].splitlines()[-1][2:].encode() in seen]
+
+
+@pytest.mark.parametrize("user", ["4711:4711", "1000680000:0"])
+def test_any_uid_and_a_read_only_root(engine, scene, tmp_path, user):
+    if engine == "singularity":
+        pytest.skip("singularity runs as the caller")
+    tmp_path.chmod(0o777)
+    words = [engine, "run", "--rm", "--user", user, "--read-only", "--network=none", "--tmpfs=/tmp", "--env=HOME=/work"]
+    words += [f"--volume={tmp_path}:/work", f"--volume={scene.parent}:/in:ro", "--workdir=/work", IMAGE]
+    words += ["landsat-downsample", "run", "--to=.", "--factor", "10", f"/in/{scene.name}"]
+    for parent in (scene.parent, scene.parent.parent, tmp_path.parent):
+        parent.chmod(0o755)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / f"{scene.name}_downsampled" / f"{scene.name}_downsampled.stac.json").is_file()

@@ -1,0 +1,129 @@
+"""What used to end as an empty success or a broken file: each must fail, and say why in one line."""
+
+from __future__ import annotations
+
+import cwl_cases
+import pytest
+import s3
+from aiohttp import web as web_answers
+from conftest_s3 import apply
+from cwl_cases import folder
+from fault_proxy import FaultProxy
+
+
+def one_line(done: cwl_cases.Done, log: str) -> str:
+    (line,) = done.text(log).splitlines()
+    assert line.startswith("landsat-downsample: ")
+    return line
+
+
+HREFS = {
+    "missing": ("/absent.TIF", "permanentFail", "there is no such object"),
+    "page": ("/page.TIF", "permanentFail", "not a TIFF"),
+    # What is too short may only have been cut on its way, so that this one is worth another try.
+    "truncated": ("/truncated.TIF", "temporaryFail", "cut or damaged"),
+}
+
+
+@pytest.mark.parametrize("case", HREFS)
+def test_a_source_that_is_not_right(case, web, tmp_path):
+    place, status, words = HREFS[case]
+    done = cwl_cases.run("stage_in", {"href": web.endpoint + place}, tmp_path)
+    assert done.status == status and done.outputs["scene_dir"] is None
+    assert words in one_line(done, "stage_in_log")
+
+
+def test_a_body_that_is_cut_every_time(web, scene, tmp_path):
+    """A source that fails for a while is a temporary failure: exit code 75."""
+    web.faults.extend(["cut"] * 400)
+    try:
+        done = cwl_cases.run("stage_in", {"href": f"{web.endpoint}/scene/{scene.name}_SR_B4.TIF"}, tmp_path)
+    finally:
+        web.faults.clear()
+    assert done.status == "temporaryFail" and done.outputs["scene_dir"] is None
+    assert "gave up after" in one_line(done, "stage_in_log")
+
+
+@pytest.mark.parametrize("href", ["ftpp://host/scene.tar", "s4://bucket/scene"])
+def test_a_source_with_a_wrong_scheme(href, tmp_path):
+    done = cwl_cases.run("stage_in", {"href": href}, tmp_path)
+    assert done.status == "permanentFail"
+    assert "unknown protocol" in one_line(done, "stage_in_log")
+
+
+def test_a_scene_that_cannot_be_reduced(scene, tmp_path):
+    done = cwl_cases.run("downsample", {"source": folder(scene), "factor": 10, "size": "10,10"}, tmp_path / "out")
+    assert done.status == "permanentFail" and "not allowed with" in done.text("downsample_log")
+    done = cwl_cases.run("downsample", {"source": folder(scene), "factor": 10, "bands": "B99"}, tmp_path / "out")
+    assert done.status == "permanentFail" and "B99" in one_line(done, "downsample_log")
+
+
+def test_a_folder_with_other_content_is_left_alone(product, tmp_path):
+    taken = tmp_path / "there" / product.name
+    taken.mkdir(parents=True)
+    (taken / "notes.txt").write_text("mine")
+    done = cwl_cases.run("stage_out", {"folder": folder(product), "to": str(taken.parent)}, tmp_path / "out")
+    assert done.status == "permanentFail" and product.name in one_line(done, "stage_out_log")
+    assert [path.name for path in taken.iterdir()] == ["notes.txt"]
+    assert done.text("item_href") == ""
+
+
+def test_a_prefix_with_another_product_is_left_alone(s3_env, product, tmp_path):
+    key = f"{tmp_path.name}/{product.name}/{product.name}.stac.json"
+    s3_env.client().put_object(Bucket=s3.BUCKET, Key=key, Body=b"{}")
+    job = {"folder": folder(product), "to": f"s3://{s3.BUCKET}/{tmp_path.name}"}
+    done = cwl_cases.run("stage_out", job, tmp_path, ambient=True)
+    assert done.status == "permanentFail" and "another product" in one_line(done, "stage_out_log")
+    assert s3_env.client().get_object(Bucket=s3.BUCKET, Key=key)["Body"].read() == b"{}"
+
+
+KEYS = {"blank": ("", ""), "unknown": ("nobody", "guess"), "wrong secret": (s3.RW[0], "guess"), "read only": s3.RO}
+
+
+@pytest.mark.parametrize("case", KEYS)
+def test_credentials_that_do_not_open_the_store(case, seaweed, product, tmp_path):
+    job = {"folder": folder(product), "to": f"s3://{s3.BUCKET}/{tmp_path.name}"}
+    job["aws_credentials"] = cwl_cases.credentials(seaweed, KEYS[case])
+    done = cwl_cases.run("stage_out", job, tmp_path)
+    assert done.status == "permanentFail" and done.text("item_href") == ""
+    line = one_line(done, "stage_out_log")
+    assert "credentials" in line and (KEYS[case][1] or "\0") not in line
+
+
+def test_no_credentials_at_all(seaweed, product, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", seaweed.endpoint)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    done = cwl_cases.run("stage_out", {"folder": folder(product), "to": f"s3://{s3.BUCKET}/x"}, tmp_path, ambient=True)
+    assert done.status == "permanentFail" and "credentials" in one_line(done, "stage_out_log")
+
+
+@pytest.mark.parametrize("to", ["https://host/x", "ftpp://host/x"])
+def test_a_destination_with_a_wrong_scheme(to, s3_env, product, tmp_path):
+    done = cwl_cases.run("stage_out", {"folder": folder(product), "to": to}, tmp_path, ambient=True)
+    assert done.status == "permanentFail" and to.partition("/")[0] in one_line(done, "stage_out_log")
+
+
+class NoBucket(FaultProxy):
+    """A store without the bucket asked for; SeaweedFS itself would make it."""
+
+    async def _before(self, request, fault):
+        body = "<Error><Code>NoSuchBucket</Code><Message>no</Message></Error>"
+        return web_answers.Response(status=404, text=body, content_type="application/xml")
+
+
+def test_a_bucket_that_is_not_there(seaweed, product, tmp_path, monkeypatch):
+    with NoBucket(seaweed.endpoint) as proxy:
+        apply(monkeypatch, s3.environ(proxy.endpoint))
+        job = {"folder": folder(product), "to": "s3://no-such-bucket/x"}
+        done = cwl_cases.run("stage_out", job, tmp_path, ambient=True)
+    assert done.status == "permanentFail" and "NoSuchBucket" in one_line(done, "stage_out_log")
+
+
+def test_a_workflow_ends_at_the_step_that_fails_and_keeps_its_log(web, tmp_path):
+    job = {"href": f"{web.endpoint}/absent.tar", "to": "published", "factor": 10}
+    done = cwl_cases.command(cwl_cases.CWL / "workflow.cwl", job, tmp_path / "out")
+    assert done.status == "permanentFail"
+    assert "there is no such object" in one_line(done, "stage_in_log")
+    assert {name for name, value in done.outputs.items() if value} == {"stage_in_log"}

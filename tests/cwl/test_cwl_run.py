@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import cwl_cases
+import pytest
+import s3
+from command import digests
+from cwl_cases import folder
+from staging_cases import check_catalogue, to_s3
+
+import landsat_downsample as ld
+
+
+def bands(product: Path) -> dict[str, str]:
+    return {name: digest for name, digest in digests(product).items() if name.endswith(".TIF")}
+
+
+@pytest.mark.parametrize("kind", ["url", "folder", "file"])
+def test_stage_in_brings_a_scene(kind, scene, web, tmp_path):
+    band = scene / f"{scene.name}_SR_B4.TIF"
+    href = {"url": f"{web.endpoint}/scene/{scene.name}_MTL.json", "folder": folder(scene), "file": cwl_cases.file(band)}
+    done = cwl_cases.run("stage_in", {"href": href[kind]}, tmp_path)
+    assert done.status == "success" and done.text("stage_in_log") == ""
+    staged = done.path("scene_dir")
+    assert staged.name == (band.stem if kind == "file" else scene.name)
+    check_catalogue(str(staged / "catalog.json"))
+    name = band.name
+    assert (staged / name).read_bytes() == band.read_bytes()
+
+
+def test_downsample_makes_what_the_library_makes(scene, product, tmp_path):
+    done = cwl_cases.run("downsample", {"source": folder(scene), "factor": 10}, tmp_path)
+    assert done.status == "success"
+    assert done.path("dataset_dir").name == product.name
+    assert bands(done.path("dataset_dir")) == bands(product)
+    (record,) = map(json.loads, done.text("downsample_out").splitlines())
+    assert record["id"] == scene.name and record["status"] == "done"
+
+
+def test_downsample_passes_every_option_on(scene, tmp_path):
+    left, bottom, right, top = ld.open_scene(scene).grid.bounds
+    area = (left + 300, bottom + 600, right - 900, top - 300)
+    job = {"resolution": 150, "bands": "SR_B4,QA_PIXEL", "qa": "majority", "mask": "cloud,shadow", "min_valid": 0.25}
+    job |= {"method": ["SR_B4=max"], "bounds": ",".join(f"{edge:.0f}" for edge in area), "workers": 1}
+    done = cwl_cases.run("downsample", job | {"source": folder(scene), "cluster": "none"}, tmp_path / "out")
+    assert done.status == "success", done
+    options = {"resolution": 150, "bands": ["SR_B4", "QA_PIXEL"], "qa": "majority", "mask": ["cloud", "shadow"]}
+    options |= {"min_valid": 0.25, "methods": {"SR_B4": "max"}, "bounds": area}
+    ld.run(ld.plan(scene, tmp_path / "oracle", **options))
+    assert bands(done.path("dataset_dir")) == bands(tmp_path / "oracle" / f"{scene.name}_downsampled")
+
+
+def test_downsample_takes_bounds_that_begin_with_a_minus(scene, tmp_path):
+    done = cwl_cases.run("downsample", {"source": folder(scene), "factor": 10, "bounds": "-9,-9,-8,-8"}, tmp_path)
+    assert done.status == "permanentFail" and "expected one argument" not in done.text("downsample_log")
+
+
+def test_simulated_load_and_time_limit(scene, tmp_path):
+    job = {"source": folder(scene), "factor": 10}
+    done = cwl_cases.run("downsample", job | {"min_spin_time": 0.1, "max_spin_time": 0.2}, tmp_path / "spun")
+    assert done.status == "success"
+    done = cwl_cases.run(
+        "downsample", job | {"min_spin_time": 30, "max_spin_time": 30, "timeout": 1}, tmp_path / "late"
+    )
+    assert done.status == "temporaryFail" and len(done.text("downsample_log").splitlines()) == 1
+    done = cwl_cases.run("downsample", job | {"min_spin_time": 1, "max_spin_time": 4000}, tmp_path / "long")
+    assert done.status == "permanentFail" and "3600" in done.text("downsample_log")
+
+
+def test_stage_out_publishes_on_s3_with_the_ambient_identity(s3_env, product, tmp_path):
+    to = f"s3://{s3.BUCKET}/{tmp_path.name}"
+    done = cwl_cases.run("stage_out", {"folder": folder(product), "to": to}, tmp_path, ambient=True)
+    assert done.status == "success", done.text("stage_out_log")
+    assert done.text("item_href") == f"{to}/{product.name}/{product.name}.stac.json\n"
+    assert done.outputs["published"] is None
+    listed = s3_env.client().list_objects_v2(Bucket=s3.BUCKET, Prefix=f"{tmp_path.name}/")["Contents"]
+    assert {Path(entry["Key"]).name for entry in listed} >= set(digests(product))
+
+
+def test_stage_out_publishes_with_the_secret_input(seaweed, product, tmp_path):
+    """The credentials file in the step's HOME is all that botocore has: keys, region and endpoint."""
+    job = {"folder": folder(product), "to": f"s3://{s3.BUCKET}/{tmp_path.name}"}
+    done = cwl_cases.run("stage_out", job | {"aws_credentials": cwl_cases.credentials(seaweed)}, tmp_path)
+    assert done.status == "success", done.text("stage_out_log")
+
+
+def test_stage_out_gives_a_relative_folder_back_and_takes_an_absolute_one(product, tmp_path):
+    done = cwl_cases.run("stage_out", {"folder": folder(product), "to": "results"}, tmp_path / "a")
+    assert digests(done.path("published") / product.name) == digests(product)
+    done = cwl_cases.run("stage_out", {"folder": folder(product), "to": str(tmp_path / "b")}, tmp_path / "c")
+    assert done.outputs["published"] is None and digests(tmp_path / "b" / product.name) == digests(product)
+
+
+def test_workflow_from_http_to_s3_with_cwltools_defaults(s3_env, web, scene, product, tmp_path):
+    to = f"s3://{s3.BUCKET}/{tmp_path.name}"
+    job = {"href": f"{web.endpoint}/scene/{scene.name}_MTL.json", "to": to, "factor": 10}
+    done = cwl_cases.command(cwl_cases.CWL / "workflow.cwl", job, tmp_path / "out", ambient=True)
+    assert done.status == "success", done.log
+    assert bands(done.path("dataset_dir")) == bands(product)
+    assert done.text("item_href") == f"{to}/{product.name}/{product.name}.stac.json\n"
+    assert "Workflow checker warning" not in done.log
+
+
+@pytest.mark.slow
+def test_templates_run_as_shipped(tmp_path):
+    shutil.copytree(cwl_cases.CWL, tmp_path / "cwl")
+    (tmp_path / "demo").mkdir()
+    ld.make_scene(tmp_path / "demo" / "scene", size=(151, 139))
+    for name in cwl_cases.FILES:
+        file = cwl_cases.target(name).rpartition("/")[2]
+        words = [str(cwl_cases.BIN / "cwltool"), "--no-container", "--outdir", "out", f"cwl/{file}"]
+        words.append(f"cwl/{name}-inputs.yml")
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (name, done.stderr)
+    assert any((tmp_path / "out" / "published").iterdir())
+
+
+@pytest.fixture(scope="module")
+def bad_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("bad") / "not-a-scene.TIF"
+    path.write_bytes(b"no TIFF")
+    return path
+
+
+def test_scatter_publishes_the_others_and_fails(web, scene, other_scene, bad_file, tmp_path):
+    hrefs = [folder(scene), cwl_cases.file(bad_file), f"{web.endpoint}/absent.tar", folder(other_scene)]
+    job = {"href": hrefs, "to": "published", "factor": 10}
+    done = cwl_cases.command(cwl_cases.CWL / "scatter.cwl", job, tmp_path / "out")
+    assert done.status == "permanentFail" and "Workflow checker warning" not in done.log
+    assert done.outputs["exit_codes"] == [[0, 0, 0], [1], [1], [0, 0, 0]]
+    names = [[entry["basename"] for entry in one] for one in done.outputs["published"]]
+    assert names == [[f"{scene.name}_downsampled"], [], [], [f"{other_scene.name}_downsampled"]]
+    logs = [Path(entry["location"].removeprefix("file://")).read_text() for entry in done.outputs["stage_in_log"]]
+    assert [len(log.splitlines()) for log in logs] == [0, 1, 1, 0]
+    assert bad_file.name in logs[1] and "no such object" in logs[2]
+
+
+@pytest.mark.slow
+def test_scatter_succeeds_when_every_scene_does(s3_env, scene, other_scene, product, tmp_path):
+    to = f"s3://{s3.BUCKET}/{tmp_path.name}"
+    job = {"href": [to_s3(s3_env, scene, f"{tmp_path.name}-in"), folder(other_scene)], "to": to, "factor": 10}
+    job["aws_credentials"] = cwl_cases.credentials(s3_env)
+    done = cwl_cases.command(cwl_cases.CWL / "scatter.cwl", job, tmp_path / "out")
+    assert done.status == "success", done.log
+    hrefs = [Path(one[0]["location"].removeprefix("file://")).read_text() for one in done.outputs["item_href"]]
+    assert hrefs[0] == f"{to}/{product.name}/{product.name}.stac.json\n" and other_scene.name in hrefs[1]
+
+
+@pytest.mark.slow
+def test_scatter_passes_a_failure_of_the_last_step_on(scene, other_scene, tmp_path):
+    taken = tmp_path / "there" / f"{scene.name}_downsampled"
+    taken.mkdir(parents=True)
+    (taken / "notes.txt").write_text("mine")
+    job = {"href": [folder(scene), folder(other_scene)], "to": str(taken.parent), "factor": 10}
+    done = cwl_cases.run("scatter", job, tmp_path / "out")
+    assert done.status == "permanentFail"
+    assert done.outputs["exit_codes"] == [[0, 0, 1], [0, 0, 0]]
+    assert (taken / "notes.txt").read_text() == "mine"
+
+
+_DEADLY = """\
+#!/bin/sh
+case "$*" in run*LE07*) kill -9 $$ ;; esac
+exec {command} "$@"
+"""
+
+
+@pytest.mark.slow
+def test_scatter_survives_a_step_that_is_killed(scene, other_scene, tmp_path, monkeypatch):
+    """As the kernel kills one that is out of memory."""
+    command = tmp_path / "bin" / "landsat-downsample"
+    command.parent.mkdir()
+    command.write_text(_DEADLY.format(command=cwl_cases.BIN / command.name))
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{cwl_cases.QUICK['PATH']}")
+    job = {"href": [folder(other_scene), folder(scene)], "to": "published", "factor": 10}
+    done = cwl_cases.run("scatter", job, tmp_path / "out")
+    assert done.status == "permanentFail" and done.outputs["exit_codes"] == [[0, -9], [0, 0, 0]]
+    assert [len(one) for one in done.outputs["published"]] == [0, 1]

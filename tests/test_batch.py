@@ -1,0 +1,208 @@
+"""Batches as a shell runs them: lists, records, retries, Ctrl-C to a whole process group, time limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from command import call, command, digests, holds
+
+import landsat_downsample as ld
+
+FACTOR = ("--factor", 7)
+BANDS = ["SR_B4", "QA_PIXEL"]
+
+
+def records(dest: Path) -> list[Path]:
+    return sorted(dest.glob("_runs/*Z-*"))
+
+
+def outcomes(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "outcomes.ndjson").read_text().splitlines()]
+
+
+def products(dest: Path) -> dict[str, dict[str, str]]:
+    return {path.name: digests(path) for path in sorted(dest.glob("*_downsampled"))}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("scenes")
+    return [ld.make_scene(folder, size=(83, 71), bands=BANDS, seed=seed) for seed in range(6)]
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory) -> list[Path]:
+    """Scenes that take a second or more each, so that there is a time to be interrupted in."""
+    folder = tmp_path_factory.mktemp("big")
+    bands = ["SR_B2", "SR_B3", "SR_B4", "SR_B5", "QA_PIXEL"]
+    return [ld.make_scene(folder, size=(2200, 2100), bands=bands, seed=seed) for seed in range(4)]
+
+
+def test_a_list_gives_what_its_scenes_give_and_a_record(scenes, tmp_path):
+    listed = tmp_path / "scenes.txt"
+    listed.write_text("# a list\n\n" + "\n".join(map(str, scenes)) + f"\n{tmp_path / 'nowhere'}\n")
+    result = call("run", f"@{listed}", "--to", tmp_path / "out", *FACTOR)
+    assert result.code == 3 and result.err.count("nowhere") == 1, result.err
+    for scene in scenes:
+        assert call("run", scene, "--to", tmp_path / "alone", *FACTOR, "-q").code == 0
+    assert products(tmp_path / "out") == products(tmp_path / "alone")
+    assert not records(tmp_path / "alone"), "one scene needs no record"
+    (run,) = records(tmp_path / "out")
+    assert {"scenes.ndjson", "outcomes.ndjson", "status.json", "report.html"} <= set(os.listdir(run))
+    told = {line["id"]: line for line in outcomes(run)}
+    assert [line["status"] for line in told.values()].count("done") == 6
+    assert told[str(tmp_path / "nowhere")]["cause"] == "ReadError"
+    assert "no such file" in told[str(tmp_path / "nowhere")]["error"]
+
+
+def test_what_failed_is_tried_again_and_nothing_else(scenes, tmp_path):
+    damaged = next(scenes[0].glob("*_SR_B4.TIF"))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    try:
+        assert call("run", *scenes[:3], "--to", tmp_path / "out", *FACTOR, "-q").code == 3
+    finally:
+        damaged.write_bytes(whole)
+    (run,) = records(tmp_path / "out")
+    for where in (run, run / "outcomes.ndjson"):
+        again = call("run", "--retry-failed", where, "--to", tmp_path / "again", *FACTOR)
+        assert again.code == 0, again.err
+        assert list(products(tmp_path / "again")) == [f"{scenes[0].name}_downsampled"]
+    call("run", "--retry-failed", run, "--to", tmp_path / "out", *FACTOR, "-q")
+    assert call("run", *scenes[:3], "--to", tmp_path / "whole", *FACTOR, "-q").code == 0
+    assert products(tmp_path / "out") == products(tmp_path / "whole")
+
+
+def test_a_retry_of_a_run_without_failures_has_nothing_to_do(scenes, tmp_path):
+    assert call("run", *scenes[:2], "--to", tmp_path / "out", *FACTOR, "-q").code == 0
+    result = call("run", "--retry-failed", records(tmp_path / "out")[0], "--to", tmp_path / "out", *FACTOR)
+    assert result.code == 0 and "nothing is left to do" in result.err and len(result.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "which scenes"),
+        (("SCENE", "--stac", "https://example.com"), "more than one of them"),
+        (("SCENE", "--bbox", "1,2,3,4"), "--bbox belongs to a search"),
+        (("--stac", "https://example.com"), "--collection"),
+        (("SCENE", "--min-spin-time", "5", "--max-spin-time", "1"), "spin time"),
+        (("SCENE", "--max-spin-time", "4000"), "spin time"),
+        (("SCENE", "--requests-per-host", "0"), "at least 1"),
+        (("SCENE", "--timeout", "soon"), "number of seconds"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_in_a_line(words, told, scenes, tmp_path):
+    words = [scenes[0] if word == "SCENE" else word for word in words]
+    result = call("run", *words, "--to", tmp_path / "out", *FACTOR)
+    assert result.code == 2 and len(result.lines) == 1 and told in result.err, result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_simulated_load_is_cpu_time(scenes, tmp_path):
+    begun = time.process_time()
+    words = ("--min-spin-time", 0.5, "--max-spin-time", 0.6)
+    assert call("run", scenes[0], "--to", tmp_path / "out", *FACTOR, "-q", *words).code == 0
+    assert time.process_time() - begun > 0.1, "it kept a CPU busy, as far as others let it"
+
+
+def test_a_time_limit_ends_the_run_with_nothing_half_published(big, tmp_path):
+    words = command("run", *big, "--to", tmp_path / "out", "--factor", 3, "--timeout", 0.7)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 75 and "time limit" in done.stderr, done.stderr
+    assert [name for name in holds(tmp_path / "out") if name.startswith(".")] == []
+
+
+def test_a_source_that_does_not_answer_is_a_failure_that_may_pass(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "1")
+    result = call("run", "http://127.0.0.1:9/scene_MTL.json", "--to", tmp_path / "out", *FACTOR)
+    assert result.code == 75 and len(result.lines) == 1, result.err
+
+
+# Ctrl-C, as a terminal sends it: to every process of the group ---------------------------------
+
+
+def started(*argv) -> subprocess.Popen:
+    """Start a run in a process group of its own, and wait until its first band is done."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command(*argv), start_new_session=True, **pipes)
+    for line in process.stderr:
+        if " bands, " in line:
+            return process
+    raise AssertionError("the run ended at once")
+
+
+@pytest.mark.parametrize("cluster", ["none", "local"])
+def test_ctrl_c_once_finishes_what_is_in_hand_and_twice_stops(cluster, big, tmp_path):
+    words = ("--factor", 3, "--cluster", cluster, "--workers", 1)
+    once = started("run", *big, "--to", tmp_path / "once", *words)
+    os.killpg(once.pid, signal.SIGINT)
+    _, err = once.communicate(timeout=120)
+    made = products(tmp_path / "once")
+    assert once.returncode == 130 and "finishing" in err and "did not begin" in err, err
+    assert 1 <= len(made) < len(big)
+
+    (run,) = records(tmp_path / "once")
+    assert call("run", "--retry-failed", run, "--to", tmp_path / "once", "--factor", 3, "-q").code == 0
+    assert len(products(tmp_path / "once")) == len(big), "what never began is taken up"
+    assert made.items() <= products(tmp_path / "once").items()
+
+    twice = started("run", *big, "--to", tmp_path / "twice", *words)
+    children = psutil.Process(twice.pid).children(recursive=True)
+    os.killpg(twice.pid, signal.SIGINT)
+    time.sleep(0.1)
+    os.killpg(twice.pid, signal.SIGINT)
+    _, err = twice.communicate(timeout=120)
+    assert twice.returncode == 130 and "Traceback" not in err and "leaked" not in err, err
+    assert all(name == "_runs" or name.endswith("_downsampled") for name in holds(tmp_path / "twice"))
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive, "a cluster that was made is closed on every way out"
+
+
+# Overnight ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_two_hundred_scenes_and_four_of_full_size_with_a_killed_worker_and_a_corrupt_source(tmp_path):
+    bands = ["SR_B4", "QA_PIXEL"]
+    sources = [ld.make_scene(tmp_path / "in", size=(83, 71), bands=bands, seed=seed) for seed in range(200)]
+    sources += [ld.make_scene(tmp_path / "in", bands=bands, seed=seed) for seed in range(200, 204)]
+    corrupt = next(sources[100].glob("*_SR_B4.TIF"))
+    data = bytearray(corrupt.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    corrupt.write_bytes(data)
+    listed = tmp_path / "scenes.txt"
+    listed.write_text("\n".join(map(str, reversed(sources))))
+
+    serial = call("run", f"@{listed}", "--to", tmp_path / "serial", *FACTOR, "-q", "--cluster", "none", "--workers", 1)
+    assert serial.code == 3, serial.err
+    process = started("run", f"@{listed}", "--to", tmp_path / "dask", *FACTOR, "--cluster", "local", "--workers", 2)
+    worker_of(process).kill()
+    out, err = process.communicate(timeout=1000)
+    assert process.returncode == 3, err
+    assert len(out.splitlines()) == 203
+    failed = [line for line in outcomes(records(tmp_path / "dask")[0]) if line["status"] == "failed"]
+    assert [line["id"] for line in failed] == [sources[100].name]
+    assert "SR_B4" in failed[0]["error"]
+    assert len(products(tmp_path / "dask")) == 203
+    assert products(tmp_path / "dask") == products(tmp_path / "serial")
+
+
+def worker_of(process: subprocess.Popen) -> psutil.Process:
+    """A dask worker of a run that is at work."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        children = psutil.Process(process.pid).children(recursive=True)
+        busy = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        if busy:
+            return max(busy, key=lambda child: sum(child.cpu_times()[:2]))
+        time.sleep(0.05)
+    raise AssertionError("no worker")
