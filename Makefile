@@ -11,7 +11,7 @@ BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kubernetes check format bench image clean
+.PHONY: help demo test test-slow test-kubernetes check format notebooks package bench image clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,6 +23,15 @@ $(VENV)/.run: setup.cfg pyproject.toml
 
 $(VENV)/.test: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --editable '.[demo,test]'
+	@touch $@
+
+# Jupyter, a server of OGC API - Processes and the validators of application packages: only slow tests need them.
+$(VENV)/.test-slow: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable '.[test-slow]'
+	@touch $@
+
+$(VENV)/.notebook: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --editable '.[demo,notebook]'
 	@touch $@
 
 # A client needs the very versions that the image has.
@@ -40,7 +49,7 @@ demo: $(VENV)/.run  ## make a full-size scene and run the main job on it
 test: $(VENV)/.test  ## run the tests, all but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes"
 
-test-slow: $(VENV)/.test  ## run the slow tests: faults by the hundred, kills, full-size bands, hung workers
+test-slow: $(VENV)/.test-slow  ## run the slow tests: faults by the hundred, kills, full-size bands, hung workers, notebooks
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not kubernetes"
 
 test-kubernetes: $(VENV)/.kubernetes  ## run the tests that need KUBECONFIG and LANDSAT_DOWNSAMPLE_IMAGE
@@ -54,6 +63,13 @@ check: $(VENV)/.test  ## lint, format, metadata
 format: $(VENV)/.test  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+notebooks: $(VENV)/.notebook  ## open the notebooks in Jupyter Lab
+	$(BIN)/jupyter lab notebooks
+
+package: $(VENV)/.test-slow  ## make ogcapppkg.json and the workflow's picture anew from the CWL (needs graphviz)
+	$(BIN)/python cwl/make_ogcapppkg.py
+	$(BIN)/python cwl/make_picture.py
 
 bench: $(VENV)/.bench  ## measure against peers
 	$(BIN)/python -m benchmarks
