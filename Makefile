@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The image has the Python of whoever runs make: client and workers must agree in its minor version.
 MINOR = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BASE_IMAGE ?= docker.io/library/python:$(MINOR)-slim
-IMAGE ?= localhost/landsat-downsample:0.1.0
+IMAGE ?= ghcr.io/landsat-downsample/landsat-downsample:0.1.0
 KUBERNETES_TESTS ?= tests/kubernetes
 BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $(tool))))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -25,7 +25,7 @@ $(VENV)/.test: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --editable '.[demo,test]'
 	@touch $@
 
-# Jupyter, a server of OGC API - Processes and the validators of application packages: only slow tests need them.
+# Jupyter, a server of OGC API - Processes and the validators of packages and manifests: only slow tests need them.
 $(VENV)/.test-slow: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --editable '.[test-slow]'
 	@touch $@

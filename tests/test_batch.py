@@ -130,11 +130,11 @@ def test_a_source_that_does_not_answer_is_a_failure_that_may_pass(tmp_path, monk
 
 
 def started(*argv) -> subprocess.Popen:
-    """Start a run in a process group of its own, and wait until its first band is done."""
+    """Start a run in a process group of its own, and wait until its first band, or scene of many, is done."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command(*argv), start_new_session=True, **pipes)
     for line in process.stderr:
-        if " bands, " in line:
+        if " in " in line and ("bands, " in line or " scenes, " in line):
             return process
     raise AssertionError("the run ended at once")
 

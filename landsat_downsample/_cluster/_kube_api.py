@@ -7,11 +7,13 @@ and its renewals, and exec plug-ins of the clouds all work as in kubectl.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
@@ -81,6 +83,10 @@ class Api:
     @property
     def namespace(self) -> str:
         """Namespace of the context or the pod."""
+        # kr8s 0.20 reads the pod's only where it knows none, and it always knows "default".
+        if self._api.namespace == "default" and "KUBERNETES_SERVICE_HOST" in os.environ:
+            with suppress(OSError):
+                return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
         return self._api.namespace
 
     def request(self, method: str, version: str, path: str, body: dict | None = None) -> Answer:

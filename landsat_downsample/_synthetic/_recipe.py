@@ -101,8 +101,9 @@ class Recipe:
 
     @property
     def acquired(self) -> date:
-        """Sixteen days later with each seed, as the satellite comes round."""
-        return self.mission.first + timedelta(days=16 * (self.seed % 20))
+        """Sixteen days later with each seed, as the satellite comes round; of each year the first twenty times."""
+        years, cycle = divmod(self.seed, 20)
+        return self.mission.first + timedelta(days=16 * cycle + 23 * 16 * years)
 
     @property
     def processed(self) -> date:

@@ -9,7 +9,6 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -18,6 +17,8 @@ from landsat_downsample import __version__
 sys.path.insert(0, str(Path(__file__).parent))
 
 from policy import SECRET, containers, faults, pod_specs
+
+pytestmark = pytest.mark.slow  # its validator and kubectl weigh 200 MB
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(path.name for path in (ROOT / "k8s/overlays").iterdir())
@@ -62,11 +63,15 @@ def test_overlays_are_those_promised():
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_valid_by_schema(folder):
+    import kubernetes_validate
+
     for manifest in rendered(folder):
         kubernetes_validate.validate(manifest, SCHEMA, strict=True)
 
 
 def test_schema_finds_a_misspelt_field():
+    import kubernetes_validate
+
     job = one(rendered("s3"), "Job", "run")
     job["spec"]["template"]["spec"]["restartPolicyX"] = "Never"
     with pytest.raises(kubernetes_validate.ValidationError, match="restartPolicyX"):
