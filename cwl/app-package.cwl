@@ -100,7 +100,8 @@ $graph:
     label: Make a scene smaller
     doc: The product appears whole or not at all.
     baseCommand: [landsat-downsample, run]
-    arguments: [--to=.]
+    # Absolute, since the workers of a cluster have a working folder of their own.
+    arguments: [--to=$(runtime.outdir)]
     inputs:
       source:
         label: The scene

@@ -6,7 +6,8 @@ doc: >-
   appears whole or not at all. Give exactly one of factor, resolution and size.
 
 baseCommand: [landsat-downsample, run]
-arguments: [--to=.]
+# Absolute, since the workers of a cluster have a working folder of their own.
+arguments: [--to=$(runtime.outdir)]
 
 inputs:
   source:

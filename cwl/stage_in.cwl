@@ -32,6 +32,8 @@ inputs:
     doc: >-
       The text of an AWS credentials file, for a runner that cannot give the step an identity of its own.
       Without it the ambient identity is used. Put it into a job file that only you can read, never on a command line.
+    # Deleted by the command before it does anything else.
+    inputBinding: {prefix: --credentials-once, valueFrom: .aws/credentials}
 
 outputs:
   scene_dir:
@@ -53,7 +55,7 @@ requirements:
   ResourceRequirement: {coresMin: 1, coresMax: 1, ramMin: 512, ramMax: 1024, outdirMin: 2048}
   InitialWorkDirRequirement:
     listing:
-      # HOME is the step's own folder, so this is where every AWS client looks; without a value no file is written.
+      # Not in the arguments or the environment, where others see it; without a value no file is written.
       - {entryname: .aws/credentials, entry: $(inputs.aws_credentials)}
   # A cached step would keep the file above.
   WorkReuse: {enableReuse: false}

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -164,6 +165,42 @@ def test_ctrl_c_once_finishes_what_is_in_hand_and_twice_stops(cluster, big, tmp_
     assert all(name == "_runs" or name.endswith("_downsampled") for name in holds(tmp_path / "twice"))
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive, "a cluster that was made is closed on every way out"
+
+
+# A scheduler that dies -------------------------------------------------------------------------
+
+
+def dask(*argv) -> subprocess.Popen:
+    """A dask command, from the program that distributed brings."""
+    words = [sys.executable, "-m", "dask", *map(str, argv)]
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_scheduler_that_dies_fails_what_is_left_and_ends_the_run(tmp_path):
+    sources = [ld.make_scene(tmp_path / "in", size=(83, 71), bands=BANDS, seed=seed) for seed in range(100)]
+    file = tmp_path / "scheduler.json"
+    scheduler = dask("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
+    until = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    worker = dask("worker", "--scheduler-file", file, "--nthreads", 1, "--no-dashboard", "--local-directory", tmp_path)
+    try:
+        process = started("run", *sources, "--to", tmp_path / "out", *FACTOR, "--cluster", file)
+        scheduler.kill()
+        _, err = process.communicate(timeout=200)
+    finally:
+        for made in (scheduler, worker):
+            made.kill()
+            made.wait()
+    assert process.returncode == 3, err
+    done = products(tmp_path / "out")
+    assert 1 <= len(done) < 100
+    failed = [line for line in err.splitlines() if line.startswith("landsat-downsample: band ")]
+    assert len(failed) == 100 - len(done), err
+    assert sum("the scheduler was lost" in line for line in failed) > 80
+    assert all(name == "_runs" or name in done for name in holds(tmp_path / "out"))
 
 
 # Overnight ------------------------------------------------------------------------------------

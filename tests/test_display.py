@@ -22,10 +22,10 @@ from command import call, command
 import landsat_downsample as ld
 from landsat_downsample._display import Reporter, choose_style
 from landsat_downsample._display._lines import summary
-from landsat_downsample._display._tally import RATE_BANDS, Tally
 from landsat_downsample._display._words import duration_words, size_words
 from landsat_downsample._errors import ReadError
 from landsat_downsample._run import Outcome, Progress, run_plans
+from landsat_downsample._tally import RATE_BANDS, Tally
 
 BANDS = ["SR_B4", "SR_B5", "QA_PIXEL"]
 FACTOR = ("--factor", 10)
@@ -218,10 +218,9 @@ def test_stopping_is_told(steps, capsys):
         for step in [step for step in steps if step.begun]:
             reporter(step)
         reporter.stopping()
-        for thread in threading.enumerate():
-            if thread.name == "tell-of-stopping":
-                thread.join(30)
     assert "landsat-downsample: finishing 2 scenes in hand; Ctrl-C again to stop now\n" in capsys.readouterr().err
+    reporter.stopping()
+    assert capsys.readouterr().err == "", "it is over: a second Ctrl-C was faster"
 
 
 def test_an_interrupted_run_says_so(steps, capsys):
@@ -337,3 +336,19 @@ def test_what_is_said_meanwhile_stays_above_the_display():
     ):
         assert line in lines, lines  # each alone on a line: none was written into the display
     assert "0/3 scenes stopping" in lines
+
+
+def test_a_terminal_is_not_flooded_with_products(tmp_path):
+    code = (
+        "from landsat_downsample._display import Reporter\n"
+        "from landsat_downsample._run import Outcome, Progress\n"
+        "with Reporter(scenes=100, style='live') as reporter:\n"
+        "    for number in range(100):\n"
+        "        name = f'scene-{number}'\n"
+        "        reporter(Progress(name, outcome=Outcome(name, 'done', f'out/{name}.stac.json')))\n"
+    )
+    code, screen, _ = on_a_terminal([sys.executable, "-c", code])
+    lines = plain_text(screen)
+    assert code == 0 and lines.count("out/scene-39.stac.json") == 1 and "out/scene-40.stac.json" not in lines
+    assert any(line.startswith("and 60 products more") for line in lines), lines
+    assert "landsat-downsample: 100 done of 100 scenes in" in screen

@@ -13,6 +13,7 @@ import threading
 import time
 import tracemalloc
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,12 +24,12 @@ from conftest_s3 import apply, s3_env, seaweed  # noqa: F401 - fixtures
 import landsat_downsample as ld
 from landsat_downsample import _store
 from landsat_downsample._batch import _keeper, _record
-from landsat_downsample._batch._journal import Journal
-from landsat_downsample._batch._tally import Tally
+from landsat_downsample._batch._journal import Journal, facts
 from landsat_downsample._errors import ReadError
 from landsat_downsample._plan import Options, plan_scene
 from landsat_downsample._run import Outcome, Progress, run_plans
 from landsat_downsample._scene import open_scene
+from landsat_downsample._tally import Tally
 
 
 def ended(number: int, status: str = "done", error: Exception | None = None) -> Progress:
@@ -93,7 +94,13 @@ def test_the_state_is_told_when_it_changes(tmp_path):
         assert record_of(journal)["state"] == "running"
         journal.stopping()
         wait_for(lambda: record_of(journal)["state"] == "stopping")
-    assert record_of(journal)["state"] == "ended"
+    told = record_of(journal)
+    assert (told["state"], told["reason"]) == ("ended", "stopped early, as asked")
+    with Journal(str(tmp_path), entries=b"", total=1) as journal:
+        journal(ended(1))
+        journal.stopping()  # too late: nothing was left to begin
+    told = record_of(journal)
+    assert (told["state"], told["reason"]) == ("ended", None)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +153,7 @@ def test_no_secret_gets_into_a_record(tmp_path):
 
 _ENDLESS = """\
 import sys
-from landsat_downsample._batch._journal import Journal
+from landsat_downsample._batch._journal import Journal, facts
 from landsat_downsample._run import Outcome, Progress
 dest, pause = sys.argv[1], float(sys.argv[2])
 import time
@@ -309,7 +316,7 @@ def test_memory_does_not_grow_with_the_scenes(tmp_path):
                 name = f"LC08_{number:05d}"
                 journal(Progress(name, plan, begun=True))
                 journal(Progress(name, plan, done=done))
-                journal(ended(number, "failed", ReadError("no " * 50)))
+                journal(replace(ended(number, "failed", ReadError("no " * 50)), plan=plan))
                 if number % 50 == 0:
                     wait_for(journal._steps.empty)
             found = tracemalloc.get_traced_memory()[1]
@@ -332,42 +339,57 @@ def _done(size: int) -> SimpleNamespace:
 
 
 def test_a_tally_counts_by_hand():
-    tally = Tally(total=4)
+    tally, first, second = Tally(4), _plan(4), _plan(2)
     tally.take(ended(1, "skipped"), 1.0)
-    tally.take(Progress("a", _plan(4), begun=True), 2.0)
-    tally.take(Progress("b", _plan(2), begun=True), 2.0)
+    tally.take(Progress("a", first, begun=True), 2.0)
+    tally.take(Progress("b", second, begun=True), 2.0)
     for now in (4.0, 5.0, 6.0):
-        tally.take(Progress("a", _plan(4), done=_done(1000)), now)
-    facts = tally.facts(6.0)
-    assert facts["scenes"] == {"total": 4, "done": 0, "skipped": 1, "failed": 0, "in_hand": 2}
-    assert facts["bands"] == {"done": 3, "known": 6} and facts["bytes"] == {"in": 3000, "out": 30}
-    # 0.75 scenes in the 4 s since work began; 4 - 1 - 0.75 are left.
-    assert facts["eta"] == pytest.approx(4 / 0.75 * 2.25)
-    tally.take(Progress("a", _plan(4), outcome=Outcome("a", "failed", error=ReadError("no"))), 7.0)
-    facts = tally.facts(7.0)
-    assert facts["bands"] == {"done": 3, "known": 5}, "the fourth band of a will never come"
-    assert facts["failures"] == [{"id": "a", "cause": "ReadError", "error": "no"}]
-    assert facts["scenes"]["in_hand"] == 1
+        tally.take(Progress("a", first, done=_done(1000)), now)
+    told = facts(tally, 6.0)
+    assert told["scenes"] == {"total": 4, "done": 0, "skipped": 1, "failed": 0, "in_hand": 2}
+    assert told["bands"] == {"done": 3, "known": 6} and told["bytes"] == {"in": 3000, "out": 30}
+    # 3 bands in the 4 s since work began; of those in hand 3 are left, and the last scene has 3 as it seems.
+    assert told["eta"] == pytest.approx(4 / 3 * (3 + 3), abs=0.05)
+    assert told["rate"] == pytest.approx(3000 / 4)
+    tally.take(Progress("a", first, outcome=Outcome("a", "failed", error=ReadError("no"))), 7.0)
+    told = facts(tally, 7.0)
+    assert told["bands"] == {"done": 3, "known": 5}, "the fourth band of a will never come"
+    assert told["failures"] == [{"id": "a", "cause": "ReadError", "error": "no"}]
+    assert told["scenes"]["in_hand"] == 1
 
 
 def test_a_rate_is_of_the_last_minute():
-    tally = Tally(total=None)
+    tally, plan = Tally(None), _plan(60)
     for second in range(0, 300, 5):
-        tally.bytes_in += 100 if second < 200 else 5000
-        tally.sample(second)
-        assert len(tally.samples) <= 15
+        tally.take(Progress("a", plan, done=_done(100 if second < 200 else 5000)), float(second))
     # 12 intervals of 5 s hold 12 x 5000 bytes.
-    assert tally.rate(295) == pytest.approx(12 * 5000 / 60)
-    assert tally.eta(295) is None, "nobody knows how many scenes there are"
+    assert facts(tally, 295.0)["rate"] == pytest.approx(12 * 5000 / 60)
+    assert facts(tally, 295.0)["eta"] is None, "nobody knows how many scenes there are"
+    assert facts(tally, 900.0)["rate"] == 0, "nothing was read in the last minute"
+
+
+def test_the_time_left_is_told_where_no_source_can_be_opened():
+    tally = Tally(100)
+    for number in range(20):
+        tally.take(ended(number, "failed", ReadError("status 404")), 10.0 + number)
+    assert facts(tally, 30.0)["eta"] == pytest.approx(80)
+
+
+def test_a_tally_has_a_bound_on_what_it_keeps():
+    tally, plan = Tally(None), _plan(1 << 20)
+    for number in range(100_000):  # a thousand bands a second
+        tally.take(Progress("a", plan, done=_done(1)), number / 1000)
+    assert len(tally._samples) <= 2000
+    assert tally.rate(100.0) == pytest.approx(1000, rel=0.01)
 
 
 def test_only_the_last_failures_are_told():
-    tally = Tally(total=99)
+    tally = Tally(99)
     for number in range(40):
         tally.take(ended(number, "failed", ReadError("x" * 9000)), float(number))
-    facts = tally.facts(40.0)
-    assert [failure["id"] for failure in facts["failures"]] == [f"LC08_{n:05d}" for n in range(35, 40)]
-    assert len(json.dumps(facts)) < 5000
+    told = facts(tally, 40.0)
+    assert [failure["id"] for failure in told["failures"]] == [f"LC08_{n:05d}" for n in range(35, 40)]
+    assert len(json.dumps(told)) < 5000
 
 
 def test_what_says_ended_has_every_outcome(tmp_path):

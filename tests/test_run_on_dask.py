@@ -47,3 +47,16 @@ def test_a_failing_scene_leaves_the_others_alone(scenes, client, tmp_path):
         damaged.write_bytes(whole)
     assert [outcome.status for outcome in error.value.outcomes] == ["failed", "done"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == [plans[1].name]
+
+
+def test_a_relative_destination_is_here_and_not_where_workers_are(scenes, tmp_path, monkeypatch):
+    """Workers of a scheduler elsewhere have current folders of their own; these are started in another one."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    with ld.cluster("local", workers=1) as client:
+        monkeypatch.chdir(tmp_path / "here")
+        plans = ld.plan(scenes[:1], "out", factor=7, bands=["SR_B4"])
+        assert [outcome.status for outcome in ld.run(plans, client=client)] == ["done"]
+    assert [path.name for path in (tmp_path / "here" / "out").iterdir()] == [plans[0].name]
+    assert not [path for path in (tmp_path / "there").rglob("*.TIF")]

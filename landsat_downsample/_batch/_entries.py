@@ -192,10 +192,6 @@ def _identity(entry: Entry) -> str:
     return _lasting(entry.source) if isinstance(entry.source, str) else entry.key[1]
 
 
-def _is_local_file(href: str) -> bool:
-    return _store.is_local(href) and os.path.isfile(_store.local_path(href))
-
-
 def recorded_entries(href: str) -> list[Entry]:
     """Read a list of one's own record (`_frozen.freeze`), which may name local paths wherever it is.
 

@@ -18,15 +18,18 @@ from datetime import UTC, datetime
 from landsat_downsample import __version__, _store
 from landsat_downsample._batch import _record
 from landsat_downsample._batch._keeper import Keeper
-from landsat_downsample._batch._tally import Tally
 from landsat_downsample._run import Outcome, Progress
 from landsat_downsample._store._retry import Policy
+from landsat_downsample._tally import Tally
 
 #: Seconds between two signs of life.
 EVERY = 5.0
 
 #: Seconds that one write of the record may take, all retries included, and that the end waits for the last ones.
 BUDGET, PATIENCE = 30.0, 60.0
+
+#: Seconds over which the rate is taken that a sign of life tells.
+MINUTE = 60.0
 
 _BEAT, _END = "beat", "end"
 
@@ -95,7 +98,7 @@ class Journal:
             self._steps.put(_line(step.outcome, now))
 
     def stopping(self) -> None:
-        """Tell that no more scenes are begun; may be called from a signal handler."""
+        """Tell that no more scenes are begun."""
         self._state = "stopping"
         self._steps.put(_BEAT)
 
@@ -104,6 +107,8 @@ class Journal:
             interrupted = issubclass(kind, KeyboardInterrupt)
             reason = "interrupted" if interrupted else _record.plain(f"{kind.__name__}: {error}", 500)
             self._final = ("failed", reason)
+        elif self._state == "stopping" and self._tally.scenes_ended != self._tally.scenes:
+            self._final = ("ended", "stopped early, as asked")
         self._steps.put(_END)
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
@@ -134,8 +139,7 @@ class Journal:
         """Encode the sign of life of this moment."""
         now = self._seconds()
         with self._lock:
-            self._tally.sample(now)
-            facts = self._tally.facts(now)
+            told = facts(self._tally, now)
         about = _record.scrubbed({key: _asked(value) for key, value in self._about.items()})
         if self._state in ("ended", "failed"):
             about.pop("dashboard", None)  # nobody answers there any more
@@ -149,10 +153,27 @@ class Journal:
             "alive": _rfc3339(_now()),
             "seconds": round(now, 3),
             "every": self._every,
-            **facts,
+            **told,
             **about,
         }
         return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
+
+
+def facts(tally: Tally, now: float) -> dict:
+    """Describe what was counted in JSON types: a part of ``status.json``."""
+    left = tally.seconds_left(now)
+    scenes = {"total": tally.scenes, **{name: tally.ended[name] for name in ("done", "skipped", "failed")}}
+    return {
+        "scenes": scenes | {"in_hand": len(tally.in_hand)},
+        "bands": {"done": tally.bands, "known": tally.bands_known},
+        "bytes": {"in": tally.bytes_in, "out": tally.bytes_out},
+        "rate": round(tally.rate_over(now, MINUTE), 1),
+        "eta": None if left is None else round(left, 1),
+        "failures": [
+            {"id": _record.plain(one.scene_id, 300), "cause": one.cause, "error": _record.plain(one.message, 500)}
+            for one in tally.failures
+        ],
+    }
 
 
 def _asked(value: object) -> object:

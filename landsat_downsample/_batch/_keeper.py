@@ -154,7 +154,7 @@ class Keeper:
         self.sent = self.ledger.size
         self._beat(status)
         for number in range(1, parts + 1):
-            _record.remove(_store.join(self.href, _record.part_name(number)), self.policy)
+            _store.remove(_store.join(self.href, _record.part_name(number)), policy=self.policy)
 
     def _put(self, name: str, data: bytes) -> None:
         _store.put(_store.join(self.href, name), data, policy=self.policy)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from landsat_downsample import _store
-from landsat_downsample._errors import ReadError, UsageError, WriteError
+from landsat_downsample._errors import ReadError, UsageError
 from landsat_downsample._store import _transport
 from landsat_downsample._store._hrefs import redact
 from landsat_downsample._store._retry import Patience, Policy
@@ -84,14 +84,6 @@ def scrubbed(value: object, name: str = "") -> object:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [scrubbed(part, name) for part in value]
     return plain(value)
-
-
-def remove(href: str, policy: Policy) -> None:
-    """Remove an object of the record; it is no error if there is none."""
-    Patience(policy, WriteError).call(
-        f"cannot remove {redact(href)!r}",
-        lambda seconds: _transport.delete(href, policy=policy, seconds=seconds),
-    )
 
 
 def run_ids(dest: str, *, policy: Policy | None = None) -> list[str]:

@@ -108,8 +108,15 @@ def _identity(entry: Entry) -> str:
     if not isinstance(entry.source, str):
         return entry.label
     if _store.is_local(entry.source) and not is_tar(entry.source):
-        return os.path.realpath(_store.local_path(entry.source))
-    return _store.redact(entry.source).rstrip("/")
+        return _without_mtl(os.path.realpath(_store.local_path(entry.source)))
+    return _without_mtl(_store.redact(entry.source).rstrip("/"))
+
+
+def _without_mtl(href: str) -> str:
+    """The folder that is named after a scene, for an MTL of that scene in it."""
+    folder, _, name = href.rpartition("/")
+    product, mtl, _ = name.partition("_MTL.")
+    return folder if mtl and product and product == folder.rpartition("/")[2] else href
 
 
 def _product_name(entry: Entry) -> str | None:

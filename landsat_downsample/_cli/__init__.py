@@ -27,6 +27,7 @@ from landsat_downsample._cli._parts import (
     complain,
     discard_stdout,
     say,
+    tell_in_json,
 )
 from landsat_downsample._cli._plan import add_plan
 from landsat_downsample._cli._run import add_run
@@ -72,7 +73,10 @@ def _main(argv: list[str] | None) -> int:
     timed_out.clear()
     on_signals(interrupt)
     warnings.showwarning = _show_warning
+    _open_streams()
+    tell_in_json(False)
     arguments = _parser().parse_args(argv)
+    tell_in_json(getattr(arguments, "log_format", None) == "json")
     if arguments.quiet:
         warnings.simplefilter("ignore")
     try:
@@ -83,6 +87,13 @@ def _main(argv: list[str] | None) -> int:
         if told_to_stop.is_set():  # a lock or a callback that was cut in two
             raise KeyboardInterrupt from error
         return _failed(error, arguments)
+
+
+def _open_streams() -> None:
+    """Give stdout and stderr that the shell has closed (``>&-``) somewhere to go; Python knows them as None."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
 def _failed(error: Exception, arguments: argparse.Namespace) -> int:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+import threading
+from datetime import UTC, datetime
 
 DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 #: None succeeded, but only because a source or store did not answer in time: EX_TEMPFAIL of sysexits.h.
 PASSING = 75
+
+_told_in_json = threading.Event()
 
 SOURCE = "a GeoTIFF, scene folder or prefix, MTL, STAC item or tar"
 
@@ -21,7 +26,18 @@ def discard_stdout() -> None:
 
 def say(line: str) -> None:
     """Tell the user one line, on stderr."""
-    print(f"landsat-downsample: {line}", file=sys.stderr)
+    print(json_line(line) if _told_in_json.is_set() else f"landsat-downsample: {line}", file=sys.stderr)
+
+
+def tell_in_json(wanted: bool) -> None:
+    """Let `say` print JSON, as ``--log-format json`` promises of every line on stderr."""
+    _told_in_json.set() if wanted else _told_in_json.clear()
+
+
+def json_line(line: str) -> str:
+    """A line as an event."""
+    when = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": when, "event": "message", "message": line})
 
 
 def complain(error: Exception, arguments: argparse.Namespace, line: str | None = None) -> None:

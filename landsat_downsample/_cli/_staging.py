@@ -26,9 +26,26 @@ stdout has the path of catalog.json"""
     parser.add_argument("--bands", type=words, metavar="BANDS", help="names of the bands to bring (default: all)")
     parser.add_argument("--overwrite", action="store_true", help="replace a folder that holds something else")
     add_requester_pays(parser)
+    _add_credentials_once(parser)
+
+
+def _add_credentials_once(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--credentials-once",
+        metavar="FILE",
+        help="take AWS credentials from this INI file ([default]) and delete it before anything else is done",
+    )
+
+
+def _take_credentials(arguments: argparse.Namespace) -> None:
+    if arguments.credentials_once is not None:
+        from landsat_downsample._credentials import take_credentials
+
+        take_credentials(arguments.credentials_once)
 
 
 def _stage_in(arguments: argparse.Namespace) -> int:
+    _take_credentials(arguments)
     from landsat_downsample._staging import stage_in
 
     path = stage_in(
@@ -54,9 +71,11 @@ stdout has the href of the published STAC item"""
     parser.add_argument("folder", metavar="DIR", help="a product, a folder with exactly one, or a staged folder")
     parser.add_argument("--to", required=True, metavar="DEST", help="folder or prefix for the product")
     parser.add_argument("--overwrite", action="store_true", help="replace another product of that name")
+    _add_credentials_once(parser)
 
 
 def _stage_out(arguments: argparse.Namespace) -> int:
+    _take_credentials(arguments)
     from landsat_downsample._staging._stage_out import stage_out
 
     print(stage_out(arguments.folder, arguments.to, overwrite=arguments.overwrite))

@@ -83,7 +83,8 @@ def _state(one) -> str:
         return "begun, no sign of life yet"
     if one.at_work:
         return f"{one.state}, seen {one.age:.0f} s ago"
-    return f"broke off: {one.reason}" if one.state == "failed" and one.reason else one.state
+    state = "broke off" if one.state == "failed" else one.state
+    return f"{state}: {one.reason}" if one.reason else state
 
 
 def _scenes(one) -> str:

@@ -125,6 +125,8 @@ def _local(stack: ExitStack, workers: int | None) -> Client:
     import dask
     from distributed import Client, LocalCluster
 
+    from landsat_downsample._threads import cpus
+
     # True in a child that is about to import the main script again, to start one more cluster.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise UsageError(
@@ -148,14 +150,14 @@ def _local(stack: ExitStack, workers: int | None) -> Client:
     try:
         with _apart_from_ctrl_c():
             made = LocalCluster(
-                n_workers=workers or _cpus(),
+                n_workers=workers or cpus(),
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             )
     except Exception as error:
-        raise UsageError(
+        raise ReadError(
             f"cluster 'local' did not start: {type(error).__name__}: {error}: use cluster 'none'"
         ) from error
     stack.callback(_closed, made.close, timeout=30)
@@ -171,6 +173,7 @@ def _remote(stack: ExitStack, spec: str) -> Client:
     named = {"scheduler_file": spec} if spec.endswith(".json") else {"address": spec}
     if "scheduler_file" in named and not os.path.isfile(spec):
         raise UsageError(f"scheduler file {spec!r} is not there: it is what 'dask scheduler --scheduler-file' writes")
+    stack.enter_context(_silence())
     stack.enter_context(dask.config.set({"distributed.dashboard.link": dashboard_template(here=False)}))
     try:
         client = Client(**named, timeout=CONNECT, set_as_default=False)
@@ -227,7 +230,8 @@ def _apart_from_ctrl_c() -> Iterator[None]:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Keep distributed's own lines off stderr: what matters of them is told as an outcome."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.nanny", "distributed.scheduler")]
+    names = ("distributed", "distributed.nanny", "distributed.scheduler", "distributed.client")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
@@ -258,10 +262,6 @@ def _removing(close):
             error.add_note(str(second))
 
     return leave
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def dashboard_template(*, here: bool = True) -> str:

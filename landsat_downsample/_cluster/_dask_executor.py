@@ -36,7 +36,9 @@ class Limits:
     slowest: float = 250_000.0
     """Bytes per second that its source gives at the least."""
     starved: float = 120.0
-    """Without any worker."""
+    """Without any worker, until the targets in hand are given up."""
+    deserted: float = 1200.0
+    """Without any worker, until all targets are."""
     stalled: float = 180.0
     """With workers, but no target at work."""
     lost: float = 60.0
@@ -111,8 +113,9 @@ class DaskExecutor:
         self._turns: Turns[_Item] = Turns(per_host)
         self._flying: dict[str, _Item] = {}
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
-        self._fed = self._active = self._heard = self._looked = time.monotonic()
+        self._fed = self._active = self._heard = self._looked = self._staffed = time.monotonic()
         self._revived, self._closing = False, None
+        self._gone: str | None = None
         self._run, self._tries = uuid.uuid4().hex[:8], itertools.count(1)
         self._topic = f"landsat-downsample-{self._run}"
         client.subscribe_topic(self._topic, lambda event: self._inbox.put((self._on_begun, event[1])))
@@ -151,25 +154,41 @@ class DaskExecutor:
     # Everything below runs in the executor's own thread.
 
     def _live(self) -> None:
+        ended = False
+        while not ended:
+            try:
+                ended = self._act()
+            except Exception as error:  # a client that was closed, or a mistake of ours: told either way
+                lost = self._client.status == "closed"
+                why = f"the cluster was left: {type(error).__name__}: {error}"
+                self._lose("the scheduler was lost" if lost else why)
+        with suppress(Exception):
+            self._client.unsubscribe_topic(self._topic)
+
+    def _act(self) -> bool:
+        """Act on a message, and look after the cluster; True after the last message."""
         try:
-            while True:
-                try:
-                    act, argument = self._inbox.get(timeout=self._limits.poll)
-                    if act(argument):
-                        return
-                except queue.Empty:
-                    pass
-                if time.monotonic() - self._looked >= self._limits.poll:
-                    self._look()
-                    self._looked = time.monotonic()
-                self._pump()
-        except Exception as error:  # a client that was closed, or a mistake of ours: told either way
-            self._fail_all(f"the cluster was left: {type(error).__name__}: {error}")
-        finally:
-            with suppress(Exception):
-                self._client.unsubscribe_topic(self._topic)
+            act, argument = self._inbox.get(timeout=self._limits.poll)
+        except queue.Empty:
+            pass
+        else:
+            if act(argument):
+                return True
+        if self._gone is None and time.monotonic() - self._looked >= self._limits.poll:
+            self._look()
+            self._looked = time.monotonic()
+        self._pump()
+        return False
+
+    def _lose(self, what: str) -> None:
+        """The cluster is gone for good: targets that are still to come are told so at once."""
+        self._gone = what
+        self._fail_all(what)
 
     def _on_submit(self, item: _Item) -> None:
+        if self._gone is not None:
+            item.future.set_exception(ReadError(f"band {item.target.key} failed: {self._gone}"))
+            return
         self._turns.push(item.order, host_of(item.target), item)
 
     def _on_begun(self, told: dict) -> None:
@@ -197,7 +216,8 @@ class DaskExecutor:
             threading.Timer(0.1, self._inbox.put, [(self._on_close, now)]).start()
             return False
         for item in self._flying.values():
-            item.sent.cancel()
+            with suppress(Exception):  # of a client that was closed
+                item.sent.cancel()
         self._fail_all("the run was interrupted")
         return True
 
@@ -210,6 +230,7 @@ class DaskExecutor:
             item.begun = item.worker = None
             # dask groups its dashboard by what comes before the first hyphen: the band.
             item.key = f"{item.target.band.name}-{item.target.scene_id}-{self._run}-{next(self._tries)}"
+            self._flying[item.key] = item  # before it is sent, which may fail
             item.sent = self._client.submit(
                 reduce_on_worker,
                 item.target,
@@ -220,7 +241,6 @@ class DaskExecutor:
                 priority=-item.order,
                 pure=False,
             )
-            self._flying[item.key] = item
             item.sent.add_done_callback(lambda sent: self._inbox.put((self._on_landed, sent)))
 
     def _on_landed(self, sent: distributed.Future) -> None:
@@ -270,9 +290,13 @@ class DaskExecutor:
         workers = self._ask(self._client.scheduler.ncores) if self._client.status == "running" else None
         if workers is None:
             if now - self._heard > limits.lost or self._client.status == "closed":
-                self._fail_all(f"the scheduler was lost: no answer for {now - self._heard:.0f} s")
+                self._lose(f"the scheduler was lost: no answer for {now - self._heard:.0f} s")
             return
         self._heard, self._workers = now, dict(workers)
+        self._staffed = now if workers or not self._flying else self._staffed
+        if now - self._staffed > limits.deserted:
+            self._lose(f"there was no worker for {limits.deserted:g} s")
+            return
         for item in list(self._flying.values()):
             if item.worker and item.worker not in workers:
                 item.begun = item.worker = None
@@ -312,10 +336,6 @@ class DaskExecutor:
         items = [*self._flying.values(), *self._turns.withdraw(lambda item: True)]
         for item in list(self._flying.values()):
             self._land(item)
-        while not self._inbox.empty():
-            act, argument = self._inbox.get()
-            if act == self._on_submit:
-                items.append(argument)
         for item in items:
             item.future.set_exception(ReadError(f"band {item.target.key} failed: {what}"))
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from landsat_downsample._display._lines import Events, Plain, Quiet, View
 from landsat_downsample._display._products import Products
-from landsat_downsample._display._tally import Tally
 from landsat_downsample._run import Outcome, Progress
 from landsat_downsample._store import is_local
+from landsat_downsample._tally import Tally
 from landsat_downsample._threads import threads_for
 
 if TYPE_CHECKING:
@@ -116,10 +116,9 @@ class Reporter:
             self._products.take(step.outcome)
 
     def stopping(self) -> None:
-        """Tell that the scenes in hand are still finished. A signal's handler may call it."""
-        # In a thread: the handler may have cut in two what it would have to wait for, a line on stderr.
-        in_hand = len(self._tally.in_hand)
-        threading.Thread(target=self._view.stopping, args=(in_hand,), name="tell-of-stopping").start()
+        """Tell that the scenes in hand are still finished; not from a signal's handler, which may have cut a line."""
+        if not self._ended.is_set():
+            self._view.stopping(len(self._tally.in_hand))
 
     def _warn(self, message: Warning | str, *where: object, **more: object) -> None:
         self._view.warn(" ".join(str(message).split()))

@@ -8,9 +8,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
-from landsat_downsample._display._tally import Tally
 from landsat_downsample._display._words import count_words, duration_words, grouped, size_words
 from landsat_downsample._run import Outcome, Progress
+from landsat_downsample._tally import Tally
 
 #: Runs of more scenes get a line for each scene instead of each band: 10 000 scenes have 200 000 bands.
 SCENES_BY_BAND = 5

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from landsat_downsample._display._lines import STATUS_WORDS, failure_line, is_batch, stopping_line, summary
-from landsat_downsample._display._tally import Tally
 from landsat_downsample._display._words import duration_words, grouped, size_words
 from landsat_downsample._run import Outcome, Progress
+from landsat_downsample._tally import Tally
 
 #: Scenes in hand that are shown one by one.
 SHOWN = 8

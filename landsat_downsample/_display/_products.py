@@ -7,8 +7,11 @@ import os
 import sys
 
 from landsat_downsample._display._tables import console, table
-from landsat_downsample._display._words import KIB, size_words
+from landsat_downsample._display._words import KIB, count_words, size_words
 from landsat_downsample._run import Outcome
+
+#: Products that the table shows; a screen of a long run has them after the others scrolled away, in its report.
+SHOWN = 40
 
 
 class Products:
@@ -30,13 +33,15 @@ class Products:
         if not self._kept:
             return
         rows = table("scene", "status", "files", "read", "seconds")
-        for outcome in self._kept:
+        for outcome in self._kept[:SHOWN]:
             read, seconds = size_words(outcome.bytes_in), f"{outcome.seconds:.1f}"
             rows.add_row(outcome.scene_id, outcome.status, str(outcome.files), read, seconds)
         out = console()
         out.print(rows)
-        for outcome in self._kept:
+        for outcome in self._kept[:SHOWN]:
             out.print(outcome.href, soft_wrap=True)
+        if (left := len(self._kept) - SHOWN) > 0:
+            out.print(f"and {count_words(left, 'product')} more beside them: their record and report.html are in _runs")
 
 
 def _record(outcome: Outcome) -> dict:

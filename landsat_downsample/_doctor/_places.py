@@ -10,7 +10,17 @@ import uuid
 from landsat_downsample._display._words import size_words
 from landsat_downsample._errors import WriteError
 from landsat_downsample._scene import Scene, open_scene
-from landsat_downsample._store import Policy, Publication, _remote, _transport, is_local, join, local_path, redact
+from landsat_downsample._store import (
+    Policy,
+    Publication,
+    _remote,
+    _transport,
+    is_local,
+    join,
+    local_path,
+    redact,
+    remove,
+)
 from landsat_downsample._store._hrefs import scheme
 from landsat_downsample._store._retry import Patience, classify
 
@@ -112,9 +122,7 @@ def _store_takes(dest: str) -> str:
         refused = conditional and patience.call(what, lambda seconds: _second_is_refused(href, policy, seconds))
         data = _remote.read_whole(_remote.Remote(href, policy), 1 << 16)
     finally:
-        patience.call(
-            f"cannot remove {redact(href)!r}", lambda seconds: _transport.delete(href, policy=policy, seconds=seconds)
-        )
+        remove(href, policy=policy)
     if refused and data != _PROBE:
         raise WriteError(f"{what}: what was written is not what is read back: see that store")
     if not refused:

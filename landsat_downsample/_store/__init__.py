@@ -30,7 +30,7 @@ from landsat_downsample._store._hrefs import (
 from landsat_downsample._store._leftovers import Leftover, leftovers, remove_leftover
 from landsat_downsample._store._publication import Publication, read_marker
 from landsat_downsample._store._retry import Policy
-from landsat_downsample._store._small import ask, put
+from landsat_downsample._store._small import ask, put, remove
 
 __all__ = [
     "Leftover",
@@ -53,6 +53,7 @@ __all__ = [
     "read_bytes",
     "read_marker",
     "redact",
+    "remove",
     "remove_leftover",
     "tar_href",
 ]

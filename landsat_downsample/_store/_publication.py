@@ -53,6 +53,9 @@ class Publication:
         _plain(self.name, "product name")
         if scheme(self.dest) in ("http", "https", "tar"):
             raise UsageError(f"cannot publish to {redact(self.dest)!r}: give a folder, s3:// or another fsspec store")
+        if is_local(self.dest) and scheme(self.dest) == "file":
+            # Absolute from here on: a worker in another process has a current folder of its own.
+            object.__setattr__(self, "dest", local_path(self.dest))
 
     @property
     def href(self) -> str:

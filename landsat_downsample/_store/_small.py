@@ -79,6 +79,28 @@ def _put_object(href: str, data: bytes, create: bool, policy: Policy) -> bool:
     return Patience(policy, WriteError).call(f"cannot write {redact(href)!r}", attempt)
 
 
+def remove(href: str, *, policy: Policy | None = None) -> None:
+    """Remove an object; it is no error if there is none.
+
+    Parameters
+    ----------
+    href : str
+        Of an object store.
+    policy : Policy, optional
+        Patience; from the environment if not given.
+
+    Raises
+    ------
+    WriteError
+        The store refuses it.
+    """
+    policy = policy or Policy.from_environ()
+    Patience(policy, WriteError).call(
+        f"cannot remove {redact(href)!r}",
+        lambda seconds: _transport.delete(href, policy=policy, seconds=seconds),
+    )
+
+
 def _look(href: str, policy: Policy, seconds: float) -> _transport.Answer | None:
     try:
         return _transport.head(href, policy=policy, seconds=seconds)

@@ -20,12 +20,14 @@ def one_line(done: cwl_cases.Done, log: str) -> str:
 HREFS = {
     "missing": ("/absent.TIF", "permanentFail", "there is no such object"),
     "page": ("/page.TIF", "permanentFail", "not a TIFF"),
-    # What is too short may only have been cut on its way, so that this one is worth another try.
-    "truncated": ("/truncated.TIF", "temporaryFail", "cut or damaged"),
+    "truncated": ("/truncated.TIF", "permanentFail", "cut or damaged"),
 }
 
 
-@pytest.mark.parametrize("case", HREFS)
+_slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize("case", ["missing", "page", pytest.param("truncated", marks=_slow)])
 def test_a_source_that_is_not_right(case, web, tmp_path):
     place, status, words = HREFS[case]
     done = cwl_cases.run("stage_in", {"href": web.endpoint + place}, tmp_path)
@@ -33,18 +35,22 @@ def test_a_source_that_is_not_right(case, web, tmp_path):
     assert words in one_line(done, "stage_in_log")
 
 
-def test_a_body_that_is_cut_every_time(web, scene, tmp_path):
-    """A source that fails for a while is a temporary failure: exit code 75."""
-    web.faults.extend(["cut"] * 400)
+#: Bytes that are wrong each time are wrong where they lie; a source that fails for a while is worth another try.
+FAULTS = {"cut": "permanentFail", "error": "temporaryFail"}
+
+
+@pytest.mark.parametrize("fault", [pytest.param("cut", marks=_slow), "error"])
+def test_a_source_that_fails_every_time(fault, web, scene, tmp_path):
+    web.faults.extend([fault] * 400)
     try:
         done = cwl_cases.run("stage_in", {"href": f"{web.endpoint}/scene/{scene.name}_SR_B4.TIF"}, tmp_path)
     finally:
         web.faults.clear()
-    assert done.status == "temporaryFail" and done.outputs["scene_dir"] is None
+    assert done.status == FAULTS[fault] and done.outputs["scene_dir"] is None
     assert "gave up after" in one_line(done, "stage_in_log")
 
 
-@pytest.mark.parametrize("href", ["ftpp://host/scene.tar", "s4://bucket/scene"])
+@pytest.mark.parametrize("href", ["ftpp://host/scene.tar", pytest.param("s4://bucket/scene", marks=_slow)])
 def test_a_source_with_a_wrong_scheme(href, tmp_path):
     done = cwl_cases.run("stage_in", {"href": href}, tmp_path)
     assert done.status == "permanentFail"
@@ -68,6 +74,7 @@ def test_a_folder_with_other_content_is_left_alone(product, tmp_path):
     assert done.text("item_href") == ""
 
 
+@pytest.mark.slow
 def test_a_prefix_with_another_product_is_left_alone(s3_env, product, tmp_path):
     key = f"{tmp_path.name}/{product.name}/{product.name}.stac.json"
     s3_env.client().put_object(Bucket=s3.BUCKET, Key=key, Body=b"{}")
@@ -80,7 +87,7 @@ def test_a_prefix_with_another_product_is_left_alone(s3_env, product, tmp_path):
 KEYS = {"blank": ("", ""), "unknown": ("nobody", "guess"), "wrong secret": (s3.RW[0], "guess"), "read only": s3.RO}
 
 
-@pytest.mark.parametrize("case", KEYS)
+@pytest.mark.parametrize("case", ["blank", *(pytest.param(case, marks=_slow) for case in list(KEYS)[1:])])
 def test_credentials_that_do_not_open_the_store(case, seaweed, product, tmp_path):
     job = {"folder": folder(product), "to": f"s3://{s3.BUCKET}/{tmp_path.name}"}
     job["aws_credentials"] = cwl_cases.credentials(seaweed, KEYS[case])
@@ -90,6 +97,7 @@ def test_credentials_that_do_not_open_the_store(case, seaweed, product, tmp_path
     assert "credentials" in line and (KEYS[case][1] or "\0") not in line
 
 
+@pytest.mark.slow
 def test_no_credentials_at_all(seaweed, product, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ENDPOINT_URL", seaweed.endpoint)
@@ -99,7 +107,7 @@ def test_no_credentials_at_all(seaweed, product, tmp_path, monkeypatch):
     assert done.status == "permanentFail" and "credentials" in one_line(done, "stage_out_log")
 
 
-@pytest.mark.parametrize("to", ["https://host/x", "ftpp://host/x"])
+@pytest.mark.parametrize("to", ["https://host/x", pytest.param("ftpp://host/x", marks=_slow)])
 def test_a_destination_with_a_wrong_scheme(to, s3_env, product, tmp_path):
     done = cwl_cases.run("stage_out", {"folder": folder(product), "to": to}, tmp_path, ambient=True)
     assert done.status == "permanentFail" and to.partition("/")[0] in one_line(done, "stage_out_log")
@@ -113,6 +121,7 @@ class NoBucket(FaultProxy):
         return web_answers.Response(status=404, text=body, content_type="application/xml")
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_not_there(seaweed, product, tmp_path, monkeypatch):
     with NoBucket(seaweed.endpoint) as proxy:
         apply(monkeypatch, s3.environ(proxy.endpoint))
@@ -123,7 +132,7 @@ def test_a_bucket_that_is_not_there(seaweed, product, tmp_path, monkeypatch):
 
 def test_a_workflow_ends_at_the_step_that_fails_and_keeps_its_log(web, tmp_path):
     job = {"href": f"{web.endpoint}/absent.tar", "to": "published", "factor": 10}
-    done = cwl_cases.command(cwl_cases.CWL / "workflow.cwl", job, tmp_path / "out")
+    done = cwl_cases.run("workflow", job, tmp_path)
     assert done.status == "permanentFail"
     assert "there is no such object" in one_line(done, "stage_in_log")
     assert {name for name, value in done.outputs.items() if value} == {"stage_in_log"}

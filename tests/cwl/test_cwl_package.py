@@ -85,6 +85,31 @@ def test_steps_pass_every_input_on():
                 assert set(step["in"]) == set(called["inputs"]), (name, run)
 
 
+#: What notebooks say that no verb and no step does: which service is asked, and what is deployed there.
+OF_A_SERVICE = {"ades", "package"}
+VERBS = {"stage_in": "stage-in", "downsample_landsat": "run", "batch_on_kubernetes": "run", "submit_via_ades": "run"}
+KINDS = {"str": "string", "float": "float", "int": "int", "bool": "boolean"}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_notebooks_say_it_in_the_same_words(name):
+    """A parameter has the name of the verb's option and of the workflow's input, and the kind of value of that."""
+    import papermill
+
+    found = papermill.inspect_notebook(str(CWL.parent / "notebooks" / f"{name}.ipynb"))
+    verb = {action.dest for action in actions(VERBS[name])}
+    steps = cwl_cases.parts("workflow")["workflow"]["inputs"] | cwl_cases.tools("downsample")[0]["inputs"]
+    assert found
+    for parameter in found.values():
+        word = parameter["name"]
+        if word == "sources":  # many, of which each is one to a step
+            assert word in verb and parameter["inferred_type_name"] == "list" and "source" in steps
+        elif word not in OF_A_SERVICE:
+            assert word in (verb | {"source"} if "sources" in verb else verb)
+            kind = steps[word]["type"]
+            assert word in ("source", "href") or kind.rstrip("?") == KINDS[parameter["inferred_type_name"]], word
+
+
 # One image, one version, no copies that drift ---------------------------------------------------
 
 
@@ -159,19 +184,26 @@ def test_secrets_are_told_of_wherever_they_pass():
                 assert part["hints"]["cwltool:Secrets"] == {"secrets": ["aws_credentials"]}
                 if part["class"] == "CommandLineTool":
                     assert part["requirements"]["WorkReuse"] == {"enableReuse": False}
+                    (file,) = part["requirements"]["InitialWorkDirRequirement"]["listing"]
+                    binding = {"prefix": "--credentials-once", "valueFrom": file["entryname"]}
+                    assert part["inputs"]["aws_credentials"]["inputBinding"] == binding
+                    assert binding["prefix"] in {
+                        flag for a in actions(part["baseCommand"][1]) for flag in a.option_strings
+                    }
 
 
 # Made files -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", ["make_ogcapppkg.py", "make_picture.py"])
+@pytest.mark.parametrize("script", ["make_ogcapppkg.py", pytest.param("make_picture.py", marks=pytest.mark.slow)])
 def test_made_files_are_up_to_date(script):
     done = subprocess.run([sys.executable, CWL / script, "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_descriptor_has_the_types_that_cwl2ogc_gives():
-    cwl2ogc = pytest.importorskip("cwl2ogc")
+    import cwl2ogc
     from cwl_utils.parser import load_document_by_uri
 
     theirs = cwl2ogc.BaseCWLtypes2OGCConverter(load_document_by_uri(PACKAGE)).get_inputs()
@@ -195,8 +227,8 @@ def test_cwltool_validates(name):
     assert "WARNING" not in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_eoap_validator_finds_no_fault():
-    pytest.importorskip("eoap_validator")
     words = [sys.executable, "-m", "eoap_validator", "--format", "json", PACKAGE]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     report = json.loads(done.stdout)
@@ -258,9 +290,9 @@ arguments: [{prefix: --to, valueFrom: $(inputs.to)}]
 outputs: {place: string}"""
 
 
+@pytest.mark.slow
 def test_the_package_wrapped_by_a_platform(staged, product, web, scene, tmp_path):
     """What eoap-cwlwrap puts around it: a stage-in by URL and a stage-out, here made of our own verbs."""
-    pytest.importorskip("eoap_cwlwrap")
     (tmp_path / "string_format.yaml").write_text(
         "- {type: record, name: URI, fields: [{name: value, type: string}]}\n"  # theirs is on the web
     )

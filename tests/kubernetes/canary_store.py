@@ -57,7 +57,8 @@ def canary_store(host: str) -> Iterator[CanaryStore]:
 def _forwarded(host: str, target: int) -> Iterator[int]:
     """Pass bytes from a free port of an address to one of loopback."""
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="forward", daemon=True).start()
+    thread = threading.Thread(target=loop.run_forever, name="forward", daemon=True)
+    thread.start()
 
     async def serve(near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
@@ -67,7 +68,19 @@ def _forwarded(host: str, target: int) -> Iterator[int]:
     try:
         yield opened.sockets[0].getsockname()[1]
     finally:
+        opened.close()
+        asyncio.run_coroutine_threadsafe(_cancel_the_rest(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+async def _cancel_the_rest() -> None:
+    """End connections that are still open: a pending task would complain when the process ends."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

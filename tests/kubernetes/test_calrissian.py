@@ -21,7 +21,7 @@ import yaml
 from canary_store import CanaryStore, canary_store
 
 import landsat_downsample as ld
-from landsat_downsample._seaweed import BUCKET, weed
+from landsat_downsample._seaweed import BUCKET, environ, weed
 
 ROOT = Path(__file__).parents[2]
 HOST = os.environ.get("HOST_ADDRESS", "")
@@ -271,19 +271,22 @@ def test_job_deleted_at_work_leaves_no_pod_and_no_key(deployment, scenes, watch)
 
 
 @pytest.mark.parametrize("mode", ["s3", "dask"])
-def test_from_store_to_store_without_a_volume(deployment, scenes, expected, watch, mode):
-    [(scene, href), *_] = scenes.items()
+def test_from_store_to_store_without_a_volume(deployment, scenes, watch, mode, monkeypatch):
+    store, [(scene, href), *_] = deployment.store, scenes.items()
     told = f"SOURCE={href}\nDEST=s3://{BUCKET}/{mode}\nFACTOR={FACTOR}\n"
     (deployment.folder / "k8s/s3/run.env").write_text(told)
     deployment.call("delete", "job", "run", "--ignore-not-found")
     deployment.apply(mode)
     assert deployment.ended("run") == "succeeded", deployment.logs("run")
-    [(name, files)] = published(deployment.store, mode).items()
+    for variable, value in environ(store.endpoint, (store.key, store.secret)).items():
+        monkeypatch.delenv(variable, raising=False) if value is None else monkeypatch.setenv(variable, value)
+    ld.run(ld.plan(href, f"s3://{BUCKET}/native-{mode}", factor=FACTOR))
+    [(name, files)] = published(store, mode).items()
     assert name == f"{scene.name}_downsampled"
-    assert_same(files, expected[name])
+    assert_same(files, published(store, f"native-{mode}")[name])
     seen = watch()
     assert ("dask.org/component: worker" in seen) == (mode == "dask")
-    assert [text for text in (seen, deployment.logs("run")) if deployment.store.secret in text] == []
+    assert [text for text in (seen, deployment.logs("run")) if store.secret in text] == []
     if mode == "dask":
         assert no_dask_left(deployment)
 
