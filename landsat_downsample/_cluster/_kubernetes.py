@@ -31,6 +31,9 @@ OWNER = "landsat-downsample/owner"
 #: Environment variable that names the image of scheduler and workers.
 IMAGE = "LANDSAT_DOWNSAMPLE_IMAGE"
 
+#: Run of a cluster that no run made: the manifest as it is, given to ``kubectl apply``.
+APPLIED = "none"
+
 #: Seconds between two signs of life, and without one after which a cluster counts as an orphan.
 BEAT, SILENCE = 60.0, 600.0
 
@@ -61,8 +64,8 @@ class Made:
 
     @property
     def orphan(self) -> bool:
-        """Whether nobody seems to use it any more."""
-        return self.silent > SILENCE
+        """Whether nobody seems to use it any more; of one that was applied as it is, nobody can tell."""
+        return self.run != APPLIED and self.silent > SILENCE
 
 
 def read_manifest(path: str | None = None) -> dict:
