@@ -267,3 +267,4 @@ def test_owner_silent_for_long_is_gone():
     made = {"name": "a", "namespace": "b", "run": "c", "owner": "d", "phase": "Running", "workers": 1, "age": 9000.0}
     assert not _kubernetes.Made(**made, silent=599.0).orphan
     assert _kubernetes.Made(**made, silent=601.0).orphan
+    assert not _kubernetes.Made(**(made | {"run": "none"}), silent=1e6).orphan  # applied by hand: nobody beats for it

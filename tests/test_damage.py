@@ -30,7 +30,9 @@ def reader(request, monkeypatch) -> str:
     return request.param
 
 
-@pytest.fixture(scope="module", params=[(151, 139), (2100, 2000)], ids=["whole", "by ranges"])
+@pytest.fixture(
+    scope="module", params=[(151, 139), pytest.param((2100, 2000), marks=pytest.mark.slow)], ids=["whole", "by ranges"]
+)
 def scene(request, tmp_path_factory) -> Path:
     """Small enough to be fetched whole, and large enough to be fetched by ranges."""
     return ld.make_scene(tmp_path_factory.mktemp("scene"), size=request.param, bands=["SR_B4", "QA_PIXEL"])

@@ -254,6 +254,7 @@ def test_a_web_server_is_asked_from_here_and_from_a_worker(scene):
     assert found["requester pays"] == ("--", "not asked (--requester-pays)")
 
 
+@pytest.mark.slow
 def test_requester_pays_is_answered_from_a_worker(s3_env, scene):  # noqa: F811
     source = put_scene(s3_env, scene, "doctor/pays")
     found = states(Asked(source, cluster="local", requester_pays=True))
@@ -262,6 +263,7 @@ def test_requester_pays_is_answered_from_a_worker(s3_env, scene):  # noqa: F811
     assert missing["source from a worker"][0] == missing["requester pays"][0] == "no"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_none():
     found = states(Asked(cluster="tcp://127.0.0.1:9"))
     assert found["cluster"][0] == "no" and "does not answer" in found["cluster"][1]
@@ -291,6 +293,7 @@ def test_too_little_space_is_told():
 CANARIES = ("canarykeyid", "canarysecretkey", "canarytoken", "canaryuser", "canarypassword", "canarysignature")
 
 
+@pytest.mark.slow
 def test_no_secret_in_any_line(s3_env, monkeypatch, tmp_path):  # noqa: F811
     values = dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), CANARIES, strict=False))
     for name, value in values.items():

@@ -341,8 +341,13 @@ def test_what_is_not_ours_is_kept(make, scene, tmp_path):
 
 
 def test_two_sources_of_one_product_are_refused(scene, tmp_path):
-    mtl = scene / f"{scene.name}_MTL.txt"
-    refused(call("run", scene, mtl, "--to", tmp_path / "out", *FACTOR), tmp_path / "out", 2, "both be written to")
+    copy = shutil.copytree(scene, tmp_path / "copy" / scene.name)
+    refused(call("run", scene, copy, "--to", tmp_path / "out", *FACTOR), tmp_path / "out", 2, "both be written to")
+
+
+def test_a_scene_and_its_own_mtl_are_one_source(scene, tmp_path):
+    result = call("run", scene, scene / f"{scene.name}_MTL.txt", "--to", tmp_path / "out", *FACTOR, "-q")
+    assert result.code == 0 and len(result.out.splitlines()) == 1
 
 
 def test_a_source_given_twice_is_done_once(scene, tmp_path):

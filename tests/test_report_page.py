@@ -331,6 +331,7 @@ def _colours(path: Path) -> int:
 # Size ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ten_thousand_scenes_make_a_page_of_less_than_5_mb(tmp_path):
     """Pictures of noise, which compress worst, beside 10 000 outcomes of which a quarter failed, each its own way."""
     from PIL import Image
