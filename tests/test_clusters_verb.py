@@ -27,7 +27,7 @@ def test_wrong_usage_is_one_line(words):
 def test_without_a_cluster_it_is_one_line(words):
     result = call("clusters", *words)
     assert result.code != 0 and result.out == ""
-    assert len(result.lines) == 1 and "Kubernetes" in result.err
+    assert len(result.lines) == 1 and "kubernetes" in result.err.lower()
 
 
 def test_help_tells_what_is_touched():
