@@ -303,19 +303,14 @@ _OPEN_FILES = "/proc/self/fd"
 @contextmanager
 def _spill() -> Iterator[tuple[int, str]]:
     """Make an empty temporary file; gone at the end whatever happens, a SIGKILL too where the system can."""
+    nameless = os.path.isdir(_OPEN_FILES)
+    make = tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile  # the first has no name at any moment
     try:
-        handle, path = tempfile.mkstemp(prefix="landsat-downsample-", suffix=".tif")
+        file = make(prefix="landsat-downsample-", suffix=".tif")
     except OSError as error:
         raise ReadError(f"cannot make a local copy in {tempfile.gettempdir()!r}: {_reason(error)}") from error
-    nameless = os.path.isdir(_OPEN_FILES)
-    if nameless:
-        os.unlink(path)
-    try:
-        yield handle, f"{_OPEN_FILES}/{handle}" if nameless else path
-    finally:
-        os.close(handle)
-        if not nameless:
-            os.unlink(path)
+    with file:
+        yield file.fileno(), f"{_OPEN_FILES}/{file.fileno()}" if nameless else file.name
 
 
 def _reason(error: OSError) -> str:
