@@ -210,7 +210,8 @@ def test_fractions(oli):
 
 
 def test_plots(oli):
-    matplotlib = pytest.importorskip("matplotlib")
+    import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 

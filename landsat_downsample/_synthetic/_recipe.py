@@ -45,6 +45,7 @@ MISSIONS = {
     "etm": Mission("etm", ("LE07",), "ETM", date(2012, 7, 7), date(2020, 9, 8), station="EDC"),
     "tm": Mission("tm", ("LT05",), "TM", date(2009, 7, 7), date(2020, 8, 27), station="KIS"),
     "mss": Mission("mss45", ("LM05",), "MSS", date(1985, 7, 5), date(2021, 9, 18), (3901, 3921), 60, "KIS"),
+    # Not a gap: real scene IDs of Landsat 1 have XXX where others name the receiving station (LM10010101972252XXX01).
     "mss123": Mission("mss123", ("LM01",), "MSS", date(1974, 7, 9), date(2020, 9, 7), (3901, 3921), 60, "XXX", 1),
 }
 
