@@ -23,7 +23,6 @@ from landsat_downsample._plan import words
 from landsat_downsample._process import recognised
 from landsat_downsample._reduce import (
     METHODS,
-    Reducer,
     Rule,
     _quality,
     declared_nodata,
@@ -500,10 +499,13 @@ class _Job:
 
     def run(self, read) -> np.ndarray:
         overlay = self.overlay()
-        quality = isinstance(self.rule, _quality.QualityRule)
-        reducer: Reducer = _quality.Quality(self.rule, overlay, {}) if quality else reducer_for(self.rule, overlay)
-        parts = [arrays[self.pick] for _, arrays in reduce_strips(reducer, overlay, read)]
-        return np.concatenate(parts, axis=-2).astype(self.dtype, copy=False)
+        if isinstance(self.rule, _quality.QualityRule):
+            found = _quality.reduce_quality(self.rule, overlay, read)
+            wanted = found.percent if self.pick else found.codes
+        else:
+            parts = [data for _, (data,) in reduce_strips(reducer_for(self.rule, overlay), overlay, read)]
+            wanted = np.concatenate(parts)
+        return wanted.astype(self.dtype, copy=False)
 
 
 def _blocks(data, quality, job: _Job, source: _Origin | None):

@@ -169,20 +169,13 @@ def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, read: ReadR
 def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay, read: ReadRows) -> Reduced:
     policy = target.method if target.method in _quality.POLICIES else target.qa
     rule = _quality.QualityRule(spec, policy, Fraction(str(target.min_valid)), target.fractions is not None)
-    reducer = _quality.Quality(rule, overlay, {})
-    codes = np.empty(target.coarse.shape, np.dtype(target.band.dtype))
-    percent = None
-    if rule.fractions:
-        percent = np.empty((len(_quality.fraction_names(spec)), *target.coarse.shape), np.uint8)
-    for part, arrays in reduce_strips(reducer, overlay, read):
-        codes[part] = arrays[0]
-        if percent is not None:
-            percent[:, part] = arrays[1]
-    wrong = _quality.check_tally(reducer.tally, spec, target.key)
+    found = _quality.reduce_quality(rule, overlay, read)
+    wrong = _quality.check_tally(found.tally, spec, target.key)
     notes = (f"{wrong} source pixels hold codes that {spec.name} cannot have",) if wrong else ()
     if target.band.spec.candidates:
         notes += (f"its codes say that it is a quality band ({spec.title}): reduced flag by flag, not averaged",)
-    return Reduced(spec, codes, spec.fill, policy, percent, reducer.tally, notes)
+    codes = found.codes.astype(target.band.dtype, copy=False)
+    return Reduced(spec, codes, spec.fill, policy, found.percent, found.tally, notes)
 
 
 def process(target: Target, publication: Publication) -> Done:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from landsat_downsample._bands import specs
 from landsat_downsample._grid import Cells, Overlay
 from landsat_downsample._reduce import Rule, _fast, _quality, reduce_strips, reducer_for
-from landsat_downsample._reduce._kernels import fold, groups
+from landsat_downsample._reduce._kernels import groups
 
 fused = pytest.importorskip("landsat_downsample._reduce._fused", reason="built without a compiler")
 
@@ -83,8 +83,8 @@ def test_quality_equals_the_plain_path(data):
     rule = _quality.QualityRule(specs("oli_tirs", 2)["QA_PIXEL"], policy, Fraction(1, 4), fractions=True)
 
     def run():
-        reducer = _quality.Quality(rule, overlay, {})
-        return *reduced(reducer, overlay, codes, ok), reducer.tally
+        found = _quality.reduce_quality(rule, overlay, lambda a, b: (codes[a:b], None if ok is None else ok[a:b]))
+        return found.codes, found.percent, found.tally
 
     for one, other in zip(run(), without_extension(run), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -96,14 +96,6 @@ def test_a_cell_of_several_strips_equals_the_plain_path():
     assert len(next(groups(overlay.rows))) > 1
     run = lambda: reduced(reducer_for(Rule("mean", values.dtype, 0, 0), overlay), overlay, values)  # noqa: E731
     np.testing.assert_array_equal(run(), without_extension(run))
-
-
-def test_folds_equal_numpy():
-    overlay = Overlay(Cells.cut(70, 10, Fraction(7)), Cells.cut(45, 18, Fraction(5, 2)))
-    codes = np.random.default_rng(2).integers(0, 1 << 16, (70, 45), np.uint16)
-    strip = next(groups(overlay.rows))[0]
-    for ours, ufunc in zip(_fast.folds(codes, overlay, strip), (np.bitwise_and, np.bitwise_or), strict=True):
-        np.testing.assert_array_equal(ours, fold(ufunc, codes, overlay, strip))
 
 
 def test_sums_that_need_more_than_32_bits_are_left_to_numpy():
@@ -121,7 +113,6 @@ INSIDE, LATER, BEFORE = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in
     lambda: fused.place(bytes(32), bytearray(16), 2, 4, 2, 1, 4, 2, 4),  # past the end of the output
     lambda: fused.place(bytes(32), bytearray(32), 4, 4, 2, 0, 4, 2, 4),  # no such item size
     lambda: fused.sums(bytes(8), None, 2, 0, 0, LATER, INSIDE, bytearray(8), bytearray(8)),
-    lambda: fused.folds(bytes(8), 2, INSIDE, BEFORE, bytearray(8), bytearray(8)),
     lambda: fused.tally(bytes(8), bytearray(8)),
 ])  # fmt: skip
 def test_sizes_that_do_not_agree_are_refused(call):

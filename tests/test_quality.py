@@ -14,11 +14,10 @@ from oracles import CODES, PIXEL, SENSORS, level, one_cell, shares
 from landsat_downsample import SceneError, UsageError, _reduce
 from landsat_downsample._bands import specs
 from landsat_downsample._grid import Cells, Overlay
-from landsat_downsample._reduce import _kernels, reduce_strips
+from landsat_downsample._reduce import _fast, _kernels
 from landsat_downsample._reduce._quality import (
     NO_PERCENT,
     POLICIES,
-    Quality,
     QualityRule,
     check_policy,
     check_tally,
@@ -27,6 +26,7 @@ from landsat_downsample._reduce._quality import (
     impossible,
     mask_bits,
     recognise,
+    reduce_quality,
 )
 
 
@@ -40,10 +40,10 @@ def overlay_of(shape, factor, offset=0) -> Overlay:
 
 
 def run(codes, overlay, rule, ok=None, tally=None):
-    reducer = Quality(rule, overlay, {} if tally is None else tally)
-    parts = list(reduce_strips(reducer, overlay, lambda a, b: (codes[a:b], None if ok is None else ok[a:b])))
-    arrays = [p for _, p in parts]
-    return tuple(np.concatenate(pieces, axis=-2) for pieces in zip(*arrays, strict=True))
+    found = reduce_quality(rule, overlay, lambda a, b: (codes[a:b], None if ok is None else ok[a:b]))
+    if tally is not None:
+        tally |= found.tally
+    return (found.codes,) if found.percent is None else (found.codes, found.percent)
 
 
 def scene(sensor, shape=(53, 61), seed=0) -> np.ndarray:
@@ -235,9 +235,12 @@ def test_fractions_name_the_flags_that_the_sensor_has():
 # Strips, giant cells, tallies ----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("extension", [True, False])
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("factor", [7, 2.5, 31, 53])
-def test_codes_do_not_depend_on_the_strips(policy, factor, monkeypatch):
+def test_codes_do_not_depend_on_the_strips(policy, factor, extension, monkeypatch):
+    if not extension:
+        monkeypatch.setattr(_fast, "_fused", None)
     codes, rule = scene("oli_tirs", seed=4), QualityRule(pixel_spec("oli_tirs"), policy, Fraction(1, 3), True)
     overlay, tally = overlay_of(codes.shape, factor), {}
     once = run(codes, overlay, rule, tally=tally)

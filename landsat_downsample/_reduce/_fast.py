@@ -6,12 +6,13 @@ for its counters. The caller then takes the plain path.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from landsat_downsample._grid import Cells, Overlay
-from landsat_downsample._reduce._kernels import Strip
+from landsat_downsample._reduce._kernels import STRIP_ROWS, Strip
 
 if TYPE_CHECKING:
     from landsat_downsample._reduce import Rule
@@ -75,15 +76,74 @@ def means(count: np.ndarray, total: np.ndarray, empty: np.ndarray, rule: Rule) -
     return out
 
 
-def folds(codes: np.ndarray, overlay: Overlay, strip: Strip) -> tuple[np.ndarray, np.ndarray] | None:
-    """Bitwise AND and OR of the codes that each cell touches: (cells, cells), twice."""
-    wide = _sixteen(codes)
-    if wide is None:
-        return None
-    shape = strip.last - strip.first, overlay.columns.size
-    low, high = np.empty(shape, np.uint16), np.empty(shape, np.uint16)
-    _fused.folds(wide, wide.shape[1], *_axes(overlay, strip), low, high)
-    return low, high
+@dataclass(frozen=True, slots=True, eq=False)
+class Meaning:
+    """A quality band's codes under a policy, as `quality` needs them."""
+
+    codes: np.ndarray
+    """`MEANING`, shape (65536,)."""
+    levels: np.ndarray
+    """Index in `RULES`, bits of the field, bits of the level; ascending in each field: int64 (levels, 3)."""
+    policy: int
+    """0: level by level, 1: the code of most pixels, 2: that of the centre."""
+    fill_mask: int
+    fill: int
+    clear: int
+    """Bit that is set where none of `cloudy` is; 0 without one."""
+    cloudy: int
+
+
+#: What a code means: the levels that it reaches, the percentages that it counts for (the first:
+#: whether it is valid), and those of a cell that holds nothing else.
+MEANING = np.dtype([("reached", "<u4"), ("question", "u1"), ("pad", "u1", 3), ("percent", "u1", 8)])
+
+#: How many of a cell's valid pixels must reach a level: any of them, half of them, all.
+RULES = ("any", "majority", "all")
+
+#: Bits of `MEANING.reached`.
+MOST_LEVELS = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """Where `quality` writes, strip by strip."""
+
+    codes: np.ndarray
+    """uint16 (cells, cells)."""
+    percent: np.ndarray
+    """uint8 (percentages, cells, cells)."""
+    counts: np.ndarray
+    """Source pixels of each code: int64 (65536,)."""
+
+
+def answers_quality(overlay: Overlay) -> bool:
+    """Whether `quality` applies: strips hold cells whole, and 200 times the weight of a cell is exact in float64."""
+    rows, columns = overlay.rows, overlay.columns
+    whole = int((rows.stop - rows.start).max()) <= STRIP_ROWS
+    return _fused is not None and whole and 200 * int(rows.extent.max()) * int(columns.extent.max()) < 1 << 52
+
+
+def quality(
+    codes: np.ndarray, overlay: Overlay, strip: Strip, meaning: Meaning, answers: Answers, *, least: np.ndarray | None
+) -> None:
+    """Answer for the cells of a strip, all of whose pixels are at hand.
+
+    Parameters
+    ----------
+    codes : ndarray of uint16
+        Pixels of the strip, contiguous.
+    least : ndarray of int64, or None
+        Weight of valid pixels that a mixed cell needs: (cells, cells); 1 without it.
+    """
+    rows, columns = overlay.rows, overlay.columns
+    centres = np.concatenate([rows.centre[strip.first : strip.last] - strip.start, columns.centre]).astype(np.int64)
+    facts = meaning.policy, meaning.fill_mask, meaning.fill, meaning.clear, meaning.cloudy, len(answers.percent)
+    counts = answers.counts if rows.block and columns.block else None
+    if counts is None:  # cells share pixels, strips rows
+        before = int(rows.stop[strip.first - 1]) if strip.first else 0
+        answers.counts[:] += tally(codes[max(0, before - strip.start) :])
+    given = codes, codes.shape[1], *_axes(overlay, strip), meaning.codes, meaning.levels, facts, least, centres
+    _fused.quality(*given, counts, strip.first, answers.codes, answers.percent)
 
 
 def histogram(
@@ -111,7 +171,7 @@ def histogram(
 
 
 def tally(codes: np.ndarray) -> np.ndarray | None:
-    """Number of pixels of each code: int64 (65536,)."""
+    """Pixels of each code: int64 (65536,)."""
     wide = _sixteen(codes)
     if wide is None:
         return None

@@ -117,19 +117,6 @@ FAST static void add_columns(const uint32_t *row, const Axis *x, int64_t width, 
     }
 }
 
-FAST static void fold_row(const pixel *v, pixel *low, pixel *high, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) low[i] &= v[i], high[i] |= v[i];
-}
-
-static void fold_columns(const pixel *low, const pixel *high, const Axis *x, pixel *all, pixel *any)
-{
-    for (int64_t i = 0; i < x->n; i++) {
-        all[i] = 0xffff, any[i] = 0;
-        for (int64_t k = x->start[i]; k < x->stop[i]; k++) all[i] &= low[k], any[i] |= high[k];
-    }
-}
-
 /* The exact quotient, rounded half to even, off the fill value unless that is legal: _reduce.Moments. */
 FAST static void divide(const int64_t *total, const int64_t *count, pixel *out, int64_t n, const int64_t *rule)
 {
@@ -144,9 +131,10 @@ FAST static void divide(const int64_t *total, const int64_t *count, pixel *out, 
 }
 
 /* Release the buffers of a call, and return None or raise. */
+#define BUFFERS 10
 static PyObject *done(Py_buffer *b, int good)
 {
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < BUFFERS; i++)
         if (b[i].obj) PyBuffer_Release(&b[i]);
     if (good) Py_RETURN_NONE;
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "array sizes do not agree");
@@ -157,7 +145,7 @@ static PyObject *done(Py_buffer *b, int good)
  * that is `across` wide to `out`, from element `at` on. */
 static PyObject *place(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    Py_buffer b[6] = {{0}};
+    Py_buffer b[BUFFERS] = {{0}};
     long long item, across, predictor, at, stride, rows, columns;
     int good = PyArg_ParseTuple(args, "y*w*LLLLLLL", b, b + 1, &item, &across, &predictor, &at, &stride, &rows, &columns)
         && (item == 1 || item == 2) && rows > 0 && columns > 0 && columns <= across && columns <= stride && at >= 0
@@ -180,7 +168,7 @@ static PyObject *place(PyObject *Py_UNUSED(self), PyObject *args)
  * of each cell, and their weights, int64. `flip` 0x8000 makes int16 of the bits; nodata -1: there is none. */
 static PyObject *sums(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    Py_buffer b[6] = {{0}};
+    Py_buffer b[BUFFERS] = {{0}};
     Axis y = {0}, x = {0};
     long long width, flip, nodata;
     uint32_t *lanes = NULL;
@@ -210,7 +198,7 @@ static PyObject *sums(PyObject *Py_UNUSED(self), PyObject *args)
 /* means(totals, counts, out, rule): rule is int64 (fill, whether it is legal, least and most of the type). */
 static PyObject *means(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    Py_buffer b[6] = {{0}};
+    Py_buffer b[BUFFERS] = {{0}};
     int good = PyArg_ParseTuple(args, "y*y*w*y*", b, b + 1, b + 2, b + 3)
         && b[0].len == b[1].len && b[2].len == b[0].len / 4 && b[3].len == 32;
     if (good) {
@@ -218,31 +206,6 @@ static PyObject *means(PyObject *Py_UNUSED(self), PyObject *args)
         divide(b[0].buf, b[1].buf, b[2].buf, b[2].len / 2, b[3].buf);
         Py_END_ALLOW_THREADS
     }
-    return done(b, good);
-}
-
-/* folds(codes, width, rows, columns, all, any): bitwise AND and OR of the pixels that each cell touches. */
-static PyObject *folds(PyObject *Py_UNUSED(self), PyObject *args)
-{
-    Py_buffer b[6] = {{0}};
-    Axis y = {0}, x = {0};
-    long long width;
-    pixel *lanes = NULL;
-    int good = PyArg_ParseTuple(args, "y*L(y*LL)(y*LL)w*w*", b, &width, b + 1, &y.unit, &y.block, b + 2, &x.unit, &x.block,
-                                b + 3, b + 4)
-        && width > 0 && axis_fits(&y, b + 1, b[0].len / 2 / width) && axis_fits(&x, b + 2, width)
-        && b[3].len / 2 >= y.n * x.n && b[4].len / 2 >= y.n * x.n && ((lanes = malloc(4 * width)) || PyErr_NoMemory());
-    if (good) {
-        Py_BEGIN_ALLOW_THREADS
-        for (int64_t k = 0; k < y.n; k++) {
-            memset(lanes, 0xff, 2 * width), memset(lanes + width, 0, 2 * width);
-            for (int64_t r = y.start[k]; r < y.stop[k]; r++)
-                fold_row((const pixel *)b[0].buf + r * width, lanes, lanes + width, width);
-            fold_columns(lanes, lanes + width, &x, (pixel *)b[3].buf + k * x.n, (pixel *)b[4].buf + k * x.n);
-        }
-        Py_END_ALLOW_THREADS
-    }
-    free(lanes);
     return done(b, good);
 }
 
@@ -265,7 +228,7 @@ static void count_cell(const pixel *codes, int64_t width, const Axis *y, const A
  * flat index; ranks (int32, 65536) tells the column of each code in counts (float64, cells by codes). */
 static PyObject *histogram(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    Py_buffer b[6] = {{0}};
+    Py_buffer b[BUFFERS] = {{0}};
     Axis y = {0}, x = {0};
     long long width;
     int good = PyArg_ParseTuple(args, "y*L(y*LL)(y*LL)y*y*w*", b, &width, b + 1, &y.unit, &y.block, b + 2, &x.unit, &x.block,
@@ -283,34 +246,259 @@ static PyObject *histogram(PyObject *Py_UNUSED(self), PyObject *args)
     return done(b, good);
 }
 
-FAST static void count_codes(const pixel *v, int64_t n, int64_t *count)
+/* The end of the run of pixels that equal v[at], at most `stop`; what is not 0 in `apart` ends it too. */
+static inline int64_t end_of_run(const pixel *v, const pixel *apart, int64_t at, int64_t stop)
 {
-    int64_t i = 0;
-    for (; i + 64 <= n; i += 64) { /* most runs of a code are long: compare 64 pixels at once */
+    const pixel code = v[at];
+    const uint64_t four = code * UINT64_C(0x0001000100010001);
+    int64_t i = at;
+    for (; i + 64 <= stop; i += 64) {
         pixel differs = 0;
-        for (int64_t k = 0; k < 64; k++) differs |= v[i + k] ^ v[i];
-        if (!differs) count[v[i]] += 64;
-        else for (int64_t k = 0; k < 64; k++) count[v[i + k]]++;
+        for (int64_t k = 0; k < 64; k++) differs |= (v[i + k] ^ code) | (apart ? apart[i + k] : 0);
+        if (differs) break;
     }
-    for (; i < n; i++) count[v[i]]++;
+    for (uint64_t one, other = 0; i + 4 <= stop; i += 4) {
+        memcpy(&one, v + i, 8);
+        if (apart) memcpy(&other, apart + i, 8);
+        if ((one ^ four) | other) break;
+    }
+    while (i < stop && v[i] == code && !(apart && apart[i])) i++;
+    return i;
+}
+
+FAST static int64_t run_end(const pixel *v, int64_t at, int64_t stop)
+{
+    return end_of_run(v, NULL, at, stop);
+}
+
+FAST static int64_t same_end(const pixel *v, const pixel *apart, int64_t at, int64_t stop)
+{
+    return end_of_run(v, apart, at, stop);
 }
 
 /* tally(codes, counts): add the pixels of each code to counts (int64, 65536). */
 static PyObject *tally(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    Py_buffer b[6] = {{0}};
+    Py_buffer b[BUFFERS] = {{0}};
     int good = PyArg_ParseTuple(args, "y*w*", b, b + 1) && b[1].len == 8 << 16;
     if (good) {
         Py_BEGIN_ALLOW_THREADS
-        count_codes(b[0].buf, b[0].len / 2, b[1].buf);
+        const pixel *v = b[0].buf;
+        const int64_t n = b[0].len / 2;
+        int64_t *count = b[1].buf;
+        for (int64_t at = 0, end; at < n; at = end) count[v[at]] += (end = run_end(v, at, n)) - at;
         Py_END_ALLOW_THREADS
     }
     return done(b, good);
 }
 
+/* What a code means: _quality.meaning. */
+typedef struct {
+    uint32_t reached;   /* one bit for each level of a field that it reaches */
+    uint8_t question;   /* one bit for each percentage that it counts for; the first: it is valid */
+    uint8_t pad[3];
+    uint8_t percent[8]; /* of a cell that holds nothing else */
+} Meaning;
+
+typedef struct {
+    int64_t rule; /* how many of the valid pixels must reach it */
+    int64_t mask; /* bits of its field */
+    int64_t value; /* its own */
+} Level;
+
+enum { ANY, HALF, ALL };
+enum { BY_FIELD, MODE, NEAREST };
+
+typedef struct {
+    int64_t policy, fill_mask, fill, clear, cloudy, planes;
+} Quality;
+
+/* The codes of one cell, each with its weight. */
+typedef struct {
+    pixel *code;
+    int64_t *weight, n;
+    uint32_t *stamp, *slot, cell; /* by code: the cell that it was last seen in, and its place in the list */
+} Codes;
+
+static inline void add_code(Codes *c, pixel code, int64_t weight)
+{
+    if (c->stamp[code] != c->cell) {
+        c->stamp[code] = c->cell, c->slot[code] = (uint32_t)c->n;
+        c->code[c->n] = code, c->weight[c->n++] = 0;
+    }
+    c->weight[c->slot[code]] += weight;
+}
+
+/* List the codes of a cell, run by run. */
+static void list_codes(Codes *c, const pixel *codes, int64_t width, const Axis *y, const Axis *x, int64_t k, int64_t i)
+{
+    const int64_t a = x->start[i], b = x->stop[i];
+    c->n = 0, c->cell++;
+    for (int64_t r = y->start[k]; r < y->stop[k]; r++) {
+        const pixel *row = codes + r * width;
+        const int64_t high = weight(y, k, r);
+        for (int64_t p = a, end; p < b; p = end) {
+            end = run_end(row, p, b);
+            int64_t wide = (end - p) * x->unit;
+            if (p == a) wide += x->head[i] - x->unit;
+            if (end == b && b - 1 > a) wide += x->tail[i] - x->unit;
+            add_code(c, row[p], high * wide);
+        }
+    }
+}
+
+/* The code of a mixed cell, level by level: _quality.decide_fields. */
+static pixel decide_fields(const Codes *c, const Meaning *meaning, const Quality *q, const Level *level, int64_t levels,
+                           int64_t valid)
+{
+    uint32_t any = 0;
+    int64_t out = 0;
+    for (int64_t j = 0; j < c->n; j++)
+        if (!(c->code[j] & q->fill_mask)) any |= meaning[c->code[j]].reached;
+    for (int64_t k = 0; k < levels; k++) {
+        int agrees = any >> k & 1;
+        if (agrees && level[k].rule != ANY) {
+            int64_t part = 0;
+            for (int64_t j = 0; j < c->n; j++)
+                if (!(c->code[j] & q->fill_mask) && meaning[c->code[j]].reached >> k & 1) part += c->weight[j];
+            agrees = (level[k].rule == ALL ? part : 2 * part) >= valid;
+        }
+        if (agrees) out = (out & ~level[k].mask) | level[k].value;
+    }
+    return (pixel)(out & q->cloudy ? out : out | q->clear);
+}
+
+/* The code that stands for a mixed cell with enough valid pixels. */
+static pixel decide(const Codes *c, const Meaning *meaning, const Quality *q, const Level *level, int64_t levels,
+                    int64_t valid)
+{
+    int64_t most = -1, different = 0;
+    for (int64_t j = 0; j < c->n; j++) {
+        if (c->code[j] & q->fill_mask) continue;
+        different++;
+        if (most < 0 || c->weight[j] > c->weight[most]
+            || (c->weight[j] == c->weight[most] && c->code[j] < c->code[most])) most = j;
+    }
+    /* One code beside fill: it is given back as it is. */
+    if (q->policy == MODE || different == 1) return c->code[most];
+    return decide_fields(c, meaning, q, level, levels, valid);
+}
+
+/* Percentages of a mixed cell, rounded half to even; returns the weight of its valid pixels. */
+static int64_t percentages(const Codes *c, const Meaning *meaning, uint8_t *percent)
+{
+    const double magic = 6755399441055744.0; /* as in divide */
+    int64_t part[8] = {0}, extent = 0;
+    for (int64_t j = 0; j < c->n; j++) {
+        const uint8_t question = meaning[c->code[j]].question;
+        extent += c->weight[j];
+        for (int k = 0; k < 8; k++) part[k] += (question >> k & 1) * c->weight[j];
+    }
+    for (int k = 0; k < 8; k++) {
+        const int64_t whole = k ? part[0] : extent;
+        percent[k] = whole ? (uint8_t)(int64_t)(((double)(100 * part[k]) / (double)whole + magic) - magic) : k ? 255 : 0;
+    }
+    return part[0];
+}
+
+/* Cells `from` to `to` of a row of cells get one code and its percentages. */
+static void spread(pixel code, const uint8_t *percent, int64_t planes, pixel *out, uint8_t *shares, int64_t plane,
+                   int64_t from, int64_t to)
+{
+    for (int64_t i = from; i < to; i++) out[i] = code;
+    for (int64_t k = 0; k < planes; k++)
+        if (to - from < 8) for (int64_t i = from; i < to; i++) shares[k * plane + i] = percent[k];
+        else memset(shares + k * plane + from, percent[k], to - from);
+}
+
+/* Where the pixel rows of a row of cells differ from their first. */
+FAST static void compare_rows(const pixel *row, int64_t rows, int64_t width, pixel *apart)
+{
+    if (rows < 2) memset(apart, 0, 2 * width);
+    for (int64_t r = 1; r < rows; r++) {
+        const pixel *v = row + r * width;
+        if (r == 1) for (int64_t i = 0; i < width; i++) apart[i] = v[i] ^ row[i];
+        else for (int64_t i = 0; i < width; i++) apart[i] |= v[i] ^ row[i];
+    }
+}
+
+/* quality(codes, width, rows, columns, meaning, levels, rule, least, centres, counts, first, out, percent): code and
+ * percentages of each cell, by the structures above, written from cell row `first` on. `least` (int64, cells by cells, or
+ * None: 1) is the weight of valid pixels that a mixed cell needs; `centres` (int64): the pixel row and column of each
+ * cell's centre. Adds weights to counts (int64, 65536, or None): pixels, where all cells are whole blocks. */
+static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {{0}};
+    Axis y = {0}, x = {0};
+    long long width, first;
+    Quality q = {0};
+    pixel *apart = NULL;
+    Codes c = {0};
+    int good = PyArg_ParseTuple(args, "y*L(y*LL)(y*LL)y*y*(LLLLLL)z*y*z*Lw*w*", b, &width, b + 1, &y.unit, &y.block, b + 2,
+                                &x.unit, &x.block, b + 3, b + 4, &q.policy, &q.fill_mask, &q.fill, &q.clear, &q.cloudy,
+                                &q.planes, b + 5, b + 6, b + 7, &first, b + 8, b + 9)
+        && width > 0 && first >= 0 && axis_fits(&y, b + 1, b[0].len / 2 / width) && axis_fits(&x, b + 2, width)
+        && b[3].len == (Py_ssize_t)sizeof(Meaning) << 16 && b[4].len / (Py_ssize_t)sizeof(Level) <= 32
+        && (!b[5].buf || b[5].len / 8 == y.n * x.n) && b[6].len / 8 == y.n + x.n && (!b[7].buf || b[7].len == 8 << 16)
+        && b[8].len / 2 >= (first + y.n) * x.n && q.planes >= 0 && q.planes <= 8 && b[9].len == q.planes * (b[8].len / 2);
+    const int64_t *least = b[5].buf, *centre = b[6].buf, levels = b[4].len / (int64_t)sizeof(Level), plane = b[8].len / 2;
+    int64_t *count = b[7].buf;
+    for (int64_t i = 0; good && i < y.n + x.n; i++)
+        good = centre[i] >= 0 && centre[i] < (i < y.n ? b[0].len / 2 / width : width);
+    if (good) {
+        apart = malloc(2 * width), c.stamp = calloc(2 << 16, 4), c.code = malloc(2 << 16), c.weight = malloc(8 << 16);
+        good = (apart && c.stamp && c.code && c.weight) || PyErr_NoMemory();
+    }
+    if (good) {
+        const Meaning *meaning = b[3].buf;
+        c.slot = c.stamp + (1 << 16);
+        Py_BEGIN_ALLOW_THREADS
+        for (int64_t k = 0; k < y.n; k++) {
+            const pixel *row = (const pixel *)b[0].buf + y.start[k] * width;
+            const int64_t rows = y.stop[k] - y.start[k];
+            pixel *out = (pixel *)b[8].buf + (first + k) * x.n;
+            uint8_t *shares = (uint8_t *)b[9].buf + (first + k) * x.n;
+            compare_rows(row, rows, width, apart);
+            for (int64_t i = 0, next; i < x.n; i = next) {
+                const int64_t a = x.start[i];
+                int64_t end = a;
+                next = i;
+                if (a < x.stop[i] && rows) {
+                    end = same_end(row, apart, a, width);
+                    if (x.block) next += (end - a) / x.block;
+                    if (next > x.n) next = x.n;
+                    while (next < x.n && x.stop[next] <= end && x.start[next] < x.stop[next]) next++;
+                }
+                if (next > i) {
+                    const pixel code = row[a];
+                    if (count) count[code] += rows * (x.stop[next - 1] - a);
+                    spread(code & q.fill_mask ? (pixel)q.fill : code, meaning[code].percent, q.planes, out, shares, plane, i, next);
+                    continue;
+                }
+                uint8_t percent[8];
+                list_codes(&c, b[0].buf, width, &y, &x, k, i);
+                for (int64_t j = 0; count && j < c.n; j++) count[c.code[j]] += c.weight[j];
+                const int64_t valid = percentages(&c, meaning, percent);
+                pixel code = (pixel)q.fill;
+                if (valid > 0 && valid >= (least ? least[k * x.n + i] : 1)) {
+                    code = q.policy == NEAREST ? ((const pixel *)b[0].buf)[centre[k] * width + centre[y.n + i]]
+                                               : decide(&c, meaning, &q, b[4].buf, levels, valid);
+                    if (code & q.fill_mask) code = (pixel)q.fill;
+                }
+                next = i + 1;
+                spread(code, percent, q.planes, out, shares, plane, i, next);
+            }
+        }
+        Py_END_ALLOW_THREADS
+    }
+    free(apart), free(c.stamp), free(c.code), free(c.weight);
+    return done(b, good);
+}
+
 static PyMethodDef functions[] = {
-    {"place", place, METH_VARARGS, NULL}, {"sums", sums, METH_VARARGS, NULL},           {"means", means, METH_VARARGS, NULL},
-    {"folds", folds, METH_VARARGS, NULL}, {"histogram", histogram, METH_VARARGS, NULL}, {"tally", tally, METH_VARARGS, NULL},
+    {"place", place, METH_VARARGS, NULL},         {"sums", sums, METH_VARARGS, NULL},
+    {"means", means, METH_VARARGS, NULL},         {"quality", quality, METH_VARARGS, NULL},
+    {"histogram", histogram, METH_VARARGS, NULL}, {"tally", tally, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,9 +1,9 @@
 """Reducers of bit fields: flag by flag, level by level, never an average of codes.
 
-Most cells of a quality band hold one code only; two bitwise folds find them, and they give
-back their code. For the others the pixels are counted by code, and every question (any,
-all, majority, highest level, most frequent code, percent of cloud) is answered from that
-histogram. Codes come in runs, so that runs are counted, not pixels.
+Most cells of a quality band hold one code only, and give it back. For the others the pixels
+are counted by code, and every question (any, all, majority, highest level, most frequent
+code, percent of cloud) is answered from those counts. Codes come in runs, so that runs are
+counted, not pixels.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from landsat_downsample._bands import BandSpec, BitField, specs
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Overlay
-from landsat_downsample._reduce import _fast, cell_extent, least_valid
-from landsat_downsample._reduce._kernels import Strip, divide_half_even, fold, windows
+from landsat_downsample._reduce import ReadRows, _fast, cell_extent, least_valid, reduce_strips
+from landsat_downsample._reduce._kernels import Strip, divide_half_even, fold, groups, windows
 
 POLICIES = ("conservative", "majority", "mode", "nearest")
 
@@ -92,6 +92,32 @@ def _percent_table(spec: BandSpec) -> np.ndarray:
     return table.view(np.uint64).ravel()
 
 
+@cache
+def _meaning(spec: BandSpec, policy: str) -> _fast.Meaning | None:
+    """The codes of a quality band as the C kernel needs them; None where it has too many levels."""
+    fields = [field for field in spec.fields if field.rule != "clear" and field.name != "fill"]
+    levels = [(field, level) for field in fields for level in _levels(field)]
+    if len(levels) > _fast.MOST_LEVELS:
+        return None
+    codes, table = np.arange(1 << 16).astype(np.uint16), np.zeros(1 << 16, _fast.MEANING)
+    for k, (field, level) in enumerate(levels):
+        table["reached"] |= flag(codes, field, level).astype(np.uint32) << np.uint32(k)
+    for k, name in enumerate(fraction_names(spec)):
+        table["question"] |= percent_flag(codes, spec, name).astype(np.uint8) << np.uint8(k)
+    table["percent"] = _percent_table(spec).view(np.uint8).reshape(-1, 8)
+    rules = [_fast.RULES.index(_threshold(field, policy)) for field, _ in levels]
+    clear, cloud = spec.field("clear"), [spec.field(name) for name in ("cloud", "dilated_cloud")]
+    return _fast.Meaning(
+        codes=table,
+        levels=np.array([(r, f.mask, n << f.offset) for r, (f, n) in zip(rules, levels, strict=True)], np.int64),
+        policy={"mode": 1, "nearest": 2}.get(policy, 0),
+        fill_mask=fill_mask(spec),
+        fill=spec.fill or 0,
+        clear=clear.mask if clear else 0,
+        cloudy=sum(field.mask for field in cloud if field),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Histogram:
     """Area weight of each code in some cells."""
@@ -120,24 +146,58 @@ class _Cells:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """A reduced quality band."""
+
+    codes: np.ndarray
+    """(rows, cells), of the band's own type."""
+    percent: np.ndarray | None
+    """uint8 (bands of QA_FRACTIONS, rows, cells), if asked for."""
+    tally: dict[int, int]
+    """Source pixels by code."""
+
+
+def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summary:
+    """Reduce a quality band, strip by strip."""
+    shape = overlay.rows.size, overlay.columns.size
+    planes = len(fraction_names(rule.spec)) if rule.fractions else 0
+    codes, percent = np.empty(shape, np.uint16), np.empty((planes, *shape), np.uint8)
+    answers = _fast.Answers(codes, percent, np.zeros(1 << 16, np.int64))
+    meaning = _meaning(rule.spec, rule.policy) if _fast.answers_quality(overlay) else None
+    if meaning is None:
+        for part, arrays in reduce_strips(Quality(rule, overlay, answers.counts), overlay, read):
+            for whole, finished in zip((codes, percent), arrays, strict=False):
+                whole[..., part, :] = finished
+    else:
+        for (strip,) in groups(overlay.rows, whole=True):
+            least = least_valid(overlay, strip.first, strip.last, rule.min_valid) if rule.min_valid else None
+            pixels = _codes(*read(strip.start, strip.stop))
+            _fast.quality(pixels, overlay, strip, meaning, answers, least=least)
+    stored = codes.astype(rule.spec.dtype or np.uint16, copy=False)
+    tally = {int(code): int(answers.counts[code]) for code in np.flatnonzero(answers.counts)}
+    return Summary(stored, percent if planes else None, tally)
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
-    """Reducer of a quality band; finishes into the code, and the percentages if asked."""
+    """Reducer by histograms: without the extension, and for cells that do not fit a strip."""
 
     rule: QualityRule
     overlay: Overlay
-    tally: dict[int, int]
-    """Source pixels of each code seen so far: filled as strips pass."""
+    tally: np.ndarray
+    """Source pixels of each code seen so far: int64 (65536,), filled as strips pass."""
 
     @property
     def whole(self) -> bool:
         return self.rule.policy == "nearest"
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> _Cells:
-        codes = self._codes(values, ok)
-        present = self._count(codes, strip)
-        low, high = _fast.folds(codes, self.overlay, strip) or (
-            fold(ufunc, codes, self.overlay, strip) for ufunc in (np.bitwise_and, np.bitwise_or)
-        )
+        codes = _codes(values, ok)
+        own = _own_codes(codes, self.overlay, strip)
+        self.tally[:] += own
+        shared = codes[: _shared_rows(self.overlay, strip)]
+        present = np.flatnonzero(own + _count_codes(shared) if shared.size else own).astype(np.uint16)
+        low, high = (fold(ufunc, codes, self.overlay, strip) for ufunc in (np.bitwise_and, np.bitwise_or))
         mixed = np.flatnonzero(low != high)
         code = self._centre(codes, strip) if self.rule.policy == "nearest" else low
         return _Cells(code, mixed, present, codes, strip)
@@ -166,25 +226,11 @@ class Quality:
             code.flat[at] = np.where(valid < least.flat[at], np.uint16(spec.fill or 0), decided)
             if percent is not None:
                 percent.reshape(len(percent), -1)[:, at] = self._percent(histogram, valid, extent.flat[at])
-        stored = code.astype(spec.dtype or code.dtype, copy=False)
-        return (stored,) if percent is None else (stored, percent)
-
-    def _codes(self, values, ok):
-        codes = values.astype(np.uint16, copy=False)
-        return np.ascontiguousarray(codes if ok is None else np.where(ok, codes, np.uint16(OUTSIDE)))
+        return (code,) if percent is None else (code, percent)
 
     def _centre(self, codes, strip):
         rows = self.overlay.rows.centre[strip.first : strip.last] - strip.start
         return codes[np.ix_(rows, self.overlay.columns.centre)]
-
-    def _count(self, codes: np.ndarray, strip: Strip) -> np.ndarray:
-        """Add a strip's pixels to the tally, and list its codes. A row that two strips share counts once."""
-        before = int(self.overlay.rows.stop[strip.first - 1]) if strip.first else 0
-        shared = max(0, before - strip.start)
-        sums = _count_codes(codes[shared:])
-        for code in np.flatnonzero(sums):
-            self.tally[int(code)] = self.tally.get(int(code), 0) + int(sums[code])
-        return np.flatnonzero(sums + _count_codes(codes[:shared]) if shared else sums).astype(np.uint16)
 
     def _histograms(self, cells: _Cells) -> Iterator[tuple[np.ndarray, _Histogram]]:
         """Histograms of the mixed cells in bounded portions, each with which of them it is about."""
@@ -249,13 +295,29 @@ class Quality:
         return out
 
 
+def _codes(values: np.ndarray, ok: np.ndarray | None) -> np.ndarray:
+    codes = values.astype(np.uint16, copy=False)
+    return np.ascontiguousarray(codes if ok is None else np.where(ok, codes, np.uint16(OUTSIDE)))
+
+
+def _shared_rows(overlay: Overlay, strip: Strip) -> int:
+    """Pixel rows of a strip that the strip before it has too."""
+    before = int(overlay.rows.stop[strip.first - 1]) if strip.first else 0
+    return max(0, before - strip.start)
+
+
+def _own_codes(codes: np.ndarray, overlay: Overlay, strip: Strip) -> np.ndarray:
+    """Pixels of each code in a strip: int64 (65536,). A row that two strips share counts once."""
+    return _count_codes(codes[_shared_rows(overlay, strip) :])
+
+
 def _count_codes(codes: np.ndarray) -> np.ndarray:
     """Pixels of each of the 65536 codes."""
     counts = _fast.tally(codes)
     if counts is not None:
         return counts
     at = _run_starts(codes.reshape(1, -1))
-    return np.bincount(codes.ravel()[at], np.diff(at, append=codes.size), 1 << 16)
+    return np.bincount(codes.ravel()[at], np.diff(at, append=codes.size), 1 << 16).astype(np.int64)
 
 
 def _run_starts(pixels: np.ndarray) -> np.ndarray:
@@ -277,7 +339,7 @@ def decide_fields(spec: BandSpec, policy: str, codes: np.ndarray, counts: np.nda
     for field in spec.fields:
         if field.rule == "clear" or field.name == "fill":
             continue
-        rule = "majority" if policy == "majority" else field.rule
+        rule = _threshold(field, policy)
         reached = np.zeros(len(counts), np.uint16)
         for level in _levels(field):
             has = flag(codes, field, level)
@@ -288,6 +350,12 @@ def decide_fields(spec: BandSpec, policy: str, codes: np.ndarray, counts: np.nda
     if clear:
         out |= np.where(cloudy(out, spec), 0, clear.mask).astype(np.uint16)
     return out
+
+
+def _threshold(field: BitField, policy: str) -> str:
+    """How many of the valid pixels must reach a level of a field: ``any``, ``majority`` or ``all``."""
+    rule = "majority" if policy == "majority" else field.rule
+    return rule if rule in ("majority", "all") else "any"
 
 
 def _levels(field: BitField) -> list[int]:
