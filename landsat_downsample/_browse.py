@@ -15,7 +15,9 @@ from fractions import Fraction
 import numpy as np
 
 from landsat_downsample._bands import BandSpec, BitField
-from landsat_downsample._grid import Cells
+from landsat_downsample._grid import Cells, Overlay
+from landsat_downsample._reduce import Moments, Rule
+from landsat_downsample._reduce._kernels import Strip
 
 #: Longest side of the picture, in pixels; a legend comes on top of it.
 MAX_SIDE = 512
@@ -234,24 +236,16 @@ def _shrink(bands: list[np.ndarray], valid: np.ndarray) -> tuple[np.ndarray, np.
     if _fit(valid.shape) == valid.shape:
         return np.stack([np.where(valid, band, 0).astype("float64") for band in bands]), valid.astype("float64")
     axes = _cells(valid.shape)
-    weight = _area(valid, valid, axes)
-    total = [_area(band, valid, axes) for band in bands]
+    (weight, *_), total = zip(*(_area(band, valid, axes) for band in bands), strict=True)
     values = np.divide(total, weight, out=np.zeros((len(bands), *weight.shape)), where=weight > 0)
     return values, weight / (axes[0].extent[:, None] * axes[1].extent)
 
 
-def _area(band: np.ndarray, valid: np.ndarray, axes: tuple[Cells, Cells]) -> np.ndarray:
-    """Sums over valid cells, weighted by area; exact for integers, whatever the order."""
-    sums = band
-    for cells in axes:  # rows, then columns as rows of the transpose
-        rows = np.empty((cells.size, sums.shape[1]))
-        for i, (start, stop) in enumerate(zip(cells.start, cells.stop, strict=True)):
-            weight = np.full(stop - start, cells.unit, "float64")
-            weight[-1], weight[0] = cells.tail[i], cells.head[i]
-            part = np.where(valid[start:stop], sums[start:stop], 0) if sums is band else sums[start:stop]
-            rows[i] = (part * weight[:, None]).sum(axis=0)
-        sums = np.ascontiguousarray(rows.T)
-    return sums
+def _area(band: np.ndarray, valid: np.ndarray, axes: tuple[Cells, Cells]) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of the valid cells of each picture cell by area, and sums weighted so; exact for integers."""
+    overlay = Overlay(*axes)
+    sums = Moments(Rule("sum", band.dtype, None, 0), overlay)
+    return sums.partial(band, valid, Strip(0, overlay.rows.size, 0, len(band)))
 
 
 # --- composites and greys
@@ -425,5 +419,6 @@ def _png(picture: np.ndarray, title: str | None, shown: tuple[str, ...]) -> byte
         text.add_text("Title", title)
     text.add_text("Description", ", ".join(shown))
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG", pnginfo=text)
+    # Of zlib's levels this makes the smallest files of such pictures, in half the time of its default.
+    Image.fromarray(picture).save(stream, "PNG", pnginfo=text, compress_level=3)
     return stream.getvalue()

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 from affine import Affine
 
@@ -543,12 +542,18 @@ def _encode(mtl: Mtl, entry: Entry, new: str) -> bytes:
     new = _clean(_like(entry.value, new))
     raw = mtl.data[entry.start : entry.stop]
     if mtl.kind == "xml":
-        text = escape(new).encode("ascii", "xmlcharrefreplace")
+        text = _escaped(new).encode("ascii", "xmlcharrefreplace")
         return b">" + text + f"</{entry.key}>".encode() if raw == b"/>" else text
     if mtl.kind == "json":
         return new.encode() if not raw.startswith(b'"') and _NUMBER.fullmatch(new) else json.dumps(new).encode()
     quoted = raw.startswith(b'"') or not new or bool(re.search(r"\s", new))
     return _odl_string(new) if quoted else new.encode()
+
+
+def _escaped(text: str) -> str:
+    from html import escape  # that of xml.sax loads an HTTP client
+
+    return escape(text, quote=False)
 
 
 def _clean(text: str) -> str:
@@ -608,7 +613,7 @@ def _json_group(layout: Layout, name: str, record: Record) -> bytes:
 def _xml_group(layout: Layout, name: str, record: Record) -> bytes:
     lines = [layout.group_indent + f"<{name}>".encode()]
     for key, value in record.items():
-        text = escape(_clean(_plain(value))).encode("ascii", "xmlcharrefreplace")
+        text = _escaped(_clean(_plain(value))).encode("ascii", "xmlcharrefreplace")
         lines.append(layout.entry_indent + f"<{key}>".encode() + text + f"</{key}>".encode())
     lines.append(layout.group_indent + f"</{name}>".encode())
     return b"".join(line + layout.newline for line in lines)

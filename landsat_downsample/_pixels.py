@@ -74,6 +74,12 @@ class Rows:
                 f"cannot decode rows {start}-{stop} of {self.href!r}: the file is damaged or cut short; fetch it again"
             ) from error
 
+    def beside(self, count: int) -> list[Rows]:
+        """Readers for as many threads at one time, or as can be: GDAL's handle is for one."""
+        if self.tiles is None:
+            return [self]
+        return [self, *(replace(self, tiles=self.tiles.again()) for _ in range(count - 1))]
+
 
 def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContextManager[_store.LocalPath]:
     """A path that GDAL can open, with the band's full-resolution bytes (of a window) verified."""

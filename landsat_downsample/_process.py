@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -81,8 +84,13 @@ class Done:
     """CPU and wall cost are the executor's to measure; this is wall time of the target."""
 
 
-def reduce_target(target: Target) -> Reduced:
+def reduce_target(target: Target, spare: Callable[[], int] = lambda: 1) -> Reduced:
     """Read every pixel of a band once and reduce it.
+
+    Parameters
+    ----------
+    spare : callable
+        Threads that the band may take, asked once it is open.
 
     Returns
     -------
@@ -107,8 +115,13 @@ def reduce_target(target: Target) -> Reduced:
         def read(start: int, stop: int):
             return rows.read(start, stop), companion.ok(start, stop) if companion else None
 
-        reduce = _reduce_quality if spec.kind == "bits" else _reduce_values
-        reduced = reduce(target, spec, overlay, read)
+        if spec.kind == "bits":
+            reduced = _reduce_quality(target, spec, overlay, read)
+        elif companion is None:
+            sides = [lambda a, b, one=one: (one.read(a, b), None) for one in rows.beside(spare())]
+            reduced = _reduce_values(target, spec, overlay, sides)
+        else:
+            reduced = _reduce_values(target, spec, overlay, [read])
         opened = [rows, companion.rows] if companion else [rows]
         traffic = (sum(part.received for part in opened), sum(part.requests for part in opened))
         return replace(reduced, received=traffic[0], requests=traffic[1])
@@ -150,7 +163,8 @@ def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
     return replace(found, name=spec.name) if found else spec
 
 
-def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, read: ReadRows) -> Reduced:
+def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, reads: list[ReadRows]) -> Reduced:
+    """Reduce a continuous or class band on as many threads as there are readers; the cells are the same."""
     band = target.band
     # A file planned as a quality band that turned out to hold values is averaged like any other.
     method = "mean" if target.method in ("conservative", "majority") else target.method
@@ -158,8 +172,13 @@ def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, read: ReadR
     share = Fraction(str(target.min_valid))
     rule = rule_of(spec, band.dtype, band.nodata, method=method, min_valid=share, beside=beside)
     out = np.empty(target.coarse.shape, output_dtype(method, rule.dtype))
-    for part, (data,) in reduce_strips(reducer_for(rule, overlay), overlay, read):
-        out[part] = data
+
+    def reduce(rows: slice, read: ReadRows) -> None:
+        part = Overlay(overlay.rows.part(rows.start, rows.stop), overlay.columns)
+        for cells, (data,) in reduce_strips(reducer_for(rule, part), part, read):
+            out[rows][cells] = data
+
+    side_by_side(reduce, shares(overlay.rows, len(reads)), reads)
     notes = ()
     if spec.fill_from and not beside:
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
@@ -178,10 +197,33 @@ def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay, read: Read
     return Reduced(spec, codes, spec.fill, policy, found.percent, found.tally, notes)
 
 
-def process(target: Target, publication: Publication) -> Done:
-    """Reduce a target and store its files; nothing is visible before the publication commits."""
+def shares(rows: Cells, count: int) -> list[slice]:
+    """Cut cell rows into parts of about as many pixel rows each.
+
+    >>> shares(Cells.cut(1000, 100, Fraction(10)), 3)
+    [slice(0, 33, None), slice(33, 66, None), slice(66, 100, None)]
+    """
+    edges = [rows.size * k // count for k in range(count + 1)]
+    return [slice(first, last) for first, last in pairwise(edges) if first < last]
+
+
+def side_by_side(call: Callable, *arguments: Iterable) -> None:
+    """Make a call for each of some arguments, each on a thread; they may be told to stop as the caller may."""
+    first, *others = zip(*arguments, strict=False)
+    with ThreadPoolExecutor(max(len(others), 1), thread_name_prefix="beside") as pool:
+        waiting = [pool.submit(copy_context().run, call, *other) for other in others]
+        call(*first)
+        for future in waiting:
+            future.result()
+
+
+def process(target: Target, publication: Publication, spare: Callable[[], int] = lambda: 1) -> Done:
+    """Reduce a target and store its files; nothing is visible before the publication commits.
+
+    `spare` is as of `reduce_target`.
+    """
     begun = time.perf_counter()
-    reduced = reduce_target(target)
+    reduced = reduce_target(target, spare)
     products = []
     if target.codes_written:
         products.append(_store_band(target, reduced, publication))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -43,6 +44,7 @@ class Threads:
         self._turns: Turns[_Item] = Turns(per_host)
         self._flags: dict[str, threading.Event] = {}
         self._orders: dict[str, int] = {}
+        self._working = 0
 
     def submit(self, target: Target, publication: _store.Publication) -> Future:
         """Hand a target in."""
@@ -78,28 +80,36 @@ class Threads:
         while (item := self._next()) is not None:
             try:
                 if item.future.set_running_or_notify_cancel():
-                    _settle(item)
+                    _settle(item, self._spare)
             finally:
                 with self._lock:
+                    self._working -= 1
                     self._turns.ended(host_of(item.target))
 
     def _next(self) -> _Item | None:
         with self._lock:
-            return self._turns.pop()
+            item = self._turns.pop()
+            self._working += item is not None
+            return item
+
+    def _spare(self) -> int:
+        """Threads for a band that begins now: more than one where no other waits for them."""
+        with self._lock:
+            return 1 if self._turns else max(1, self.width // self._working)
 
 
-def _settle(item: _Item) -> None:
+def _settle(item: _Item, spare: Callable[[], int]) -> None:
     try:
-        item.future.set_result(_process(item))
+        item.future.set_result(_process(item, spare))
     except BaseException as error:  # whoever waits for the future is to hear of it
         item.future.set_exception(error)
 
 
-def _process(item: _Item) -> Done:
+def _process(item: _Item, spare: Callable[[], int]) -> Done:
     try:
         with _stop.stoppable(item.stop):
             _stop.check()
-            return process(item.target, item.publication)
+            return process(item.target, item.publication, spare)
     except LandsatDownsampleError:
         raise
     except MemoryError as error:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -73,6 +73,10 @@ class TileRows:
                 ) from error
         self.rows, self.top = rows, top
         return rows[start - top : stop - top]
+
+    def again(self) -> TileRows:
+        """The same band for another thread, which has its own rows in hand."""
+        return replace(self, rows=self.rows[:0], top=0, buffers=[])
 
     def _buffer(self, height: int) -> np.ndarray:
         """Room for pixel rows: that of an earlier read, if no array of it is in use, as its memory is warm."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import rasterio
-from rasterio.io import MemoryFile
+from rasterio.enums import Resampling
+from rasterio.io import DatasetWriter, MemoryFile
+from rasterio.shutil import copy
 
 from landsat_downsample._errors import WriteError
 from landsat_downsample._grid import Grid
 
 #: Side of a block in pixels; the USGS's own choice.
 BLOCK = 256
+
+#: Whether a COG's bands may lie one after the other: readers before GDAL 3.11 expect them pixel by pixel.
+BY_BAND = tuple(map(int, rasterio.__gdal_version__.split(".")[:2])) >= (3, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,46 +55,56 @@ def cog_bytes(data: np.ndarray, grid: Grid, layer: Layer) -> bytes:
     WriteError
         GDAL cannot encode it.
     """
-    count, height, width = data.shape
-    profile = {
-        "driver": "COG",
-        "count": count,
-        "height": height,
-        "width": width,
-        "dtype": data.dtype.name,
-        "crs": grid.crs,
-        "transform": grid.transform,
-        "nodata": layer.nodata,
-        "compress": "DEFLATE",
-        "predictor": "YES",
-        "level": 6,
-        "blocksize": BLOCK,
-        "bigtiff": "IF_SAFER",
-        "interleave": "BAND" if count > 1 else None,
-        "overview_resampling": layer.resampling.upper(),
-        "num_threads": "1",
-    }
-    if tuple(map(int, rasterio.__gdal_version__.split(".")[:2])) < (3, 11):
-        profile.pop("interleave")  # came to the COG driver with GDAL 3.11
     try:
-        with MemoryFile() as memory:
-            with memory.open(**{k: v for k, v in profile.items() if v is not None}) as dataset:
-                dataset.write(data)
-                _describe(dataset, layer)
+        # As GDAL's COG driver does it, but for the overviews, which that compresses twice.
+        with MemoryFile() as plain, MemoryFile() as memory:
+            with _plain(plain.name, data, grid, layer) as dataset:
+                factors = [2 << level for level in range(len(overview_shapes(data.shape[1:])))]
+                if factors:
+                    dataset.build_overviews(factors, Resampling[layer.resampling])
+                copy(dataset, memory.name, driver="GTiff", copy_src_overviews=True, **_encoding(data))
             return memory.read()
     except (rasterio.errors.RasterioError, rasterio.errors.CRSError) as error:
+        count, height, width = data.shape
         raise WriteError(f"cannot encode {count} bands of {height} x {width} {data.dtype} as a COG: {error}") from error
 
 
+@contextmanager
+def _plain(name: str, data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[DatasetWriter]:
+    """A dataset in memory, not encoded."""
+    count, height, width = data.shape
+    place = {"crs": grid.crs, "transform": grid.transform}
+    shape = {"count": count, "height": height, "width": width, "dtype": data.dtype.name}
+    with rasterio.open(name, "w", driver="MEM", nodata=layer.nodata, **shape, **place) as dataset:
+        dataset.write(data)
+        _describe(dataset, layer)
+        yield dataset
+
+
+def _encoding(data: np.ndarray) -> dict:
+    """Creation options of GDAL's GTiff driver."""
+    return {
+        "compress": "DEFLATE",
+        "predictor": 3 if data.dtype.kind == "f" else 2,
+        "zlevel": 6,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "bigtiff": "IF_SAFER",
+        "interleave": "BAND" if len(data) > 1 and BY_BAND else "PIXEL",
+        "num_threads": "1",
+    }
+
+
 def overview_shapes(shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """(height, width) of the overviews that GDAL's COG driver makes: halved until one block holds all.
+    """(height, width) of the overviews: halved until one block holds all.
 
     >>> overview_shapes((775, 760))
-    ((387, 380), (193, 190))
+    ((388, 380), (194, 190))
     """
     shapes, level = [], 2
     while max(shape) * 2 // level > BLOCK:
-        shapes.append((max(1, shape[0] // level), max(1, shape[1] // level)))
+        shapes.append((-(-shape[0] // level), -(-shape[1] // level)))
         level *= 2
     return tuple(shapes)
 

@@ -55,6 +55,10 @@ _VERBS = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; return its exit code."""
+    if argv is None:  # the whole process is ours
+        # rasterio loads boto3 where there is one, which takes as long as rasterio itself and numpy together,
+        # for sessions with S3 that GDAL never has here: bytes come by fsspec.
+        sys.modules.setdefault("boto3", None)
     try:
         return _main(argv)
     except KeyboardInterrupt:

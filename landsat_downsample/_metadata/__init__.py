@@ -7,12 +7,12 @@ import json
 import platform
 from collections.abc import Sequence
 from fractions import Fraction
-from importlib import metadata
 
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
 
+from landsat_downsample import __version__
 from landsat_downsample._bands import FLAG_ALIASES, BandSpec, find
 from landsat_downsample._grid import Grid
 from landsat_downsample._plan import Product
@@ -49,12 +49,8 @@ def public_href(href: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the software that decides a product's bytes, by name."""
-    try:
-        own = metadata.version("landsat-downsample")
-    except metadata.PackageNotFoundError:  # run from a source tree that nobody installed
-        own = "unknown"
     return {
-        "landsat-downsample": own,
+        "landsat-downsample": __version__,
         "numpy": np.__version__,
         "rasterio": rasterio.__version__,
         "GDAL": rasterio.__gdal_version__,

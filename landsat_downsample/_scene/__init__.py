@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from html import escape
 
 from landsat_downsample import _bands, _store
 from landsat_downsample._bands import BandSpec
@@ -129,6 +128,8 @@ class Scene:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         rows = [*self._groups().items(), *([("absent", list(self.absent))] if self.absent else [])]
         cells = "".join(
             f"<tr><th style='text-align:left;vertical-align:top'>{escape(group)}</th>"

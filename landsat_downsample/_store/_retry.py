@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from landsat_downsample import _stop
@@ -185,6 +184,8 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         return None
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text.strip()):
         return float(text)
+    from email.utils import parsedate_to_datetime  # as much to import as all of this package's modules
+
     try:
         date = parsedate_to_datetime(text)
     except (TypeError, ValueError):

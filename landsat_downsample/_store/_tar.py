@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from landsat_downsample._errors import ReadError
 from landsat_downsample._store._hrefs import is_local, local_path, redact
+
+if TYPE_CHECKING:
+    import tarfile
 
 MAX_MEMBERS = 10_000
 
@@ -47,6 +50,8 @@ def members(archive: str) -> dict[str, Member]:
 
 @lru_cache(maxsize=32)
 def _scan(path: str, size: int, _mtime: int) -> tuple[tuple[str, Member], ...]:
+    import tarfile
+
     found: dict[str, Member] = {}
     try:
         with open(path, "rb") as raw:
