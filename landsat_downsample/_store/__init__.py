@@ -2,7 +2,8 @@
 
 Sources are local paths, ``file://``, members of an uncompressed tar (``tar://MEMBER::ARCHIVE``),
 ``http(s)://``, ``s3://`` and whatever else fsspec knows. GDAL never sees the network: a remote
-band is fetched into a local file, proven right, and only then opened.
+band is fetched into a local file, and proven right before GDAL reads a pixel of it, or before
+what was made of its pixels counts.
 """
 
 from __future__ import annotations

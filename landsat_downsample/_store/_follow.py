@@ -45,7 +45,7 @@ class Arriving:
 
     @property
     def count(self) -> int:
-        """Bytes of the range that are there."""
+        """Bytes of the range that are there: written first and counted then, so that who sees the count may read."""
         return self.sink.count
 
     def __call__(self, data: bytes) -> None:
