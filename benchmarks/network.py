@@ -27,8 +27,11 @@ from landsat_downsample._store import Policy, _remote
 
 BANDS = ("SR_B2", "SR_B3", "SR_B4", "SR_B5")
 FACTOR = 10
-LATENCIES = (0.0, 0.03)
-"""Seconds that a proxy adds to each request."""
+LINKS = ((0.0, 0.0), (0.03, 0.0), (0.03, 50e6))
+"""(seconds that a proxy adds to each request, bytes per second of a connection; 0: as many as come).
+
+The last leaves CPUs idle, as a store far away does.
+"""
 BOUND = 1.2
 
 
@@ -71,15 +74,15 @@ def measure(scene: Path, repeats: int) -> list[dict]:
     with ExitStack() as stack:
         for store, serve in (("S3", _s3), ("HTTP", _http)):
             upstream, prefix = stack.enter_context(serve(scene))
-            for latency in LATENCIES:
-                port = stack.enter_context(_proxy(upstream, latency))
+            for link in LINKS:
+                port = stack.enter_context(_proxy(upstream, link))
                 with _pointed_to(f"http://127.0.0.1:{port}"):
                     base = prefix or f"http://127.0.0.1:{port}/{scene.name}"
-                    rows += [_row(scene, base, repeats, (store, latency), count) for count in (1, len(BANDS))]
+                    rows += [_row(scene, base, repeats, (store, link), count) for count in (1, len(BANDS))]
     return rows
 
 
-def _row(scene: Path, base: str, repeats: int, where: tuple[str, float], count: int) -> dict:
+def _row(scene: Path, base: str, repeats: int, where: tuple[str, tuple[float, float]], count: int) -> dict:
     near = [target_of(scene, band, FACTOR) for band in BANDS[:count]]
     (plan,) = ld.plan(f"{base}/{scene.name}_MTL.json", to=scene.parent / "nowhere", factor=FACTOR, bands=BANDS[:count])
     far = list(plan.targets)
@@ -95,7 +98,7 @@ def _row(scene: Path, base: str, repeats: int, where: tuple[str, float], count: 
     same = all((one.data == other.data).all() for one, other in results)
     requests = sum(other.requests for _, other in results)
     taken = interleave(cases, repeats)
-    return {"store": where[0], "latency": where[1], "bands": count, "same": same, "requests": requests, "taken": taken}
+    return {"store": where[0], "link": where[1], "bands": count, "same": same, "requests": requests, "taken": taken}
 
 
 def ratio(row: dict) -> float:
@@ -112,15 +115,17 @@ def table(rows: list[dict]) -> list[str]:
         f"of the minima; wanted: {BOUND} at most. Servers and proxy compete for the same {os.cpu_count()} cores: where",
         "fetch and decode together keep them busy, no reader can reach the longer of the two.",
         "",
-        f"| store | latency ms | bands | requests | {' | '.join(names)} | ratio | cells as from disk |",
-        f"|{' --- |' * (len(names) + 6)}",
+        f"| store | latency ms | MB/s | bands | requests | {' | '.join(names)} | ratio | cells as from disk |",
+        f"|{' --- |' * (len(names) + 7)}",
     ]
     for row in rows:
         costs = [
             f"{min(taken)[0]:.2f} / {median(wall for wall, _ in taken):.2f} ({median(cpu for _, cpu in taken):.2f})"
             for taken in row["taken"].values()
         ]
-        facts = row["store"], f"{1000 * row['latency']:.0f}", str(row["bands"]), str(row["requests"])
+        latency, rate = row["link"]
+        link = f"{1000 * latency:.0f}", f"{rate / 1e6:.0f}" if rate else "any"
+        facts = row["store"], *link, str(row["bands"]), str(row["requests"])
         lines.append(f"| {' | '.join([*facts, *costs, f'{ratio(row):.2f}', 'yes' if row['same'] else 'NO'])} |")
     return lines
 
@@ -147,8 +152,8 @@ def _http(scene: Path) -> Iterator[tuple[str, None]]:
 
 
 @contextmanager
-def _proxy(upstream: str, latency: float) -> Iterator[int]:
-    with _process_of("relay", upstream.rpartition(":")[2], str(latency)) as port:
+def _proxy(upstream: str, link: tuple[float, float]) -> Iterator[int]:
+    with _process_of("relay", upstream.rpartition(":")[2], *map(str, link)) as port:
         yield port
 
 
@@ -192,13 +197,16 @@ async def serve(folder: str) -> None:
     await asyncio.Event().wait()
 
 
-async def relay(port: str, latency: str) -> None:
+async def relay(port: str, latency: str, rate: str) -> None:
     """Pass bytes to a port of this machine and back; each request, a packet on loopback, waits first."""
+    pace = 1 / float(rate) if float(rate) else 0.0
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait: float) -> None:
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait: float, pace: float) -> None:
+        free = 0.0
         try:
             while data := await reader.read(1 << 20):
-                await asyncio.sleep(wait)
+                free = max(free, time.monotonic()) + len(data) * pace
+                await asyncio.sleep(wait or max(0.0, free - time.monotonic()))
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -208,7 +216,7 @@ async def relay(port: str, latency: str) -> None:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", int(port), limit=1 << 20)
-        await asyncio.gather(pump(reader, back, float(latency)), pump(there, writer, 0))
+        await asyncio.gather(pump(reader, back, float(latency), 0), pump(there, writer, 0, pace))
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 20)
     print(server.sockets[0].getsockname()[1], flush=True)
