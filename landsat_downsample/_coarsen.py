@@ -18,7 +18,7 @@ from affine import Affine
 from landsat_downsample import _bands
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Cells, Grid, Overlay, ratio_for
-from landsat_downsample._pixels import open_companion, open_rows
+from landsat_downsample._pixels import Rows, open_companion, open_rows, read_band
 from landsat_downsample._plan import words
 from landsat_downsample._process import recognised
 from landsat_downsample._reduce import (
@@ -551,13 +551,16 @@ def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: _Job, star
 
 
 def _reduce_file(band: Band, quality: Band | None, job: _Job) -> np.ndarray:
-    from contextlib import ExitStack
+    from contextlib import nullcontext
 
-    with ExitStack() as stack:
-        rows = stack.enter_context(open_rows(band))
-        spec = recognised(band.spec, rows, (0, band.grid.height))
-        if spec is not band.spec and spec.kind == "bits":
-            request = job.request
-            job = replace(job, rule=_quality.QualityRule(spec, request.method or request.qa, request.min_valid))
-        companion = stack.enter_context(open_companion(quality, job.bits, band.grid)) if quality else None
-        return job.run(lambda a, b: (rows.read(a, b), companion.ok(a, b) if companion else None))
+    with open_companion(quality, job.bits, band.grid) if quality else nullcontext() as companion:
+
+        def reduce(rows: Rows) -> np.ndarray:
+            spec = recognised(band.spec, rows, (0, band.grid.height))
+            known = job
+            if spec is not band.spec and spec.kind == "bits":
+                request = job.request
+                known = replace(job, rule=_quality.QualityRule(spec, request.method or request.qa, request.min_valid))
+            return known.run(lambda a, b: (rows.read(a, b), companion.ok(a, b) if companion else None))
+
+        return read_band(band, None, reduce)[0]

@@ -1,15 +1,17 @@
 """Pixels of a band, streamed in order through one handle: opened, read and closed in one thread.
 
-GDAL sees only bytes that `_store.fetch` has verified. Rows are read 1:1, so that no overview
-can stand in for them, and in order, so that its block cache decodes each block once.
+GDAL reads only pixels whose bytes `_store` has verified; tiles are decoded while they arrive.
+Rows are read 1:1, so that no overview can stand in for them, and in order, so that each block
+is decoded once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 import rasterio
@@ -37,6 +39,8 @@ def gdal_environment() -> rasterio.Env:
     )
 
 
+T = TypeVar("T")
+
 #: (first row, row after the last, first column, column after the last).
 PixelWindow = tuple[int, int, int, int]
 
@@ -49,9 +53,8 @@ class Rows:
     href: str
     columns: tuple[int, int]
     """First column that is read, and the one after the last."""
-    received: int = 0
-    """Bytes that came over the network for it."""
-    requests: int = 0
+    path: _store.LocalPath
+    """The file it is read from, and what it took to get it."""
     tiles: _tiles.TileRows | None = None
     """What reads instead of GDAL, for the layouts that USGS ships."""
 
@@ -75,17 +78,59 @@ class Rows:
             ) from error
 
     def beside(self, count: int) -> list[Rows]:
-        """Readers for as many threads at one time, or as can be: GDAL's handle is for one."""
-        if self.tiles is None:
+        """Readers for as many threads at one time; one where GDAL reads, or where rows are still arriving in order."""
+        if self.tiles is None or self.tiles.arriving is not None:
             return [self]
         return [self, *(replace(self, tiles=self.tiles.again()) for _ in range(count - 1))]
 
 
 def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContextManager[_store.LocalPath]:
     """A path that GDAL can open, with the band's full-resolution bytes (of a window) verified."""
-    policy = replace(_store.Policy.from_environ(), requester_pays=band.requester_pays)
-    etag = None if _store.is_local(band.href) else band.etag
-    return _store.fetch(band.href, size=band.size, etag=etag, checksum=band.checksum, policy=policy, window=window)
+    return _store.fetch(
+        band.href, size=band.size, etag=_etag(band), checksum=band.checksum, policy=_policy(band), window=window
+    )
+
+
+def _etag(band: Band) -> str | None:
+    return None if _store.is_local(band.href) else band.etag
+
+
+def _policy(band: Band) -> _store.Policy:
+    return replace(_store.Policy.from_environ(), requester_pays=band.requester_pays)
+
+
+def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T]) -> tuple[T, _store.LocalPath]:
+    """Call ``work`` with the pixels of a band; of a remote one while they arrive, and anew if they arrived wrong.
+
+    Parameters
+    ----------
+    window : tuple of int, optional
+        The pixels that will be read; all by default.
+    work : callable
+        Reads rows, from top to bottom. It must keep nothing of an earlier call.
+
+    Returns
+    -------
+    object
+        What ``work`` gave.
+    LocalPath
+        What it took: requests and bytes.
+    """
+    window = _part(band, window)
+
+    def with_rows(path: _store.LocalPath) -> T:
+        with _open_path(band, window, path) as rows:
+            return work(rows)
+
+    return _store.follow(
+        band.href,
+        with_rows,
+        size=band.size,
+        etag=_etag(band),
+        checksum=band.checksum,
+        policy=_policy(band),
+        window=window,
+    )
 
 
 @contextmanager
@@ -97,12 +142,21 @@ def open_rows(band: Band, window: PixelWindow | None = None) -> Iterator[Rows]:
     window : tuple of int, optional
         The pixels that will be read; all by default.
     """
-    if window == (0, band.grid.height, 0, band.grid.width):
-        window = None
+    window = _part(band, window)
+    with fetch_band(band, window) as path, _open_path(band, window, path) as rows:
+        yield rows
+
+
+def _part(band: Band, window: PixelWindow | None) -> PixelWindow | None:
+    """A window that is not the whole band."""
+    return None if window == (0, band.grid.height, 0, band.grid.width) else window
+
+
+@contextmanager
+def _open_path(band: Band, window: PixelWindow | None, path: _store.LocalPath) -> Iterator[Rows]:
     href = _store.redact(band.href)
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
-        path = stack.enter_context(fetch_band(band, window))
         dataset = stack.enter_context(open_raster(path, href))
         if (dataset.height, dataset.width) != band.grid.shape:
             raise ReadError(
@@ -111,10 +165,13 @@ def open_rows(band: Band, window: PixelWindow | None = None) -> Iterator[Rows]:
             )
         columns, tiles = window[2:] if window else (0, band.grid.width), None
         if not window:
-            tiles = stack.enter_context(_tiles.open_tiles(path, href, dataset.dtypes[0], dataset.nodata))
+            facts = dataset.dtypes[0], dataset.nodata, path.arriving
+            tiles = stack.enter_context(_tiles.open_tiles(path, href, *facts))
+        if tiles is None and path.arriving is not None:  # GDAL would not wait
+            path.arriving.settle()
         if tiles is None and not path.compared:  # GDAL takes one damaged block in eight for pixels
             _store.check_blocks(band.href if _store.is_local(band.href) else path, window, origin=href)
-        yield Rows(dataset, href, columns, path.received, path.requests, tiles)
+        yield Rows(dataset, href, columns, path, tiles)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -17,7 +17,7 @@ import numpy as np
 
 from landsat_downsample._bands import BandSpec
 from landsat_downsample._grid import Cells, Overlay
-from landsat_downsample._pixels import PixelWindow, Rows, open_companion, open_rows
+from landsat_downsample._pixels import Companion, PixelWindow, Rows, open_companion, read_band
 from landsat_downsample._plan import FRACTIONS, Product, Target
 from landsat_downsample._reduce import (
     ReadRows,
@@ -104,37 +104,38 @@ def reduce_target(target: Target, spare: Callable[[], int] = lambda: 1) -> Reduc
     SceneError
         A quality band holds codes that its name forbids.
     """
-    with ExitStack() as stack:
-        cells = target.overlay()
-        window = cells.window
-        overlay = Overlay(cells.rows, cells.columns.shifted(*window[2:]))
-        rows = stack.enter_context(open_rows(target.band, window))
-        spec = recognised(target.band.spec, rows, window[:2])
-        companion = _companion(target, spec, window, stack)
-
-        def read(start: int, stop: int):
-            return rows.read(start, stop), companion.ok(start, stop) if companion else None
-
-        if spec.kind == "bits":
-            reduced = _reduce_quality(target, spec, overlay, read)
-        elif companion is None:
-            sides = [lambda a, b, one=one: (one.read(a, b), None) for one in rows.beside(spare())]
-            reduced = _reduce_values(target, spec, overlay, sides)
-        else:
-            reduced = _reduce_values(target, spec, overlay, [read])
-        opened = [rows, companion.rows] if companion else [rows]
-        traffic = (sum(part.received for part in opened), sum(part.requests for part in opened))
-        return replace(reduced, received=traffic[0], requests=traffic[1])
+    window = target.overlay().window
+    # The companion first: a target asks a host for one thing at a time, as limits of requests count targets.
+    with _companion(target, window) as companion:
+        reduced, path = read_band(target.band, window, lambda rows: _reduce(target, rows, companion, spare))
+        paths = [path, companion.rows.path] if companion else [path]
+    return replace(reduced, received=sum(p.received for p in paths), requests=sum(p.requests for p in paths))
 
 
-def _companion(target: Target, spec: BandSpec, window: PixelWindow, stack: ExitStack):
+def _companion(target: Target, window: PixelWindow) -> AbstractContextManager[Companion | None]:
     if target.quality is None:
-        return None
+        return nullcontext()
     quality = target.quality.spec
     bits = _quality.mask_bits(quality, target.mask)
-    if spec.fill_from:
+    if target.band.spec.fill_from:
         bits |= _quality.fill_mask(quality)
-    return stack.enter_context(open_companion(target.quality, bits, target.band.grid, window))
+    return open_companion(target.quality, bits, target.band.grid, window)
+
+
+def _reduce(target: Target, rows: Rows, companion: Companion | None, spare: Callable[[], int]) -> Reduced:
+    cells = target.overlay()
+    overlay = Overlay(cells.rows, cells.columns.shifted(*cells.window[2:]))
+    spec = recognised(target.band.spec, rows, cells.window[:2])
+
+    def read(start: int, stop: int):
+        return rows.read(start, stop), companion.ok(start, stop) if companion else None
+
+    if spec.kind == "bits":
+        return _reduce_quality(target, spec, overlay, read)
+    if companion:
+        return _reduce_values(target, spec, overlay, [read])
+    sides = [lambda start, stop, one=one: (one.read(start, stop), None) for one in rows.beside(spare())]
+    return _reduce_values(target, spec, overlay, sides)
 
 
 def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:

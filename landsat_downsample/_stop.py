@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,3 +34,19 @@ def check() -> None:
     flag = _FLAG.get()
     if flag is not None and flag.is_set():
         raise ReadError("stopped: the run was interrupted, or another band of the scene failed")
+
+
+def pause(seconds: float) -> None:
+    """Wait, but not longer than the work is wanted.
+
+    Raises
+    ------
+    ReadError
+        The work was asked to stop.
+    """
+    flag = _FLAG.get()
+    if flag is None:
+        time.sleep(seconds)
+    else:
+        flag.wait(seconds)
+        check()

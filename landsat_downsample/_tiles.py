@@ -16,7 +16,7 @@ import numpy as np
 
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
-from landsat_downsample._store import _tiff
+from landsat_downsample._store import Arriving, _tiff
 
 try:
     import deflate
@@ -42,6 +42,8 @@ class TileRows:
     """Value of the pixels of a tile that was never written."""
     rows: np.ndarray
     """Rows decoded last."""
+    arriving: Arriving | None = None
+    """What to wait for, while the file is not all there."""
     top: int = 0
     """Pixel row of their first."""
     buffers: list[np.ndarray] = field(default_factory=list)
@@ -104,6 +106,8 @@ class TileRows:
             _fused.place(tile, out, item, wide, image.predictor, left, out.shape[1], len(out), columns)
 
     def _bytes(self, offset: int, count: int) -> bytes:
+        if self.arriving is not None:
+            self.arriving.wait(offset + count)
         # Read, not mapped: a file that is cut while it is mapped kills the process.
         data = os.pread(self.handle, count, self.place[0] + offset)
         if len(data) != count:
@@ -112,17 +116,21 @@ class TileRows:
 
 
 @contextmanager
-def open_tiles(path: str, href: str, dtype: str, nodata: float | None) -> Iterator[TileRows | None]:
-    """Open a verified TIFF for reading by tiles, or yield None where only GDAL can.
+def open_tiles(
+    path: str, href: str, dtype: str, nodata: float | None, arriving: Arriving | None = None
+) -> Iterator[TileRows | None]:
+    """Open a TIFF for reading by tiles, or yield None where only GDAL can.
 
     Parameters
     ----------
     path : str
-        As `_store.fetch` gives it: a local path, or ``/vsisubfile/OFFSET_SIZE,PATH``.
+        As `_store.fetch` or `_store.follow` gives it: a local path, or ``/vsisubfile/OFFSET_SIZE,PATH``.
     href : str
         What messages name.
     dtype, nodata
         What GDAL says that the file holds.
+    arriving : Arriving, optional
+        What to wait for before a tile is read.
     """
     if deflate is None:
         yield None
@@ -135,7 +143,7 @@ def open_tiles(path: str, href: str, dtype: str, nodata: float | None) -> Iterat
         empty = _empty(image, dtype, nodata)
         known = supported(image) and np.dtype(_DTYPES[image.bits, image.sample_format]) == dtype and empty is not None
         rows = np.empty((0, image.shape[1]), dtype)
-        yield TileRows(handle, href, place, image, dtype, empty, rows) if known else None
+        yield TileRows(handle, href, place, image, dtype, empty, rows, arriving) if known else None
     finally:
         os.close(handle)
 

@@ -2,7 +2,8 @@
 
 Sources are local paths, ``file://``, members of an uncompressed tar (``tar://MEMBER::ARCHIVE``),
 ``http(s)://``, ``s3://`` and whatever else fsspec knows. GDAL never sees the network: a remote
-band is fetched into a local file, proven right, and only then opened.
+band is fetched into a local file, and proven right before GDAL reads a pixel of it, or before
+what was made of its pixels counts.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from landsat_downsample._errors import ReadError
-from landsat_downsample._store import _remote, _tar, _tiff
+from landsat_downsample._store import _follow, _remote, _tar, _tiff
+from landsat_downsample._store._follow import Arriving
 from landsat_downsample._store._hrefs import (
     basename,
     is_local,
@@ -33,6 +36,7 @@ from landsat_downsample._store._retry import Policy
 from landsat_downsample._store._small import ask, put, remove
 
 __all__ = [
+    "Arriving",
     "Leftover",
     "LocalPath",
     "Policy",
@@ -42,6 +46,7 @@ __all__ = [
     "check_blocks",
     "exists",
     "fetch",
+    "follow",
     "header",
     "is_local",
     "is_tar",
@@ -60,29 +65,46 @@ __all__ = [
 
 LIMIT = 64 << 20
 
+T = TypeVar("T")
+
 
 class LocalPath(str):
     """A path that GDAL can open, with what the store said of the file behind it.
 
     Attributes
     ----------
+    arriving : Arriving or None
+        What to wait for before any pixel is read; None where all bytes are there.
     etag : str or None
         Identity that a remote store gives these bytes.
     received, requests : int
-        Bytes that came over the network for it, and in how many requests; 0 for local files.
+        Bytes that came over the network for it so far, and in how many requests; 0 for local files.
     compared : bool
         Whether the checksums that its DEFLATE blocks carry were compared already: see `check_blocks`.
     """
 
-    __slots__ = ("compared", "etag", "received", "requests")
+    __slots__ = ("_remote", "arriving")
 
-    def __new__(cls, path: str, remote: _remote.Remote | None = None) -> LocalPath:
+    def __new__(cls, path: str, remote: _remote.Remote | None = None, arriving: Arriving | None = None) -> LocalPath:
         made = super().__new__(cls, path)
-        made.etag = remote.etag if remote else None
-        made.compared = remote.compared if remote else False
-        made.received = remote.received if remote else 0
-        made.requests = remote.requests if remote else 0
+        made._remote, made.arriving = remote, arriving
         return made
+
+    @property
+    def etag(self) -> str | None:
+        return self._remote.etag if self._remote else None
+
+    @property
+    def received(self) -> int:
+        return self._remote.received if self._remote else 0
+
+    @property
+    def requests(self) -> int:
+        return self._remote.requests if self._remote else 0
+
+    @property
+    def compared(self) -> bool:
+        return self._remote.compared if self._remote else False
 
 
 def list_names(href: str, *, policy: Policy | None = None) -> list[str]:
@@ -216,6 +238,50 @@ def fetch(
     with _spill() as (handle, path):
         _remote.spill_band(remote, handle, window)
         yield LocalPath(path, remote)
+
+
+def follow(
+    href: str,
+    work: Callable[[LocalPath], T],
+    *,
+    size: int | None = None,
+    etag: str | None = None,
+    checksum: str | None = None,
+    policy: Policy | None = None,
+    window: tuple[int, int, int, int] | None = None,
+) -> tuple[T, LocalPath]:
+    """Call ``work`` with a path as `fetch` gives it, as soon as the header is there where all blocks come in one range.
+
+    The path has an ``arriving`` then: `work` has to wait with it for the bytes it reads, and to compare
+    the checksum of each block, or to have `Arriving.settle` do both. What it gives counts only once
+    all bytes have arrived right; until then it may be called anew, within one budget of patience.
+
+    Parameters
+    ----------
+    work : callable
+        Reads the pixels. What it raises comes through, unless the bytes were to blame and may heal.
+    href, size, etag, checksum, policy, window
+        As in `fetch`.
+
+    Returns
+    -------
+    object
+        What ``work`` gave.
+    LocalPath
+        The path of a file that is gone, for what it took.
+
+    Raises
+    ------
+    ReadError
+        As `fetch`.
+    """
+    if is_local(href) or scheme(href) == "tar":
+        path = LocalPath(_verified_local(href, size, checksum))
+        return work(path), path
+    remote = _remote.Remote(href, policy or Policy.from_environ(), size, etag, _remote.parse_multihash(checksum))
+    with _spill() as (handle, path):
+        found = _follow.follow(remote, handle, window, lambda arriving: work(LocalPath(path, remote, arriving)))
+    return found, LocalPath(path, remote)
 
 
 def check_blocks(href: str, window: tuple[int, int, int, int] | None = None, *, origin: str | None = None) -> None:

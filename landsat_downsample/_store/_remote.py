@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from landsat_downsample._store import _known, _signing, _tiff, _transport
 from landsat_downsample._store._hrefs import redact
 from landsat_downsample._store._retry import Mismatch, Patience, Policy, Refusal, classify
 from landsat_downsample._store._transport import Answer, Span
+
+T = TypeVar("T")
 
 HEADER = 64 << 10
 HEADER_LIMIT = 1 << 20
@@ -145,11 +147,11 @@ class Remote:
     def __post_init__(self) -> None:
         self.patience = Patience(self.policy)
 
-    def persist(self, attempt: Callable[[], object]) -> object:
+    def persist(self, attempt: Callable[[], T]) -> T:
         """Repeat an attempt within the budget; what was learnt of the object is forgotten in between."""
         size, etag = self.size, self.etag
 
-        def once(_: float) -> object:
+        def once(_: float) -> T:
             self.size, self.etag = size, etag
             return attempt()
 
@@ -323,7 +325,7 @@ def _write(segments: _Segments, handle: int, size: int) -> None:
 
 
 def spill_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | None = None) -> None:
-    """Write full-resolution bytes of a TIFF into a file of its full size, and verify them.
+    """Write full-resolution bytes of a TIFF into an empty file of its full size, and verify them.
 
     Two requests (one where `spill_header` read the header) where the full-resolution blocks
     lie in one run and each carries its own checksum (a USGS COG), else the whole object. Of a
@@ -336,34 +338,57 @@ def spill_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | 
         If it is no TIFF, is cut, damaged, changed, or cannot be read.
     """
 
-    def attempt() -> None:
+    persist_band(remote, lambda: complete_band(remote, handle, begin_band(remote, handle, window)))
+
+
+def persist_band(remote: Remote, attempt: Callable[[], T]) -> T:
+    """As `Remote.persist`, and what was known of the header is forgotten with all else."""
+
+    def once() -> T:
         etag = remote.etag
         try:
-            _attempt_band(remote, handle, window)
+            return attempt()
         except Mismatch:
             _known.forget(remote.href, etag)
             raise
 
-    remote.persist(attempt)
+    return remote.persist(once)
 
 
-def _attempt_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | None) -> None:
-    spans, blocks = [], None
-    if not remote.checksum or window:  # a checksum of the whole says nothing of a part
-        try:
-            segments, layout, ranged = _header(remote)
-            if ranged:
-                spans, blocks = _worthwhile_spans(layout, segments, remote.size, window)
-        except HeaderTooLarge:
-            pass
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A band of which only the header is there."""
+
+    layout: _tiff.Layout
+    spans: list[Span]
+    """What lacks."""
+    blocks: np.ndarray | None
+    """Which blocks lie in it; None: all of full resolution."""
+
+
+def begin_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | None = None) -> Begun | None:
+    """Write the header of a TIFF into an empty file of its full size; None where it must come whole."""
+    if remote.checksum and not window:  # a checksum of the whole says nothing of a part
+        return None
+    try:
+        segments, layout, ranged = _header(remote)
+    except HeaderTooLarge:
+        return None
+    spans, blocks = _worthwhile_spans(layout, segments, remote.size, window) if ranged else ([], None)
     if not spans and blocks is None:
+        return None
+    _write(segments, handle, remote.size)
+    return Begun(layout, spans, blocks)
+
+
+def complete_band(remote: Remote, handle: int, begun: Begun | None) -> None:
+    """Fetch what lacks of a band, and verify it."""
+    if begun is None:
         _attempt_whole(remote, handle)
         return
-    _write(segments, handle, remote.size)
-    for span in spans:
+    for span in begun.spans:
         remote.get(span, FileSink(handle, span[0]))
-    _check_blocks(FileSink(handle), layout, blocks)
-    remote.compared = True
+    compare_blocks(remote, FileSink(handle), begun.layout, begun.blocks)
 
 
 def _header(remote: Remote) -> tuple[_Segments, _tiff.Layout, bool]:
@@ -413,17 +438,18 @@ def _attempt_whole(remote: Remote, handle: int) -> None:
     if proven:  # as it was stored, which may be after it was damaged
         return
     if _tiff.verifiable(layout.directories[0]):
-        _check_blocks(sink, layout)
-        remote.compared = True
+        compare_blocks(remote, sink, layout)
     elif not answer.sealed:
         _compare_again(remote, sink)
 
 
-def _check_blocks(sink: FileSink, layout: _tiff.Layout, blocks: np.ndarray | None = None) -> None:
+def compare_blocks(remote: Remote, sink: FileSink, layout: _tiff.Layout, blocks: np.ndarray | None = None) -> None:
+    """Compare the checksums that the blocks of full resolution carry, all or some; a `Mismatch` if one differs."""
     try:
         _tiff.check_blocks(sink.read, layout.directories[0], blocks)
     except ReadError as error:
         raise Mismatch(str(error)) from error
+    remote.compared = True
 
 
 def _compare_again(remote: Remote, sink: FileSink) -> None:

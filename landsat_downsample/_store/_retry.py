@@ -251,7 +251,7 @@ class Patience:
                     passing = not isinstance(error, Mismatch)
                     raise self._final(what, fault, tries, passing=passing) from None
             self.retries += 1
-            time.sleep(wait)
+            _stop.pause(wait)
         raise AssertionError("unreachable")
 
     def _wait(self, fault: Fault, tries: int) -> float:

@@ -23,11 +23,14 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.asyn import sync
 
+from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
 from landsat_downsample._store._hrefs import host, scheme
 from landsat_downsample._store._retry import Mismatch, Policy, Refusal, retry_after
 
 CHUNK = 1 << 18
+#: Seconds after which work that was asked to stop does, while it waits for a server.
+PROMPT = 0.1
 Span = tuple[int, int]
 """(start, stop) of a range of bytes; stop may lie beyond the end of the object."""
 Sink = Callable[[bytes], Any]
@@ -88,8 +91,10 @@ def _turn(href: str, policy: Policy, seconds: float) -> Iterator[float]:
     with _lock:
         gate = _gates.setdefault(key, threading.BoundedSemaphore(policy.per_host))
     until = time.monotonic() + seconds
-    if not gate.acquire(timeout=seconds):
-        raise TimeoutError(f"no turn among {policy.per_host} requests to its host")
+    while not gate.acquire(timeout=PROMPT):
+        _stop.check()
+        if time.monotonic() >= until:
+            raise TimeoutError(f"no turn among {policy.per_host} requests to its host")
     try:
         yield max(0.05, until - time.monotonic())
     finally:
@@ -135,10 +140,17 @@ def _bound(policy: Policy, seconds: float, size: int = 0) -> float:
 
 
 def _wait(fs: Any, seconds: float, work: Coroutine) -> Any:
-    """Run a coroutine on fsspec's loop; cancelled, not abandoned, when time is up."""
+    """Run a coroutine on fsspec's loop; cancelled, not abandoned, when time is up or nobody wants it any more."""
 
     async def bounded() -> Any:
-        return await asyncio.wait_for(work, seconds)
+        task = asyncio.ensure_future(asyncio.wait_for(work, seconds))
+        try:
+            while not (await asyncio.wait({task}, timeout=PROMPT))[0]:
+                _stop.check()  # the flag of the calling thread: a task inherits its context
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return task.result()
 
     return sync(fs.loop, bounded)
 
