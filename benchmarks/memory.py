@@ -1,4 +1,4 @@
-"""Memory that one band takes beyond imports: ``python -m benchmarks.memory FILE FACTOR OUT`` prints MiB.
+"""Memory that one band takes beyond imports: ``python -m benchmarks.memory SMALL FILE FACTOR OUT`` prints MiB.
 
 A fresh process imports everything, warms up on a small scene, and then reduces and stores the band while the kernel
 keeps its peak. Of the compressed bytes of a local file only a tile at a time is in memory: nothing is subtracted.
@@ -12,17 +12,20 @@ import tempfile
 from pathlib import Path
 
 import landsat_downsample as ld
+from benchmarks.scenes import band_of
 from benchmarks.steady import target_of
 from landsat_downsample import _process, _store
 
 
-def extra(path: Path, factor: float, folder: Path) -> float | None:
-    """MiB that this process grows by, at its peak, from before a band to its end; None where only Linux knows."""
+def extra(small: Path, path: Path, factor: float, out: str) -> float | None:
+    """MiB that this process grows by, at its peak, from before a band to its end; None where only Linux knows.
+
+    The small band, of the same kind, was made by another process: what making it takes would hide here.
+    """
     band = "QA_PIXEL" if "QA_PIXEL" in path.name else "SR_B4"
-    small = ld.make_scene(folder, size=(300, 300), bands=[band])
     for source, number in ((small, 4), (path, factor)):
         target = target_of(source, band, number)
-        publication = _store.Publication(str(folder), f"{source.stem}_made")
+        publication = _store.Publication(out, f"{band}_{number:g}")
         before = _reset()
         _process.process(target, publication)
     return None if before is None else (_status("VmHWM") - before) / 1024
@@ -30,8 +33,10 @@ def extra(path: Path, factor: float, folder: Path) -> float | None:
 
 def measure(path: Path, factor: float) -> float | None:
     """The same in a process of its own."""
+    band = "QA_PIXEL" if "QA_PIXEL" in path.name else "SR_B4"
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.memory", str(path), str(factor), folder]
+        small = band_of(ld.make_scene(folder, size=(300, 300), bands=[band]), band)
+        command = [sys.executable, "-m", "benchmarks.memory", str(small), str(path), str(factor), folder]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     return None if said == "None" else float(said)
 
@@ -51,4 +56,4 @@ def _status(key: str) -> int:
 
 
 if __name__ == "__main__":
-    print(extra(Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])))
+    print(extra(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4]))

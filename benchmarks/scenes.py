@@ -53,11 +53,10 @@ def _repeated(seed: Path, times: tuple[int, int]) -> Path:
     with rasterio.open(seed) as source:
         data = np.tile(source.read(1), times)
         profile = {"crs": source.crs, "transform": source.transform, "nodata": source.nodata, "dtype": data.dtype}
-    profile |= {"driver": "COG", "count": 1, "height": data.shape[0], "width": data.shape[1], "blocksize": 256}
+    profile |= {"driver": "COG", "count": 1, "height": data.shape[0], "width": data.shape[1], "overviews": "NONE"}
+    profile |= {"blocksize": 256, "compress": "DEFLATE", "level": 1, "predictor": "STANDARD"}  # as in make_scene
     half = path.with_suffix(".half")
-    with rasterio.open(
-        half, "w", compress="DEFLATE", level=1, predictor="STANDARD", overviews="NONE", num_threads="ALL_CPUS", **profile
-    ) as target:
+    with rasterio.open(half, "w", num_threads="ALL_CPUS", **profile) as target:
         target.write(data, 1)
     half.rename(path)
     return path
