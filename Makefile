@@ -71,7 +71,7 @@ package: $(VENV)/.test-slow  ## make ogcapppkg.json and the workflow's picture a
 	$(BIN)/python cwl/make_ogcapppkg.py
 	$(BIN)/python cwl/make_picture.py
 
-bench: $(VENV)/.bench  ## measure against peers
+bench: $(VENV)/.bench  ## measure against a floor and peers, and hold it against the bounds (with gdal-bin, if it is installed)
 	$(BIN)/python -m benchmarks
 
 image:  ## build the container image with buildah, podman or docker (IMAGE, BASE_IMAGE, BUILDER, BUILD_FLAGS)
