@@ -100,13 +100,12 @@ def memory_of(scene: Path) -> dict[str, float | None]:
 
 
 def _costs(programs: list[whole.Row]) -> dict[str, dict[int, float]]:
-    """Median CPU seconds of ours and gdal_translate by the number of bands."""
+    """Median CPU seconds of ours and gdal_translate, if that is there, by the number of bands."""
+    counts = {whole.ONE: 1, whole.SCENE: len(scenes.EIGHT)}
     return {
-        name: {
-            count: next(row.middle("cpu") for row in programs if (row.group, row.name) == (group, name))
-            for group, count in ((whole.ONE, 1), (whole.SCENE, len(scenes.EIGHT)))
-        }
+        name: {counts[row.group]: row.middle("cpu") for row in programs if row.name == name}
         for name in (whole.OURS, whole.TRANSLATE)
+        if all(row.costs for row in programs if row.name == name)
     }
 
 
