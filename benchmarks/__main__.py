@@ -23,7 +23,8 @@ Answers are compared with exact means (integer sums by NumPy, rounded half to ev
 stands at the head of steady.py, whole.py and peers.py."""
 STEADY = """\
 CPU seconds. floor: floor.c, no more than inflating, undoing the predictor and adding up (its whole part for a broken
-factor). decode: our reader without a reduction; plain: the same without C, GDAL and NumPy; exact: beside NumPy's."""
+factor). decode: our reader without a reduction; plain: the same without C, by GDAL and NumPy. exact: the mean at whole
+factors equals NumPy's integer sums; at broken ones, and for QA_PIXEL, our two code paths (C, NumPy) give the same."""
 WHOLE = """\
 Continuous bands by average, QA_PIXEL by nearest neighbour where ours reduces flag by flag and gives fractions.
 Only ours writes COGs, metadata and a browse picture: gdal_translate writes plain, uncompressed tiles, which is the

@@ -57,7 +57,7 @@ def of_steady(values: list[Steady], flags: list[Steady]) -> list[Bound]:
         means,
         Bound("QA_PIXEL, flags and fractions, CPU / its decode by ours", ratio, 2.0, note=note),
         *(_weighted(rows, what) for rows, what in ((values, "mean"), (flags, "QA_PIXEL"))),
-        Bound("cells that are exact, over all factors", _share(values + flags), 100, 100, unit="%"),
+        Bound("factors whose cells are exact", _share(values + flags), 100, 100, unit="%"),
     ]
 
 

@@ -60,10 +60,11 @@ def plot(sizes: dict[float, float], counts: dict[int, float], programs: dict[str
         _grown(axis, costs, label)
     for name, costs in programs.items():
         (one, first), (many, last) = sorted(costs.items())
-        told = f"{name}: {(last - first) / (many - one):.2f} CPU s more a band"
+        told = f"{name.partition(' -r')[0]}:\n{(last - first) / (many - one):.2f} s a band more"
         axes[2].plot([one, many], [first, last], "o-", label=told)
     axes[2].set(xlabel="bands of one process", ylabel="CPU s", title="whole programs", ylim=(0, None))
-    axes[2].legend(frameon=False, fontsize="small")
+    axes[2].margins(y=0.3)
+    axes[2].legend(frameon=False, fontsize="small", loc="upper left")
     figure.savefig(out, dpi=110)
     pyplot.close(figure)
 

@@ -37,7 +37,7 @@ class Steady:
     band: str
     factor: float
     same: bool
-    """Whether ours gives the exact means (of NumPy's and the floor's sums), and the same with and without C."""
+    """Whether ours gives the same with and without C, and for the mean at a whole factor what NumPy's sums give."""
     seconds: dict[str, list[float]]
     """CPU seconds by case, one a round."""
 

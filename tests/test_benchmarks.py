@@ -132,5 +132,5 @@ def test_the_suite_runs_on_a_small_scene(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "out" / "RESULTS.md").read_text() == text
     assert (tmp_path / "out" / "growth.png").stat().st_size > 10_000
     assert "| answers of ours that are exact | 100 % | 100 | yes |" in text
-    assert "| cells that are exact, over all factors | 100 % | 100 | yes |" in text
+    assert "| factors whose cells are exact | 100 % | 100 | yes |" in text
     assert "failed" not in text
