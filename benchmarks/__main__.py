@@ -3,174 +3,136 @@
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import platform
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
-import landsat_downsample as ld
-from benchmarks import steady, whole
+from benchmarks import bounds, cluster, growth, machine, memory, report, scenes, steady, whole
 from benchmarks.floor import Floor
-from landsat_downsample import _process, _tiles
-from landsat_downsample._reduce import _fast
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
-BANDS = ("SR_B2", "SR_B3", "SR_B4", "SR_B5", "QA_PIXEL")
-SIZES = {"full": None, "quarter": (3840, 3840), "sixteenth": (1792, 2048)}
 FACTOR = 10
+VALUES, FLAGS = "SR_B4", "QA_PIXEL"
+
+HOW = """\
+Synthetic bands, laid out as USGS lays them out, all files in the page cache. Cases run in turn, each round beginning
+with another one; a figure is the median of {repeats} rounds and a ratio is between medians. CPU is user + system.
+Answers are compared with exact means (integer sums by NumPy, rounded half to even). What is fair and what is not
+stands at the head of steady.py, whole.py and peers.py."""
+STEADY = """\
+CPU seconds. floor: floor.c, no more than inflating, undoing the predictor and adding up (its whole part for a broken
+factor). decode: our reader without a reduction; plain: the same without C, by GDAL and NumPy. exact: the mean at whole
+factors equals NumPy's integer sums; at broken ones, and for QA_PIXEL, our two code paths (C, NumPy) give the same."""
+WHOLE = """\
+Continuous bands by average, QA_PIXEL by nearest neighbour where ours reduces flag by flag and gives fractions.
+Only ours writes COGs, metadata and a browse picture: gdal_translate writes plain, uncompressed tiles, which is the
+cheapest that it can, and peers in Python only arrays. Peak of the largest process."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition(":")[0])
-    parser.add_argument("--repeats", type=int, default=5, help="of each case; the median counts (default 5)")
-    repeats = parser.parse_args().repeats
-    scenes = {name: scene_of(name) for name in SIZES}
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure; return 0 whether the bounds are met or not."""
+    asked = _parser().parse_args(argv)
+    before, scene = machine.load(), _said("scene", lambda: scenes.full_scene(CACHE, asked.size and tuple(asked.size)))
     floor = Floor.build(CACHE)
-    tables = {band: steady.measure(scenes["full"], band, floor, repeats) for band in ("SR_B4", "QA_PIXEL")}
-    sizes, counts = growth_in_pixels(scenes, repeats), growth_in_bands(scenes["full"], repeats)
-    (path,) = scenes["full"].glob("*_SR_B4.TIF")
-    right = _process.reduce_target(steady.target_of(scenes["full"], "SR_B4", FACTOR)).data
-    others = whole.measure(scenes["full"], path, FACTOR, repeats, right)
-    text = report(tables, others, sizes, counts, repeats)
-    (HERE / "RESULTS.md").write_text(text)
-    plot(sizes, counts)
+    text, picture = measured(scene, floor, asked)
+    head = ["# What it costs", "", *machine.described(before, machine.load()), "", HOW.format(repeats=asked.repeats)]
+    text = "\n".join([*head, *text, ""])
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "RESULTS.md").write_text(text)
+    picture(asked.out / "growth.png")
     sys.stdout.write(text)
     return 0
 
 
-def scene_of(name: str) -> Path:
-    """A synthetic scene, made once."""
-    folder = CACHE / name
-    made = sorted(folder.glob("L*")) if folder.is_dir() else []
-    if made and list(made[0].glob("*_MTL.txt")):
-        return made[0]
-    return ld.make_scene(folder, bands=BANDS if name == "full" else ("SR_B4",), size=SIZES[name], seed=1)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition(":")[0])
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each case; the median counts (5)")
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the scene, in pixels (that of a real one)"
+    )
+    parser.add_argument("--out", type=Path, default=HERE, metavar="FOLDER", help="for RESULTS.md and growth.png")
+    return parser
 
 
-def growth_in_pixels(scenes: dict[str, Path], repeats: int) -> dict[float, float]:
-    """Median CPU seconds of one band by millions of pixels."""
-    targets = [steady.target_of(scene, "SR_B4", FACTOR) for scene in scenes.values()]
-    size = {index: target.band.grid.width * target.band.grid.height / 1e6 for index, target in enumerate(targets)}
-    cases = {index: lambda target=target: _process.reduce_target(target) for index, target in enumerate(targets)}
-    return {size[index]: median(s) for index, s in steady.interleave(cases, repeats).items()}
-
-
-def growth_in_bands(scene: Path, repeats: int) -> dict[int, float]:
-    """Median CPU seconds of one process by the number of bands it reduces: 1 to 16."""
-    target = steady.target_of(scene, "SR_B4", FACTOR)
-    cases = {n: lambda n=n: [_process.reduce_target(target) for _ in range(n)] for n in (1, 2, 4, 8, 16)}
-    return {n: median(s) for n, s in steady.interleave(cases, max(3, repeats // 2)).items()}
-
-
-def exponent(costs: dict) -> float:
-    """Growth between the smallest and the largest: 1 is linear."""
-    import math
-
-    low, high = min(costs), max(costs)
-    return math.log(costs[high] / costs[low]) / math.log(high / low)
-
-
-def report(tables, others, sizes, counts, repeats) -> str:
-    lines = ["# What it costs", "", *machine(repeats)]
-    for band, rows in tables.items():
-        lines += ["", f"## Steady state: {band}", "", *steady_table(rows)]
-    lines += ["", f"## Whole processes: one band (SR_B4), factor {FACTOR}", "", *whole_table(others)]
-    lines += ["", "## Growth", "", "CPU seconds of a warm worker, one band SR_B4; see growth.png.", ""]
-    lines += ["- " + ", ".join(f"{n:.1f} Mpx: {s:.3f}" for n, s in sorted(sizes.items()))]
-    lines += [f"- exponent over {max(sizes) / min(sizes):.0f} x pixels: {exponent(sizes):.2f}"]
-    lines += ["- " + ", ".join(f"{n} bands: {s:.2f}" for n, s in sorted(counts.items()))]
-    lines += [f"- exponent over 1-16 bands: {exponent(counts):.2f}", ""]
-    return "\n".join(lines)
-
-
-def machine(repeats: int) -> list[str]:
-    names = ("numpy", "rasterio", "deflate", "xarray", "rioxarray", "dask", "odc-stac", "stackstac", "rio-tiler")
-    fast = "in use" if _fast.available() and _tiles.deflate else "NOT in use"
-    return [
-        f"{datetime.date.today()}; {processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end; "
-        f"Python {platform.python_version()}; {', '.join(f'{name} {_version(name)}' for name in names)}. "
-        f"Extension and tile reader {fast}.",
+def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tuple[list[str], Callable[[Path], None]]:
+    """Lines of the report, and what draws the picture to a path."""
+    tables = {
+        band: _said(f"steady state, {band}", lambda band=band: steady.measure(scene, band, floor, asked.repeats))
+        for band in (VALUES, FLAGS)
+    }
+    extra = _said("memory", lambda: memory_of(scene))
+    programs = _said("whole processes", lambda: whole.measure(scene, FACTOR, asked.repeats))
+    ways = _said("workers", lambda: cluster.measure(scene, asked.repeats))
+    small = scenes.SEED_SIZE if asked.size is None else (256, 256)
+    bands = _said("bands that grow", lambda: scenes.growing_bands(CACHE, small))
+    sizes = _said("growth in pixels", lambda: growth.in_pixels(bands, FACTOR, asked.repeats))
+    counts = _said("growth in bands", lambda: growth.in_bands(scene, FACTOR, asked.repeats))
+    costs = _costs(programs)
+    lines = _steady_sections(tables, extra) + _whole_sections(programs)
+    lines += [
         "",
-        f"Synthetic full-size bands, page cache warm. CPU is user + system seconds, minimum / median of {repeats} "
-        "interleaved repeats. A ratio is between medians.",
+        "## Workers",
+        "",
+        f"{len(scenes.TEN)} bands, warm, factor {FACTOR}; starting and ending left out.",
+        "",
     ]
+    lines += [*report.cluster_table(ways), "", "## Growth", "", "CPU seconds of a warm worker; see growth.png.", ""]
+    lines += report.growth_lines(sizes, counts, costs)
+    verdicts = [
+        *bounds.of_steady(*tables.values()),
+        *bounds.of_memory(extra),
+        *bounds.of_whole(programs),
+        *bounds.of_cluster(ways),
+        *bounds.of_growth(sizes, counts),
+    ]
+    lines += ["", "## Bounds", "", *report.bounds_table(verdicts)]
+    return lines, lambda out: growth.plot(sizes, counts, costs, out)
 
 
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+def memory_of(scene: Path) -> dict[str, float | None]:
+    """MiB of one band beyond imports; the products of a factor of 2 are 25 times those of 10."""
+    cases = {(band, factor) for band in (VALUES, FLAGS) for factor in (2, FACTOR)}
+    return {
+        f"{band}, factor {factor}": memory.measure(scenes.band_of(scene, band), factor)
+        for band, factor in sorted(cases, reverse=True)
+    }
 
 
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "absent"
+def _costs(programs: list[whole.Row]) -> dict[str, dict[int, float]]:
+    """Median CPU seconds of ours and gdal_translate, if that is there, by the number of bands."""
+    counts = {whole.ONE: 1, whole.SCENE: len(scenes.EIGHT)}
+    return {
+        name: {counts[row.group]: row.middle("cpu") for row in programs if row.name == name}
+        for name in (whole.OURS, whole.TRANSLATE)
+        if all(row.costs for row in programs if row.name == name)
+    }
 
 
-def steady_table(rows: list[dict]) -> list[str]:
-    base = "floor" if "floor" in rows[0]["seconds"] else "plain decode"
-    names = list(rows[0]["seconds"])
-    lines = [f"Ratios to {base} (at the whole part of the factor).", ""]
-    lines += [_row(["factor", *names, f"ours / {base}", "ours / decode", "ours / plain decode", "bit-identical"])]
-    lines += [_row(["---"] * (len(names) + 5))]
-    for row in rows:
-        middle = {name: median(s) for name, s in row["seconds"].items()}
-        costs = [f"{min(s):.3f} / {median(s):.3f}" for s in row["seconds"].values()]
-        ratios = [f"{middle['ours'] / middle[name]:.2f}" for name in (base, "decode", "plain decode")]
-        lines.append(_row([f"{row['factor']:g}", *costs, *ratios, "yes" if row["same"] else "NO"]))
+def _steady_sections(tables: dict[str, list[steady.Steady]], extra: dict[str, float | None]) -> list[str]:
+    lines = ["", "## Steady state: a warm worker, one band after another", "", STEADY]
+    for band, rows in tables.items():
+        lines += ["", f"### {band}", "", *report.steady_table(rows)]
+    lines += ["", "Memory at its peak beyond imports, reduction and COG together, in a fresh process:", ""]
+    return lines + [f"- {name}: {'-' if grown is None else f'{grown:.0f} MiB'}" for name, grown in extra.items()]
+
+
+def _whole_sections(programs: list[whole.Row]) -> list[str]:
+    lines = ["", f"## Whole processes, factor {FACTOR}", "", WHOLE]
+    for group in (whole.ONE, whole.SCENE):
+        rows = [row for row in programs if row.group == group]
+        lines += ["", f"### {group[0].upper()}{group[1:]}", "", *report.whole_table(rows)]
     return lines
 
 
-def whole_table(rows: list[dict]) -> list[str]:
-    ours = next(row for row in rows if row["name"] == whole.OURS)
-    base = median(cost.cpu for cost in ours["costs"])
-    lines = [_row(["program", "CPU s min / median", "wall s min / median", "peak MiB", "CPU / ours", "answer"])]
-    lines += [_row(["---"] * 6)]
-    for row in rows:
-        if not row["costs"]:
-            lines.append(_row([row["name"], "", "", "", "", row["answer"]]))
-            continue
-        cpu, wall = ([getattr(cost, kind) for cost in row["costs"]] for kind in ("cpu", "wall"))
-        peak = max(cost.memory for cost in row["costs"])
-        figures = [f"{min(cpu):.2f} / {median(cpu):.2f}", f"{min(wall):.2f} / {median(wall):.2f}", f"{peak:.0f}"]
-        lines.append(_row([row["name"], *figures, f"{median(cpu) / base:.2f}", row["answer"]]))
-    return lines
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def plot(sizes: dict[float, float], counts: dict[int, float]) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for axis, costs, label in zip(axes, (sizes, counts), ("million pixels of a band", "bands"), strict=True):
-        x = sorted(costs)
-        axis.plot(x, [costs[n] for n in x], "o-", label=f"measured, exponent {exponent(costs):.2f}")
-        axis.plot(x, [costs[x[-1]] * n / x[-1] for n in x], "--", color="0.6", label="linear")
-        axis.set(xscale="log", yscale="log", xlabel=label, ylabel="CPU s")
-        axis.set_xticks(x, [f"{n:.3g}" for n in x])
-        axis.set_yticks([costs[n] for n in x], [f"{costs[n]:.2g}" for n in x])
-        axis.minorticks_off()
-        axis.legend(frameon=False)
-    figure.savefig(HERE / "growth.png", dpi=110)
+def _said(what: str, call: Callable):
+    """Do it, and tell on stderr how long it took."""
+    begun = time.perf_counter()
+    found = call()
+    print(f"{what}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+    return found
 
 
 if __name__ == "__main__":
-    begun = time.perf_counter()
-    code = main()
-    print(f"took {time.perf_counter() - begun:.0f} s", file=sys.stderr)
-    sys.exit(code)
+    sys.exit(main())

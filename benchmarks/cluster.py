@@ -11,12 +11,34 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import landsat_downsample as ld
+from benchmarks.interleave import rounds
+from benchmarks.scenes import TEN
 
 REPEATS = 3
-BANDS = ["SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B6", "SR_B7", "ST_B10", "QA_PIXEL", "SR_QA_AEROSOL"]
+WAYS = {"one thread": ("none", 1), "one worker": ("local", 1), "two workers": ("local", 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of reducing a scene: medians, in seconds."""
+
+    name: str
+    width: int
+    """Threads or worker processes."""
+    cpu: float
+    """Of this process: scheduler and client, and the work itself where it is done by threads."""
+    wall: float
+    working: float
+    """Wall time of all bands, added up."""
+
+    @property
+    def lost(self) -> float:
+        """Share of the workers' time in which they had no band."""
+        return self.width * self.wall / self.working - 1
 
 
 def measured(scene: ld.Scene, folder: str, spec: str, workers: int) -> tuple[float, float, float]:
@@ -29,31 +51,41 @@ def measured(scene: ld.Scene, folder: str, spec: str, workers: int) -> tuple[flo
 
     with ld.cluster(spec, workers=workers) as client:
         threads = None if client else workers
-        plans = ld.plan(scene, f"{folder}/warm", factor=64, bands=BANDS, overwrite=True)
+        plans = ld.plan(scene, f"{folder}/warm", factor=64, bands=TEN, overwrite=True)
         ld.run(plans, client=client, workers=threads)  # imports, and pages of the files
-        plans = ld.plan(scene, tempfile.mkdtemp(dir=folder), factor=10, bands=BANDS)
+        plans = ld.plan(scene, tempfile.mkdtemp(dir=folder), factor=10, bands=TEN)
         cpu, wall = time.process_time(), time.perf_counter()
         ld.run(plans, client=client, workers=threads, report=note)
         return time.process_time() - cpu, time.perf_counter() - wall, sum(working)
 
 
+def measure(path: Path, repeats: int) -> list[Way]:
+    """The ways, interleaved."""
+    scene = ld.open_scene(path, bands=TEN)
+    found = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory() as folder:
+        for names in rounds(list(WAYS), repeats):
+            for name in names:
+                found[name].append(measured(scene, folder, *WAYS[name]))
+    middle = {name: map(statistics.median, zip(*runs, strict=True)) for name, runs in found.items()}
+    return [Way(name, WAYS[name][1], *middle[name]) for name in WAYS]
+
+
+def speed_up(ways: list[Way]) -> float:
+    """How many times as fast two workers are as one."""
+    wall = {way.name: way.wall for way in ways}
+    return wall["one worker"] / wall["two workers"]
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = sys.argv[1] if len(sys.argv) > 1 else ld.make_scene(Path(folder), bands=BANDS)
-        scene = ld.open_scene(path, bands=BANDS)
-        ways = {"one thread": ("none", 1), "one worker": ("local", 1), "two workers": ("local", 2)}
-        found = {way: [] for way in ways}
-        for _ in range(REPEATS):
-            for way, (spec, workers) in ways.items():
-                found[way].append(measured(scene, folder, spec, workers))
-    middle = {way: [statistics.median(column) for column in zip(*runs, strict=True)] for way, runs in found.items()}
-    print(f"{len(BANDS)} full-size bands, factor 10, median of {REPEATS}")
-    for way, (cpu, wall, working) in middle.items():
-        width = ways[way][1]
-        lost = width * wall / working - 1
-        told = f"bands at work {working:5.2f} s, lost {100 * lost:4.1f} %, CPU of this process {cpu:.2f} s"
-        print(f"{way:<12} {wall:5.2f} s wall, {told}")
-    print(f"two workers are {middle['one worker'][1] / middle['two workers'][1]:.2f} x one")
+        path = sys.argv[1] if len(sys.argv) > 1 else ld.make_scene(Path(folder), bands=TEN)
+        ways = measure(Path(path), REPEATS)
+    print(f"{len(TEN)} full-size bands, factor 10, median of {REPEATS}")
+    for way in ways:
+        told = f"bands at work {way.working:5.2f} s, lost {100 * way.lost:4.1f} %, CPU of this process {way.cpu:.2f} s"
+        print(f"{way.name:<12} {way.wall:5.2f} s wall, {told}")
+    print(f"two workers are {speed_up(ways):.2f} x one")
 
 
 if __name__ == "__main__":

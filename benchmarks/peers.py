@@ -1,72 +1,179 @@
-"""One band by one program in a process of its own: ``python -m benchmarks.peers NAME FILE FACTOR OUT``.
+"""Bands by one program in a process of its own: ``python -m benchmarks.peers NAME FACTOR OUT FILE...``.
 
-Each peer writes its means as a NumPy array to OUT; the parent measures the process and compares.
+Each peer writes its cells as NumPy arrays, ``OUT/<stem of FILE>.npy``; the parent measures the process and
+compares. Each is used as its documentation shows it, on files in place, and with what is cheapest of that:
+
+- continuous bands are averaged; QA_PIXEL, whose flags no peer can reduce, is only decimated (nearest), which
+  is less work than ours;
+- no peer writes a raster, metadata or a picture, ours writes them all;
+- peers that work on arrays get chunks that cut no tile and no cell (the least common multiple of both), read
+  without rioxarray's lock, and dask's own threads;
+- all are asked for whole cells only (the last, incomplete ones are left out): some would stretch the grid.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
 
+#: Tiles of USGS's files.
+TILE = 256
 
-def rasterio_decimated(path, factor, *, overviews=False):
+
+def categorical(path: Path) -> bool:
+    """Whether a band holds flags."""
+    return "_QA_" in path.stem
+
+
+def rasterio_decimated(paths: list[Path], factor: int, *, overviews: bool = False) -> list[np.ndarray]:
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.windows import Window
 
-    with rasterio.open(path, **({} if overviews else {"OVERVIEW_LEVEL": "NONE"})) as source:
-        shape = tuple(n // factor for n in source.shape)
-        window = Window(0, 0, shape[1] * factor, shape[0] * factor)
-        return source.read(1, window=window, out_shape=shape, resampling=Resampling.average)
+    found = []
+    for path in paths:
+        method = Resampling.nearest if categorical(path) else Resampling.average
+        with rasterio.open(path, **({} if overviews else {"OVERVIEW_LEVEL": "NONE"})) as source:
+            shape = tuple(n // factor for n in source.shape)
+            window = Window(0, 0, shape[1] * factor, shape[0] * factor)
+            found.append(source.read(1, window=window, out_shape=shape, resampling=method))
+    return found
 
 
-def rasterio_overviews(path, factor):
-    return rasterio_decimated(path, factor, overviews=True)
+def rasterio_overviews(paths: list[Path], factor: int) -> list[np.ndarray]:
+    return rasterio_decimated(paths, factor, overviews=True)
 
 
-def xarray_coarsen(path, factor):
+def rio_tiler(paths: list[Path], factor: int, *, overviews: bool = False) -> list[np.ndarray]:
+    import rasterio
+    from rasterio.windows import Window
+    from rio_tiler.io import Reader
+
+    found = []
+    for path in paths:
+        method = "nearest" if categorical(path) else "average"
+        with (
+            rasterio.open(path, **({} if overviews else {"OVERVIEW_LEVEL": "NONE"})) as dataset,
+            Reader(str(path), dataset=dataset) as source,
+        ):
+            height, width = (n // factor for n in dataset.shape)
+            window = Window(0, 0, width * factor, height * factor)
+            image = source.read(window=window, height=height, width=width, resampling_method=method)
+            found.append(image.data[0])
+    return found
+
+
+def rio_tiler_overviews(paths: list[Path], factor: int) -> list[np.ndarray]:
+    return rio_tiler(paths, factor, overviews=True)
+
+
+def xarray_coarsen(paths: list[Path], factor: int) -> list[np.ndarray]:
+    import dask
     import rioxarray
 
-    source = rioxarray.open_rasterio(path, chunks={"y": 256 * factor, "x": -1}, lock=False)[0]
-    mean = source.where(source != 0).coarsen(y=factor, x=factor, boundary="pad").mean()
-    return np.rint(mean.fillna(0)).astype("uint16").compute().values
+    found = []
+    for path in paths:
+        rows = math.lcm(TILE, factor)
+        source = rioxarray.open_rasterio(path, chunks={"y": rows, "x": -1}, lock=False)[0]
+        if categorical(path):
+            found.append(source[factor // 2 :: factor, factor // 2 :: factor].data)
+            continue
+        mean = source.where(source != 0).coarsen(y=factor, x=factor, boundary="trim").mean()
+        found.append(np.rint(mean.fillna(0)).astype("uint16").data)
+    return list(dask.compute(*found))
 
 
-def odc_stac(path, factor):
+def odc_stac(paths: list[Path], factor: int, *, overviews: bool = False) -> list[np.ndarray]:
     import odc.stac
+    from odc.geo.geobox import GeoBox
 
-    item, frame = _item(path, factor)
-    box = odc.geo.geobox.GeoBox(frame["shape"], frame["transform"], frame["crs"])
-    return odc.stac.load([item], bands=["band"], geobox=box, resampling="average", nodata=0).band[0].values
+    item, frame = _item(paths, factor)
+    methods = {path.stem: "nearest" if categorical(path) else "average" for path in paths}
+    cube = odc.stac.load(
+        [item],
+        bands=list(methods),
+        geobox=GeoBox(frame["shape"], frame["transform"], frame["crs"]),
+        resampling=methods,
+        nodata=0,
+        chunks={},
+        use_overviews=overviews,
+    ).compute()
+    return [cube[path.stem][0].values for path in paths]
 
 
-def stackstac(path, factor):
+def odc_stac_overviews(paths: list[Path], factor: int) -> list[np.ndarray]:
+    return odc_stac(paths, factor, overviews=True)
+
+
+def stackstac(paths: list[Path], factor: int) -> list[np.ndarray]:
+    import dask
     import stackstac as peer
     from rasterio.enums import Resampling
 
-    item, frame = _item(path, factor)
-    options = {"bounds": frame["bounds"], "resolution": frame["step"], "epsg": int(frame["crs"].split(":")[1])}
-    cube = peer.stack([item], ["band"], resampling=Resampling.average, rescale=False, snap_bounds=False, **options)
-    return np.rint(cube[0, 0].fillna(0)).astype("uint16").compute().values
+    item, frame = _item(paths, factor)
+    place = {"bounds": frame["bounds"], "resolution": frame["step"], "epsg": int(frame["crs"].split(":")[1])}
+    found = []
+    for path in paths:
+        method = Resampling.nearest if categorical(path) else Resampling.average
+        cube = peer.stack([item], [path.stem], resampling=method, rescale=False, snap_bounds=False, **place)
+        found.append(np.rint(cube[0, 0].fillna(0)).astype("uint16").data)
+    return list(dask.compute(*found))
 
 
-def _item(path, factor):
-    """A STAC item about one file, and the coarse grid."""
+def pyresample(paths: list[Path], factor: int) -> list[np.ndarray]:
+    """As satpy uses it: it puts every pixel's centre into its cell by its longitude and latitude."""
+    import dask.array as da
+    import rioxarray
+    from pyresample import AreaDefinition
+    from pyresample.bucket import BucketResampler
+
+    found = []
+    for path in paths:
+        source = rioxarray.open_rasterio(path, chunks={"y": 4 * TILE, "x": -1}, lock=False)[0]
+        (height, width), at, crs = source.shape, source.rio.transform(), source.rio.crs.to_wkt()
+        fine = AreaDefinition("fine", "", "", crs, width, height, source.rio.bounds())
+        rows, columns = height // factor, width // factor
+        edges = (at.c, at.f + rows * factor * at.e, at.c + columns * factor * at.a, at.f)
+        coarse = AreaDefinition("coarse", "", "", crs, columns, rows, edges)
+        buckets = BucketResampler(coarse, *fine.get_lonlats(chunks=4 * TILE))
+        mean = buckets.get_average(da.where(source.data == 0, np.nan, source.data.astype("float64")))
+        found.append(np.rint(np.nan_to_num(mean.compute())).astype("uint16"))
+    return found
+
+
+def xarray_spatial(paths: list[Path], factor: int) -> list[np.ndarray]:
+    """Its `resample` came with 0.10, for Python 3.12; what 3.11 gets has nothing that averages blocks."""
+    import rioxarray
+    from xrspatial import resample
+
+    found = []
+    for path in paths:
+        rows = math.lcm(TILE, factor)
+        source = rioxarray.open_rasterio(path, chunks={"y": rows, "x": -1}, lock=False)[0]
+        height, width = (n // factor * factor for n in source.shape)
+        method = "nearest" if categorical(path) else "average"
+        mean = resample(source[:height, :width], scale_factor=1 / factor, method=method, nodata=0)
+        found.append(np.rint(mean.fillna(0)).astype("uint16").values)
+    return found
+
+
+def _item(paths: list[Path], factor: int):
+    """A STAC item about some files of one grid, and the coarse grid of whole cells."""
     import datetime
 
     import pystac
     import rasterio
     from rasterio.warp import transform_bounds
 
-    with rasterio.open(path) as source:
+    with rasterio.open(paths[0]) as source:
         shape, transform, crs = source.shape, source.transform, source.crs.to_string()
     coarse = tuple(n // factor for n in shape)
     wide = transform @ transform.scale(factor)
     bounds = (wide.c, wide.f + coarse[0] * wide.e, wide.c + coarse[1] * wide.a, wide.f)
-    lonlat = transform_bounds(crs, "EPSG:4326", *bounds)
-    west, south, east, north = lonlat
+    west, south, east, north = lonlat = transform_bounds(crs, "EPSG:4326", *bounds)
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     facts = {"proj:code": crs, "proj:epsg": int(crs.split(":")[1]), "proj:shape": list(shape)}
     facts["proj:transform"] = list(transform)[:6]
@@ -74,32 +181,45 @@ def _item(path, factor):
     extension = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
     geometry = {"type": "Polygon", "coordinates": [ring]}
     item = pystac.Item("scene", geometry, list(lonlat), when, facts, stac_extensions=[extension])
-    item.add_asset("band", pystac.Asset(str(path), media_type=pystac.MediaType.COG, roles=["data"]))
+    for path in paths:
+        item.add_asset(path.stem, pystac.Asset(str(path), media_type=pystac.MediaType.COG, roles=["data"]))
     return item, {"shape": coarse, "transform": wide, "crs": crs, "bounds": bounds, "step": wide.a}
 
 
-def rio_tiler(path, factor):
-    from rio_tiler.io import Reader
-
-    with Reader(path) as source:
-        shape = (-(-source.dataset.height // factor), -(-source.dataset.width // factor))
-        return source.read(height=shape[0], width=shape[1], resampling_method="average").data[0]
-
-
+OTHER = "(not the same answer)"
+COARSEN, ODC, STACKSTAC = "rioxarray + xarray coarsen", "odc-stac, full resolution", "stackstac"
 PEERS = {
-    "rasterio decimated read, average, full resolution": rasterio_decimated,
-    "rasterio decimated read, overviews (not the same answer)": rasterio_overviews,
-    "rioxarray + xarray coarsen": xarray_coarsen,
-    "odc-stac (takes overviews)": odc_stac,
-    "stackstac": stackstac,
-    "rio-tiler (not the same answer)": rio_tiler,
+    "rasterio decimated read, full resolution": rasterio_decimated,
+    f"rasterio decimated read, overviews {OTHER}": rasterio_overviews,
+    COARSEN: xarray_coarsen,
+    ODC: odc_stac,
+    f"odc-stac, overviews {OTHER}": odc_stac_overviews,
+    STACKSTAC: stackstac,
+    "rio-tiler, full resolution": rio_tiler,
+    f"rio-tiler, overviews {OTHER}": rio_tiler_overviews,
+    "pyresample BucketResampler": pyresample,
+    "xarray-spatial resample": xarray_spatial,
 }
+#: Takes a minute a band: measured once.
+SLOW = ("pyresample BucketResampler",)
+
+
+def main(name: str, factor: str, out: str, *files: str) -> int:
+    """Do it; return 3 where the peer is not installed, or not in a version that can."""
+    paths = [Path(file).resolve() for file in files]
+    try:
+        arrays = PEERS[name](paths, int(factor))
+    except ModuleNotFoundError as error:
+        print(f"absent: {error.name} is not installed", file=sys.stderr)
+        return 3
+    except ImportError as error:
+        print(f"absent: {error}", file=sys.stderr)
+        return 3
+    Path(out).mkdir(exist_ok=True)
+    for path, array in zip(paths, arrays, strict=True):
+        np.save(Path(out) / f"{path.stem}.npy", array)
+    return 0
+
 
 if __name__ == "__main__":
-    name, path, factor, out = sys.argv[1:]
-    try:
-        result = PEERS[name](Path(path), int(factor))
-    except ModuleNotFoundError as error:
-        print(f"absent: {error.name}")
-        sys.exit(3)
-    np.save(out, result)
+    sys.exit(main(*sys.argv[1:]))

@@ -1,35 +1,55 @@
-"""A warm worker, one band after another: CPU seconds of the reduction alone, interleaved with the floor."""
+"""A warm worker, one band after another: CPU seconds of the reduction alone, interleaved with the floor.
+
+Fairness: floor and ours run one thread, in one process, on the same files in the page cache; both compare every
+tile's checksum. The floor maps the file, ours reads it (a mapped file that is cut kills the process); the floor
+links the libdeflate that comes with rasterio, ours the one of the `deflate` package. Neither is compiled for
+this very CPU; both choose AVX2 code when they are loaded. The floor has no final division, no area weights, no
+QA rules: at a broken factor its whole part stands for it, and for QA_PIXEL decode is the measure.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 import landsat_downsample as ld
-from benchmarks.floor import Floor, exact_mean
+from benchmarks.floor import Floor, exact_mean, numpy_sums
+from benchmarks.interleave import cpu_seconds
+from benchmarks.scenes import band_of
 from landsat_downsample import _pixels, _process, _tiles
 from landsat_downsample._reduce import _fast, _kernels
 
-FACTORS = (2, 3, 4, 10, 30, 64, 2.5, 75.91)
+FACTORS = (2, 2.5, 3, 4, 5, 7, 10, 10.5, 11, 16, 30, 64)
+#: Factors at which an installation without a compiler is measured too.
+PLAIN_FACTORS = (2, 2.5, 10, 64)
+#: A broken factor and the whole ones around it: area weights beside blocks.
+BETWEEN = {2.5: (2, 3), 10.5: (10, 11)}
 
 
-def interleave(cases: dict[str, Callable], repeats: int) -> dict[str, list[float]]:
-    """CPU seconds of each case: the cases in turn, so that a noisy moment strikes all of them alike."""
-    seconds = {name: [] for name in cases}
-    for _ in range(repeats):
-        for name, call in cases.items():
-            begun = time.process_time()
-            call()
-            seconds[name].append(time.process_time() - begun)
-    return seconds
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """One band at one factor."""
+
+    band: str
+    factor: float
+    same: bool
+    """Whether ours gives the same with and without C, and for the mean at a whole factor what NumPy's sums give."""
+    seconds: dict[str, list[float]]
+    """CPU seconds by case, one a round."""
+
+    def middle(self, case: str) -> float:
+        """Median CPU seconds of a case; NaN where it was not measured."""
+        return median(self.seconds[case]) if self.seconds.get(case) else float("nan")
 
 
-def target_of(scene: Path, band: str, factor: float):
-    """The planned target of one band."""
-    (plan,) = ld.plan(scene, to=scene.parent / "nowhere", factor=factor, bands=[band])
+def target_of(source: Path, band: str, factor: float):
+    """The planned target of one band of a scene's folder, or of a lone file; QA_PIXEL with its fractions."""
+    asked = {"bands": [band]} if source.is_dir() else {}
+    (plan,) = ld.plan(source, to=source.parent / "nowhere", factor=factor, **asked)
     return next(target for target in plan.targets if target.band.name == band)
 
 
@@ -55,26 +75,34 @@ def plain(call: Callable) -> Callable:
     return run
 
 
-def measure(scene: Path, band: str, floor: Floor | None, repeats: int) -> list[dict]:
-    """One row for each factor: seconds by case, and whether all gave the same pixels."""
-    (path,) = scene.glob(f"*_{band}.TIF")
-    rows = []
+def measure(scene: Path, band: str, floor: Floor | None, repeats: int) -> list[Steady]:
+    """One row for each factor. Their rounds go over all factors, so that factors can be compared too."""
+    path = band_of(scene, band)
+    cases, same = {}, {}
     for factor in FACTORS:
         target = target_of(scene, band, factor)
-        reduce = lambda target=target: _process.reduce_target(target)  # noqa: E731
-        read = lambda target=target: decode(target)  # noqa: E731
-        cases = {"ours": reduce, "plain": plain(reduce), "decode": read, "plain decode": plain(read)}
-        ours, other = reduce(), plain(reduce)()
-        same = _equal(ours, other)
-        whole = int(factor)
-        if floor:
-            cases = {"floor": lambda whole=whole: floor.sums(path, whole)} | cases
-            if ours.method == "mean" and factor == whole:
-                same = same and np.array_equal(ours.data, exact_mean(*floor.sums(path, whole)))
-        rows.append({"band": band, "factor": factor, "same": bool(same), "seconds": interleave(cases, repeats)})
-    return rows
+        cases |= {(factor, name): call for name, call in _cases(target, path, factor, floor).items()}
+        same[factor] = _same(target, path, factor)
+    found = cpu_seconds(cases, repeats)
+    return [
+        Steady(band, factor, same[factor], {name: found[of, name] for of, name in found if of == factor})
+        for factor in FACTORS
+    ]
 
 
-def _equal(one, other) -> bool:
-    fractions = one.fractions is None or np.array_equal(one.fractions, other.fractions)
-    return fractions and np.array_equal(one.data, other.data) and one.tally == other.tally
+def _cases(target, path: Path, factor: float, floor: Floor | None) -> dict[str, Callable]:
+    cases = {"ours": lambda: _process.reduce_target(target), "decode": lambda: decode(target)}
+    cases["plain decode"] = plain(cases["decode"])
+    if factor in PLAIN_FACTORS:
+        cases["plain"] = plain(cases["ours"])
+    return ({"floor": lambda: floor.sums(path, int(factor))} if floor else {}) | cases
+
+
+def _same(target, path: Path, factor: float) -> bool:
+    """Whether ours is right: by sums that NumPy takes of what GDAL reads, or by the path without C."""
+    ours, other = _process.reduce_target(target), plain(lambda: _process.reduce_target(target))()
+    same = np.array_equal(ours.data, other.data) and ours.tally == other.tally
+    same = same and (ours.fractions is None or np.array_equal(ours.fractions, other.fractions))
+    if ours.method == "mean" and factor == int(factor):
+        same = same and np.array_equal(ours.data, exact_mean(*numpy_sums(path, int(factor))))
+    return bool(same)

@@ -1,0 +1,129 @@
+"""What was promised, beside what was measured. A bound that could not be measured is not met."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import mean
+
+from benchmarks.cluster import Way, speed_up
+from benchmarks.growth import exponent
+from benchmarks.peers import COARSEN, ODC, STACKSTAC
+from benchmarks.steady import BETWEEN, Steady
+from benchmarks.whole import HELP, NOTHING, ONE, OURS, PARALLEL, SCENE, TRANSLATE, Row
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One promise."""
+
+    name: str
+    measured: float
+    """NaN where it could not be measured."""
+    high: float = math.inf
+    low: float = -math.inf
+    unit: str = "x"
+    note: str = ""
+    """Which of several cases it is, for instance."""
+
+    @property
+    def met(self) -> bool:
+        """Whether it holds."""
+        return self.low <= self.measured <= self.high
+
+    @property
+    def asked(self) -> str:
+        """The promise in words."""
+        if self.low == self.high:
+            return f"{self.low:g} {self.unit}"
+        if self.low == -math.inf:
+            return f"at most {self.high:g} {self.unit}"
+        if self.high == math.inf:
+            return f"at least {self.low:g} {self.unit}"
+        return f"{self.low:g} to {self.high:g}"
+
+
+def of_steady(values: list[Steady], flags: list[Steady]) -> list[Bound]:
+    """A warm worker: values of a continuous band, flags of QA_PIXEL."""
+    whole = {row.factor: row.middle("ours") / row.middle("floor") for row in values if row.factor == int(row.factor)}
+    dear, ratio = _worst(whole)
+    means = Bound("mean, CPU / fused floor, any factor", ratio, 1.35, note=f"worst: factor {dear:g}")
+    beside = {row.factor: row.middle("ours") / row.middle("decode") for row in flags}
+    dear, ratio = _worst(beside)
+    note = f"worst: factor {dear:g}; at factor 10 {beside.get(10, NAN):.2f}"
+    return [
+        means,
+        Bound("QA_PIXEL, flags and fractions, CPU / its decode by ours", ratio, 2.0, note=note),
+        *(_weighted(rows, what) for rows, what in ((values, "mean"), (flags, "QA_PIXEL"))),
+        Bound("factors whose cells are exact", _share(values + flags), 100, 100, unit="%"),
+    ]
+
+
+def _worst(ratios: dict[float, float]) -> tuple[float, float]:
+    return max(ratios.items(), key=lambda item: (math.isnan(item[1]), item[1]))
+
+
+def _share(rows: list[Steady]) -> float:
+    return 100 * mean(row.same for row in rows)
+
+
+def _weighted(rows: list[Steady], what: str) -> Bound:
+    """Area weights beside blocks: a broken factor and the mean of the whole ones around it, same band."""
+    cost = {row.factor: row.middle("ours") for row in rows}
+    ratios = {broken: cost[broken] / mean(cost[whole] for whole in around) for broken, around in BETWEEN.items()}
+    broken, ratio = _worst(ratios)
+    told = ", ".join(f"{factor:g} beside {' and '.join(map(str, BETWEEN[factor]))}" for factor in ratios)
+    return Bound(f"area weights / blocks, CPU, {what}", ratio, 1.2, note=f"worst: factor {broken:g} ({told})")
+
+
+def of_memory(extra: dict[str, float | None]) -> list[Bound]:
+    """MiB beyond imports, by what was measured."""
+    return [
+        Bound(f"memory beyond imports, {name}", NAN if grown is None else grown, 64, unit="MiB")
+        for name, grown in extra.items()
+    ]
+
+
+def of_whole(rows: list[Row]) -> list[Bound]:
+    """Whole processes."""
+    known = {(row.group, row.name): row for row in rows}
+
+    def ratio(group: str, kind: str, name: str) -> float:
+        return known[group, OURS].middle(kind) / known[group, name].middle(kind)
+
+    def peak(group: str) -> float:
+        return max((cost.memory for cost in known[group, OURS].costs), default=NAN)
+
+    peers = [
+        Bound(f"scene, {told} / {name}", ratio(SCENE, kind, name), 0.35)
+        for name in (ODC, STACKSTAC, COARSEN)
+        for kind, told in (("cpu", "CPU"), ("wall", "wall"))
+    ]
+    return [
+        Bound("scene, CPU / gdal_translate", ratio(SCENE, "cpu", TRANSLATE), 0.65),
+        Bound("scene, wall / gdal_translate on all cores", ratio(SCENE, "wall", PARALLEL), 0.75),
+        *peers,
+        Bound("one band, wall / gdal_translate", ratio(ONE, "wall", TRANSLATE), 1.0),
+        Bound("one band, peak memory", peak(ONE), 150, unit="MiB"),
+        Bound("scene, peak memory", peak(SCENE), 250, unit="MiB"),
+        Bound("--help", known[NOTHING, HELP].middle("cpu"), 0.3, unit="CPU s"),
+        Bound("answers of ours that are exact", _exact(rows), 100, 100, unit="%"),
+    ]
+
+
+def _exact(rows: list[Row]) -> float:
+    return 100 * mean(row.answer == "exact" for row in rows if row.name == OURS)
+
+
+def of_growth(sizes: dict[float, float], counts: dict[int, float]) -> list[Bound]:
+    """Exponents of the cost."""
+    pixels = f"exponent over {max(sizes) / min(sizes):.0f} x pixels"
+    bands = f"exponent over {min(counts)}-{max(counts)} bands"
+    return [Bound(pixels, exponent(sizes), 1.05, 0.95), Bound(bands, exponent(counts), 1.05, 0.95)]
+
+
+def of_cluster(ways: list[Way]) -> list[Bound]:
+    """Workers of a LocalCluster."""
+    return [Bound("two worker processes / one, speed", speed_up(ways), low=1.85)]

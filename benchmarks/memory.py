@@ -1,0 +1,59 @@
+"""Memory that one band takes beyond imports: ``python -m benchmarks.memory SMALL FILE FACTOR OUT`` prints MiB.
+
+A fresh process imports everything, warms up on a small scene, and then reduces and stores the band while the kernel
+keeps its peak. Of the compressed bytes of a local file only a tile at a time is in memory: nothing is subtracted.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import landsat_downsample as ld
+from benchmarks.scenes import band_of
+from benchmarks.steady import target_of
+from landsat_downsample import _process, _store
+
+
+def extra(small: Path, path: Path, factor: float, out: str) -> float | None:
+    """MiB that this process grows by, at its peak, from before a band to its end; None where only Linux knows.
+
+    The small band, of the same kind, was made by another process: what making it takes would hide here.
+    """
+    band = "QA_PIXEL" if "QA_PIXEL" in path.name else "SR_B4"
+    for source, number in ((small, 4), (path, factor)):
+        target = target_of(source, band, number)
+        publication = _store.Publication(out, f"{band}_{number:g}")
+        before = _reset()
+        _process.process(target, publication)
+    return None if before is None else (_status("VmHWM") - before) / 1024
+
+
+def measure(path: Path, factor: float) -> float | None:
+    """The same in a process of its own."""
+    band = "QA_PIXEL" if "QA_PIXEL" in path.name else "SR_B4"
+    with tempfile.TemporaryDirectory() as folder:
+        small = band_of(ld.make_scene(folder, size=(300, 300), bands=[band]), band)
+        command = [sys.executable, "-m", "benchmarks.memory", str(small), str(path), str(factor), folder]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return None if said == "None" else float(said)
+
+
+def _reset() -> int | None:
+    """Let the kernel begin a new peak; return the KiB in memory now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return _status("VmRSS")
+    except OSError:
+        return None
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+
+
+if __name__ == "__main__":
+    print(extra(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4]))

@@ -1,0 +1,100 @@
+"""Tables of what was measured, in Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from statistics import median
+
+from benchmarks.bounds import Bound
+from benchmarks.cluster import Way, speed_up
+from benchmarks.growth import exponent
+from benchmarks.steady import Steady
+from benchmarks.whole import OURS, Row
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """Lines of a table.
+
+    Examples
+    --------
+    >>> table(["a", "b"], [["1", "2"]])
+    ['| a | b |', '| --- | --- |', '| 1 | 2 |']
+    """
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def figure(value: float, digits: int = 2) -> str:
+    """A number, or a dash for what was not measured."""
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def steady_table(rows: list[Steady]) -> list[str]:
+    """CPU seconds by factor and case, and the ratios of ours to the others."""
+    names = [name for name in ("floor", "ours", "decode", "plain decode", "plain") if name in rows[0].seconds]
+    others = [name for name in names if name not in ("ours", "plain")]
+    head = ["factor", *names, *(f"ours / {name}" for name in others), "exact"]
+    cells = []
+    for row in rows:
+        costs = [figure(row.middle(name), 3) for name in names]
+        ratios = [figure(row.middle("ours") / row.middle(name)) for name in others]
+        cells.append([f"{row.factor:g}", *costs, *ratios, "yes" if row.same else "NO"])
+    return table(head, cells)
+
+
+def whole_table(rows: list[Row]) -> list[str]:
+    """Costs of programs with the same work, and their ratios to ours."""
+    ours = next(row for row in rows if row.name == OURS)
+    base = {kind: ours.middle(kind) for kind in ("cpu", "wall")}
+    head = ["program", "CPU s, min / median", "wall s, min / median", "peak MiB", "ours / it, CPU", "wall", "answer"]
+    return table(head, [_whole_cells(row, base) for row in rows])
+
+
+def _whole_cells(row: Row, base: dict[str, float]) -> list[str]:
+    if not row.costs:
+        return [row.name, *["-"] * 5, row.answer]
+    columns = {kind: [getattr(cost, kind) for cost in row.costs] for kind in ("cpu", "wall", "memory")}
+    costs = [f"{min(columns[kind]):.2f} / {median(columns[kind]):.2f}" for kind in ("cpu", "wall")]
+    ratios = [figure(base[kind] / row.middle(kind)) for kind in ("cpu", "wall")]
+    name = row.name if len(row.costs) > 1 else f"{row.name} (once)"
+    return [name, *costs, f"{max(columns['memory']):.0f}", *ratios, row.answer or "-"]
+
+
+def cluster_table(ways: list[Way]) -> list[str]:
+    """Threads and workers beside each other."""
+    head = ["where", "wall s", "bands at work, s", "time lost", "CPU s of the calling process"]
+    cells = [
+        [way.name, figure(way.wall), figure(way.working), f"{100 * way.lost:.1f} %", figure(way.cpu)] for way in ways
+    ]
+    return [*table(head, cells), "", f"Two workers are {speed_up(ways):.2f} x as fast as one."]
+
+
+def growth_lines(sizes: dict[float, float], counts: dict[int, float], programs: dict[str, dict]) -> list[str]:
+    """CPU seconds by pixels and bands, with the exponents, and what one band more costs a whole program."""
+    lines = [
+        "- " + ", ".join(f"{n:.1f} Mpx: {s:.3f}" for n, s in sorted(sizes.items())),
+        f"- exponent over {max(sizes) / min(sizes):.0f} x pixels: {exponent(sizes):.3f}",
+        "- " + ", ".join(f"{n} bands: {s:.2f}" for n, s in sorted(counts.items())),
+        f"- exponent over {min(counts)}-{max(counts)} bands: {exponent(counts):.3f}",
+    ]
+    for name, costs in programs.items():
+        (one, first), (many, last) = sorted(costs.items())
+        more = (last - first) / (many - one)
+        lines.append(f"- {name}: {first:.2f} for {one} band, {last:.2f} for {many}, so {more:.2f} a band more")
+    return lines
+
+
+def bounds_table(bounds: list[Bound]) -> list[str]:
+    """What was promised, and whether it holds."""
+    return table(
+        ["bound", "asked", "measured", "met"],
+        [
+            [
+                f"{bound.name} ({bound.note})" if bound.note else bound.name,
+                bound.asked,
+                "not measured" if math.isnan(bound.measured) else f"{bound.measured:.3g}",
+                "yes" if bound.met else "NO",
+            ]
+            for bound in bounds
+        ],
+    )
