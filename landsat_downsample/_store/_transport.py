@@ -7,7 +7,6 @@ length and checksums (a short or flipped range is returned as if it were right).
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import os
@@ -19,9 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
-
-import fsspec
-from fsspec.asyn import sync
 
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
@@ -106,6 +102,9 @@ def _endpoint() -> str | None:
 
 
 def _make(protocol: str, policy: Policy) -> Any:
+    import fsspec  # here, not above: with asyncio and ssl it is a sixth of what a run on local files would load
+    from fsspec.asyn import sync
+
     ambient = fsspec.config.conf.get(protocol, {})
     options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
     if protocol in ("http", "https"):
@@ -141,6 +140,9 @@ def _bound(policy: Policy, seconds: float, size: int = 0) -> float:
 
 def _wait(fs: Any, seconds: float, work: Coroutine) -> Any:
     """Run a coroutine on fsspec's loop; cancelled, not abandoned, when time is up or nobody wants it any more."""
+    import asyncio
+
+    from fsspec.asyn import sync
 
     async def bounded() -> Any:
         task = asyncio.ensure_future(asyncio.wait_for(work, seconds))
