@@ -138,12 +138,10 @@ def quality(
     rows, columns = overlay.rows, overlay.columns
     centres = np.concatenate([rows.centre[strip.first : strip.last] - strip.start, columns.centre]).astype(np.int64)
     facts = meaning.policy, meaning.fill_mask, meaning.fill, meaning.clear, meaning.cloudy, len(answers.percent)
-    counts = answers.counts if rows.block and columns.block else None
-    if counts is None:  # cells share pixels, strips rows
-        before = int(rows.stop[strip.first - 1]) if strip.first else 0
-        answers.counts[:] += tally(codes[max(0, before - strip.start) :])
+    before = int(rows.stop[strip.first - 1]) if strip.first else 0
+    own = max(0, before - strip.start)  # rows that the strip before has too are counted there
     given = codes, codes.shape[1], *_axes(overlay, strip), meaning.codes, meaning.levels, facts, least, centres
-    _fused.quality(*given, counts, strip.first, answers.codes, answers.percent)
+    _fused.quality(*given, own, answers.counts, strip.first, answers.codes, answers.percent)
 
 
 def histogram(

@@ -329,8 +329,9 @@ static inline void add_code(Codes *c, pixel code, int64_t weight)
     c->weight[c->slot[code]] += weight;
 }
 
-/* List the codes of a cell, run by run. */
-static void list_codes(Codes *c, const pixel *codes, int64_t width, const Axis *y, const Axis *x, int64_t k, int64_t i)
+/* List the codes of a cell, run by run; pixels from row `own` and column `from` on were in no cell before: count them. */
+static void list_codes(Codes *c, const pixel *codes, int64_t width, const Axis *y, const Axis *x, int64_t k, int64_t i,
+                       int64_t own, int64_t from, int64_t *count)
 {
     const int64_t a = x->start[i], b = x->stop[i];
     c->n = 0, c->cell++;
@@ -343,6 +344,7 @@ static void list_codes(Codes *c, const pixel *codes, int64_t width, const Axis *
             if (p == a) wide += x->head[i] - x->unit;
             if (end == b && b - 1 > a) wide += x->tail[i] - x->unit;
             add_code(c, row[p], high * wide);
+            if (r >= own && end > from) count[row[p]] += end - (p > from ? p : from);
         }
     }
 }
@@ -384,10 +386,20 @@ static pixel decide(const Codes *c, const Meaning *meaning, const Quality *q, co
     return decide_fields(c, meaning, q, level, levels, valid);
 }
 
-/* Percentages of a mixed cell, rounded half to even; returns the weight of its valid pixels. */
-static int64_t percentages(const Codes *c, const Meaning *meaning, uint8_t *percent)
+/* Rounded half to even, as in divide. */
+static inline uint8_t percent_of(int64_t part, int64_t whole)
 {
-    const double magic = 6755399441055744.0; /* as in divide */
+    const double magic = 6755399441055744.0;
+    return (uint8_t)(int64_t)(((double)(100 * part) / (double)whole + magic) - magic);
+}
+
+/* Percentages of small cells, which are many: (whole, part). */
+#define SMALL 64
+typedef uint8_t Shares[SMALL + 1][SMALL + 1];
+
+/* Percentages of a mixed cell; returns the weight of its valid pixels. */
+static int64_t percentages(const Codes *c, const Meaning *meaning, const Shares known, uint8_t *percent)
+{
     int64_t part[8] = {0}, extent = 0;
     for (int64_t j = 0; j < c->n; j++) {
         const uint8_t question = meaning[c->code[j]].question;
@@ -396,7 +408,7 @@ static int64_t percentages(const Codes *c, const Meaning *meaning, uint8_t *perc
     }
     for (int k = 0; k < 8; k++) {
         const int64_t whole = k ? part[0] : extent;
-        percent[k] = whole ? (uint8_t)(int64_t)(((double)(100 * part[k]) / (double)whole + magic) - magic) : k ? 255 : 0;
+        percent[k] = !whole ? (k ? 255 : 0) : whole <= SMALL ? known[whole][part[k]] : percent_of(part[k], whole);
     }
     return part[0];
 }
@@ -422,24 +434,24 @@ FAST static void compare_rows(const pixel *row, int64_t rows, int64_t width, pix
     }
 }
 
-/* quality(codes, width, rows, columns, meaning, levels, rule, least, centres, counts, first, out, percent): code and
+/* quality(codes, width, rows, columns, meaning, levels, rule, least, centres, own, counts, first, out, percent): code and
  * percentages of each cell, by the structures above, written from cell row `first` on. `least` (int64, cells by cells, or
  * None: 1) is the weight of valid pixels that a mixed cell needs; `centres` (int64): the pixel row and column of each
- * cell's centre. Adds weights to counts (int64, 65536, or None): pixels, where all cells are whole blocks. */
+ * cell's centre. Adds the pixels of each code to counts (int64, 65536), from pixel row `own` on. */
 static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
     Axis y = {0}, x = {0};
-    long long width, first;
+    long long width, own, first;
     Quality q = {0};
     pixel *apart = NULL;
     Codes c = {0};
-    int good = PyArg_ParseTuple(args, "y*L(y*LL)(y*LL)y*y*(LLLLLL)z*y*z*Lw*w*", b, &width, b + 1, &y.unit, &y.block, b + 2,
+    int good = PyArg_ParseTuple(args, "y*L(y*LL)(y*LL)y*y*(LLLLLL)z*y*Lw*Lw*w*", b, &width, b + 1, &y.unit, &y.block, b + 2,
                                 &x.unit, &x.block, b + 3, b + 4, &q.policy, &q.fill_mask, &q.fill, &q.clear, &q.cloudy,
-                                &q.planes, b + 5, b + 6, b + 7, &first, b + 8, b + 9)
+                                &q.planes, b + 5, b + 6, &own, b + 7, &first, b + 8, b + 9)
         && width > 0 && first >= 0 && axis_fits(&y, b + 1, b[0].len / 2 / width) && axis_fits(&x, b + 2, width)
         && b[3].len == (Py_ssize_t)sizeof(Meaning) << 16 && b[4].len / (Py_ssize_t)sizeof(Level) <= 32
-        && (!b[5].buf || b[5].len / 8 == y.n * x.n) && b[6].len / 8 == y.n + x.n && (!b[7].buf || b[7].len == 8 << 16)
+        && (!b[5].buf || b[5].len / 8 == y.n * x.n) && b[6].len / 8 == y.n + x.n && b[7].len == 8 << 16
         && b[8].len / 2 >= (first + y.n) * x.n && q.planes >= 0 && q.planes <= 8 && b[9].len == q.planes * (b[8].len / 2);
     const int64_t *least = b[5].buf, *centre = b[6].buf, levels = b[4].len / (int64_t)sizeof(Level), plane = b[8].len / 2;
     int64_t *count = b[7].buf;
@@ -451,6 +463,9 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
     }
     if (good) {
         const Meaning *meaning = b[3].buf;
+        Shares known;
+        for (int64_t whole = 1; whole <= SMALL; whole++)
+            for (int64_t part = 0; part <= whole; part++) known[whole][part] = percent_of(part, whole);
         c.slot = c.stamp + (1 << 16);
         Py_BEGIN_ALLOW_THREADS
         for (int64_t k = 0; k < y.n; k++) {
@@ -459,7 +474,8 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
             pixel *out = (pixel *)b[8].buf + (first + k) * x.n;
             uint8_t *shares = (uint8_t *)b[9].buf + (first + k) * x.n;
             compare_rows(row, rows, width, apart);
-            for (int64_t i = 0, next; i < x.n; i = next) {
+            if (own < y.start[k]) own = y.start[k];
+            for (int64_t i = 0, next, from = 0; i < x.n; i = next) {
                 const int64_t a = x.start[i];
                 int64_t end = a;
                 next = i;
@@ -471,14 +487,16 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
                 }
                 if (next > i) {
                     const pixel code = row[a];
-                    if (count) count[code] += rows * (x.stop[next - 1] - a);
+                    if (own < y.stop[k] && from < x.stop[next - 1])
+                        count[code] += (y.stop[k] - own) * (x.stop[next - 1] - (a > from ? a : from));
+                    from = x.stop[next - 1];
                     spread(code & q.fill_mask ? (pixel)q.fill : code, meaning[code].percent, q.planes, out, shares, plane, i, next);
                     continue;
                 }
                 uint8_t percent[8];
-                list_codes(&c, b[0].buf, width, &y, &x, k, i);
-                for (int64_t j = 0; count && j < c.n; j++) count[c.code[j]] += c.weight[j];
-                const int64_t valid = percentages(&c, meaning, percent);
+                list_codes(&c, b[0].buf, width, &y, &x, k, i, own, from, count);
+                from = x.stop[i];
+                const int64_t valid = percentages(&c, meaning, known, percent);
                 pixel code = (pixel)q.fill;
                 if (valid > 0 && valid >= (least ? least[k * x.n + i] : 1)) {
                     code = q.policy == NEAREST ? ((const pixel *)b[0].buf)[centre[k] * width + centre[y.n + i]]
@@ -488,6 +506,7 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
                 next = i + 1;
                 spread(code, percent, q.planes, out, shares, plane, i, next);
             }
+            if (own < y.stop[k]) own = y.stop[k];
         }
         Py_END_ALLOW_THREADS
     }
