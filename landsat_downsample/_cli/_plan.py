@@ -98,5 +98,6 @@ def _setting() -> Setting:
     """Dask workers, as many scenes need them, and stores asked as the environment says."""
     from landsat_downsample._cost import Setting
 
-    endpoint = os.environ.get("FSSPEC_S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    names = ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint = next(filter(None, map(os.environ.get, names)), "")
     return Setting(bare=endpoint.lower().startswith("http://"))
