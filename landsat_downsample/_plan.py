@@ -386,7 +386,7 @@ def estimate(item: ScenePlan) -> dict:
         "bytes_in": sum(t.bytes_in for t in item.targets),
         "bytes_decoded": sum(t.band.grid.height * t.band.grid.width * _itemsize(t.band) for t in item.targets),
         "shape": list(item.coarse.shape),
-        "bytes_out": cells * sum(_bytes_of_cell(t) for t in item.targets),
+        "bytes_out": cells * sum(bytes_of_cell(t) for t in item.targets),
         "peak_memory": widest * 8 + BLOCK_CACHE + cells * 8,
     }
 
@@ -395,9 +395,21 @@ def _itemsize(band: Band) -> int:
     return np.dtype(band.dtype).itemsize
 
 
-def _bytes_of_cell(target: Target) -> int:
+def bytes_of_cell(target: Target) -> int:
+    """Bytes of a cell in all files of a target, before they are compressed."""
     fractions = len(_quality.fraction_names(target.band.spec)) if target.fractions else 0
     return target.codes_written * _itemsize(target.band) + fractions
 
 
-__all__ = ["FRACTIONS", "SUFFIX", "Options", "Product", "ScenePlan", "Target", "distinct", "estimate", "plan_scene"]
+__all__ = [
+    "FRACTIONS",
+    "SUFFIX",
+    "Options",
+    "Product",
+    "ScenePlan",
+    "Target",
+    "bytes_of_cell",
+    "distinct",
+    "estimate",
+    "plan_scene",
+]

@@ -334,11 +334,24 @@ def _undisturbed() -> Iterator[None]:
 
 
 class _Places:
-    """Where the scenes of a run go: no two to one place."""
+    """Where the scenes of a run go: no two to one place; and what killed runs left there."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken: dict[tuple[str, str], str] = {}
+        self._littered: dict[str, frozenset[str]] = {}
+
+    def is_littered(self, plan: ScenePlan) -> bool:
+        """Whether a killed publication of the product left something, when the run first looked at its destination.
+
+        A destination is listed once: to list it for each of its products takes longer with each of them.
+        """
+        if not _store.is_local(plan.dest):
+            return False
+        with self._lock:
+            if plan.dest not in self._littered:
+                self._littered[plan.dest] = _store.littered(plan.dest)
+            return plan.name in self._littered[plan.dest]
 
     def take(self, plan: ScenePlan) -> bool:
         """Take a scene's place; False where the same scene has it already, having been asked for twice.
@@ -384,7 +397,7 @@ def _open(request: ScenePlan | Request, places: _Places, abandoned: threading.Ev
             first = places.take(plan)
             publication = _store.Publication(plan.dest, plan.name, overwrite=plan.overwrite)
             _publish.check_apart(plan)
-            if first:
+            if first and places.is_littered(plan):
                 publication.sweep()
             there = not first or _publish.already_done(plan)
         except LandsatDownsampleError as error:

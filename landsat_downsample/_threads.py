@@ -17,6 +17,9 @@ from landsat_downsample._turns import PER_HOST, Turns, host_of
 #: Threads that wait for the network while as many as there are CPUs decode.
 FETCHING = 2
 
+#: Scenes whose wish to end is remembered, the last ones; far fewer are in hand at one time.
+REMEMBERED = 4096
+
 
 @dataclass(slots=True, eq=False)
 class _Item:
@@ -43,27 +46,33 @@ class Threads:
         self._lock = threading.Lock()
         self._turns: Turns[_Item] = Turns(per_host)
         self._flags: dict[str, threading.Event] = {}
-        self._orders: dict[str, int] = {}
+        self._scene, self._order = "", 0
         self._working = 0
 
     def submit(self, target: Target, publication: _store.Publication) -> Future:
         """Hand a target in."""
         with self._lock:
-            flag = self._flags.setdefault(publication.token, threading.Event())
-            order = self._orders.setdefault(publication.token, len(self._orders))
-            item = _Item(target, publication, Future(), flag)
-            self._turns.push(order, host_of(target), item)
+            if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember
+                self._scene, self._order = publication.token, self._order + 1
+            item = _Item(target, publication, Future(), self._flag(publication.token))
+            self._turns.push(self._order, host_of(target), item)
         self._pool.submit(self._work)
         return item.future
 
     def halt(self, publication: _store.Publication) -> None:
         """Take back a scene's targets that have not begun; let the others end at their next strip."""
         with self._lock:
-            self._flags.setdefault(publication.token, threading.Event()).set()
+            self._flag(publication.token).set()
             gone = self._turns.withdraw(lambda item: item.publication.token == publication.token)
         for item in gone:
             item.future.cancel()
             item.future.set_running_or_notify_cancel()
+
+    def _flag(self, token: str) -> threading.Event:
+        flag = self._flags.setdefault(token, threading.Event())
+        while len(self._flags) > REMEMBERED:
+            self._flags.pop(next(iter(self._flags)))
+        return flag
 
     def close(self, *, now: bool = False) -> None:
         """Wait for the targets that have begun; of the others too, but for ``now``."""

@@ -56,6 +56,14 @@ def test_bytes_do_not_depend_on_the_threads(workers, scene, tmp_path):
     assert digests(product(tmp_path / "some", scene)) == digests(product(tmp_path / "auto", scene))
 
 
+def test_a_run_takes_away_what_killed_ones_left_of_its_own_products(scene, tmp_path):
+    left = [tmp_path / f".{name}_downsampled.partial-{'0' * 32}" for name in (scene.name, "other")]
+    for folder in left:
+        folder.mkdir()
+    assert call("run", scene, "--to", tmp_path, *FACTOR, "-q").code == 0
+    assert holds(tmp_path) == sorted([left[1].name, product(tmp_path, scene).name])
+
+
 #: They record where the source was, so that they may differ with its form; all else may not.
 TELLS_ITS_SOURCE = (".met.json", ".stac.json")
 

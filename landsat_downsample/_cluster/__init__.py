@@ -161,7 +161,8 @@ def _local(stack: ExitStack, workers: int | None) -> Client:
             f"cluster 'local' did not start: {type(error).__name__}: {error}: use cluster 'none'"
         ) from error
     stack.callback(_closed, made.close, timeout=30)
-    client = Client(made, timeout=START, set_as_default=False)
+    # Its workers can be reached from here: previews need not pass through the scheduler, which would copy each twice.
+    client = Client(made, timeout=START, set_as_default=False, direct_to_workers=True)
     stack.callback(_closed, client.close)
     return client
 

@@ -109,7 +109,7 @@ class DaskExecutor:
     ) -> None:
         self._client, self._limits, self._owned = client, limits or Limits(), owned
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
-        self._orders: dict[str, int] = {}
+        self._scene, self._order = "", 0
         self._turns: Turns[_Item] = Turns(per_host)
         self._flying: dict[str, _Item] = {}
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
@@ -132,8 +132,9 @@ class DaskExecutor:
         if not self._thread.is_alive():
             raise RuntimeError("submit to an executor that is closed")
         future = TargetFuture(lambda: self.halt(publication))
-        order = self._orders.setdefault(publication.token, len(self._orders))
-        self._inbox.put((self._on_submit, _Item(target, publication, future, order)))
+        if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember
+            self._scene, self._order = publication.token, self._order + 1
+        self._inbox.put((self._on_submit, _Item(target, publication, future, self._order)))
         return future
 
     def halt(self, publication: Publication) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from landsat_downsample._display._words import size_words
+from landsat_downsample._cost import Cost, Prices
+from landsat_downsample._display._words import count_words, duration_words, grouped, size_words
 from landsat_downsample._plan import FRACTIONS, ScenePlan, Target, estimate
 from landsat_downsample._scene import Scene
 
@@ -78,6 +79,55 @@ def show_plan(item: ScenePlan) -> None:
         f"about {size_words(cost['peak_memory'])} of memory for each band at work",
         soft_wrap=True,
     )
+
+
+def show_cost(cost: Cost, scenes: int, prices: Prices) -> None:
+    """Print what the scenes of a plan cost, what so many like them would, and what that assumes."""
+    out, many = console(), cost.like(scenes)
+    out.print(f"{count_words(round(cost.scenes), 'scene')}: {_cost_words(cost, prices)}", soft_wrap=True)
+    name = "a million scenes" if scenes == 1_000_000 else count_words(scenes, "scene")
+    kept = many.dollars(prices)["storage_month"]
+    out.print(
+        f"{name} like {'it' if cost.scenes == 1 else 'these'}: {_cost_words(many, prices)}; "
+        f"then {_dollars(kept)} a month to keep them",
+        soft_wrap=True,
+    )
+    out.print(
+        f"assumed: dask workers on shared 2.5 GHz vCPUs, nothing fails, nothing is there yet; {prices.core_hour:g} $ a "
+        f"core-hour, {prices.thousand_gets:g} $ and {prices.thousand_puts:g} $ for 1000 GET and PUT at S3, "
+        f"{prices.egress_gb:g} $ a GB that leaves the source's region, {prices.storage_gb_month:g} $ a GB and month "
+        "(list prices of us-west-2; --price changes them)",
+        soft_wrap=True,
+    )
+
+
+def _cost_words(cost: Cost, prices: Prices) -> str:
+    """CPU time, requests, bytes and dollars, for people."""
+    hours = cost.core_seconds / 3600
+    time = f"{grouped(round(hours))} core-hours" if hours >= 10 else f"{duration_words(cost.core_seconds)} of a core"
+    paid = ", ".join(
+        f"{n} {_dollars(v)}" for n, v in cost.dollars(prices).items() if n not in ("total", "storage_month")
+    )
+    return (
+        f"{time} ({cost.overhead_seconds / cost.core_seconds:.1%} of it dask's), "
+        f"{grouped(round(cost.requests))} requests, {_decimal(cost.bytes_in)} in, {_decimal(cost.bytes_out)} out, "
+        f"{_dollars(cost.dollars(prices)['total'])} ({paid})"
+    )
+
+
+def _dollars(amount: float) -> str:
+    """Two digits that count, at least: cents do not tell one scene from another."""
+    if amount >= 10:
+        return f"${grouped(round(amount))}"
+    return f"${amount:.2f}" if amount >= 0.1 or not amount else f"${amount:.6f}".rstrip("0")
+
+
+def _decimal(count: float) -> str:
+    """Bytes as they are paid for: powers of 1000."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= size or unit == "MB":
+            return f"{count / size:.3g} {unit}" if count < 1000 * size else f"{grouped(round(count / size))} {unit}"
+    raise AssertionError
 
 
 def _rows_of(target: Target) -> list[tuple[str, ...]]:

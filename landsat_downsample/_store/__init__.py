@@ -30,7 +30,7 @@ from landsat_downsample._store._hrefs import (
     split_tar,
     tar_href,
 )
-from landsat_downsample._store._leftovers import Leftover, leftovers, remove_leftover
+from landsat_downsample._store._leftovers import Leftover, leftovers, littered, remove_leftover
 from landsat_downsample._store._publication import Publication, read_marker
 from landsat_downsample._store._retry import Policy
 from landsat_downsample._store._small import ask, put, remove
@@ -53,6 +53,7 @@ __all__ = [
     "join",
     "leftovers",
     "list_names",
+    "littered",
     "local_path",
     "put",
     "read_bytes",

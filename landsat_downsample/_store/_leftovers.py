@@ -53,6 +53,16 @@ def _local_leftovers(folder: str) -> tuple[Leftover, ...]:
     return tuple(found)
 
 
+def littered(folder: str) -> frozenset[str]:
+    """Names of products that hidden folders of a local destination belong to; none where it cannot be listed."""
+    try:
+        with os.scandir(local_path(folder)) as entries:
+            hidden = [match for entry in entries if entry.name[0] == "." and (match := _HIDDEN.match(entry.name))]
+    except OSError:
+        return frozenset()
+    return frozenset(match[1] for match in hidden)
+
+
 def _object_leftovers(dest: str, policy: Policy) -> tuple[Leftover, ...]:
     patience = Patience(policy)
 

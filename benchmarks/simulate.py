@@ -1,0 +1,391 @@
+"""Many scenes through the real scheduler with stub work: ``python -m benchmarks.simulate [--scenes N]``.
+
+What is real: `_run.run_plans`, `DaskExecutor`, a LocalCluster of worker processes, and `reduce_on_worker`, which gets
+a real Target and Publication for each band and gives back a real Done with a full preview. What is not: sources,
+the reduction inside a worker, and what `_publish.publish` writes, of which only the product's folder is made. So all
+CPU that is spent is overhead. The scheduler has a process apart from the client, as it has a pod of its own elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import distributed
+import numpy as np
+import psutil
+from affine import Affine
+from distributed import Client, SchedulerPlugin, WorkerPlugin
+
+import landsat_downsample as ld
+from landsat_downsample import _bands, _cost, _process, _publish, _run
+from landsat_downsample._cluster._dask_executor import DaskExecutor
+from landsat_downsample._grid import Grid
+from landsat_downsample._plan import Options, Product, ScenePlan, Target, plan_scene
+from landsat_downsample._process import PREVIEW, Done
+from landsat_downsample._scene import Band, Scene
+
+HERE = Path(__file__).parent
+
+#: A full Landsat 8 scene of path 192, row 28: 59.6 million pixels of 30 m.
+GRID = Grid((7761, 7681), Affine(30, 0, 300000, 0, -30, 5300000), "EPSG:32633")
+
+#: Bytes of one of its reflectance bands.
+SIZE = 85_000_000
+
+BANDS = ("SR_B4", "SR_B5", "SR_B2", "SR_B3", "SR_B6", "SR_B7", "SR_B1", "ST_B10")
+
+#: When the resident memory is looked at: shares of the scenes that have ended.
+MOMENTS = (0.01, 0.1, 0.25, 0.5, 0.75, 1.0)
+
+#: Overhead that is allowed, as a share of the CPU time of a full-size reflectance band.
+ALLOWED = 0.05
+
+
+# What is asked for ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StubRequest:
+    """A scene that is opened without anything being read: see `_run.Request`."""
+
+    number: int
+    bands: int
+    dest: str
+
+    @property
+    def label(self) -> str:
+        """Its product ID."""
+        path, row = self.number % 233 + 1, self.number // 233 % 248 + 1
+        day = datetime.date(2014, 1, 1) + datetime.timedelta(16 * (self.number // (233 * 248)))
+        return f"LC08_L2SP_{path:03d}{row:03d}_{day:%Y%m%d}_{day:%Y%m%d}_02_T1"
+
+    @property
+    def source(self) -> dict:
+        """As a line of a list has it."""
+        return {"source": f"s3://usgs-landsat/collection02/level-2/standard/oli-tirs/{self.label}"}
+
+    def plan(self) -> ScenePlan:
+        """Plan it as if its headers had been read."""
+        href, specs = self.source["source"], _bands.specs("oli_tirs", 2)
+        bands = {}
+        for name in BANDS[: self.bands]:
+            spec = specs[name]
+            where = f"{href}/{self.label}_{name}.TIF"
+            bands[name] = Band(spec, where, GRID, spec.dtype, spec.fill, (256, 256), size=SIZE, etag="0" * 32)
+        scene = Scene(self.label, href, GRID, bands, sensor="oli_tirs", level=2, requester_pays=True)
+        return plan_scene(scene, self.dest, Options(factor=10))
+
+
+def stub_process(target: Target, publication: ld._store.Publication, preview: np.ndarray) -> Done:
+    """Give back what a target gives, all but the work."""
+    numbers = {"minimum": 7301.0, "maximum": 43210.0, "mean": 11234.5, "stddev": 2345.6}
+    band, coarse = target.band, target.coarse
+    overviews = ((coarse.height // 2, coarse.width // 2), (coarse.height // 4, coarse.width // 4))
+    product = Product(
+        band=band.name, filename=target.filename, method=target.method, dtype=band.dtype, nodata=band.nodata,
+        size=1_100_000, sha256="0" * 64, valid_fraction=0.7, statistics=(numbers,), block_shape=(512, 512),
+        overviews=overviews,
+    )  # fmt: skip
+    return Done(band.name, (product,), preview, band.nodata, band.spec, {}, target.bytes_in, 2, 0.0)
+
+
+def stub_publish(item: ScenePlan, done: Sequence[Done], publication: ld._store.Publication) -> str:
+    """Make a product's folder and nothing in it."""
+    os.mkdir(publication.href)
+    return f"{publication.href}/{item.marker}"
+
+
+class StubWork(WorkerPlugin):
+    """Puts the stub where workers reduce targets, in those too that start later."""
+
+    def setup(self, worker) -> None:
+        from landsat_downsample._cluster import _dask_tasks
+
+        height, width = min(GRID.height // 10 + 1, PREVIEW), min(GRID.width // 10 + 1, PREVIEW)
+        preview = np.random.default_rng(1).integers(7273, 43636, (height, width)).astype("uint16")
+        _dask_tasks.process = partial(stub_process, preview=preview)
+
+
+class Held(SchedulerPlugin):
+    """Notes the largest number of tasks that the scheduler holds."""
+
+    def start(self, scheduler) -> None:
+        self.scheduler, scheduler.most_held = scheduler, 0
+
+    def update_graph(self, scheduler, **_) -> None:
+        scheduler.most_held = max(scheduler.most_held, len(scheduler.tasks))
+
+
+# The cluster ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes of a run, by what they are."""
+
+    client: list[psutil.Process]
+    scheduler: list[psutil.Process]
+    workers: list[psutil.Process]
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds so far, user and system."""
+        return {name: sum(sum(p.cpu_times()[:2]) for p in getattr(self, name)) for name in self.__slots__}
+
+    def memory(self) -> dict[str, float]:
+        """Resident MiB."""
+        return {name: sum(p.memory_info().rss for p in getattr(self, name)) / 2**20 for name in self.__slots__}
+
+
+def _keep_cluster(workers: int, pipe) -> None:
+    with ld.cluster("local", workers=workers) as client:
+        pipe.send(client.scheduler.address)
+        pipe.recv()
+
+
+@contextmanager
+def cluster(workers: int, *, direct: bool = True) -> Iterator[tuple[Client, Processes]]:
+    """A client, and a LocalCluster in a process apart whose workers have the stub.
+
+    Parameters
+    ----------
+    workers : int
+        Worker processes, of one thread each.
+    direct : bool
+        Whether results come straight from the workers, as in ``--cluster local``, or through the scheduler.
+    """
+    pipe, end = multiprocessing.Pipe()
+    keeper = multiprocessing.get_context("spawn").Process(target=_keep_cluster, args=(workers, end))
+    keeper.start()
+    try:
+        if not pipe.poll(60):
+            raise SystemExit("the cluster did not start within a minute")
+        with ld.cluster(pipe.recv()) as client:
+            client.direct_to_workers = direct
+            client.register_plugin(StubWork())
+            client.register_plugin(Held())
+            pids = client.run(os.getpid).values()
+            me, it = psutil.Process(), psutil.Process(keeper.pid)
+            yield client, Processes([me], [it], [psutil.Process(pid) for pid in pids])
+    finally:
+        pipe.send(None)
+        keeper.join(30)
+
+
+# The run ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Watch:
+    """Looks at the processes as scenes end."""
+
+    scenes: int
+    processes: Processes
+    ended: int = 0
+    memory: dict[float, dict[str, float]] = field(default_factory=dict)
+    walls: dict[float, float] = field(default_factory=dict)
+    begun: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, step: _run.Progress) -> None:
+        if step.outcome is None:
+            return
+        self.ended += 1
+        for share in MOMENTS:
+            if self.ended == max(1, round(share * self.scenes)):
+                self.memory[share] = self.processes.memory()
+                self.walls[share] = time.perf_counter() - self.begun
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a run of stub scenes took."""
+
+    scenes: int
+    targets: int
+    workers: int
+    wall: float
+    cpu: dict[str, float]
+    """Seconds by client, scheduler, workers."""
+    memory: dict[float, dict[str, float]]
+    """MiB by the share of scenes that had ended."""
+    walls: dict[float, float]
+    held: int
+    """Most tasks that the scheduler held."""
+    statuses: dict[str, int]
+    requests: int
+
+    @property
+    def total(self) -> float:
+        """CPU seconds of all processes."""
+        return sum(self.cpu.values())
+
+
+def simulate(scenes: int, bands: int, workers: int, *, direct: bool = True) -> Figures:
+    """Run stub scenes of so many bands each through the real path; see `cluster` for ``direct``."""
+    with ExitStack() as stack:
+        dest = stack.enter_context(tempfile.TemporaryDirectory(prefix="simulated-"))
+        client, processes = stack.enter_context(cluster(workers, direct=direct))
+        _run_stubs(client, 20, bands, f"{dest}/warm")
+        watch, before, begun = Watch(scenes, processes), processes.cpu(), time.perf_counter()
+        outcomes = _run_stubs(client, scenes, bands, f"{dest}/out", watch)
+        wall, after = time.perf_counter() - begun, processes.cpu()
+        held = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.most_held)
+    statuses = {status: sum(o.status == status for o in outcomes) for status in {o.status for o in outcomes}}
+    return Figures(
+        scenes, sum(o.files for o in outcomes), workers, wall, {name: after[name] - before[name] for name in after},
+        watch.memory, watch.walls, held, statuses, sum(o.requests for o in outcomes),
+    )  # fmt: skip
+
+
+def _run_stubs(client: Client, scenes: int, bands: int, dest: str, report=None) -> list[_run.Outcome]:
+    os.mkdir(dest)
+    requests = (StubRequest(number, bands, dest) for number in range(scenes))
+    kept, _publish.publish = _publish.publish, stub_publish
+    try:
+        return _run.run_plans(requests, executor=DaskExecutor(client, owned=True), report=report)
+    finally:
+        _publish.publish = kept
+
+
+# The report -------------------------------------------------------------------------------------
+
+
+def reference(repeats: int = 5) -> float:
+    """Median CPU seconds of a real full-size reflectance band, here and under the load of the moment."""
+    from benchmarks.__main__ import scene_of
+    from benchmarks.steady import target_of
+
+    target = target_of(scene_of("full"), BANDS[0], 10)
+    taken = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.process_time()
+            _process.process(target, ld._store.Publication(folder, "reference"))
+            taken.append(time.process_time() - begun)
+    return median(taken)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is told of a simulation."""
+
+    main: Figures
+    apart: Figures
+    """Fewer scenes of more bands, to tell what a target costs from what a scene does."""
+    through: Figures
+    """Results that come through the scheduler."""
+    band: tuple[float, float]
+    """CPU seconds of a real band before and after."""
+
+    def split(self) -> tuple[float, float]:
+        """CPU seconds of overhead for a target, and for a scene besides."""
+        rows = [[run.targets, run.scenes] for run in (self.main, self.apart)]
+        return tuple(np.linalg.solve(np.array(rows, float), [self.main.total, self.apart.total]))
+
+
+def report(record: Record) -> str:
+    """The record as a Markdown section."""
+    from benchmarks.__main__ import processor
+
+    parts = [
+        "# A run of many scenes, simulated",
+        f"{datetime.date.today()}; {processor()}, {os.cpu_count()} cores that others use as well, load "
+        f"{os.getloadavg()[2]:.1f} over the last quarter of an hour; Python {sys.version.split()[0]}, "
+        f"distributed {distributed.__version__}. `python -m benchmarks.simulate`.",
+        __doc__.partition("\n\n")[2].strip().replace("\n", " "),
+        *_overhead(record),
+        "## Memory, and tasks held",
+        "\n".join(_memory(record.main)),
+        "## Predicted by `_cost`",
+        "\n".join(_predicted(record.main)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _overhead(record: Record) -> list[str]:
+    names = {"main": "straight from workers", "apart": "straight from workers", "through": "through the scheduler"}
+    rows = ["| scenes | bands each | results | wall s | client | scheduler | workers | sum | targets/s |"]
+    rows += ["|" + " --- |" * 9]
+    for name, how in names.items():
+        run = getattr(record, name)
+        each = [1000 * seconds / run.targets for seconds in (*run.cpu.values(), run.total)]
+        figures = " | ".join(f"{ms:.1f}" for ms in each)
+        bands = run.targets // run.scenes
+        rows.append(f"| {run.scenes} | {bands} | {how} | {run.wall:.0f} | {figures} | {run.targets / run.wall:.0f} |")
+    target, scene = record.split()
+    band = sum(record.band) / 2
+    verdict = "less" if target < ALLOWED * band else "MORE"
+    scheduler = record.main.cpu["scheduler"] / record.main.targets
+    return [
+        "## Overhead",
+        "Milliseconds of CPU for a target, by process:",
+        "\n".join(rows),
+        f"A target costs {1000 * target:.1f} ms and a scene {1000 * scene:.1f} ms besides. A real full-size band "
+        f"({BANDS[0]}, factor 10, encoded and stored) took {record.band[0]:.2f} s of CPU before and "
+        f"{record.band[1]:.2f} s after, under the same load: the overhead of a target is "
+        f"**{target / band:.1%}** of it, {verdict} than {ALLOWED:.0%}. The scheduler alone takes "
+        f"{scheduler / band:.1%}: it could feed some {band / scheduler:.0f} workers.",
+    ]
+
+
+def _memory(run: Figures) -> list[str]:
+    rows = ["| scenes ended | after s | client MiB | scheduler MiB | workers MiB |", "|" + " --- |" * 5]
+    for share, memory in run.memory.items():
+        figures = " | ".join(f"{mib:.0f}" for mib in memory.values())
+        rows.append(f"| {share:.0%} | {run.walls[share]:.0f} | {figures} |")
+    first, last = (run.memory[share]["client"] for share in (0.5, 1.0))
+    kept = (last - first) * 2**20 / (run.scenes / 2)
+    ended = ", ".join(f"{count} {status}" for status, count in sorted(run.statuses.items()))
+    return [
+        *rows,
+        "",
+        f"The scheduler never held more than {run.held} tasks. The client keeps {kept:.0f} bytes of each scene that "
+        f"has ended: its outcome, and the place that it went to. Outcomes: {ended}.",
+    ]
+
+
+def _predicted(run: Figures) -> list[str]:
+    """What `_cost` tells of these scenes, beside what was measured."""
+    plan = StubRequest(0, run.targets // run.scenes, "s3://bucket/out").plan()
+    told = _cost.cost_of(plan).like(run.scenes)
+    reads = _cost.total(_cost.reduction(target, _cost.Setting()) for target in plan.targets).times(run.scenes)
+    pairs = {
+        "scenes": (told.scenes, sum(run.statuses.values())),
+        "targets": (told.targets, run.targets),
+        "requests for bands": (reads.requests, run.requests),
+        "overhead, core-hours": (told.overhead_seconds / 3600, run.total / 3600),
+    }
+    rows = ["| | predicted | measured | ratio |", "| --- | --- | --- | --- |"]
+    return rows + [f"| {name} | {a:.6g} | {b:.6g} | {a / b:.2f} |" for name, (a, b) in pairs.items()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate", description=__doc__.partition(":")[0])
+    parser.add_argument("--scenes", type=int, default=100_000, help="(default 100000)")
+    parser.add_argument("--targets-per-scene", type=int, default=1, choices=range(1, len(BANDS)), help="(default 1)")
+    parser.add_argument("--workers", type=int, default=2, help="worker processes (default 2)")
+    given = parser.parse_args()
+    fewer = max(given.scenes // 50, 20)
+    before = reference()
+    apart = simulate(fewer // 2, len(BANDS), given.workers)
+    through = simulate(fewer, given.targets_per_scene, given.workers, direct=False)
+    whole = simulate(given.scenes, given.targets_per_scene, given.workers)
+    text = report(Record(whole, apart, through, (before, reference())))
+    (HERE / "SIMULATION.md").write_text(text)
+    sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
