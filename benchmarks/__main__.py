@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import bounds, cluster, growth, machine, memory, report, scenes, steady, whole
+from benchmarks import bounds, cluster, growth, machine, memory, network, report, scenes, steady, whole
 from benchmarks.floor import Floor
 
 HERE = Path(__file__).parent
@@ -65,6 +65,7 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
     extra = _said("memory", lambda: memory_of(scene))
     programs = _said("whole processes", lambda: whole.measure(scene, FACTOR, asked.repeats))
     ways = _said("workers", lambda: cluster.measure(scene, asked.repeats))
+    remote = _said("over the network", lambda: network.measure(scene, asked.repeats))
     small = scenes.SEED_SIZE if asked.size is None else (256, 256)
     bands = _said("bands that grow", lambda: scenes.growing_bands(CACHE, small))
     sizes = _said("growth in pixels", lambda: growth.in_pixels(bands, FACTOR, asked.repeats))
@@ -78,13 +79,15 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
         f"{len(scenes.TEN)} bands, warm, factor {FACTOR}; starting and ending left out.",
         "",
     ]
-    lines += [*report.cluster_table(ways), "", "## Growth", "", "CPU seconds of a warm worker; see growth.png.", ""]
+    lines += [*report.cluster_table(ways), "", "## Over the network", "", *network.table(remote), ""]
+    lines += ["## Growth", "", "CPU seconds of a warm worker; see growth.png.", ""]
     lines += report.growth_lines(sizes, counts, costs)
     verdicts = [
         *bounds.of_steady(*tables.values()),
         *bounds.of_memory(extra),
         *bounds.of_whole(programs),
         *bounds.of_cluster(ways),
+        *bounds.of_network(remote),
         *bounds.of_growth(sizes, counts),
     ]
     lines += ["", "## Bounds", "", *report.bounds_table(verdicts)]

@@ -8,6 +8,7 @@ from statistics import mean
 
 from benchmarks.cluster import Way, speed_up
 from benchmarks.growth import exponent
+from benchmarks.network import BOUND, ratio
 from benchmarks.peers import COARSEN, ODC, STACKSTAC
 from benchmarks.steady import BETWEEN, Steady
 from benchmarks.whole import HELP, NOTHING, ONE, OURS, PARALLEL, SCENE, TRANSLATE, Row
@@ -115,6 +116,18 @@ def of_whole(rows: list[Row]) -> list[Bound]:
 
 def _exact(rows: list[Row]) -> float:
     return 100 * mean(row.answer == "exact" for row in rows if row.name == OURS)
+
+
+def of_network(rows: list[dict]) -> list[Bound]:
+    """Remote bands, one and several, by store and link."""
+    found = []
+    for latency in sorted({row["link"][0] for row in rows}):
+        worst = max((row for row in rows if row["link"][0] == latency), key=ratio)
+        rate = f" at {worst['link'][1] / 1e6:.0f} MB/s" if worst["link"][1] else ""
+        note = f"worst: {worst['store']}{rate}, bands: {worst['bands']}"
+        name = f"wall / max(fetch, decode), {1000 * latency:.0f} ms latency"
+        found.append(Bound(name, ratio(worst), BOUND, note=note))
+    return found
 
 
 def of_growth(sizes: dict[float, float], counts: dict[int, float]) -> list[Bound]:

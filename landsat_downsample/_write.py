@@ -57,8 +57,8 @@ def cog_bytes(data: np.ndarray, grid: Grid, layer: Layer) -> bytes:
     """
     try:
         # As GDAL's COG driver does it, but for the overviews, which that compresses twice.
-        with MemoryFile() as plain, MemoryFile() as memory:
-            with _plain(plain.name, data, grid, layer) as dataset:
+        with MemoryFile() as memory:
+            with MemoryFile() as plain, _plain(plain.name, data, grid, layer) as dataset:
                 factors = [2 << level for level in range(len(overview_shapes(data.shape[1:])))]
                 if factors:
                     dataset.build_overviews(factors, Resampling[layer.resampling])
