@@ -104,10 +104,12 @@ def reduce_target(target: Target, spare: Callable[[], int] = lambda: 1) -> Reduc
     SceneError
         A quality band holds codes that its name forbids.
     """
-    window = target.overlay().window
+    cells = target.overlay()
     # The companion first: a target asks a host for one thing at a time, as limits of requests count targets.
-    with _companion(target, window) as companion:
-        reduced, path = read_band(target.band, window, lambda rows: _reduce(target, rows, companion, spare))
+    with _companion(target, cells.window) as companion:
+        reduced, path = read_band(
+            target.band, cells.window, lambda rows: _reduce(target, cells, rows, companion, spare)
+        )
         paths = [path, companion.rows.path] if companion else [path]
     return replace(reduced, received=sum(p.received for p in paths), requests=sum(p.requests for p in paths))
 
@@ -122,8 +124,9 @@ def _companion(target: Target, window: PixelWindow) -> AbstractContextManager[Co
     return open_companion(target.quality, bits, target.band.grid, window)
 
 
-def _reduce(target: Target, rows: Rows, companion: Companion | None, spare: Callable[[], int]) -> Reduced:
-    cells = target.overlay()
+def _reduce(
+    target: Target, cells: Overlay, rows: Rows, companion: Companion | None, spare: Callable[[], int]
+) -> Reduced:
     overlay = Overlay(cells.rows, cells.columns.shifted(*cells.window[2:]))
     spec = recognised(target.band.spec, rows, cells.window[:2])
 

@@ -19,11 +19,30 @@ from landsat_downsample._errors import ReadError
 from landsat_downsample._store import Arriving, _tiff
 
 try:
-    import deflate
-
     from landsat_downsample._reduce import _fused
-except ImportError:  # not on every platform: GDAL reads instead
-    deflate = _fused = None
+except ImportError:  # built without a compiler
+    _fused = None
+
+
+def _libdeflate() -> tuple[int, int, int] | None:
+    """Addresses of libdeflate's functions in the package deflate, which exports them; None where it does not.
+
+    Called from C, a row of tiles at a time, other threads run meanwhile: those that decode or receive other rows.
+    """
+    names = ("libdeflate_alloc_decompressor", "libdeflate_zlib_decompress", "libdeflate_free_decompressor")
+    try:
+        import ctypes
+
+        from deflate import _deflate
+
+        library = ctypes.CDLL(_deflate.__file__)
+        return tuple(ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in names)
+    except (ImportError, OSError, AttributeError):
+        return None
+
+
+#: What inflates; None where GDAL reads instead.
+deflate = _libdeflate() if _fused is not None else None
 
 _DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
 
@@ -68,7 +87,7 @@ class TileRows:
             _stop.check()
             try:
                 self._decode_row(row, rows[row * high - top : (row + 1) * high - top])
-            except (deflate.DeflateError, OSError, EOFError, ValueError) as error:
+            except (OSError, EOFError, ValueError) as error:
                 raise ReadError(
                     f"cannot decode rows {start}-{stop} of {self.href!r}: "
                     "the file is damaged or cut short; fetch it again"
@@ -91,28 +110,13 @@ class TileRows:
         return self.buffers[-1][:height]
 
     def _decode_row(self, row: int, out: np.ndarray) -> None:
-        image, item = self.image, self.dtype.itemsize
-        across, wide = image.grid[1], image.block_shape[1]
-        length = image.decoded_size(0)
-        for column, index in enumerate(range(row * across, (row + 1) * across)):
-            left, count = column * wide, int(image.counts[index])
-            columns = min(wide, out.shape[1] - left)
-            if not count:
-                out[:, left : left + columns] = self.empty
-                continue
-            tile = deflate.zlib_decompress(self._bytes(int(image.offsets[index]), count), length)
-            if len(tile) != length:
-                raise EOFError(f"tile {index} holds {len(tile)} of {length} bytes")
-            _fused.place(tile, out, item, wide, image.predictor, left, out.shape[1], len(out), columns)
-
-    def _bytes(self, offset: int, count: int) -> bytes:
+        image, across = self.image, self.image.grid[1]
+        tiles = slice(row * across, (row + 1) * across)
+        offsets, counts = image.offsets[tiles], image.counts[tiles]
         if self.arriving is not None:
-            self.arriving.wait(offset + count)
-        # Read, not mapped: a file that is cut while it is mapped kills the process.
-        data = os.pread(self.handle, count, self.place[0] + offset)
-        if len(data) != count:
-            raise EOFError(f"it ended at byte {offset + len(data)}")
-        return data
+            self.arriving.wait(int((offsets + counts).max()))
+        layout = (self.dtype.itemsize, *image.block_shape, image.predictor, self.empty, out.shape[1])
+        _fused.decode(deflate, self.handle, self.place[0], offsets, counts, layout, out)
 
 
 @contextmanager

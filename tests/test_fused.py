@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from landsat_downsample import _tiles
 from landsat_downsample._bands import specs
 from landsat_downsample._grid import Cells, Overlay
 from landsat_downsample._reduce import Rule, _fast, _quality, reduce_strips, reducer_for
@@ -105,13 +106,26 @@ def test_sums_that_need_more_than_32_bits_are_left_to_numpy():
     assert _fast.cell_sums(np.ones((100, 8), np.float32), None, 0, overlay, strip) is None
 
 
-INSIDE, LATER, BEFORE = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in (0, 1, -1))
+def decode(tiles: tuple, out: bytearray, count: int = 1):
+    """Tiles of a row that hold nothing."""
+    fused.decode(_tiles.deflate, 0, 0, bytes(8 * count), bytes(8 * count), tiles, out)
+    return out
+
+
+@pytest.mark.skipif(_tiles.deflate is None, reason="without libdeflate")
+def test_tiles_that_were_never_written_are_empty():
+    assert np.frombuffer(decode((2, 2, 4, 2, 7, 6), bytearray(24), 2), np.uint16).tolist() == [7] * 12
+    assert decode((1, 2, 4, 1, 7, 3), bytearray(6)) == bytes([7] * 6)
+
+
+INSIDE, LATER = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in (0, 1))
 
 
 @pytest.mark.parametrize("call", [
-    lambda: fused.place(bytes(8), bytearray(16), 2, 4, 2, 0, 4, 2, 4),  # more rows than the tile holds
-    lambda: fused.place(bytes(32), bytearray(16), 2, 4, 2, 1, 4, 2, 4),  # past the end of the output
-    lambda: fused.place(bytes(32), bytearray(32), 4, 4, 2, 0, 4, 2, 4),  # no such item size
+    lambda: decode(tiles=(1, 2, 4, 1, 0, 4), out=bytearray(16)),  # more rows than the tile holds
+    lambda: decode(tiles=(2, 2, 4, 1, 0, 3), out=bytearray(4), count=2),  # a tile beside the rows
+    lambda: decode(tiles=(4, 2, 4, 1, 0, 4), out=bytearray(32)),  # no such item size
+    lambda: decode(tiles=(2, 2, 4, 1, 0, 5), out=bytearray(20)),  # rows longer than their tiles
     lambda: fused.sums(bytes(8), None, 2, 0, 0, LATER, INSIDE, bytearray(8), bytearray(8)),
     lambda: fused.tally(bytes(8), bytearray(8)),
 ])  # fmt: skip

@@ -10,9 +10,11 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
 #define FAST __attribute__((target_clones("avx2", "default")))
@@ -141,27 +143,89 @@ static PyObject *done(Py_buffer *b, int good)
     return NULL;
 }
 
-/* place(tile, out, itemsize, across, predictor, at, stride, rows, columns): the upper left part of a tile
- * that is `across` wide to `out`, from element `at` on. */
-static PyObject *place(PyObject *Py_UNUSED(self), PyObject *args)
+/* Of libdeflate, by address. */
+typedef void *(*Alloc)(void);
+typedef int (*Inflate)(void *, const void *, size_t, void *, size_t, size_t *);
+typedef void (*Free)(void *);
+
+/* Fill a buffer from an open file: 0, or -1 where it failed, or ended too early (errno 0). Not mapped: a file that is cut
+ * while it is mapped kills the process. */
+static int read_all(int handle, uint8_t *to, int64_t count, int64_t offset)
+{
+    for (int64_t done = 0; done < count;) {
+        const ssize_t n = pread(handle, to + done, count - done, offset + done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            if (!n) errno = 0;
+            return -1;
+        }
+        done += n;
+    }
+    return 0;
+}
+
+/* The upper left part of a decoded tile to where it belongs, without the predictor. */
+static void place(const uint8_t *from, uint8_t *to, int64_t item, int64_t wide, int predictor, int64_t stride, int64_t rows,
+                  int64_t columns)
+{
+    for (; rows > 0; rows--, from += wide * item, to += stride * item)
+        if (predictor == 2 && item == 1) undo_8(from, to, columns);
+        else if (predictor == 2) undo_16((const pixel *)from, (pixel *)to, columns);
+        else memcpy(to, from, columns * item);
+}
+
+static void fill(uint8_t *to, int64_t item, pixel value, int64_t stride, int64_t rows, int64_t columns)
+{
+    for (; rows > 0; rows--, to += stride * item)
+        for (int64_t i = 0; i < columns; i++)
+            if (item == 1) to[i] = (uint8_t)value;
+            else ((pixel *)to)[i] = value;
+}
+
+/* decode(functions, handle, base, offsets, counts, (itemsize, high, wide, predictor, empty, stride), out): the tiles of one
+ * row, side by side, of `high` x `wide` pixels, from an open file to the rows of `out`, which are `stride` pixels long.
+ * Functions of libdeflate: alloc_decompressor, zlib_decompress, free_decompressor. A tile without bytes is `empty`. */
+static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
-    long long item, across, predictor, at, stride, rows, columns;
-    int good = PyArg_ParseTuple(args, "y*w*LLLLLLL", b, b + 1, &item, &across, &predictor, &at, &stride, &rows, &columns)
-        && (item == 1 || item == 2) && rows > 0 && columns > 0 && columns <= across && columns <= stride && at >= 0
-        && rows <= b[0].len / item / across && rows - 1 <= b[1].len / item / stride
-        && at + (rows - 1) * stride + columns <= b[1].len / item;
+    unsigned long long functions[3];
+    long long base, item, high, wide, predictor, empty, stride, rows = 0;
+    int handle, good = PyArg_ParseTuple(args, "(KKK)iLy*y*(LLLLLL)w*", functions, functions + 1, functions + 2, &handle, &base,
+                                        b, b + 1, &item, &high, &wide, &predictor, &empty, &stride, b + 2)
+        && (item == 1 || item == 2) && high > 0 && wide > 0 && stride > 0 && b[0].len == b[1].len;
+    const uint64_t *offset = b[0].buf, *count = b[1].buf;
+    const int64_t n = good ? b[0].len / 8 : 0, bytes = good ? high * wide * item : 0;
+    good = good && n > 0 && (n - 1) * wide < stride && stride <= n * wide && high <= (1 << 16) && wide <= (1 << 16)
+        && (rows = b[2].len / item / stride) <= high;
+    uint64_t most = 0;
+    for (int64_t i = 0; good && i < n; i++)
+        if ((most = count[i] > most ? count[i] : most) > INT32_MAX) good = 0;
+    if (!good) return done(b, 0);
+    const Inflate inflate = (Inflate)(uintptr_t)functions[1];
+    void *state = ((Alloc)(uintptr_t)functions[0])();
+    uint8_t *stored = malloc(most + 1), *tile = malloc(bytes);
+    int64_t at = 0;
+    enum { FINE, DAMAGED, UNREAD } how = FINE;
+    int error = 0;
+    if (!state || !stored || !tile) good = 0, PyErr_NoMemory();
     if (good) {
-        const char *from = b[0].buf;
-        char *to = (char *)b[1].buf + at * item;
         Py_BEGIN_ALLOW_THREADS
-        for (; rows > 0; rows--, from += across * item, to += stride * item)
-            if (predictor == 2 && item == 1) undo_8((const uint8_t *)from, (uint8_t *)to, columns);
-            else if (predictor == 2) undo_16((const pixel *)from, (pixel *)to, columns);
-            else memcpy(to, from, columns * item);
+        for (; at < n && how == FINE; at += how == FINE) {
+            const int64_t left = at * wide, columns = stride - left < wide ? stride - left : wide;
+            uint8_t *to = (uint8_t *)b[2].buf + left * item;
+            if (!count[at]) fill(to, item, (pixel)empty, stride, rows, columns);
+            else if (read_all(handle, stored, count[at], base + (int64_t)offset[at])) how = UNREAD, error = errno;
+            else if (inflate(state, stored, count[at], tile, bytes, NULL)) how = DAMAGED; /* or of another length */
+            else place(tile, to, item, wide, (int)predictor, stride, rows, columns);
+        }
         Py_END_ALLOW_THREADS
     }
-    return done(b, good);
+    if (state) ((Free)(uintptr_t)functions[2])(state);
+    free(stored), free(tile);
+    if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld of its row is damaged", (long long)at);
+    else if (how == UNREAD && !error) PyErr_Format(PyExc_EOFError, "the file ends in tile %lld of its row", (long long)at);
+    else if (how == UNREAD) errno = error, PyErr_SetFromErrno(PyExc_OSError);
+    return done(b, good && how == FINE);
 }
 
 /* sums(values, ok, width, flip, nodata, rows, columns, totals, counts): weighted sums of the valid pixels
@@ -515,7 +579,7 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
 }
 
 static PyMethodDef functions[] = {
-    {"place", place, METH_VARARGS, NULL},         {"sums", sums, METH_VARARGS, NULL},
+    {"decode", decode, METH_VARARGS, NULL},        {"sums", sums, METH_VARARGS, NULL},
     {"means", means, METH_VARARGS, NULL},         {"quality", quality, METH_VARARGS, NULL},
     {"histogram", histogram, METH_VARARGS, NULL}, {"tally", tally, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

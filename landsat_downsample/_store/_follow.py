@@ -83,7 +83,7 @@ class Arriving:
             while not (self.ended or self._there(stop)):
                 self.change.wait(PROMPT)
                 _stop.check()
-        if self.error is not None:
+        if self.error is not None and not self._there(stop):
             raise self.error
 
     def finish(self) -> None:
