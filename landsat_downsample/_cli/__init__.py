@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import importlib
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 
 from landsat_downsample import __version__
-from landsat_downsample._cli._clusters import add_clusters
-from landsat_downsample._cli._doctor import add_doctor
-from landsat_downsample._cli._looking import add_demo, add_info, add_make_scene, add_verify
 from landsat_downsample._cli._parts import (
     DONE,
     INTERRUPTED,
@@ -29,28 +28,25 @@ from landsat_downsample._cli._parts import (
     say,
     tell_in_json,
 )
-from landsat_downsample._cli._plan import add_plan
-from landsat_downsample._cli._run import add_run
 from landsat_downsample._cli._signals import interrupt, on_signals, timed_out, told_to_stop
-from landsat_downsample._cli._staging import add_clean, add_stage_in, add_stage_out
-from landsat_downsample._cli._status import add_report, add_status
 from landsat_downsample._errors import LandsatDownsampleError
 
-_VERBS = (
-    add_run,
-    add_plan,
-    add_info,
-    add_verify,
-    add_stage_in,
-    add_stage_out,
-    add_clean,
-    add_clusters,
-    add_doctor,
-    add_status,
-    add_report,
-    add_make_scene,
-    add_demo,
-)
+#: Where each verb lives: only the one that is asked for is loaded.
+_VERBS = {
+    "run": "_run",
+    "plan": "_plan",
+    "info": "_looking",
+    "verify": "_looking",
+    "stage-in": "_staging",
+    "stage-out": "_staging",
+    "clean": "_staging",
+    "clusters": "_clusters",
+    "doctor": "_doctor",
+    "status": "_status",
+    "report": "_status",
+    "make-scene": "_looking",
+    "demo": "_looking",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,7 +75,7 @@ def _main(argv: list[str] | None) -> int:
     warnings.showwarning = _show_warning
     _open_streams()
     tell_in_json(False)
-    arguments = _parser().parse_args(argv)
+    arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     tell_in_json(getattr(arguments, "log_format", None) == "json")
     if arguments.quiet:
         warnings.simplefilter("ignore")
@@ -130,7 +126,8 @@ def _show_warning(message, *where, **_):
     say(f"warning: {message}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """What understands a command line: of its verb, where it begins with one; of all verbs otherwise."""
     parser = Parser(
         prog="landsat-downsample",
         description="Landsat scenes, smaller and still right: every pixel read, every band reduced\nby what it means.",
@@ -145,6 +142,7 @@ exit codes: 0 all done, 3 some scenes failed, 1 none succeeded, 2 wrong usage,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs", parser_class=Parser)
-    for add in _VERBS:
-        add(verbs)
+    for verb in argv[:1] if argv and argv[0] in _VERBS else _VERBS:
+        module = importlib.import_module(f"{__name__}.{_VERBS[verb]}")
+        getattr(module, f"add_{verb.replace('-', '_')}")(verbs)
     return parser
