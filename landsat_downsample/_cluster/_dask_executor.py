@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     import distributed
 
 
+#: Seconds for a result to come; straight from a worker of this machine it takes milliseconds, or the worker is
+#: dead, and dask would try for half a minute to reach it.
+FETCH, FETCH_DIRECT = 30.0, 5.0
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long to wait for what, in seconds, and how often to try again."""
@@ -251,7 +256,7 @@ class DaskExecutor:
         from distributed import KilledWorker
 
         try:
-            done = sent.result(timeout=30)
+            done = sent.result(timeout=FETCH_DIRECT if self._client.direct_to_workers else FETCH)
         except TimeoutError:  # its worker died with the result, which is made anew
             sent.add_done_callback(lambda sent: self._inbox.put((self._on_landed, sent)))
             return
