@@ -10,9 +10,9 @@ from pathlib import Path
 
 from benchmarks import bounds, cluster, growth, machine, memory, network, report, scenes, steady, whole
 from benchmarks.floor import Floor
+from benchmarks.scenes import CACHE
 
 HERE = Path(__file__).parent
-CACHE = HERE / ".cache"
 FACTOR = 10
 VALUES, FLAGS = "SR_B4", "QA_PIXEL"
 

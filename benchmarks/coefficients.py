@@ -18,7 +18,8 @@ from statistics import median
 import numpy as np
 
 import landsat_downsample as ld
-from benchmarks.__main__ import machine, scene_of
+from benchmarks import machine
+from benchmarks.scenes import full_scene
 from landsat_downsample import _process, _publish, _store
 from landsat_downsample._seaweed import BUCKET, Seaweed, environ
 
@@ -109,8 +110,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coefficients", description=__doc__.partition(":")[0])
     parser.add_argument("--repeats", type=int, default=3, help="of each case; the median counts (default 3)")
     repeats = parser.parse_args().repeats
-    scene = scene_of("full")
-    print(machine(repeats)[0], "\n")
+    before, scene = machine.load(), full_scene()
+    print("\n".join(machine.described(before, machine.load())), "\n")
     with tempfile.TemporaryDirectory() as folder:
         for band in ("SR_B4", "QA_PIXEL"):
             rows = [target_seconds(scene, band, factor, folder, repeats) for factor in FACTORS]

@@ -224,13 +224,13 @@ async def relay(port: str, latency: str, rate: str) -> None:
 
 
 def main() -> int:
-    from benchmarks.__main__ import scene_of
+    from benchmarks.scenes import full_scene
 
     if sys.argv[1:2] in (["serve"], ["relay"]):
         asyncio.run({"serve": serve, "relay": relay}[sys.argv[1]](*sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.network", description=__doc__.partition(":")[0])
     parser.add_argument("--repeats", type=int, default=7, help="of each case (default 7)")
-    rows = measure(scene_of("full"), parser.parse_args().repeats)
+    rows = measure(full_scene(), parser.parse_args().repeats)
     print("\n".join(table(rows)))
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB", file=sys.stderr)
     return 0

@@ -9,6 +9,8 @@ import rasterio
 
 import landsat_downsample as ld
 
+CACHE = Path(__file__).parent / ".cache"
+
 #: What a scene of eight bands holds: seven continuous ones of 16 bits, and the flags.
 EIGHT = (*(f"SR_B{n}" for n in range(1, 8)), "QA_PIXEL")
 #: Two more, so that two workers can share bands evenly: flags cost a third of the others.
@@ -20,7 +22,7 @@ SEED_SIZE = (1792, 2048)
 REPEATED = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4))
 
 
-def full_scene(cache: Path, size: tuple[int, int] | None) -> Path:
+def full_scene(cache: Path = CACHE, size: tuple[int, int] | None = None) -> Path:
     """The scene with `TEN` bands, of the size of a real one (7641 x 7801 pixels) unless another is asked for."""
     return _made(cache / ("full" if size is None else f"{size[0]}x{size[1]}"), TEN, size)
 

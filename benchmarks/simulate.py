@@ -265,10 +265,10 @@ def _run_stubs(client: Client, scenes: int, bands: int, dest: str, report=None) 
 
 def reference(repeats: int = 5) -> float:
     """Median CPU seconds of a real full-size reflectance band, here and under the load of the moment."""
-    from benchmarks.__main__ import scene_of
+    from benchmarks.scenes import full_scene
     from benchmarks.steady import target_of
 
-    target = target_of(scene_of("full"), BANDS[0], 10)
+    target = target_of(full_scene(), BANDS[0], 10)
     taken = []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
@@ -301,7 +301,7 @@ class Record:
 
 def report(record: Record) -> str:
     """The record as a Markdown section."""
-    from benchmarks.__main__ import processor
+    from benchmarks.machine import processor
 
     parts = [
         "# A run of many scenes, simulated",
