@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import resource
+import signal
 import subprocess
 import sys
 from concurrent import futures
@@ -235,6 +236,23 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 # --- S3 -----------------------------------------------------------------------------------
+
+
+def test_what_a_killed_writer_left_is_not_published(tmp_path):
+    """A worker died between the bytes of a file and its name; another did the work again."""
+    publication = store.Publication(str(tmp_path), NAME, policy=QUICK)
+    dying = (
+        "import os, pickle, signal, sys\n"
+        "os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "pickle.loads(sys.stdin.buffer.read()).put('LC08_B1.TIF', b'half')"
+    )
+    done = subprocess.run([sys.executable, "-c", dying], input=pickle.dumps(publication), check=False)
+    assert done.returncode == -signal.SIGKILL
+    [staging] = tmp_path.iterdir()
+    assert len(os.listdir(staging)) == 1
+    expected = {name: publication.put(name, data) for name, data in FILES.items()}
+    publication.commit(MARKER, b"{}", expected=expected)
+    assert sorted(os.listdir(tmp_path / NAME)) == sorted([*FILES, MARKER])
 
 
 def test_objects_are_put_once_with_their_checksum_and_the_marker_last(proxied, seaweed, tmp_path):  # noqa: F811

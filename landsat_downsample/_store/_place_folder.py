@@ -61,6 +61,7 @@ class Folder:
                 )
         self.put(marker, data)
         try:
+            _remove_parts(staging)
             _sync_folder(staging)
             self._show(staging)
             _sync_folder(os.path.dirname(self.final))
@@ -121,6 +122,9 @@ class Folder:
         return WriteError(f"cannot write {filename!r} to {self.publication.dest!r}: {reason}")
 
 
+#: Name of a file until all of its bytes are there.
+_PART = re.compile(r"\..+\.[0-9a-f]{32}")
+
 #: Locks of this process: open handles of the hidden folders that it works in.
 _held: dict[str, int] = {}
 
@@ -160,6 +164,12 @@ def _remove_idle(folder: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(handle)
+
+
+def _remove_parts(folder: str) -> None:
+    """Remove files that never got their name: those of a worker that was killed while it wrote."""
+    for name in filter(_PART.fullmatch, os.listdir(folder)):
+        os.unlink(os.path.join(folder, name))
 
 
 def _write_synced(path: str, data: bytes) -> None:
