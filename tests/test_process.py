@@ -19,10 +19,11 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.warp import reproject
 
-from landsat_downsample import SceneError, make_scene, open_scene
+from landsat_downsample import ReadError, SceneError, _process, _stop, _tiles, make_scene, open_scene
 from landsat_downsample._bands import specs
 from landsat_downsample._plan import Options, Target, plan_scene
-from landsat_downsample._process import PREVIEW, preview, process, reduce_target
+from landsat_downsample._process import PREVIEW, preview, process, reduce_target, shares
+from landsat_downsample._run import run_plans
 
 KINDS = [("oli", 1), ("oli", 2), ("etm", 1), ("etm", 2), ("tm", 1), ("tm", 2), ("mss", 1)]
 
@@ -299,6 +300,46 @@ def test_fractions_are_one_file_of_named_percentages(scenes):
         assert values[0, i, j] == round(Fraction(100 * valid.size, block.size))
         cloud = round(Fraction(100 * int(np.count_nonzero(valid & 8)), valid.size)) if valid.size else 255
         assert values[2, i, j] == cloud
+
+
+@pytest.mark.parametrize("readers", ["tiles", "GDAL"])
+@pytest.mark.parametrize("factor", [7, 2.5, 287])
+def test_a_band_on_several_threads_is_the_band_on_one(scenes, factor, readers, monkeypatch):
+    if readers == "GDAL":
+        monkeypatch.setattr(_tiles, "deflate", None)
+    target = targets_of(scenes["oli", 2], factor=factor)["SR_B4"]
+    alone = reduce_target(target)
+    for threads in (2, 3, 5):
+        np.testing.assert_array_equal(reduce_target(target, lambda n=threads: n).data, alone.data)
+
+
+def test_threads_beside_are_told_to_stop(scenes):
+    flag, asked = threading.Event(), []
+
+    def spare() -> int:
+        flag.set()
+        asked.append(True)
+        return 3
+
+    with _stop.stoppable(flag), pytest.raises(ReadError, match="stopped"):
+        reduce_target(targets_of(scenes["oli", 2], factor=7)["SR_B4"], spare)
+    assert asked
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("beside")]
+
+
+@pytest.mark.parametrize("bands", [1, 2])
+def test_a_run_gives_a_lone_band_all_of_its_threads(scenes, bands, tmp_path, monkeypatch):
+    given = []
+
+    def noted(rows, count):
+        given.append(count)
+        return shares(rows, count)
+
+    monkeypatch.setattr(_process, "shares", noted)
+    plan = plan_scene(scenes["oli", 2], str(tmp_path), Options(factor=7, bands=("SR_B4", "SR_B5")[:bands]))
+    [outcome] = run_plans([plan], workers=2)
+    assert outcome.status == "done"
+    assert given == [2] if bands == 1 else len(given) == 2
 
 
 def test_the_same_target_gives_the_same_bytes_in_any_thread(scenes):
