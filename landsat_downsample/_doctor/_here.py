@@ -48,13 +48,15 @@ def _version(package: str) -> str | None:
 
 def kernel() -> Finding:
     """Tell whether the C kernel is there; without it the bytes are the same, later."""
+    from landsat_downsample import _tiles
     from landsat_downsample._reduce import _fast
 
-    if _fast.available():
-        return Finding(OK, "kernel", "the C kernel is there")
-    return Finding(
-        NOT_ASKED, "kernel", "no C kernel: bands take longer, the bytes are the same; reinstall with a C compiler"
-    )
+    slower = "bands take longer, the bytes are the same"
+    if not _fast.available():
+        return Finding(NOT_ASKED, "kernel", f"no C kernel: {slower}; reinstall with a C compiler")
+    if _tiles.deflate is None:
+        return Finding(NOT_ASKED, "kernel", f"no libdeflate for the C kernel: {slower}; pip install deflate")
+    return Finding(OK, "kernel", "the C kernel is there")
 
 
 def credentials() -> str:
