@@ -85,23 +85,20 @@ def publish_seconds(scene: Path, folder: str, repeats: int) -> float:
 
 
 def remote_seconds(scene: Path, repeats: int) -> tuple[float, float]:
-    """CPU seconds per byte that comes from a store, and per small object that goes there and back."""
+    """CPU seconds per byte that comes from a store, not from a disk, and per small object that goes there and back."""
     (path,) = scene.glob("*_SR_B4.TIF")
     server = Seaweed().start()
     try:
         for name, value in environ(server.endpoint).items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-        server.client().put_object(Bucket=BUCKET, Key="B4.TIF", Body=path.read_bytes())
-        received = []
-
-        def fetch() -> None:
-            with _store.fetch(f"s3://{BUCKET}/B4.TIF") as found:
-                received.append(found.received)
-
-        fetch()
-        taken = seconds(fetch, repeats)
+        server.client().put_object(Bucket=BUCKET, Key=path.name, Body=path.read_bytes())
+        near, far = (
+            ld.plan(str(href), "out", factor=10)[0].targets[0] for href in (path, f"s3://{BUCKET}/{path.name}")
+        )
+        received = _process.reduce_target(far).received
+        taken = [seconds(lambda target=target: _process.reduce_target(target), repeats) for target in (near, far)]
         small = seconds(lambda: [_store.put(f"s3://{BUCKET}/small", b"x" * 20_000) for _ in range(50)], repeats) / 50
-        return taken / received[-1], small
+        return (taken[1] - taken[0]) / received, small
     finally:
         server.stop()
 

@@ -37,8 +37,8 @@ COMPANION = 2.5e-9
 #: For a target, whatever its size; to open a band; to publish a scene, and for each cell of the picture's bands.
 TARGET, OPENED, PUBLISHED, PICTURE_CELL = 7.6e-3, 2.2e-3, 29e-3, 0.50e-6
 
-#: To fetch and verify a byte from a store on this machine, and to make a request.
-FETCHED_BYTE, REQUEST = 15e-9, 4e-3
+#: To receive a byte from a store on this machine (a band's are verified while they are decoded), and to make a request.
+FETCHED_BYTE, REQUEST = 2.7e-9, 4e-3
 
 # Overhead of dask in CPU seconds of client, scheduler and worker together: `python -m benchmarks.simulate`,
 # the same machine on the same day; results that must pass through the scheduler take 6 to 8 ms more a target.

@@ -93,7 +93,7 @@ def show_cost(cost: Cost, scenes: int, prices: Prices) -> None:
         soft_wrap=True,
     )
     out.print(
-        f"assumed: dask workers on shared 2.5 GHz vCPUs, nothing fails, nothing is there yet; {prices.core_hour:g} $ a "
+        f"assumed: dask workers on 2.5 GHz vCPUs, nothing fails, nothing is there yet; {prices.core_hour:g} $ a "
         f"core-hour, {prices.thousand_gets:g} $ and {prices.thousand_puts:g} $ for 1000 GET and PUT at S3, "
         f"{prices.egress_gb:g} $ a GB that leaves the source's region, {prices.storage_gb_month:g} $ a GB and month "
         "(list prices of us-west-2; --price changes them)",
