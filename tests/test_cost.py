@@ -164,7 +164,7 @@ def source(folder, seaweed) -> str:  # noqa: F811
     return f"s3://{s3.BUCKET}/cost/{folder.name}"
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * CASES[name].on_dask) for name in CASES])
 def test_requests_are_those_of_a_real_run(name, source, proxied):  # noqa: F811
     case, dest = CASES[name], f"s3://{s3.BUCKET}/cost-{name}"
     proxied.plan()

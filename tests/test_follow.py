@@ -222,7 +222,9 @@ def test_a_flipped_bit_is_fetched_again(seed, band, web):
     assert len(reader.rows) == 2 or len(web.seen) == 2  # it may be in a byte that is no block's
 
 
-@pytest.mark.parametrize("fault", ["midbody", "flip", "stall", "cut", "short"])
+@pytest.mark.parametrize(
+    "fault", ["midbody", "flip", *(pytest.param(fault, marks=pytest.mark.slow) for fault in ("stall", "cut", "short"))]
+)
 def test_products_are_those_of_a_calm_network(fault, scene, web, tmp_path):
     href = f"{web.endpoint}/scene/{scene.name}_MTL.json"
     words = ("--factor", 7, "--mask", "cloud", "--workers", 1, "-q")
