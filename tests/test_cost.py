@@ -227,7 +227,8 @@ def test_bad_input_is_one_line(words, folder):
 @pytest.mark.slow
 def test_stub_scenes_go_through_the_real_scheduler():
     """Every outcome is there, and the scheduler never holds more than the window; nothing is timed."""
-    simulate = pytest.importorskip("benchmarks.simulate")
+    from benchmarks import simulate
+
     run = simulate.simulate(300, 1, 2)
     assert run.statuses == {"done": 300} and run.targets == 300 and run.requests == 600
     assert 1 <= run.held <= 2 * 2 + 4 + 2  # those that have ended leave a moment later

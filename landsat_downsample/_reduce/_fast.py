@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from landsat_downsample._grid import Cells, Overlay
-from landsat_downsample._reduce._kernels import STRIP_ROWS, Strip
+from landsat_downsample._reduce._kernels import STRIP_ROWS, Strip, shared_rows
 
 if TYPE_CHECKING:
     from landsat_downsample._reduce import Rule
@@ -138,8 +138,7 @@ def quality(
     rows, columns = overlay.rows, overlay.columns
     centres = np.concatenate([rows.centre[strip.first : strip.last] - strip.start, columns.centre]).astype(np.int64)
     facts = meaning.policy, meaning.fill_mask, meaning.fill, meaning.clear, meaning.cloudy, len(answers.percent)
-    before = int(rows.stop[strip.first - 1]) if strip.first else 0
-    own = max(0, before - strip.start)  # rows that the strip before has too are counted there
+    own = shared_rows(rows, strip)  # those are counted in the strip before
     given = codes, codes.shape[1], *_axes(overlay, strip), meaning.codes, meaning.levels, facts, least, centres
     _fused.quality(*given, own, answers.counts, strip.first, answers.codes, answers.percent)
 

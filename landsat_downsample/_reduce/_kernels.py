@@ -34,6 +34,12 @@ class Strip:
     stop: int
 
 
+def shared_rows(rows: Cells, strip: Strip) -> int:
+    """Pixel rows of a strip that the strip before it has too: cells that are no whole blocks share them."""
+    before = int(rows.stop[strip.first - 1]) if strip.first else 0
+    return max(0, before - strip.start)
+
+
 def groups(rows: Cells, *, whole: bool = False, limit: int = STRIP_ROWS) -> Iterator[list[Strip]]:
     """Cut the rows into strips of at most `limit` pixel rows, in order.
 

@@ -19,7 +19,7 @@ from landsat_downsample._bands import BandSpec, BitField, specs
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Overlay
 from landsat_downsample._reduce import ReadRows, _fast, cell_extent, least_valid, reduce_strips
-from landsat_downsample._reduce._kernels import Strip, divide_half_even, fold, groups, windows
+from landsat_downsample._reduce._kernels import Strip, divide_half_even, fold, groups, shared_rows, windows
 
 POLICIES = ("conservative", "majority", "mode", "nearest")
 
@@ -195,7 +195,7 @@ class Quality:
         codes = _codes(values, ok)
         own = _own_codes(codes, self.overlay, strip)
         self.tally[:] += own
-        shared = codes[: _shared_rows(self.overlay, strip)]
+        shared = codes[: shared_rows(self.overlay.rows, strip)]
         present = np.flatnonzero(own + _count_codes(shared) if shared.size else own).astype(np.uint16)
         low, high = (fold(ufunc, codes, self.overlay, strip) for ufunc in (np.bitwise_and, np.bitwise_or))
         mixed = np.flatnonzero(low != high)
@@ -300,15 +300,9 @@ def _codes(values: np.ndarray, ok: np.ndarray | None) -> np.ndarray:
     return np.ascontiguousarray(codes if ok is None else np.where(ok, codes, np.uint16(OUTSIDE)))
 
 
-def _shared_rows(overlay: Overlay, strip: Strip) -> int:
-    """Pixel rows of a strip that the strip before it has too."""
-    before = int(overlay.rows.stop[strip.first - 1]) if strip.first else 0
-    return max(0, before - strip.start)
-
-
 def _own_codes(codes: np.ndarray, overlay: Overlay, strip: Strip) -> np.ndarray:
     """Pixels of each code in a strip: int64 (65536,). A row that two strips share counts once."""
-    return _count_codes(codes[_shared_rows(overlay, strip) :])
+    return _count_codes(codes[shared_rows(overlay.rows, strip) :])
 
 
 def _count_codes(codes: np.ndarray) -> np.ndarray:
