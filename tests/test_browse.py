@@ -131,6 +131,29 @@ def test_grey_stays_grey():
     assert (np.ptp(rgba[..., :3].astype(int), axis=-1) == 0).all()
 
 
+@pytest.mark.parametrize("points", [(7800.0, 13000.0, 65000.0), (-0.1, 0.3, 0.3), (0.0, 1.0, 1.0)])
+def test_the_tone_of_a_value_is_that_of_one_beside_it_by_less_than_a_16_bit_step(points):
+    low, high, white = points
+    top, half = max(white, np.nextafter(high, np.inf)), 0.5001 * (white - low) / 65535
+
+    def exact(values):
+        knee = max(_browse.KNEE, (high - low) / (white - low))
+        return np.rint(255 * np.interp(values, (low, high, top), (0, knee, 1)) ** (1 / _browse.GAMMA))
+
+    values = np.random.default_rng(0).uniform(low - 0.1 * (white - low), white + 0.1 * (white - low), 50_000)
+    levels = _browse._tone(values, points)
+    assert (exact(values - half) <= levels).all() and (levels <= exact(values + half)).all()
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("title", [None, "LC08 é", "日"])
+def test_a_png_holds_what_was_encoded(smooth, title):
+    rgba = np.random.default_rng(4).integers(0, 256, (23, 31, 4)).astype("uint8")
+    image = Image.open(io.BytesIO(_browse._png(rgba, title, ("B4", "B3"), smooth=smooth)))
+    np.testing.assert_array_equal(np.asarray(image), rgba)
+    assert image.text == {"Description": "B4, B3"} | ({"Title": title} if title else {})
+
+
 @pytest.mark.parametrize(
     "arrays",
     [
@@ -158,6 +181,12 @@ def test_float_band_with_nan():
 def test_all_fill_band_gives_way_to_one_with_data():
     arrays = {"SR_B4": np.zeros((3, 3), "uint16"), "ST_B10": np.arange(40000, 40009, dtype="uint16").reshape(3, 3)}
     assert picture(arrays, OLI2)[1].text["Description"] == "ST_B10"
+
+
+def test_a_composite_with_a_band_of_fill_gives_way_to_one_without():
+    arrays, _ = ground((20, 30), ("SR_B2", "SR_B3", "SR_B4", "SR_B5"))
+    arrays["SR_B2"][:] = 0
+    assert picture(arrays, OLI2)[1].text["Description"] == "SR_B5, SR_B4, SR_B3"
 
 
 # --- quality bands
