@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -270,7 +269,7 @@ def _store_fractions(target: Target, reduced: Reduced, publication: Publication)
 def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publication, facts: tuple) -> Product:
     filename, name, method, notes = facts
     encoded = cog_bytes(data, target.coarse, layer)
-    publication.put(filename, encoded)
+    digest = publication.put(filename, encoded)
     valid = [_valid(band, layer.nodata) for band in data]
     return Product(
         band=name,
@@ -279,7 +278,7 @@ def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publicat
         dtype=data.dtype.name,
         nodata=layer.nodata,
         size=len(encoded),
-        sha256=hashlib.sha256(encoded).hexdigest(),
+        sha256=digest,
         valid_fraction=float(valid[0].mean()),
         statistics=tuple(_statistics(band, good) for band, good in zip(data, valid, strict=True)),
         names=tuple(n for n in layer.descriptions if n) if len(data) > 1 else (),

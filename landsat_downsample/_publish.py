@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -55,14 +54,14 @@ def known_scene(scene: Scene, done: Sequence[Done]) -> Scene:
 
 
 def _put(publication: _store.Publication, filename: str, data: bytes, key: str, roles: list[str]) -> dict:
-    publication.put(filename, data)
+    digest = publication.put(filename, data)
     return {
         "key": key,
         "filename": filename,
         "media type": _MEDIA[filename.rpartition(".")[2].lower()],
         "roles": roles,
         "size": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": digest,
     }
 
 

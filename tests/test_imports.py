@@ -45,7 +45,7 @@ def test_a_run_needs_no_array_library_but_numpy(tmp_path):
     code = "from landsat_downsample._cli import main\nassert main() == 0"
     loaded = modules_after(code, "run", scene, "--to", tmp_path / "out", "--factor", 4)
     assert "rasterio" in loaded
-    assert not loaded & (HEAVY - {"rasterio", "PIL"} | {"fsspec", "asyncio", "ssl", "botocore"})
+    assert not loaded & (HEAVY - {"rasterio"} | {"fsspec", "asyncio", "ssl", "botocore"})
 
 
 # Cycles ----------------------------------------------------------------------------------------

@@ -34,9 +34,10 @@ class Kept:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
 
-    def put(self, filename: str, data: bytes) -> None:
+    def put(self, filename: str, data: bytes) -> str:
         assert filename not in self.files
         self.files[filename] = data
+        return hashlib.sha256(data).hexdigest()
 
 
 @pytest.fixture(scope="session", name="scenes")
