@@ -175,6 +175,24 @@ def test_an_empty_folder_of_the_name_is_taken_and_a_foreign_one_is_not(tmp_path)
     assert product(str(tmp_path / "b")) == FILES
 
 
+@pytest.mark.parametrize("change", ["last byte", "length", "a folder"])
+def test_one_byte_makes_another_product(tmp_path, change):
+    files = {"LC08_B1.TIF": bytes(3 << 20), "LC08_B2.TIF": b""}
+    publish(str(tmp_path), files)
+    publish(str(tmp_path), files)
+    last = bytes((3 << 20) - 1)
+    there = tmp_path / NAME / "LC08_B2.TIF"
+    if change == "a folder":
+        there.unlink()
+        there.mkdir()
+    with pytest.raises(WriteError, match="other content"):
+        publish(
+            str(tmp_path),
+            {**files, "LC08_B1.TIF": {"last byte": last + b"1", "length": last}.get(change, last + b"\0")},
+        )
+    assert (tmp_path / NAME / "LC08_B1.TIF").read_bytes() == files["LC08_B1.TIF"]
+
+
 def test_a_full_disk_is_one_line(tmp_path):
     code = f"""
 import resource, signal

@@ -80,7 +80,7 @@ class Folder:
             self._show_over(staging)
 
     def _show_over(self, staging: str) -> None:
-        if os.path.isdir(self.final) and _contents(self.final) == _contents(staging):
+        if os.path.isdir(self.final) and _same_files(self.final, staging):
             shutil.rmtree(staging)
             return
         if not self.publication.overwrite:
@@ -202,5 +202,22 @@ def _digest(path: str) -> str | None:
         return None
 
 
-def _contents(folder: str) -> dict[str, str | None]:
-    return {name: _digest(os.path.join(folder, name)) for name in os.listdir(folder)}
+def _same_files(folder: str, other: str) -> bool:
+    """Whether two folders hold the same files, byte for byte."""
+    names = sorted(os.listdir(folder))
+    return names == sorted(os.listdir(other)) and all(
+        _same_bytes(os.path.join(folder, name), os.path.join(other, name)) for name in names
+    )
+
+
+def _same_bytes(path: str, other: str) -> bool:
+    try:
+        with open(path, "rb") as one, open(other, "rb") as two:
+            if os.fstat(one.fileno()).st_size != os.fstat(two.fileno()).st_size:
+                return False
+            while (data := one.read(1 << 20)) == two.read(1 << 20):
+                if not data:
+                    return True
+            return False
+    except OSError:
+        return False
