@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 
 from landsat_downsample import _browse, _metadata, _mtl, _store
@@ -35,9 +37,12 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: _store.Publicati
     done = sorted(done, key=lambda part: order[part.name])
     products = [product for part in done for product in part.products]
     facts = {"name": item.name, "ratio": item.ratio, "parameters": item.options.to_dict()}
-    extra = [_put(publication, name, data, key, roles) for name, data, key, roles in _texts(item, scene, products)]
-    picture = _picture(item, done)
-    extra.append(_put(publication, f"{item.name}.browse.png", picture, "browse", ["thumbnail", "overview"]))
+    with ThreadPoolExecutor(1, thread_name_prefix="picture") as pool:  # drawn while the texts are rewritten and stored
+        picture = pool.submit(copy_context().run, _picture, item, done)
+        extra = [_put(publication, name, data, key, roles) for name, data, key, roles in _texts(item, scene, products)]
+        extra.append(
+            _put(publication, f"{item.name}.browse.png", picture.result(), "browse", ["thumbnail", "overview"])
+        )
     met = _metadata.dumps(_metadata.met(scene, item.coarse, products, extra_files=extra, **facts))
     extra.append(_put(publication, f"{item.name}.met.json", met, "met.json", ["metadata"]))
     record = _stac.item(scene, item.coarse, products, extra_files=extra, **facts)
