@@ -279,7 +279,7 @@ def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publicat
         nodata=layer.nodata,
         size=len(encoded),
         sha256=digest,
-        valid_fraction=float(valid[0].mean()),
+        valid_fraction=float(np.count_nonzero(valid[0]) / valid[0].size),
         statistics=tuple(_statistics(band, good) for band, good in zip(data, valid, strict=True)),
         names=tuple(n for n in layer.descriptions if n) if len(data) > 1 else (),
         scale=layer.scale,
@@ -299,15 +299,29 @@ def _valid(data: np.ndarray, nodata: float | None) -> np.ndarray:
 
 def _statistics(data: np.ndarray, valid: np.ndarray) -> dict:
     """Statistics of valid cells, by rows: a float64 copy of a 15 m band's cells would be half a GiB."""
-    count = np.count_nonzero(valid)
+    count = int(np.count_nonzero(valid))
     if not count:
         return {}
     exact = np.int64 if data.dtype.kind in "iu" else np.float64
-    facts = [(part.min(), part.max(), part.sum(dtype=exact).item()) for part in _parts(data, valid)]
-    low, high, total = zip(*facts, strict=True)
-    mean = float(sum(total) / count)
-    spread = sum(np.square(part - mean, dtype=np.float64).sum().item() for part in _parts(data, valid))
-    return {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(spread / count)}
+    narrow = data.dtype.kind in "iu" and data.dtype.itemsize <= 2
+    facts = [
+        (part.min(), part.max(), part.sum(dtype=exact).item(), _squares(part) if narrow else 0)
+        for part in _parts(data, valid)
+    ]
+    low, high, totals, squares = zip(*facts, strict=True)
+    total = sum(totals)
+    mean = float(total / count)
+    if narrow:  # in integers, of which only the quotient is rounded
+        variance = (count * sum(squares) - total**2) / count**2
+    else:
+        variance = sum(np.square(part - mean, dtype=np.float64).sum().item() for part in _parts(data, valid)) / count
+    return {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(variance)}
+
+
+def _squares(narrow: np.ndarray) -> int:
+    """The sum of the squares of integers of 16 bits at most, which 64 bits hold."""
+    wide = narrow.astype(np.int64)
+    return (wide @ wide).item()
 
 
 def _parts(data: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:

@@ -280,6 +280,27 @@ def test_facts_of_products_are_those_of_their_files(scenes, kind):
                 assert cog_validate(memory.name, strict=True, quiet=True)[0]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+def test_statistics_of_narrow_integers_are_exact_to_the_last_rounding(dtype):
+    limits = np.iinfo(dtype)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(limits.min, limits.max, (700, 300), dtype, endpoint=True)
+    extremes = np.where(noise < 0 if limits.min else noise > limits.max // 2, limits.min, limits.max).astype(dtype)
+    nearly_one = np.full((600, 7), limits.max, dtype)
+    nearly_one[599, 6] -= 1
+    for data in (noise, extremes, nearly_one, nearly_one[:1]):
+        valid = rng.random(data.shape) < 0.7
+        valid[-1, -1] = True
+        found = _process._statistics(data, valid)
+        cells = [int(cell) for cell in data[valid]]
+        mean = Fraction(sum(cells), len(cells))
+        variance = Fraction(sum(cell**2 for cell in cells), len(cells)) - mean**2
+        assert (found["minimum"], found["maximum"]) == (min(cells), max(cells))
+        assert found["mean"] == float(mean)
+        assert found["stddev"] == math.sqrt(float(variance))
+    assert _process._statistics(noise, np.zeros(noise.shape, bool)) == {}
+
+
 def test_fractions_are_one_file_of_named_percentages(scenes):
     (done,) = [d for t, d, _ in done_of(scenes["oli", 2], factor=7) if t.band.name == "QA_PIXEL"]
     (files,) = [f for t, _, f in done_of(scenes["oli", 2], factor=7) if t.band.name == "QA_PIXEL"]
