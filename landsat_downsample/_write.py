@@ -86,7 +86,8 @@ def _encoding(data: np.ndarray) -> dict:
     return {
         "compress": "DEFLATE",
         "predictor": 3 if data.dtype.kind == "f" else 2,
-        "zlevel": 6,
+        # At 6, the default, codes and shares take a fifth longer or more for 1 to 3 % of size, and values gain nothing.
+        "zlevel": 5,
         "tiled": True,
         "blockxsize": BLOCK,
         "blockysize": BLOCK,
