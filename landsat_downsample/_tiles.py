@@ -1,7 +1,8 @@
 """Pixels of a band read tile by tile, for the layouts that USGS ships; GDAL reads all others.
 
-libdeflate compares the checksum of every tile, so that a flipped bit is an error and not a
-pixel, and a tile row is decoded once however the strips straddle it.
+Two tiles are inflated side by side, and what that decoder does not know is left to libdeflate. The
+checksum of every tile is compared, so that a flipped bit is an error and not a pixel, and a tile
+row is decoded once however the strips straddle it.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ except ImportError:  # built without a compiler
     _fused = None
 
 
-def _libdeflate() -> tuple[int, int, int] | None:
+def _libdeflate() -> tuple[int, ...] | None:
     """Addresses of libdeflate's functions in the package deflate, which exports them; None where it does not.
 
     Called from C, a row of tiles at a time, other threads run meanwhile: those that decode or receive other rows.
     """
-    names = ("libdeflate_alloc_decompressor", "libdeflate_zlib_decompress", "libdeflate_free_decompressor")
+    names = ("alloc_decompressor", "zlib_decompress", "free_decompressor", "adler32")
     try:
         import ctypes
 
         from deflate import _deflate
 
         library = ctypes.CDLL(_deflate.__file__)
-        return tuple(ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in names)
+        return tuple(ctypes.cast(getattr(library, f"libdeflate_{name}"), ctypes.c_void_p).value for name in names)
     except (ImportError, OSError, AttributeError):
         return None
 
 
 #: What inflates; None where GDAL reads instead.
-deflate = _libdeflate() if _fused is not None else None
+deflate = _libdeflate() if _fused is not None and sys.byteorder == "little" else None
 
 _DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
 

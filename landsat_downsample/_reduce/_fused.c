@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "_inflate.h"
+
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
 #define FAST __attribute__((target_clones("avx2", "default")))
 #else
@@ -147,6 +149,7 @@ static PyObject *done(Py_buffer *b, int good)
 typedef void *(*Alloc)(void);
 typedef int (*Inflate)(void *, const void *, size_t, void *, size_t, size_t *);
 typedef void (*Free)(void *);
+typedef uint32_t (*Adler32)(uint32_t, const void *, size_t);
 
 /* Fill a buffer from an open file: 0, or -1 where it failed, or ended too early (errno 0). Not mapped: a file that is cut
  * while it is mapped kills the process. */
@@ -182,16 +185,92 @@ static void fill(uint8_t *to, int64_t item, pixel value, int64_t stride, int64_t
             else ((pixel *)to)[i] = value;
 }
 
+/* The tiles of a row, some of them in hand. */
+typedef struct {
+    int handle;
+    const uint64_t *offset, *count; /* of each tile in the file */
+    int64_t base, n, item, high, wide, predictor, stride, rows;
+    pixel empty;
+    uint8_t *to;                    /* of `rows` rows of `stride` pixels */
+    void *state;                    /* of libdeflate */
+    Inflate inflate;
+    Adler32 adler32;
+    Pair *pair;
+    uint8_t *stored[2], *tile[2];
+    int64_t at[2], next;            /* tiles in hand, and the first that is not */
+} TileRow;
+
+typedef enum { FINE, DAMAGED, UNREAD } Reading;
+
+static int64_t columns_of(const TileRow *r, int64_t tile)
+{
+    const int64_t left = r->stride - tile * r->wide;
+    return left < r->wide ? left : r->wide;
+}
+
+static void place_tile(const TileRow *r, int lane)
+{
+    place(r->tile[lane], r->to + r->at[lane] * r->wide * r->item, r->item, r->wide, (int)r->predictor, r->stride, r->rows,
+          columns_of(r, r->at[lane]));
+}
+
+/* libdeflate has the last word: it knows all streams, and what is damaged. */
+static Reading ask_libdeflate(const TileRow *r, int lane)
+{
+    const int64_t bytes = r->high * r->wide * r->item;
+    if (r->inflate(r->state, r->stored[lane], r->count[r->at[lane]], r->tile[lane], bytes, NULL)) return DAMAGED;
+    place_tile(r, lane);
+    return FINE;
+}
+
+/* Take tiles in hand until a lane has one to inflate. */
+static Reading take_tile(TileRow *r, int lane)
+{
+    while (r->next < r->n) {
+        const int64_t at = r->at[lane] = r->next++, count = r->count[at];
+        if (!count) {
+            fill(r->to + at * r->wide * r->item, r->item, r->empty, r->stride, r->rows, columns_of(r, at));
+            continue;
+        }
+        if (read_all(r->handle, r->stored[lane], count, r->base + (int64_t)r->offset[at])) return UNREAD;
+        if (pair_begin(r->pair, lane, r->stored[lane], count, r->tile[lane], r->high * r->wide * r->item)) return FINE;
+        if (ask_libdeflate(r, lane)) return DAMAGED;
+    }
+    return FINE;
+}
+
+/* Put a tile that has ended where it belongs; take the next one. */
+static Reading turn(TileRow *r, int lane)
+{
+    uint32_t checksum;
+    const int state = pair_take(r->pair, lane, &checksum);
+    if (state == AT_WORK) return FINE;
+    if (state == ENDED && r->adler32(1, r->tile[lane], r->high * r->wide * r->item) == checksum) place_tile(r, lane);
+    else if (state != IDLE && ask_libdeflate(r, lane)) return DAMAGED;
+    return take_tile(r, lane);
+}
+
+static Reading read_tiles(TileRow *r, int *lane)
+{
+    Reading how;
+    do {
+        for (*lane = 0; *lane < 2; ++*lane)
+            if ((how = turn(r, *lane))) return how;
+    } while (pair_run(r->pair));
+    return FINE;
+}
+
 /* decode(functions, handle, base, offsets, counts, (itemsize, high, wide, predictor, empty, stride), out): the tiles of one
  * row, side by side, of `high` x `wide` pixels, from an open file to the rows of `out`, which are `stride` pixels long.
- * Functions of libdeflate: alloc_decompressor, zlib_decompress, free_decompressor. A tile without bytes is `empty`. */
+ * Functions of libdeflate: alloc_decompressor, zlib_decompress, free_decompressor, adler32. A tile without bytes is
+ * `empty`. */
 static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
-    unsigned long long functions[3];
+    unsigned long long functions[4];
     long long base, item, high, wide, predictor, empty, stride, rows = 0;
-    int handle, good = PyArg_ParseTuple(args, "(KKK)iLy*y*(LLLLLL)w*", functions, functions + 1, functions + 2, &handle, &base,
-                                        b, b + 1, &item, &high, &wide, &predictor, &empty, &stride, b + 2)
+    int handle, good = PyArg_ParseTuple(args, "(KKKK)iLy*y*(LLLLLL)w*", functions, functions + 1, functions + 2, functions + 3,
+                                        &handle, &base, b, b + 1, &item, &high, &wide, &predictor, &empty, &stride, b + 2)
         && (item == 1 || item == 2) && high > 0 && wide > 0 && stride > 0 && b[0].len == b[1].len;
     const uint64_t *offset = b[0].buf, *count = b[1].buf;
     const int64_t n = good ? b[0].len / 8 : 0, bytes = good ? high * wide * item : 0;
@@ -201,29 +280,26 @@ static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *args)
     for (int64_t i = 0; good && i < n; i++)
         if ((most = count[i] > most ? count[i] : most) > INT32_MAX) good = 0;
     if (!good) return done(b, 0);
-    const Inflate inflate = (Inflate)(uintptr_t)functions[1];
     void *state = ((Alloc)(uintptr_t)functions[0])();
-    uint8_t *stored = malloc(most + 1), *tile = malloc(bytes);
-    int64_t at = 0;
-    enum { FINE, DAMAGED, UNREAD } how = FINE;
-    int error = 0;
-    if (!state || !stored || !tile) good = 0, PyErr_NoMemory();
+    Pair *pair = pair_new();
+    uint8_t *stored = malloc(2 * (most + PADDING)), *tile = malloc(2 * (bytes + PADDING));
+    Reading how = FINE;
+    int lane = 0, error = 0;
+    TileRow row = {handle, offset, count, base, n, item, high, wide, predictor, stride, rows, (pixel)empty, b[2].buf, state,
+                   (Inflate)(uintptr_t)functions[1], (Adler32)(uintptr_t)functions[3], pair,
+                   {stored, stored + most + PADDING}, {tile, tile + bytes + PADDING}, {0, 0}, 0};
+    if (!state || !pair || !stored || !tile) good = 0, PyErr_NoMemory();
     if (good) {
         Py_BEGIN_ALLOW_THREADS
-        for (; at < n && how == FINE; at += how == FINE) {
-            const int64_t left = at * wide, columns = stride - left < wide ? stride - left : wide;
-            uint8_t *to = (uint8_t *)b[2].buf + left * item;
-            if (!count[at]) fill(to, item, (pixel)empty, stride, rows, columns);
-            else if (read_all(handle, stored, count[at], base + (int64_t)offset[at])) how = UNREAD, error = errno;
-            else if (inflate(state, stored, count[at], tile, bytes, NULL)) how = DAMAGED; /* or of another length */
-            else place(tile, to, item, wide, (int)predictor, stride, rows, columns);
-        }
+        how = read_tiles(&row, &lane);
+        error = errno;
         Py_END_ALLOW_THREADS
     }
     if (state) ((Free)(uintptr_t)functions[2])(state);
-    free(stored), free(tile);
-    if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld of its row is damaged", (long long)at);
-    else if (how == UNREAD && !error) PyErr_Format(PyExc_EOFError, "the file ends in tile %lld of its row", (long long)at);
+    free(pair), free(stored), free(tile);
+    const long long at = row.at[lane & 1];
+    if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld of its row is damaged", at);
+    else if (how == UNREAD && !error) PyErr_Format(PyExc_EOFError, "the file ends in tile %lld of its row", at);
     else if (how == UNREAD) errno = error, PyErr_SetFromErrno(PyExc_OSError);
     return done(b, good && how == FINE);
 }
