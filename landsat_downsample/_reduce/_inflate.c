@@ -164,16 +164,20 @@ static int begin_block(Lane *s, Tables *t)
         && build(t->distances, DISTANCE_BITS, lengths + symbols, distances, meaning_of_distance);
 }
 
-/* May write up to 15 bytes more. */
+/* May write up to 31 bytes more. */
 INLINE void repeat(uint8_t *to, uint32_t distance, uint32_t length)
 {
     const uint8_t *from = to - distance, *end = to + length;
-    if (distance >= 16)
+    if (distance >= 32)
+        do memcpy(to, from, 16), memcpy(to + 16, from + 16, 16), to += 32, from += 32;
+        while (to < end);
+    else if (distance >= 16)
         do memcpy(to, from, 16), to += 16, from += 16;
         while (to < end);
     else if (distance >= 8)
         do memcpy(to, from, 8), to += 8, from += 8;
         while (to < end);
+    else if (distance == 1) memset(to, *from, length);
     else {
         const uint32_t step = 8 - 8 % distance; /* whole periods */
         uint64_t word;
