@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +17,9 @@ import numpy as np
 
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
+from landsat_downsample._grid import Overlay
+from landsat_downsample._reduce import _fast
+from landsat_downsample._reduce._kernels import Strip
 from landsat_downsample._store import Arriving, _tiff
 
 try:
@@ -85,16 +88,43 @@ class TileRows:
         rows = self._buffer(bottom - top)
         rows[: len(known)] = known
         for row in range((top + len(known)) // high, -(-bottom // high)):
-            _stop.check()
-            try:
-                self._decode_row(row, rows[row * high - top : (row + 1) * high - top])
-            except (OSError, EOFError, ValueError) as error:
-                raise ReadError(
-                    f"cannot decode rows {start}-{stop} of {self.href!r}: "
-                    "the file is damaged or cut short; fetch it again"
-                ) from error
+            self._call(_fused.decode, row, rows[row * high - top : (row + 1) * high - top])
         self.rows, self.top = rows, top
         return rows[start - top : stop - top]
+
+    def sums(self, overlay: Overlay, nodata: float | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Add up 16-bit pixels tile by tile, none of which is kept; in full width.
+
+        Yields
+        ------
+        first : int
+            A cell row.
+        weights, sums : ndarray of int64
+            (cells, cells): of the valid pixels of that cell row, and those that follow.
+
+        Raises
+        ------
+        ReadError
+            As of `read`.
+        """
+        rows, high = overlay.rows, self.image.block_shape[0]
+        flip, missing = _fast.pixel_facts(self.dtype, nodata)
+        first, known = 0, np.zeros((2, 0, overlay.columns.size), np.int64)
+        top, bottom = int(rows.start.min()), int(rows.stop.max())
+        for row in range(top // high, -(-bottom // high)):
+            bottom = min((row + 1) * high, self.image.shape[0])
+            strip = Strip(first, int(np.searchsorted(rows.start, bottom)), row * high, bottom)
+            sums = np.zeros((2, strip.last - first, overlay.columns.size), np.int64)
+            sums[:, : known.shape[1]] = known
+            facts = bottom - row * high, flip, missing, *_fast.axes(overlay, strip)
+            self._call(_fused.decode_sums, row, *facts, sums[1], sums[0])
+            complete = int(np.searchsorted(rows.stop[first : strip.last], bottom, side="right"))
+            if flip:
+                sums[1, :complete] -= flip * sums[0, :complete]
+            yield first, *sums[:, :complete]
+            first, known = first + complete, sums[:, complete:]
+        beyond = np.zeros((2, rows.size - first, overlay.columns.size), np.int64)  # cells without pixels
+        yield first, *beyond
 
     def again(self) -> TileRows:
         """The same band for another thread, which has its own rows in hand."""
@@ -110,14 +140,23 @@ class TileRows:
         self.buffers = [*self.buffers[-1:], np.empty((height + spare, self.image.shape[1]), self.dtype)]
         return self.buffers[-1][:height]
 
-    def _decode_row(self, row: int, out: np.ndarray) -> None:
+    def _call(self, function: Callable, row: int, *to) -> None:
+        """Let a function of C decode a row of tiles."""
+        _stop.check()
         image, across = self.image, self.image.grid[1]
         tiles = slice(row * across, (row + 1) * across)
         offsets, counts = image.offsets[tiles], image.counts[tiles]
         if self.arriving is not None:
             self.arriving.wait(int((offsets + counts).max()))
-        layout = (self.dtype.itemsize, *image.block_shape, image.predictor, self.empty, out.shape[1])
-        _fused.decode(deflate, self.handle, self.place[0], offsets, counts, layout, out)
+        layout = (self.dtype.itemsize, *image.block_shape, image.predictor, self.empty, image.shape[1])
+        try:
+            function(deflate, self.handle, self.place[0], offsets, counts, layout, *to)
+        except (OSError, EOFError, ValueError) as error:
+            high = image.block_shape[0]
+            raise ReadError(
+                f"cannot decode rows {row * high}-{min((row + 1) * high, image.shape[0])} of {self.href!r}: "
+                "the file is damaged or cut short; fetch it again"
+            ) from error
 
 
 @contextmanager
