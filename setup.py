@@ -8,7 +8,8 @@ setup(
     ext_modules=[
         Extension(
             "landsat_downsample._reduce._fused",
-            ["landsat_downsample/_reduce/_fused.c"],
+            ["landsat_downsample/_reduce/_fused.c", "landsat_downsample/_reduce/_inflate.c"],
+            depends=["landsat_downsample/_reduce/_inflate.h"],
             extra_compile_args=[] if os.name == "nt" else ["-O3"],
             py_limited_api=True,
             optional=True,

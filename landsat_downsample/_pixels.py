@@ -20,7 +20,8 @@ from rasterio.windows import Window
 
 from landsat_downsample import _stop, _store, _tiles
 from landsat_downsample._errors import ReadError
-from landsat_downsample._grid import Grid, exact_ratio
+from landsat_downsample._grid import Grid, Overlay, exact_ratio
+from landsat_downsample._reduce import _fast
 from landsat_downsample._scene import Band
 from landsat_downsample._scene._read import open_raster
 
@@ -76,6 +77,12 @@ class Rows:
             raise ReadError(
                 f"cannot decode rows {start}-{stop} of {self.href!r}: the file is damaged or cut short; fetch it again"
             ) from error
+
+    def sums(self, overlay: Overlay, nodata: float | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]] | None:
+        """As of `_tiles.TileRows.sums`, or None where pixels must be read."""
+        if self.tiles is None or self.tiles.dtype.itemsize != 2 or not _fast.sums_fit(overlay):
+            return None
+        return self.tiles.sums(overlay, nodata)
 
     def beside(self, count: int) -> list[Rows]:
         """Readers for as many threads at one time; one where GDAL reads, or where rows are still arriving in order."""

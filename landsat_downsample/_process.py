@@ -23,6 +23,7 @@ from landsat_downsample._reduce import (
     Rule,
     _quality,
     declared_nodata,
+    finish_sums,
     output_dtype,
     reduce_strips,
     reducer_for,
@@ -136,8 +137,7 @@ def _reduce(
         return _reduce_quality(target, spec, overlay, read)
     if companion:
         return _reduce_values(target, spec, overlay, [read])
-    sides = [lambda start, stop, one=one: (one.read(start, stop), None) for one in rows.beside(spare())]
-    return _reduce_values(target, spec, overlay, sides)
+    return _reduce_values(target, spec, overlay, rows.beside(spare()))
 
 
 def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
@@ -166,7 +166,7 @@ def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
     return replace(found, name=spec.name) if found else spec
 
 
-def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, reads: list[ReadRows]) -> Reduced:
+def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, reads: list[ReadRows | Rows]) -> Reduced:
     """Reduce a continuous or class band on as many threads as there are readers; the cells are the same."""
     band = target.band
     # A file planned as a quality band that turned out to hold values is averaged like any other.
@@ -176,9 +176,9 @@ def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, reads: list
     rule = rule_of(spec, band.dtype, band.nodata, method=method, min_valid=share, beside=beside)
     out = np.empty(target.coarse.shape, output_dtype(method, rule.dtype))
 
-    def reduce(rows: slice, read: ReadRows) -> None:
+    def reduce(rows: slice, read: ReadRows | Rows) -> None:
         part = Overlay(overlay.rows.part(rows.start, rows.stop), overlay.columns)
-        for cells, (data,) in reduce_strips(reducer_for(rule, part), part, read):
+        for cells, (data,) in _strips(rule, part, read):
             out[rows][cells] = data
 
     side_by_side(reduce, shares(overlay.rows, len(reads)), reads)
@@ -186,6 +186,17 @@ def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, reads: list
     if spec.fill_from and not beside:
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
     return Reduced(spec, out, declared_nodata(rule), method, notes=notes)
+
+
+def _strips(rule: Rule, overlay: Overlay, read: ReadRows | Rows) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
+    """Cell rows that are finished, in order; where sums will do, no pixel is written to memory."""
+    reducer = reducer_for(rule, overlay)
+    if not isinstance(read, Rows):
+        return reduce_strips(reducer, overlay, read)
+    sums = read.sums(overlay, rule.nodata) if rule.method in ("mean", "sum") else None
+    if sums is not None:
+        return finish_sums(reducer, sums)
+    return reduce_strips(reducer, overlay, lambda start, stop: (read.read(start, stop), None))
 
 
 def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay, read: ReadRows) -> Reduced:

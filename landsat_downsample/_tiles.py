@@ -1,14 +1,15 @@
 """Pixels of a band read tile by tile, for the layouts that USGS ships; GDAL reads all others.
 
-libdeflate compares the checksum of every tile, so that a flipped bit is an error and not a
-pixel, and a tile row is decoded once however the strips straddle it.
+Two tiles are inflated side by side, and what that decoder does not know is left to libdeflate. The
+checksum of every tile is compared, so that a flipped bit is an error and not a pixel, and a tile
+row is decoded once however the strips straddle it.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,9 @@ import numpy as np
 
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
+from landsat_downsample._grid import Overlay
+from landsat_downsample._reduce import _fast
+from landsat_downsample._reduce._kernels import Strip
 from landsat_downsample._store import Arriving, _tiff
 
 try:
@@ -24,25 +28,25 @@ except ImportError:  # built without a compiler
     _fused = None
 
 
-def _libdeflate() -> tuple[int, int, int] | None:
+def _libdeflate() -> tuple[int, ...] | None:
     """Addresses of libdeflate's functions in the package deflate, which exports them; None where it does not.
 
     Called from C, a row of tiles at a time, other threads run meanwhile: those that decode or receive other rows.
     """
-    names = ("libdeflate_alloc_decompressor", "libdeflate_zlib_decompress", "libdeflate_free_decompressor")
+    names = ("alloc_decompressor", "zlib_decompress", "free_decompressor", "adler32")
     try:
         import ctypes
 
         from deflate import _deflate
 
         library = ctypes.CDLL(_deflate.__file__)
-        return tuple(ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in names)
+        return tuple(ctypes.cast(getattr(library, f"libdeflate_{name}"), ctypes.c_void_p).value for name in names)
     except (ImportError, OSError, AttributeError):
         return None
 
 
 #: What inflates; None where GDAL reads instead.
-deflate = _libdeflate() if _fused is not None else None
+deflate = _libdeflate() if _fused is not None and sys.byteorder == "little" else None
 
 _DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
 
@@ -84,16 +88,43 @@ class TileRows:
         rows = self._buffer(bottom - top)
         rows[: len(known)] = known
         for row in range((top + len(known)) // high, -(-bottom // high)):
-            _stop.check()
-            try:
-                self._decode_row(row, rows[row * high - top : (row + 1) * high - top])
-            except (OSError, EOFError, ValueError) as error:
-                raise ReadError(
-                    f"cannot decode rows {start}-{stop} of {self.href!r}: "
-                    "the file is damaged or cut short; fetch it again"
-                ) from error
+            self._call(_fused.decode, row, rows[row * high - top : (row + 1) * high - top])
         self.rows, self.top = rows, top
         return rows[start - top : stop - top]
+
+    def sums(self, overlay: Overlay, nodata: float | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Add up 16-bit pixels tile by tile, none of which is kept; in full width.
+
+        Yields
+        ------
+        first : int
+            A cell row.
+        weights, sums : ndarray of int64
+            (cells, cells): of the valid pixels of that cell row, and those that follow.
+
+        Raises
+        ------
+        ReadError
+            As of `read`.
+        """
+        rows, high = overlay.rows, self.image.block_shape[0]
+        flip, missing = _fast.pixel_facts(self.dtype, nodata)
+        first, known = 0, np.zeros((2, 0, overlay.columns.size), np.int64)
+        top, bottom = int(rows.start.min()), int(rows.stop.max())
+        for row in range(top // high, -(-bottom // high)):
+            bottom = min((row + 1) * high, self.image.shape[0])
+            strip = Strip(first, int(np.searchsorted(rows.start, bottom)), row * high, bottom)
+            sums = np.zeros((2, strip.last - first, overlay.columns.size), np.int64)
+            sums[:, : known.shape[1]] = known
+            facts = bottom - row * high, flip, missing, *_fast.axes(overlay, strip)
+            self._call(_fused.decode_sums, row, *facts, sums[1], sums[0])
+            complete = int(np.searchsorted(rows.stop[first : strip.last], bottom, side="right"))
+            if flip:
+                sums[1, :complete] -= flip * sums[0, :complete]
+            yield first, *sums[:, :complete]
+            first, known = first + complete, sums[:, complete:]
+        beyond = np.zeros((2, rows.size - first, overlay.columns.size), np.int64)  # cells without pixels
+        yield first, *beyond
 
     def again(self) -> TileRows:
         """The same band for another thread, which has its own rows in hand."""
@@ -109,14 +140,23 @@ class TileRows:
         self.buffers = [*self.buffers[-1:], np.empty((height + spare, self.image.shape[1]), self.dtype)]
         return self.buffers[-1][:height]
 
-    def _decode_row(self, row: int, out: np.ndarray) -> None:
+    def _call(self, function: Callable, row: int, *to) -> None:
+        """Let a function of C decode a row of tiles."""
+        _stop.check()
         image, across = self.image, self.image.grid[1]
         tiles = slice(row * across, (row + 1) * across)
         offsets, counts = image.offsets[tiles], image.counts[tiles]
         if self.arriving is not None:
             self.arriving.wait(int((offsets + counts).max()))
-        layout = (self.dtype.itemsize, *image.block_shape, image.predictor, self.empty, out.shape[1])
-        _fused.decode(deflate, self.handle, self.place[0], offsets, counts, layout, out)
+        layout = (self.dtype.itemsize, *image.block_shape, image.predictor, self.empty, image.shape[1])
+        try:
+            function(deflate, self.handle, self.place[0], offsets, counts, layout, *to)
+        except (OSError, EOFError, ValueError) as error:
+            high = image.block_shape[0]
+            raise ReadError(
+                f"cannot decode rows {row * high}-{min((row + 1) * high, image.shape[0])} of {self.href!r}: "
+                "the file is damaged or cut short; fetch it again"
+            ) from error
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import landsat_downsample as ld
 from landsat_downsample import _process as process
 from landsat_downsample import _tiles
 from landsat_downsample._errors import ReadError
+from landsat_downsample._grid import Cells, Overlay
 from landsat_downsample._store import _tiff
 
 pytestmark = pytest.mark.skipif(_tiles.deflate is None, reason="without libdeflate or the extension GDAL reads")
@@ -76,6 +79,45 @@ def test_rows_equal_gdal(data, tmp_path_factory):
         start = data.draw(st.integers(0, shape[0] - 1))  # out of order, too
         np.testing.assert_array_equal(rows.read(start, shape[0]), expected[start:])
     np.testing.assert_array_equal(np.concatenate(got), expected, strict=True)
+
+
+def weights(cells: Cells) -> np.ndarray:
+    """Weight of each pixel in each cell of an axis: (cells, pixels)."""
+    out = np.zeros((cells.size, cells.pixels), np.int64)
+    for row, start, stop, head, tail in zip(out, cells.start, cells.stop, cells.head, cells.tail, strict=True):
+        row[start:stop] = cells.unit
+        row[max(stop - 1, start) : stop] = tail
+        row[start : min(start + 1, stop)] = head
+    return out
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data())
+def test_sums_equal_matrix_products(data, tmp_path_factory):
+    shape = data.draw(st.tuples(st.integers(1, 200), st.integers(1, 200)))
+    values = pixels(shape, data.draw(st.sampled_from(["uint16", "int16"])), data.draw(st.integers(0, 99)))
+    nodata, sparse = data.draw(st.sampled_from([None, 0, 7])), data.draw(st.booleans())
+    path = write(
+        tmp_path_factory.mktemp("sums") / "b.tif",
+        values,
+        nodata=nodata,
+        sparse=sparse,
+        predictor=data.draw(st.sampled_from([1, 2])),
+    )
+    ratio = data.draw(st.sampled_from(["1", "2", "5/2", "3", "4", "7", "21/2", "55/6", "64", "150"]).map(Fraction))
+    offset = data.draw(st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(-3)]))
+    cells = [Cells.cut(n, math.ceil((n + offset) / ratio) + data.draw(st.integers(0, 1)), ratio, offset) for n in shape]
+    first, last = sorted(data.draw(st.tuples(*[st.integers(0, cells[0].size)] * 2)))
+    overlay = Overlay(cells[0].part(first, max(last, min(first + 1, cells[0].size))), cells[1])
+    tiles, expected = opened(path)
+    with tiles as rows:
+        parts = list(rows.sums(overlay, nodata)) if overlay.rows.size else []
+    good = np.ones(shape, bool) if nodata is None else expected != nodata
+    down, across = weights(overlay.rows), weights(overlay.columns).T
+    assert [first for first, *_ in parts] == np.cumsum([0] + [len(count) for _, count, _ in parts])[:-1].tolist()
+    for found, pixel in ((1, good), (2, np.where(good, expected, 0).astype(np.int64))):
+        got = np.concatenate([part[found] for part in parts]) if parts else np.zeros((0, cells[1].size))
+        np.testing.assert_array_equal(got, down @ pixel @ across)
 
 
 def test_an_array_in_use_is_never_written_over(tmp_path):

@@ -8,7 +8,7 @@ are exact, so results do not depend on how the image was cut.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
@@ -79,6 +79,16 @@ def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterato
             merged = part if merged is None else reducer.merge(merged, part)
         first, last = strips[0].first, strips[0].last
         yield slice(first, last), reducer.finish(merged, first, last)
+
+
+def finish_sums(
+    reducer: Moments, sums: Iterable[tuple[int, np.ndarray, np.ndarray]]
+) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
+    """What `reduce_strips` yields, from the weights and sums of cell rows: first row, both arrays."""
+    for first, count, total in sums:
+        last = first + len(count)
+        if first < last:
+            yield slice(first, last), reducer.finish((count, total), first, last)
 
 
 def reducer_for(rule: Rule, overlay: Overlay) -> Reducer:

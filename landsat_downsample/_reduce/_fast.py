@@ -42,20 +42,27 @@ def cell_sums(
         Which pixels count besides those that differ from `nodata`.
     """
     wide = _sixteen(values)
-    # Sums of the pixel rows of a cell are 32 bits wide.
-    if wide is None or int(overlay.rows.extent.max()) * (_CODES - 1) >= 1 << 32:
+    if wide is None or not sums_fit(overlay):
         return None
-    if nodata is not None:
-        limits = np.iinfo(values.dtype)
-        held = float(nodata).is_integer() and limits.min <= nodata <= limits.max
-        nodata = int(nodata) % _CODES if held else None
     shape = strip.last - strip.first, overlay.columns.size
     total, count = np.empty(shape, np.int64), np.empty(shape, np.int64)
-    flip = _CODES // 2 if values.dtype.kind == "i" else 0
     ok = None if ok is None else np.ascontiguousarray(ok, bool)
-    missing = -1 if nodata is None else nodata
-    _fused.sums(wide, ok, wide.shape[1], flip, missing, *_axes(overlay, strip), total, count)
+    _fused.sums(wide, ok, wide.shape[1], *pixel_facts(values.dtype, nodata), *axes(overlay, strip), total, count)
     return count, total
+
+
+def sums_fit(overlay: Overlay) -> bool:
+    """Whether sums of the pixel rows of a cell fit their counters, which are 32 bits wide."""
+    return int(overlay.rows.extent.max()) * (_CODES - 1) < 1 << 32
+
+
+def pixel_facts(dtype: np.dtype, nodata: float | None) -> tuple[int, int]:
+    """What turns the bits of a pixel into an ascending number, and the bits of one without data, or -1."""
+    if nodata is not None:
+        limits = np.iinfo(dtype)
+        held = float(nodata).is_integer() and limits.min <= nodata <= limits.max
+        nodata = int(nodata) % _CODES if held else None
+    return _CODES // 2 if dtype.kind == "i" else 0, -1 if nodata is None else nodata
 
 
 def means(count: np.ndarray, total: np.ndarray, empty: np.ndarray, rule: Rule) -> np.ndarray | None:
@@ -139,7 +146,7 @@ def quality(
     centres = np.concatenate([rows.centre[strip.first : strip.last] - strip.start, columns.centre]).astype(np.int64)
     facts = meaning.policy, meaning.fill_mask, meaning.fill, meaning.clear, meaning.cloudy, len(answers.percent)
     own = shared_rows(rows, strip)  # those are counted in the strip before
-    given = codes, codes.shape[1], *_axes(overlay, strip), meaning.codes, meaning.levels, facts, least, centres
+    given = codes, codes.shape[1], *axes(overlay, strip), meaning.codes, meaning.levels, facts, least, centres
     _fused.quality(*given, own, answers.counts, strip.first, answers.codes, answers.percent)
 
 
@@ -163,7 +170,7 @@ def histogram(
     counts = np.zeros((len(cells), len(present)))
     if counts.size:
         cells = np.ascontiguousarray(cells, np.int64)
-        _fused.histogram(wide, wide.shape[1], *_axes(overlay, strip), cells, ranks, counts)
+        _fused.histogram(wide, wide.shape[1], *axes(overlay, strip), cells, ranks, counts)
     return counts
 
 
@@ -184,7 +191,8 @@ def _sixteen(values: np.ndarray) -> np.ndarray | None:
     return np.ascontiguousarray(values, np.uint16 if values.dtype == np.uint8 else values.dtype)
 
 
-def _axes(overlay: Overlay, strip: Strip) -> tuple[tuple, tuple]:
+def axes(overlay: Overlay, strip: Strip) -> tuple[tuple, tuple]:
+    """The axes of a strip's cells, as C takes them."""
     columns = overlay.columns
     across = np.stack([columns.start, columns.stop, columns.head, columns.tail]).astype(np.int64)
     return (_rows_of(overlay.rows, strip), overlay.rows.unit, 0), (across, columns.unit, columns.block)

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "_inflate.h"
+
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
 #define FAST __attribute__((target_clones("avx2", "default")))
 #else
@@ -96,27 +98,54 @@ FAST static void add_row(const pixel *v, const uint8_t *ok, pixel flip, int64_t 
         }
 }
 
-#define BLOCKS(SIZE)                                                                                         \
-    for (; i < full; i++) {                                                                                  \
-        int64_t s = 0;                                                                                       \
-        for (int64_t k = 0; k < (SIZE); k++) s += row[i * (SIZE) + k];                                       \
-        out[i] = s;                                                                                          \
-    }
-
-/* Add the weighted columns of a cell row up into its cells. */
-FAST static void add_columns(const uint32_t *row, const Axis *x, int64_t width, int64_t *out)
+static inline int64_t sum_of(const uint32_t *v, int64_t n)
 {
-    int64_t i = 0, full = x->block ? width / x->block : 0;
-    if (full > x->n) full = x->n;
-    if (x->block == 2) BLOCKS(2)
-    else if (x->block == 3) BLOCKS(3)
-    else if (x->block == 4) BLOCKS(4)
-    else BLOCKS(x->block)
-    for (; i < x->n; i++) {
-        int64_t a = x->start[i], b = x->stop[i], s = 0;
-        for (int64_t k = a + 1; k < b - 1; k++) s += row[k];
-        out[i] = s * x->unit + (b > a ? row[a] * x->head[i] : 0) + (b > a + 1 ? row[b - 1] * x->tail[i] : 0);
+    int64_t s = 0;
+    for (int64_t i = 0; i < n; i++) s += v[i];
+    return s;
+}
+
+#define BLOCKS(SIZE)                                                                                         \
+    for (; cell < full; cell++) out[cell] += sum_of(row + cell * (SIZE) - left, SIZE)
+
+/* Add the columns `left` to `right` of a cell row up into cells that are whole blocks, but for those that are cut. */
+FAST static void add_blocks(const uint32_t *row, const Axis *x, int64_t cell, int64_t left, int64_t right, int64_t *out)
+{
+    const int64_t size = x->block, full = right / size < x->n ? right / size : x->n;
+    if (cell < x->n && cell * size < left) {
+        const int64_t end = cell * size + size < right ? cell * size + size : right;
+        out[cell++] += sum_of(row, end - left);
     }
+    if (size == 2) BLOCKS(2);
+    else if (size == 3) BLOCKS(3);
+    else if (size == 4) BLOCKS(4);
+    else BLOCKS(size);
+    if (cell < x->n && cell * size < right) out[cell] += sum_of(row + cell * size - left, right - cell * size);
+}
+
+/* The same for any cells, by differences of running sums: a loop over the few pixels of each takes longer. */
+static void add_weighted(const uint32_t *row, const Axis *x, int64_t cell, int64_t left, int64_t right, int64_t *run,
+                         int64_t *out)
+{
+    run[0] = 0;
+    for (int64_t i = 0; i < right - left; i++) run[i + 1] = run[i] + row[i];
+    for (; cell < x->n && x->start[cell] < right; cell++) {
+        const int64_t a = x->start[cell] > left ? x->start[cell] : left, b = x->stop[cell] < right ? x->stop[cell] : right;
+        if (a >= b) continue;
+        const int64_t head = a == x->start[cell] ? x->head[cell] - x->unit : 0;
+        const int64_t tail = b == x->stop[cell] && b - 1 > x->start[cell] ? x->tail[cell] - x->unit : 0;
+        out[cell] += (run[b - left] - run[a - left]) * x->unit + row[a - left] * head + row[b - 1 - left] * tail;
+    }
+}
+
+/* Room for `width` columns of a cell row: sums, weights, and running sums of either. */
+#define LANES(width) (16 * ((width) + 1))
+
+static void add_columns(const uint32_t *row, const Axis *x, int64_t cell, int64_t left, int64_t right, int64_t *run,
+                        int64_t *out)
+{
+    if (x->block) add_blocks(row, x, cell, left, right, out);
+    else add_weighted(row, x, cell, left, right, run, out);
 }
 
 /* The exact quotient, rounded half to even, off the fill value unless that is legal: _reduce.Moments. */
@@ -147,6 +176,7 @@ static PyObject *done(Py_buffer *b, int good)
 typedef void *(*Alloc)(void);
 typedef int (*Inflate)(void *, const void *, size_t, void *, size_t, size_t *);
 typedef void (*Free)(void *);
+typedef uint32_t (*Adler32)(uint32_t, const void *, size_t);
 
 /* Fill a buffer from an open file: 0, or -1 where it failed, or ended too early (errno 0). Not mapped: a file that is cut
  * while it is mapped kills the process. */
@@ -182,50 +212,190 @@ static void fill(uint8_t *to, int64_t item, pixel value, int64_t stride, int64_t
             else ((pixel *)to)[i] = value;
 }
 
-/* decode(functions, handle, base, offsets, counts, (itemsize, high, wide, predictor, empty, stride), out): the tiles of one
- * row, side by side, of `high` x `wide` pixels, from an open file to the rows of `out`, which are `stride` pixels long.
- * Functions of libdeflate: alloc_decompressor, zlib_decompress, free_decompressor. A tile without bytes is `empty`. */
+/* The tiles of a row, some of them in hand. */
+typedef struct {
+    int handle;
+    const uint64_t *offset, *count; /* of each tile in the file */
+    long long base, item, high, wide, predictor, empty, stride, rows;
+    int64_t n;
+    uint8_t *to;                    /* of `rows` rows of `stride` pixels */
+    void *state;                    /* of libdeflate */
+    Inflate inflate;
+    Adler32 adler32;
+    Pair *pair;
+    uint8_t *stored[2], *tile[2];
+    int64_t at[2], next;            /* tiles in hand, and the first that is not */
+    int64_t *total, *weight;        /* of each cell; NULL where pixels are asked for */
+    const Axis *y, *x;              /* in pixels of the row of tiles */
+    pixel flip;
+    long long nodata;
+    uint32_t *lanes;                /* of a tile */
+} TileRow;
+
+typedef enum { FINE, DAMAGED, UNREAD } Reading;
+
+static int64_t columns_of(const TileRow *r, int64_t tile)
+{
+    const int64_t left = r->stride - tile * r->wide;
+    return left < r->wide ? left : r->wide;
+}
+
+/* The tile's part of the sums of its cells. */
+static void sum_tile(const TileRow *r, int lane, int differences)
+{
+    const int64_t left = r->at[lane] * r->wide, columns = columns_of(r, r->at[lane]);
+    uint32_t *sum = r->lanes, *weights = sum + r->wide;
+    int64_t *run = (int64_t *)(weights + r->wide);
+    pixel *tile = (pixel *)r->tile[lane];
+    int64_t cell = 0, after = r->x->n; /* the first one that is not all to the left */
+    while (cell < after)
+        if (r->x->stop[(cell + after) / 2] <= left) cell = (cell + after) / 2 + 1;
+        else after = (cell + after) / 2;
+    for (int64_t row = 0; differences && row < r->rows; row++)
+        undo_16(tile + row * r->wide, tile + row * r->wide, columns);
+    for (int64_t k = 0; k < r->y->n; k++) {
+        memset(sum, 0, 8 * r->wide);
+        for (int64_t row = r->y->start[k]; row < r->y->stop[k]; row++)
+            add_row(tile + row * r->wide, NULL, r->flip, r->nodata, (uint32_t)weight(r->y, k, row), sum, weights, columns);
+        add_columns(sum, r->x, cell, left, left + columns, run, r->total + k * r->x->n);
+        add_columns(weights, r->x, cell, left, left + columns, run, r->weight + k * r->x->n);
+    }
+}
+
+static void place_tile(const TileRow *r, int lane)
+{
+    if (r->total) sum_tile(r, lane, r->predictor == 2);
+    else place(r->tile[lane], r->to + r->at[lane] * r->wide * r->item, r->item, r->wide, (int)r->predictor, r->stride, r->rows,
+               columns_of(r, r->at[lane]));
+}
+
+static void place_empty(const TileRow *r, int lane)
+{
+    const int64_t columns = columns_of(r, r->at[lane]);
+    if (r->total) fill(r->tile[lane], r->item, (pixel)r->empty, r->wide, r->rows, columns), sum_tile(r, lane, 0);
+    else fill(r->to + r->at[lane] * r->wide * r->item, r->item, (pixel)r->empty, r->stride, r->rows, columns);
+}
+
+/* libdeflate has the last word: it knows all streams, and what is damaged. */
+static Reading ask_libdeflate(const TileRow *r, int lane)
+{
+    const int64_t bytes = r->high * r->wide * r->item;
+    if (r->inflate(r->state, r->stored[lane], r->count[r->at[lane]], r->tile[lane], bytes, NULL)) return DAMAGED;
+    place_tile(r, lane);
+    return FINE;
+}
+
+/* Take tiles in hand until a lane has one to inflate. */
+static Reading take_tile(TileRow *r, int lane)
+{
+    while (r->next < r->n) {
+        const int64_t at = r->at[lane] = r->next++, count = r->count[at];
+        if (!count) {
+            place_empty(r, lane);
+            continue;
+        }
+        if (read_all(r->handle, r->stored[lane], count, r->base + (int64_t)r->offset[at])) return UNREAD;
+        if (pair_begin(r->pair, lane, r->stored[lane], count, r->tile[lane], r->high * r->wide * r->item)) return FINE;
+        if (ask_libdeflate(r, lane)) return DAMAGED;
+    }
+    return FINE;
+}
+
+/* Put a tile that has ended where it belongs; take the next one. */
+static Reading turn(TileRow *r, int lane)
+{
+    uint32_t checksum;
+    const int state = pair_take(r->pair, lane, &checksum);
+    if (state == AT_WORK) return FINE;
+    if (state == ENDED && r->adler32(1, r->tile[lane], r->high * r->wide * r->item) == checksum) place_tile(r, lane);
+    else if (state != IDLE && ask_libdeflate(r, lane)) return DAMAGED;
+    return take_tile(r, lane);
+}
+
+static Reading read_tiles(TileRow *r, int *lane)
+{
+    Reading how;
+    do {
+        for (*lane = 0; *lane < 2; ++*lane)
+            if ((how = turn(r, *lane))) return how;
+    } while (pair_run(r->pair));
+    return FINE;
+}
+
+/* Read a row of tiles: into pixels, or, with `total`, into sums. */
+static PyObject *read_row(Py_buffer *b, TileRow *row, const unsigned long long *functions)
+{
+    const int64_t bytes = row->high * row->wide * row->item;
+    uint64_t most = 0;
+    for (int64_t i = 0; i < row->n; i++)
+        if ((most = row->count[i] > most ? row->count[i] : most) > INT32_MAX) return done(b, 0);
+    uint8_t *stored = malloc(2 * (most + PADDING)), *tile = malloc(2 * (bytes + PADDING));
+    for (int lane = 0; lane < 2; lane++)
+        row->stored[lane] = stored + lane * (most + PADDING), row->tile[lane] = tile + lane * (bytes + PADDING);
+    row->state = ((Alloc)(uintptr_t)functions[0])();
+    row->inflate = (Inflate)(uintptr_t)functions[1], row->adler32 = (Adler32)(uintptr_t)functions[3];
+    row->pair = pair_new(), row->lanes = malloc(LANES(row->wide));
+    Reading how = FINE;
+    int lane = 0, error = 0, good = row->state && row->pair && row->lanes && stored && tile;
+    if (!good) PyErr_NoMemory();
+    else {
+        Py_BEGIN_ALLOW_THREADS
+        how = read_tiles(row, &lane);
+        error = errno;
+        Py_END_ALLOW_THREADS
+    }
+    if (row->state) ((Free)(uintptr_t)functions[2])(row->state);
+    free(row->pair), free(row->lanes), free(stored), free(tile);
+    const long long at = row->at[lane & 1];
+    if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld of its row is damaged", at);
+    else if (how == UNREAD && !error) PyErr_Format(PyExc_EOFError, "the file ends in tile %lld of its row", at);
+    else if (how == UNREAD) errno = error, PyErr_SetFromErrno(PyExc_OSError);
+    return done(b, good && how == FINE);
+}
+
+/* Take the tiles of one row, side by side, from the arguments of a call: (functions, handle, base, offsets, counts,
+ * (itemsize, high, wide, predictor, empty, stride)), `high` x `wide` pixels in an open file. Functions of libdeflate:
+ * alloc_decompressor, zlib_decompress, free_decompressor, adler32. A tile without bytes is `empty`. */
+#define TILES "(KKKK)iLy*y*(LLLLLL)"
+#define TILES_TO(f, row, b)                                                                                  \
+    f, f + 1, f + 2, f + 3, &row.handle, &row.base, b, b + 1, &row.item, &row.high, &row.wide, &row.predictor, &row.empty, &row.stride
+
+static int tiles_fit(TileRow *r, const Py_buffer *b)
+{
+    r->offset = b[0].buf, r->count = b[1].buf, r->n = b[0].len / 8;
+    return (r->item == 1 || r->item == 2) && r->high > 0 && r->wide > 0 && r->stride > 0 && b[0].len == b[1].len && r->n > 0
+        && (r->n - 1) * r->wide < r->stride && r->stride <= r->n * r->wide && r->high <= (1 << 16) && r->wide <= (1 << 16);
+}
+
+/* decode(*tiles, out): their pixels, to the rows of `out`, which are `stride` pixels long. */
 static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
-    unsigned long long functions[3];
-    long long base, item, high, wide, predictor, empty, stride, rows = 0;
-    int handle, good = PyArg_ParseTuple(args, "(KKK)iLy*y*(LLLLLL)w*", functions, functions + 1, functions + 2, &handle, &base,
-                                        b, b + 1, &item, &high, &wide, &predictor, &empty, &stride, b + 2)
-        && (item == 1 || item == 2) && high > 0 && wide > 0 && stride > 0 && b[0].len == b[1].len;
-    const uint64_t *offset = b[0].buf, *count = b[1].buf;
-    const int64_t n = good ? b[0].len / 8 : 0, bytes = good ? high * wide * item : 0;
-    good = good && n > 0 && (n - 1) * wide < stride && stride <= n * wide && high <= (1 << 16) && wide <= (1 << 16)
-        && (rows = b[2].len / item / stride) <= high;
-    uint64_t most = 0;
-    for (int64_t i = 0; good && i < n; i++)
-        if ((most = count[i] > most ? count[i] : most) > INT32_MAX) good = 0;
-    if (!good) return done(b, 0);
-    const Inflate inflate = (Inflate)(uintptr_t)functions[1];
-    void *state = ((Alloc)(uintptr_t)functions[0])();
-    uint8_t *stored = malloc(most + 1), *tile = malloc(bytes);
-    int64_t at = 0;
-    enum { FINE, DAMAGED, UNREAD } how = FINE;
-    int error = 0;
-    if (!state || !stored || !tile) good = 0, PyErr_NoMemory();
-    if (good) {
-        Py_BEGIN_ALLOW_THREADS
-        for (; at < n && how == FINE; at += how == FINE) {
-            const int64_t left = at * wide, columns = stride - left < wide ? stride - left : wide;
-            uint8_t *to = (uint8_t *)b[2].buf + left * item;
-            if (!count[at]) fill(to, item, (pixel)empty, stride, rows, columns);
-            else if (read_all(handle, stored, count[at], base + (int64_t)offset[at])) how = UNREAD, error = errno;
-            else if (inflate(state, stored, count[at], tile, bytes, NULL)) how = DAMAGED; /* or of another length */
-            else place(tile, to, item, wide, (int)predictor, stride, rows, columns);
-        }
-        Py_END_ALLOW_THREADS
-    }
-    if (state) ((Free)(uintptr_t)functions[2])(state);
-    free(stored), free(tile);
-    if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld of its row is damaged", (long long)at);
-    else if (how == UNREAD && !error) PyErr_Format(PyExc_EOFError, "the file ends in tile %lld of its row", (long long)at);
-    else if (how == UNREAD) errno = error, PyErr_SetFromErrno(PyExc_OSError);
-    return done(b, good && how == FINE);
+    unsigned long long functions[4];
+    TileRow row = {0};
+    if (!PyArg_ParseTuple(args, TILES "w*", TILES_TO(functions, row, b), b + 2) || !tiles_fit(&row, b)
+        || (row.rows = b[2].len / row.item / row.stride) > row.high)
+        return done(b, 0);
+    row.to = b[2].buf;
+    return read_row(b, &row, functions);
+}
+
+/* decode_sums(*tiles, rows, flip, nodata, row cells, column cells, totals, counts): as of `sums`, of the first `rows` of
+ * their pixel rows, added to what is there; the sums are of the flipped numbers. */
+static PyObject *decode_sums(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {{0}};
+    unsigned long long functions[4];
+    long long flip;
+    TileRow row = {0};
+    Axis y = {0}, x = {0};
+    if (!PyArg_ParseTuple(args, TILES "LLL(y*LL)(y*LL)w*w*", TILES_TO(functions, row, b), &row.rows, &flip,
+                          &row.nodata, b + 2, &y.unit, &y.block, b + 3, &x.unit, &x.block, b + 4, b + 5)
+        || !tiles_fit(&row, b) || row.item != 2 || row.rows > row.high || !axis_fits(&y, b + 2, row.rows)
+        || !axis_fits(&x, b + 3, row.stride) || b[4].len / 8 < y.n * x.n || b[5].len / 8 < y.n * x.n)
+        return done(b, 0);
+    row.flip = (pixel)flip, row.y = &y, row.x = &x, row.total = b[4].buf, row.weight = b[5].buf;
+    return read_row(b, &row, functions);
 }
 
 /* sums(values, ok, width, flip, nodata, rows, columns, totals, counts): weighted sums of the valid pixels
@@ -240,17 +410,18 @@ static PyObject *sums(PyObject *Py_UNUSED(self), PyObject *args)
                                 b + 3, &x.unit, &x.block, b + 4, b + 5)
         && width > 0 && axis_fits(&y, b + 2, b[0].len / 2 / width) && axis_fits(&x, b + 3, width)
         && (!b[1].buf || b[1].len >= b[0].len / 2) && b[4].len / 8 >= y.n * x.n && b[5].len / 8 >= y.n * x.n
-        && ((lanes = malloc(8 * width)) || PyErr_NoMemory());
+        && ((lanes = malloc(LANES(width))) || PyErr_NoMemory());
     if (good) {
         Py_BEGIN_ALLOW_THREADS
         for (int64_t k = 0; k < y.n; k++) {
             int64_t *total = (int64_t *)b[4].buf + k * x.n, *count = (int64_t *)b[5].buf + k * x.n;
             memset(lanes, 0, 8 * width);
+            memset(total, 0, 8 * x.n), memset(count, 0, 8 * x.n);
             for (int64_t r = y.start[k]; r < y.stop[k]; r++)
                 add_row((const pixel *)b[0].buf + r * width, b[1].buf ? (const uint8_t *)b[1].buf + r * width : NULL,
                         (pixel)flip, nodata, (uint32_t)weight(&y, k, r), lanes, lanes + width, width);
-            add_columns(lanes, &x, width, total);
-            add_columns(lanes + width, &x, width, count);
+            add_columns(lanes, &x, 0, 0, width, (int64_t *)(lanes + 2 * width), total);
+            add_columns(lanes + width, &x, 0, 0, width, (int64_t *)(lanes + 2 * width), count);
             for (int64_t i = 0; flip && i < x.n; i++) total[i] -= flip * count[i];
         }
         Py_END_ALLOW_THREADS
@@ -579,7 +750,9 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
 }
 
 static PyMethodDef functions[] = {
-    {"decode", decode, METH_VARARGS, NULL},        {"sums", sums, METH_VARARGS, NULL},
+    {"decode", decode, METH_VARARGS, NULL},
+    {"decode_sums", decode_sums, METH_VARARGS, NULL},
+    {"sums", sums, METH_VARARGS, NULL},
     {"means", means, METH_VARARGS, NULL},         {"quality", quality, METH_VARARGS, NULL},
     {"histogram", histogram, METH_VARARGS, NULL}, {"tally", tally, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

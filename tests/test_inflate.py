@@ -1,0 +1,151 @@
+"""The decoder that inflates two tiles side by side (_inflate.c): zlib is its oracle."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import tempfile
+import zlib
+
+import numpy as np
+import pytest
+
+from landsat_downsample import _tiles
+
+pytestmark = pytest.mark.skipif(_tiles.deflate is None, reason="without libdeflate or the extension GDAL reads")
+
+ROWS, COLUMNS = 61, 53
+SIZE = ROWS * COLUMNS
+STRATEGIES = {
+    "default": zlib.Z_DEFAULT_STRATEGY,
+    "filtered": zlib.Z_FILTERED,
+    "huffman": zlib.Z_HUFFMAN_ONLY,
+    "runs": zlib.Z_RLE,
+    "fixed": zlib.Z_FIXED,
+}
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 6)
+def nobody(*_) -> int:
+    """A second decoder that knows nothing."""
+    return 1
+
+
+ALONE = (*_tiles.deflate[:1], ctypes.cast(nobody, ctypes.c_void_p).value, *_tiles.deflate[2:]) if _tiles.deflate else ()
+
+
+def decode(streams: list[bytes], size: tuple[int, int] = (ROWS, COLUMNS), functions=None) -> list[bytes]:
+    """Inflate the streams as one-byte tiles that lie side by side."""
+    counts = np.array([len(stream) for stream in streams], np.uint64)
+    offsets = np.cumsum(counts, dtype=np.uint64) - counts
+    out = np.zeros((size[0], size[1] * len(streams)), np.uint8)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"".join(streams))
+        file.flush()
+        layout = (1, *size, 1, 0, out.shape[1])
+        _tiles._fused.decode(functions or _tiles.deflate, file.fileno(), 0, offsets, counts, layout, out)
+    return [part.tobytes() for part in np.split(out, len(streams), axis=1)]
+
+
+def samples(rng: np.random.Generator, size: int = SIZE) -> dict[str, bytes]:
+    """Bytes of every nature."""
+    steps = rng.normal(0, 9, size).astype(np.int16).astype(np.uint8)
+    motif = rng.integers(0, 256, 8 * size, np.uint8)
+    periods = [motif[:p].tolist() * (40 // p + 2) for p in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 15, 16, 17, 31)]
+    return {
+        "nothing but zeros": bytes(size),
+        "noise": motif[:size].tobytes(),
+        "small steps": steps.tobytes(),
+        # Literals of up to 15 bits: each half as frequent as the one before.
+        "codes of all lengths": rng.geometric(0.5, size).astype(np.uint8).tobytes(),
+        "few values": rng.choice(np.array([0, 255, 7], np.uint8), size).tobytes(),
+        "runs": np.repeat(motif, rng.integers(1, 600, len(motif)))[:size].tobytes(),
+        "periods": bytes((list(itertools.chain(*periods)) * size)[:size]),
+        "repeated from afar": (steps[: size // 2 + 1].tobytes() * 2)[:size],
+    }
+
+
+def compressed(data: bytes, level: int, strategy: int, window: int = 15, memory: int = 8) -> bytes:
+    packer = zlib.compressobj(level, zlib.DEFLATED, window, memory, strategy)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
+def test_every_stream_gives_its_bytes(level, strategy):
+    data = list(samples(np.random.default_rng(5)).values())
+    for window, memory in ((15, 8), (9, 1)):  # one block, or many
+        streams = [compressed(part, level, STRATEGIES[strategy], window, memory) for part in data]
+        for count in (1, 2, 3, len(data)):
+            assert decode(streams[:count]) == data[:count]
+
+
+def test_what_usgs_ships_needs_no_second_decoder():
+    data = samples(np.random.default_rng(6))
+    long = [bytes(200) + part for part in data.values()]  # noise by itself is stored
+    kept = [part for part in long if zlib.compress(part)[2] & 7 in (4, 5)]
+    assert len(kept) >= 6
+    size = (1, SIZE + 200)
+    assert decode([zlib.compress(part) for part in kept], size, ALONE) == kept
+
+
+def test_blocks_of_all_kinds_in_one_stream():
+    rng = np.random.default_rng(7)
+    parts = list(samples(rng, 4000).values())
+    packer = zlib.compressobj(6)
+    stream = b"".join(packer.compress(part) + packer.flush(zlib.Z_FULL_FLUSH) for part in parts) + packer.flush()
+    whole = b"".join(parts)
+    assert decode([stream, stream, zlib.compress(whole)], (1, len(whole))) == [whole] * 3
+
+
+def test_a_stream_of_another_length_is_damaged():
+    for wrong in (SIZE - 1, SIZE + 1, 2 * SIZE + 700, 0):
+        for data in samples(np.random.default_rng(8), wrong).values():
+            with pytest.raises(ValueError, match="tile 1 of its row is damaged"):
+                decode([zlib.compress(bytes(SIZE)), zlib.compress(data)])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damage_is_told_or_harmless(seed):
+    """Flipped bits, bytes lost and put in: the bytes are right or there are none, whatever stands beside."""
+    rng = np.random.default_rng(seed)
+    data = list(samples(rng).values())
+    whole = [compressed(part, 6, zlib.Z_DEFAULT_STRATEGY, *rng.choice([(15, 8), (10, 1)])) for part in data]
+    found = set()
+    for _ in range(300):
+        k = int(rng.integers(len(whole)))
+        stream = damaged(whole[k], rng)
+        try:
+            first, _ = decode([stream, whole[k - 1]])
+        except ValueError:
+            found.add("told")
+        else:
+            found.add("harmless")
+            assert first == data[k]
+    assert "told" in found
+
+
+def damaged(stream: bytes, rng: np.random.Generator) -> bytes:
+    """One to three changes, most of them near the start, where the codes are."""
+    changed = bytearray(stream)
+    for _ in range(rng.integers(1, 4)):
+        at = int(rng.integers(min(len(changed), 90 if rng.random() < 0.6 else len(changed))))
+        kind = rng.integers(4)
+        if kind == 0:
+            changed[at] ^= 1 << rng.integers(8)
+        elif kind == 1:
+            changed[at] = rng.integers(256)
+        elif kind == 2:
+            del changed[at:]
+        else:
+            changed[at:at] = rng.integers(0, 256, 3, np.uint8).tobytes()
+        if not changed:
+            return b"x"
+    return bytes(changed)
+
+
+def test_the_checksum_is_compared():
+    stream = bytearray(zlib.compress(np.arange(SIZE, dtype=np.uint16).astype(np.uint8).tobytes()))
+    stream[-1] ^= 1
+    with pytest.raises(ValueError, match="tile 0 of its row is damaged"):
+        decode([bytes(stream)])
