@@ -7,13 +7,16 @@ without data are transparent. Codes of a quality band are looked up, never avera
 
 from __future__ import annotations
 
-import struct
-import zlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy
 
 from landsat_downsample._bands import BandSpec, BitField
 from landsat_downsample._grid import Cells, Overlay
@@ -429,33 +432,16 @@ def _beside(picture: np.ndarray, card: np.ndarray) -> np.ndarray:
 
 
 def _png(picture: np.ndarray, title: str | None, shown: tuple[str, ...], *, smooth: bool) -> bytes:
-    """Encode RGBA (y, x, 4) as a PNG, with one filter for all of its rows.
-
-    To try every filter on every row takes longer than all the rest, and gains little: smooth colours are
-    told by their difference from the mean of those to the left and above, classes as they are.
-    """
-    height, width, _ = picture.shape
-    coded, level = picture, 3
-    if smooth:
-        framed = np.pad(picture, ((1, 0), (1, 0), (0, 0)))
-        left, above = framed[1:, :-1], framed[:-1, 1:]
-        coded, level = picture - ((left & above) + ((left ^ above) >> 1)), 1
-    rows = np.pad(coded.reshape(height, -1), ((0, 0), (1, 0)), constant_values=3 if smooth else 0)
-    texts = {"Title": title, "Description": ", ".join(shown)}
-    chunks = [
-        (b"IHDR", struct.pack(">2I5B", width, height, 8, 6, 0, 0, 0)),
-        *(_text(key, text) for key, text in texts.items() if text),
-        (b"IDAT", zlib.compress(rows, level)),
-        (b"IEND", b""),
-    ]
-    written = (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
-
-
-def _text(key: str, text: str) -> tuple[bytes, bytes]:
-    try:
-        return b"tEXt", f"{key}\0{text}".encode("latin-1")
-    except UnicodeEncodeError:
-        return b"iTXt", f"{key}\0\0\0\0\0{text}".encode()
+    """Encode RGBA (y, x, 4) as a PNG; by GDAL, which a run has loaded anyway."""
+    height, width, count = picture.shape
+    texts = {"Title": title or "", "Description": ", ".join(shown)}
+    # Colours gain little by a longer search for repetitions.
+    options = {"ZLEVEL": 2 if smooth else 6, "WRITE_METADATA_AS_TEXT": "YES"}
+    shape = {"count": count, "height": height, "width": width, "dtype": "uint8"}
+    with warnings.catch_warnings(), MemoryFile() as encoded, MemoryFile() as plain:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(plain.name, "w", driver="MEM", **shape) as dataset:
+            dataset.write(np.moveaxis(picture, 2, 0))
+            dataset.update_tags(**{key: text for key, text in texts.items() if text})
+            copy(dataset, encoded.name, driver="PNG", **options)
+        return encoded.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import hashlib
 import os
 import re
@@ -205,19 +206,11 @@ def _digest(path: str) -> str | None:
 def _same_files(folder: str, other: str) -> bool:
     """Whether two folders hold the same files, byte for byte."""
     names = sorted(os.listdir(folder))
-    return names == sorted(os.listdir(other)) and all(
-        _same_bytes(os.path.join(folder, name), os.path.join(other, name)) for name in names
-    )
-
-
-def _same_bytes(path: str, other: str) -> bool:
-    try:
-        with open(path, "rb") as one, open(other, "rb") as two:
-            if os.fstat(one.fileno()).st_size != os.fstat(two.fileno()).st_size:
-                return False
-            while (data := one.read(1 << 20)) == two.read(1 << 20):
-                if not data:
-                    return True
-            return False
-    except OSError:
+    if names != sorted(os.listdir(other)):
         return False
+    try:
+        return not any(
+            filecmp.cmpfiles(folder, other, names, shallow=False)[1:]
+        )  # those that differ, or cannot be read
+    finally:
+        filecmp.clear_cache()  # it knows files by size and time
