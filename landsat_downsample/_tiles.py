@@ -11,12 +11,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
-from landsat_downsample._store import Arriving, _tiff
+from landsat_downsample._store import _tiff
+
+if TYPE_CHECKING:
+    from landsat_downsample._store._follow import Arriving
 
 try:
     from landsat_downsample._reduce import _fused

@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _requests_per_host(number: int | None) -> Iterator[None]:
     """Set the limit for this process and those that it starts."""
-    from landsat_downsample._store._retry import REQUESTS_PER_HOST
+    from landsat_downsample._store._policy import REQUESTS_PER_HOST
 
     before = os.environ.get(REQUESTS_PER_HOST)
     if number is not None:
