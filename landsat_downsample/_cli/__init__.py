@@ -49,6 +49,14 @@ _VERBS = {
 }
 
 
+def command() -> None:
+    """Run the process of a command from its beginning to its end."""
+    code = main()
+    if code == DONE:
+        _leave(code)  # nothing is at work any more, and Python would take 20 ms to take itself apart
+    sys.exit(code)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; return its exit code."""
     if argv is None:  # the whole process is ours
