@@ -22,6 +22,7 @@ from benchmarks import machine
 from benchmarks.scenes import full_scene
 from landsat_downsample import _process, _publish, _store
 from landsat_downsample._seaweed import BUCKET, Seaweed, environ
+from landsat_downsample._store import _small
 
 FACTORS = (3, 4, 6, 10, 30, 64)
 
@@ -97,7 +98,7 @@ def remote_seconds(scene: Path, repeats: int) -> tuple[float, float]:
         )
         received = _process.reduce_target(far).received
         taken = [seconds(lambda target=target: _process.reduce_target(target), repeats) for target in (near, far)]
-        small = seconds(lambda: [_store.put(f"s3://{BUCKET}/small", b"x" * 20_000) for _ in range(50)], repeats) / 50
+        small = seconds(lambda: [_small.put(f"s3://{BUCKET}/small", b"x" * 20_000) for _ in range(50)], repeats) / 50
         return (taken[1] - taken[0]) / received, small
     finally:
         server.stop()

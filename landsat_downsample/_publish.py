@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 
-from landsat_downsample import _browse, _metadata, _mtl, _store
+from landsat_downsample import _browse, _metadata, _store
 from landsat_downsample._errors import UsageError, WriteError
 from landsat_downsample._metadata import _stac
 from landsat_downsample._plan import Product, ScenePlan
@@ -95,6 +95,8 @@ def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]):
 
 def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, scene: Scene, written: set[str]) -> bytes:
     """An MTL for the coarse grid: only what changed is changed, and a record tells of it."""
+    from landsat_downsample import _mtl  # not above: a band of its own has none
+
     mtl = _mtl.parse(data, _mtl.kind_of(filename))
     files = {name: name if name in written else None for name in mtl.files().values()}
     changes = _mtl.coarse_changes(mtl, coarse=item.coarse, files=files)

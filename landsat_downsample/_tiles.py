@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +21,10 @@ from landsat_downsample._errors import ReadError
 from landsat_downsample._grid import Overlay
 from landsat_downsample._reduce import _fast
 from landsat_downsample._reduce._kernels import Strip
-from landsat_downsample._store import Arriving, _tiff
+from landsat_downsample._store import _tiff
+
+if TYPE_CHECKING:
+    from landsat_downsample._store._follow import Arriving
 
 try:
     from landsat_downsample._reduce import _fused

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from landsat_downsample._errors import UsageError
 from landsat_downsample._plan import Target
 from landsat_downsample._store._hrefs import host
-from landsat_downsample._store._retry import PER_HOST
+from landsat_downsample._store._policy import PER_HOST
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ from landsat_downsample._batch._entries import Entry, recorded_entries
 from landsat_downsample._batch._frozen import freeze, frozen
 from landsat_downsample._batch._query import Query
 from landsat_downsample._errors import UsageError, WriteError
+from landsat_downsample._store import _small
 
 USGS = ("landsat-c2l2-sr", "landsat-c2l2-st")
 
@@ -88,10 +89,10 @@ def test_a_list_is_written_whole_or_not_at_all(dest):
 def test_places_that_refuse(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(WriteError, match="choose another destination"):
-        _store.put(str(tmp_path / "file" / "x"), b"1")
+        _small.put(str(tmp_path / "file" / "x"), b"1")
     with pytest.raises(UsageError, match="cannot write 'https://host"):
-        _store.put("https://host.example/x?sig=1", b"1")
+        _small.put("https://host.example/x?sig=1", b"1")
     (tmp_path / "folder").mkdir()
     with pytest.raises(WriteError):
-        _store.put(str(tmp_path / "folder"), b"1")
+        _small.put(str(tmp_path / "folder"), b"1")
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["file", "folder"]

@@ -29,11 +29,11 @@ HEAVY = {"distributed", "matplotlib", "dask_kubernetes", "dask", "xarray", "riox
 
 
 def modules_after(code: str, *argv: object) -> set[str]:
-    """Names of the top-level modules that a fresh interpreter has after running some code."""
-    told = f"{code}\nimport sys; print('loaded', *{{name.partition('.')[0] for name in sys.modules}})"
+    """Names of the modules that a fresh interpreter has after running some code."""
+    told = f"{code}\nimport sys; print('loaded', *(name for name, module in sys.modules.items() if module))"
     words = [sys.executable, "-c", told, *(str(word) for word in argv)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return set(done.stdout.rpartition("loaded")[2].split())
+    return set(done.stdout.rpartition("loaded ")[2].split())
 
 
 def test_the_front_door_is_light():
@@ -46,6 +46,36 @@ def test_a_run_needs_no_array_library_but_numpy(tmp_path):
     loaded = modules_after(code, "run", scene, "--to", tmp_path / "out", "--factor", 4)
     assert "rasterio" in loaded
     assert not loaded & (HEAVY - {"rasterio"} | {"fsspec", "asyncio", "ssl", "botocore"})
+
+
+#: What only talks to other machines, prices work, or reads what comes with a scene.
+ELSEWHERE = {
+    *(f"_store.{name}" for name in ("_remote", "_follow", "_retry", "_transport", "_known", "_signing")),
+    *(f"_store.{name}" for name in ("_place_objects", "_small", "_whole")),
+    *("_cost", "_mtl", "_batch._search", "_batch._query", "_batch._journal", "_display._live", "_coarsen"),
+}
+
+
+def test_a_run_of_a_local_band_loads_nothing_for_other_places(tmp_path):
+    scene = ld.make_scene(tmp_path, size=(61, 57), bands=["SR_B4"])
+    band = next(Path(scene).glob("*_SR_B4.TIF"))
+    code = "from landsat_downsample._cli import main\nassert main() == 0"
+    loaded = modules_after(code, "run", band, "--to", tmp_path / "out", "--factor", 4)
+    assert set(FILES) >= ELSEWHERE
+    assert not loaded & {f"landsat_downsample.{name}" for name in ELSEWHERE}
+    assert not loaded & {"socket", "multiprocessing", "secrets", "boto3"}
+
+
+def test_a_command_collects_garbage_once_it_is_loaded(tmp_path):
+    scene = ld.make_scene(tmp_path, size=(61, 57), bands=["SR_B4"])
+    code = "from landsat_downsample._cli import main\n{}\nimport gc; print(gc.isenabled() and gc.get_freeze_count())"
+    argv = ["run", str(scene), "--to", str(tmp_path / "out"), "--factor", "4", "--overwrite"]
+    frozen = []
+    for call in ("main()", f"main({argv!r})"):  # a process of its own, and one of somebody else's
+        words = [sys.executable, "-c", code.format(call), *argv]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        frozen.append(int(done.stdout.split()[-1]))
+    assert frozen[0] > 10_000 and frozen[1] == 0
 
 
 # Cycles ----------------------------------------------------------------------------------------

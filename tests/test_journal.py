@@ -29,6 +29,7 @@ from landsat_downsample._errors import ReadError
 from landsat_downsample._plan import Options, plan_scene
 from landsat_downsample._run import Outcome, Progress, run_plans
 from landsat_downsample._scene import open_scene
+from landsat_downsample._store import _small
 from landsat_downsample._tally import Tally
 
 
@@ -122,7 +123,7 @@ def test_signs_of_life_go_on_without_any_step(tmp_path):
 
 
 def test_what_writes_the_list_of_scenes_may_be_given_instead(tmp_path):
-    with Journal(str(tmp_path), entries=lambda href: _store.put(href, b'{"source": "b"}\n'), total=1) as journal:
+    with Journal(str(tmp_path), entries=lambda href: _small.put(href, b'{"source": "b"}\n'), total=1) as journal:
         pass
     assert (Path(journal.href) / "scenes.ndjson").read_bytes() == b'{"source": "b"}\n'
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from landsat_downsample._errors import ReadError, UsageError, WriteError
-from landsat_downsample._store._retry import Mismatch, Patience, Policy, Refusal, classify, retry_after
+from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._retry import Mismatch, Patience, Refusal, classify, retry_after
 
 QUICK = Policy(budget=1, timeout=1, base=0.001, cap=0.01)
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample._store._hrefs import redact
-from landsat_downsample._store._retry import Patience, Policy, Refusal, classify, retry_after
+from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._retry import Patience, Refusal, classify, retry_after
 
 #: Environment variable with the bearer token of the service; its value is never shown.
 TOKEN = "LANDSAT_DOWNSAMPLE_ADES_TOKEN"

@@ -10,6 +10,7 @@ from landsat_downsample._batch import _record
 from landsat_downsample._batch._entries import Entry, gathered, item_entry, recorded_entries
 from landsat_downsample._batch._query import Query
 from landsat_downsample._batch._search import search
+from landsat_downsample._store import _small
 
 
 def found(query: Query, *, policy: _store.Policy | None = None) -> list[Entry]:
@@ -79,4 +80,4 @@ def freeze(entries: Iterable[Entry], href: str, *, create: bool = False) -> bool
         The place refuses it.
     """
     lines = (json.dumps(entry.to_dict(), separators=(",", ":")) + "\n" for entry in entries)
-    return _store.put(href, "".join(lines).encode(), create=create)
+    return _small.put(href, "".join(lines).encode(), create=create)

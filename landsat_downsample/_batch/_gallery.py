@@ -14,7 +14,7 @@ from urllib.parse import quote
 from landsat_downsample import _store
 from landsat_downsample._batch._record import plain
 from landsat_downsample._errors import LandsatDownsampleError
-from landsat_downsample._store._retry import Policy
+from landsat_downsample._store._policy import Policy
 
 #: Pictures of a page, their longer side in pixels, and bytes of all of them as data URIs.
 MOST, SIDE, ROOM = 60, 256, 3_500_000

@@ -19,7 +19,7 @@ from landsat_downsample import __version__, _store
 from landsat_downsample._batch import _record
 from landsat_downsample._batch._keeper import Keeper
 from landsat_downsample._run import Outcome, Progress
-from landsat_downsample._store._retry import Policy
+from landsat_downsample._store._policy import Policy
 from landsat_downsample._tally import Tally
 
 #: Seconds between two signs of life.

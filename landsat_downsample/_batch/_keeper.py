@@ -13,7 +13,8 @@ from itertools import pairwise
 
 from landsat_downsample import _store
 from landsat_downsample._batch import _record
-from landsat_downsample._store._retry import Policy
+from landsat_downsample._store import _small
+from landsat_downsample._store._policy import Policy
 
 #: Lines of a part of the outcomes on an object store: such a part is some 200 kB, written anew every few seconds.
 PART = 500
@@ -154,7 +155,7 @@ class Keeper:
         self.sent = self.ledger.size
         self._beat(status)
         for number in range(1, parts + 1):
-            _store.remove(_store.join(self.href, _record.part_name(number)), policy=self.policy)
+            _small.remove(_store.join(self.href, _record.part_name(number)), policy=self.policy)
 
     def _put(self, name: str, data: bytes) -> None:
-        _store.put(_store.join(self.href, name), data, policy=self.policy)
+        _small.put(_store.join(self.href, name), data, policy=self.policy)

@@ -11,15 +11,13 @@ import json
 import math
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from landsat_downsample import _store
 from landsat_downsample._errors import ReadError, UsageError
-from landsat_downsample._store import _transport
 from landsat_downsample._store._hrefs import redact
-from landsat_downsample._store._retry import Patience, Policy
+from landsat_downsample._store._policy import Policy
 
 #: Folder of a destination that holds the records of its runs.
 RUNS = "_runs"
@@ -44,7 +42,7 @@ def new_run_id(now: datetime | None = None) -> str:
     >>> new_run_id(datetime(2026, 11, 22, 21, 50, 49, tzinfo=UTC))[:-4]
     '20261122T215049Z-'
     """
-    return f"{(now or datetime.now(UTC)).astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    return f"{(now or datetime.now(UTC)).astimezone(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
 
 
 def part_name(number: int) -> str:
@@ -109,6 +107,9 @@ def _local_names(folder: str) -> list[str]:
 
 
 def _remote_names(folder: str, policy: Policy) -> list[str]:
+    from landsat_downsample._store import _transport  # not above: a record on this disk needs none of it
+    from landsat_downsample._store._retry import Patience
+
     def attempt(seconds: float) -> list[dict]:
         try:
             return _transport.listing(folder, deep=False, policy=policy, seconds=seconds)

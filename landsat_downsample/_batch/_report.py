@@ -15,7 +15,8 @@ from landsat_downsample._batch._chart import STATUSES, Bins, cut, draw
 from landsat_downsample._batch._gallery import Card, cards, relative
 from landsat_downsample._batch._status import Status, from_record
 from landsat_downsample._display._words import count_words, duration_words, grouped, size_words
-from landsat_downsample._store._retry import Policy
+from landsat_downsample._store import _small
+from landsat_downsample._store._policy import Policy
 
 #: Rows of the table of scenes that took longest.
 SLOWEST = 20
@@ -118,7 +119,7 @@ def write_report(run_folder: str) -> str:
     """
     policy = Policy.from_environ()
     href = _store.join(run_folder, _record.REPORT)
-    _store.put(href, page(run_folder, policy=policy).encode(), policy=policy)
+    _small.put(href, page(run_folder, policy=policy).encode(), policy=policy)
     return href
 
 

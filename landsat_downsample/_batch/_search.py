@@ -13,6 +13,7 @@ from landsat_downsample import _store
 from landsat_downsample._batch._query import Query, is_landsat
 from landsat_downsample._errors import ReadError, UsageError
 from landsat_downsample._scene import _item
+from landsat_downsample._store import _small
 
 #: More pages than any search for Landsat has; and empty ones in a row that an API may give before it has more.
 MAX_PAGES = 100_000
@@ -83,7 +84,7 @@ def search(query: Query, *, policy: _store.Policy | None = None) -> Iterator[dic
 
 
 def _root(query: Query, policy: _store.Policy) -> dict:
-    root = _store.ask(query.url, policy=policy)
+    root = _small.ask(query.url, policy=policy)
     if not isinstance(root, dict) or not _links(root, "search", _below(query)):
         what = f"a STAC {root['type']}" if isinstance(root, dict) and root.get("type") else "something else"
         raise UsageError(
@@ -155,7 +156,7 @@ def _pages(request: _Request | None, query: Query, policy: _store.Policy) -> Ite
         if request.identity in asked or len(asked) >= MAX_PAGES:
             raise _circle(query, len(asked))
         asked.add(request.identity)
-        page = _store.ask(request.href, request.body, policy=policy)
+        page = _small.ask(request.href, request.body, policy=policy)
         items = _items(page, query)
         look = hashlib.sha256(json.dumps([[one.get("collection"), one.get("id")] for one in items]).encode()).digest()
         empty = 0 if items else empty + 1
@@ -216,7 +217,7 @@ def _collections(query: Query, root: dict, policy: _store.Policy) -> list[str]:
     """Names of the collections that an API has; none where it does not tell."""
     places = [link["href"] for link in _links(root, "data", _below(query))] or [f"{_below(query)}collections"]
     try:
-        record = _store.ask(_same_host(places[0], query.url), policy=policy)
+        record = _small.ask(_same_host(places[0], query.url), policy=policy)
     except ReadError:
         return []
     found = record.get("collections") if isinstance(record, dict) else None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from landsat_downsample import _store
 from landsat_downsample._batch import _record
-from landsat_downsample._store._retry import Policy
+from landsat_downsample._store._policy import Policy
 
 #: Seconds without a sign of life after which a run is taken for dead, and how many are missed by then at least.
 SILENCE, MISSED = 60.0, 12

@@ -49,12 +49,22 @@ _VERBS = {
 }
 
 
+def command() -> None:
+    """Run the process of a command from its beginning to its end."""
+    code = main()
+    if code == DONE:
+        _leave(code)  # nothing is at work any more, and Python would take 20 ms to take itself apart
+    sys.exit(code)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; return its exit code."""
     if argv is None:  # the whole process is ours
         # rasterio loads boto3 where there is one, which takes as long as rasterio itself and numpy together,
         # for sessions with S3 that GDAL never has here: bytes come by fsspec.
         sys.modules.setdefault("boto3", None)
+        # OpenBLAS starts its threads when numpy is loaded, and they spin; the few products taken here are small.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         return _main(argv)
     except KeyboardInterrupt:
@@ -75,7 +85,8 @@ def _main(argv: list[str] | None) -> int:
     warnings.showwarning = _show_warning
     _open_streams()
     tell_in_json(False)
-    arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
+    parser = _parser(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(argv, argparse.Namespace(own_process=argv is None))
     tell_in_json(getattr(arguments, "log_format", None) == "json")
     if arguments.quiet:
         warnings.simplefilter("ignore")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -47,6 +50,23 @@ def complain(error: Exception, arguments: argparse.Namespace, line: str | None =
 
         traceback.print_exception(error)
     say(line or str(error))
+
+
+@contextmanager
+def loading(own_process: bool) -> Iterator[None]:
+    """Load modules with the garbage collector at rest, which would search them again and again for nothing.
+
+    In a process of another's its garbage may not be left out, and all stays as it is.
+    """
+    if not own_process:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # modules stay to the end: the searches to come pass over them
+        gc.enable()
 
 
 class Parser(argparse.ArgumentParser):

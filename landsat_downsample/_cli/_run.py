@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from landsat_downsample._cli._parts import INTERRUPTED, add_verb, count, href_type, number, say, seconds
+from landsat_downsample._cli._parts import INTERRUPTED, add_verb, count, href_type, loading, number, say, seconds
 from landsat_downsample._cli._reduction import add_reduction, exit_code, options
 from landsat_downsample._cli._search import add_search, check_search, query
 from landsat_downsample._cli._signals import draining, limited
@@ -73,6 +73,9 @@ def _add_work(group) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    with loading(arguments.own_process):
+        import landsat_downsample._batch._requests
+        import landsat_downsample._display  # noqa: F401 - it needs all that runs
     with limited(arguments.timeout), _requests_per_host(arguments.requests_per_host):
         requests = _requests(arguments)
         _spin(arguments)
@@ -88,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _requests_per_host(number: int | None) -> Iterator[None]:
     """Set the limit for this process and those that it starts."""
-    from landsat_downsample._store._retry import REQUESTS_PER_HOST
+    from landsat_downsample._store._policy import REQUESTS_PER_HOST
 
     before = os.environ.get(REQUESTS_PER_HOST)
     if number is not None:

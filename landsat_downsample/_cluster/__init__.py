@@ -8,12 +8,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from landsat_downsample._cluster import _parity
@@ -122,6 +120,8 @@ def _automatic(work: int) -> str:
 
 
 def _local(stack: ExitStack, workers: int | None) -> Client:
+    import multiprocessing
+
     import dask
     from distributed import Client, LocalCluster
 
@@ -220,6 +220,8 @@ def _apart_from_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker  # not above: a run on threads needs no processes
+
     resource_tracker.ensure_running()  # when it starts it unblocks SIGINT in the thread that needs it
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

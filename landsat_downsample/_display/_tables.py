@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from landsat_downsample._cost import Cost, Prices
 from landsat_downsample._display._words import count_words, duration_words, grouped, size_words
 from landsat_downsample._plan import FRACTIONS, ScenePlan, Target, estimate
 from landsat_downsample._scene import Scene
+
+if TYPE_CHECKING:
+    from landsat_downsample._cost import Cost, Prices
 
 
 def console():

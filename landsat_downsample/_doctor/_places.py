@@ -19,10 +19,10 @@ from landsat_downsample._store import (
     join,
     local_path,
     redact,
-    remove,
 )
 from landsat_downsample._store._hrefs import scheme
 from landsat_downsample._store._retry import Patience, classify
+from landsat_downsample._store._small import remove
 
 S3 = ("s3", "s3a")
 _PROBE = b"landsat-downsample doctor\n"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from landsat_downsample import _mtl
 from landsat_downsample._errors import SceneError
 from landsat_downsample._grid import Grid
-from landsat_downsample._mtl import Mtl
 from landsat_downsample._scene._header import Band
+
+if TYPE_CHECKING:
+    from landsat_downsample._mtl import Mtl
 
 PAN = "panchromatic"
 
@@ -88,6 +91,8 @@ def check_mtl(mtl: Mtl, bands: dict[str, Band]) -> None:
     SceneError
         An edge differs by more than a pixel of the raster, or the CRS does.
     """
+    from landsat_downsample import _mtl  # not above: a band of its own has none
+
     for group in ("reflective", "thermal"):
         frame = _mtl.frame(mtl, group)
         name, band = next(((n, b) for n, b in bands.items() if b.spec.group == group), (None, None))
@@ -110,6 +115,8 @@ def fallback(mtl: Mtl, group: str, shape: tuple[int, int]) -> Grid | None:
     shape : (int, int)
         (height, width) of the raster.
     """
+    from landsat_downsample import _mtl
+
     frame = _mtl.frame(mtl, group) or _mtl.frame(mtl, "reflective")
     if frame is None:
         return None

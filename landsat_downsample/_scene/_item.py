@@ -7,7 +7,6 @@ import re
 from landsat_downsample._errors import SceneError
 from landsat_downsample._scene import _product_id, _stac_source
 from landsat_downsample._scene._listing import metadata_kind
-from landsat_downsample._store import _signing
 from landsat_downsample._store._hrefs import basename, is_local, redact, scheme
 
 _FIELDS = ("type", "stac_version", "id", "collection")
@@ -93,6 +92,8 @@ def _is_wanted(asset: object) -> bool:
 
 
 def _slim_asset(asset: dict) -> dict:
+    from landsat_downsample._store import _signing  # not above: a scene that is no item needs none of it
+
     made = {name: asset[name] for name in _ASSET_FIELDS if name in asset}
     unsigned = redact(asset["href"])
     if _signing.container(unsigned):

@@ -7,15 +7,18 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TYPE_CHECKING
 
-from landsat_downsample import _mtl, _store
+from landsat_downsample import _store
 from landsat_downsample._errors import ReadError, SceneError
-from landsat_downsample._mtl import Mtl
 from landsat_downsample._scene import _item, _listing, _product_id, _stac_source
 from landsat_downsample._scene._listing import File, Listing
 from landsat_downsample._scene._product_id import ProductId
 from landsat_downsample._store._hrefs import is_tar, scheme
-from landsat_downsample._store._retry import Policy
+from landsat_downsample._store._policy import Policy
+
+if TYPE_CHECKING:
+    from landsat_downsample._mtl import Mtl
 
 _MTL = re.compile(r"(?:^|[_-])MTL\.(json|txt|xml)$", re.IGNORECASE)
 _ITEM = re.compile(r"/items/[^/]+/?$")
@@ -115,6 +118,8 @@ class Finder:
         return None
 
     def _parse(self, href: str) -> Mtl:
+        from landsat_downsample import _mtl  # not above: a band of its own has none
+
         kind = _mtl.kind_of(_store.basename(href))
         try:
             return _mtl.parse(_store.read_bytes(href, limit=_mtl.MAX_BYTES, policy=self.policy), kind)
@@ -304,7 +309,11 @@ def _agreed(mtl: Mtl | None, product: ProductId | None, href: str) -> ProductId:
 def _properties(product: ProductId | None, mtl: Mtl | None, item: dict | None = None) -> dict:
     """What is known of a scene: from its item, else its MTL, else its name."""
     properties = product.properties() if product else {}
-    properties |= (_mtl.properties(mtl) if mtl else {}) | (item or {})
+    if mtl:
+        from landsat_downsample import _mtl
+
+        properties |= _mtl.properties(mtl)
+    properties |= item or {}
     if properties.get("datetime"):
         properties = {k: v for k, v in properties.items() if k not in ("start_datetime", "end_datetime")}
     return properties

@@ -12,7 +12,6 @@ import ipaddress
 import json
 import posixpath
 import re
-import socket
 from collections.abc import Iterable, Mapping
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -307,6 +306,8 @@ def _relative(href: str, base: str) -> str:
 
 def _is_inside(href: str) -> bool:
     """Whether a URL names this machine, or a link-local service such as a cloud's metadata, in any spelling."""
+    import socket  # not above: a scene that is no item needs none of it
+
     try:
         host = (urlsplit(href).hostname or "").rstrip(".")
     except ValueError:

@@ -18,7 +18,7 @@ from landsat_downsample._staging._staged_item import CATALOGUE, ITEM, StagedFile
 from landsat_downsample._store import _whole
 from landsat_downsample._store._hrefs import scheme
 from landsat_downsample._store._place_folder import Folder
-from landsat_downsample._store._retry import Policy
+from landsat_downsample._store._policy import Policy
 
 #: Files copied at once: enough to hide the latency of a store.
 _THREADS = 4

@@ -16,8 +16,8 @@ from landsat_downsample._errors import LandsatDownsampleError, ReadError, WriteE
 from landsat_downsample._staging._names import plain_name
 from landsat_downsample._store import _tiff, _whole
 from landsat_downsample._store._hrefs import basename, is_local, is_tar, local_path, redact
+from landsat_downsample._store._policy import Policy
 from landsat_downsample._store._remote import WHOLE_LIMIT
-from landsat_downsample._store._retry import Policy
 
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 

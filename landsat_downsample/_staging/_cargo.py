@@ -15,8 +15,8 @@ from landsat_downsample._staging._names import distinct, plain_name
 from landsat_downsample._staging._staged_item import CATALOGUE, ITEM
 from landsat_downsample._store import _tiff, _whole
 from landsat_downsample._store._hrefs import scheme, split_tar
-from landsat_downsample._store._remote import parse_multihash
-from landsat_downsample._store._retry import Policy
+from landsat_downsample._store._multihash import parse_multihash
+from landsat_downsample._store._policy import Policy
 
 #: Of a USGS folder, beside bands and metadata.
 _KEPT_ENDINGS = ("_md5.txt", "_stac.json")

@@ -13,7 +13,8 @@ from landsat_downsample._store import _transport
 from landsat_downsample._store._hrefs import basename, is_local, local_path, redact, scheme
 from landsat_downsample._store._leftovers import Leftover, leftovers, remove_leftover
 from landsat_downsample._store._place_objects import Objects
-from landsat_downsample._store._retry import Patience, Policy
+from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._retry import Patience
 
 #: Seconds without a write after which nobody is taken to be at work any more.
 SAFE_AGE = 3600.0

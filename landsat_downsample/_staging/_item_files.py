@@ -10,7 +10,7 @@ from landsat_downsample._errors import ReadError, SceneError, UsageError
 from landsat_downsample._scene import _stac_source
 from landsat_downsample._staging._staged_item import CATALOGUE, ITEM
 from landsat_downsample._store import _whole
-from landsat_downsample._store._remote import parse_multihash
+from landsat_downsample._store._multihash import parse_multihash
 
 _LIMIT = 32 << 20
 

@@ -3,7 +3,8 @@
 Sources are local paths, ``file://``, members of an uncompressed tar (``tar://MEMBER::ARCHIVE``),
 ``http(s)://``, ``s3://`` and whatever else fsspec knows. GDAL never sees the network: a remote
 band is fetched into a local file, and proven right before GDAL reads a pixel of it, or before
-what was made of its pixels counts.
+what was made of its pixels counts. What talks to remote stores is loaded by the functions here
+once they are given one: local files need none of it, and it takes longer than they do.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from landsat_downsample._errors import ReadError
-from landsat_downsample._store import _follow, _remote, _tar, _tiff
-from landsat_downsample._store._follow import Arriving
+from landsat_downsample._store import _tar, _tiff
 from landsat_downsample._store._hrefs import (
     basename,
     is_local,
@@ -31,17 +31,19 @@ from landsat_downsample._store._hrefs import (
     tar_href,
 )
 from landsat_downsample._store._leftovers import Leftover, leftovers, littered, remove_leftover
+from landsat_downsample._store._multihash import parse_multihash
+from landsat_downsample._store._policy import Policy
 from landsat_downsample._store._publication import Publication, read_marker
-from landsat_downsample._store._retry import Policy
-from landsat_downsample._store._small import ask, put, remove
+
+if TYPE_CHECKING:
+    from landsat_downsample._store import _remote
+    from landsat_downsample._store._follow import Arriving
 
 __all__ = [
-    "Arriving",
     "Leftover",
     "LocalPath",
     "Policy",
     "Publication",
-    "ask",
     "basename",
     "check_blocks",
     "exists",
@@ -55,11 +57,9 @@ __all__ = [
     "list_names",
     "littered",
     "local_path",
-    "put",
     "read_bytes",
     "read_marker",
     "redact",
-    "remove",
     "remove_leftover",
     "tar_href",
 ]
@@ -119,6 +119,8 @@ def list_names(href: str, *, policy: Policy | None = None) -> list[str]:
     if is_tar(href):
         return sorted(_tar.members(href))
     if not is_local(href):
+        from landsat_downsample._store import _remote
+
         return _remote.list_names(href, policy or Policy.from_environ())
     try:
         with os.scandir(local_path(href)) as entries:
@@ -140,6 +142,8 @@ def exists(href: str, *, policy: Policy | None = None) -> bool:
         return member.rpartition("/")[2] in _tar.members(archive)
     if is_local(href):
         return os.path.exists(local_path(href))
+    from landsat_downsample._store import _remote
+
     return _remote.exists(href, policy or Policy.from_environ())
 
 
@@ -161,6 +165,8 @@ def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -
         If it is absent, too large, or did not arrive right.
     """
     if not is_local(href) and scheme(href) != "tar":
+        from landsat_downsample._store import _remote
+
         return _remote.read_whole(_remote.Remote(href, policy or Policy.from_environ()), limit)
     path, offset, size = _place(href)
     if size > limit:
@@ -192,6 +198,8 @@ def header(href: str, size: int | None = None, *, policy: Policy | None = None) 
     if is_local(href) or scheme(href) == "tar":
         yield LocalPath(_verified_local(href, size, None))
         return
+    from landsat_downsample._store import _remote
+
     with _spill() as (handle, path):
         remote = _remote.Remote(href, policy or Policy.from_environ(), size)
         _remote.spill_header(remote, handle)
@@ -235,7 +243,9 @@ def fetch(
     if is_local(href) or scheme(href) == "tar":
         yield LocalPath(_verified_local(href, size, checksum))
         return
-    remote = _remote.Remote(href, policy or Policy.from_environ(), size, etag, _remote.parse_multihash(checksum))
+    from landsat_downsample._store import _remote
+
+    remote = _remote.Remote(href, policy or Policy.from_environ(), size, etag, parse_multihash(checksum))
     with _spill() as (handle, path):
         _remote.spill_band(remote, handle, window)
         yield LocalPath(path, remote)
@@ -279,7 +289,9 @@ def follow(
     if is_local(href) or scheme(href) == "tar":
         path = LocalPath(_verified_local(href, size, checksum))
         return work(path), path
-    remote = _remote.Remote(href, policy or Policy.from_environ(), size, etag, _remote.parse_multihash(checksum))
+    from landsat_downsample._store import _follow, _remote
+
+    remote = _remote.Remote(href, policy or Policy.from_environ(), size, etag, parse_multihash(checksum))
     with _spill() as (handle, path):
         found = _follow.follow(remote, handle, window, lambda arriving: work(LocalPath(path, remote, arriving)))
     return found, LocalPath(path, remote)
@@ -353,7 +365,7 @@ def _read_exactly(handle: int, offset: int, length: int) -> bytes:
 
 
 def _compare(file, offset: int, size: int, checksum: str | None) -> None:
-    known = _remote.parse_multihash(checksum)
+    known = parse_multihash(checksum)
     if known is None:
         return
     state = hashlib.new(known[0], usedforsecurity=False)

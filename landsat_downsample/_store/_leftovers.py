@@ -8,11 +8,9 @@ import shutil
 from dataclasses import dataclass
 
 from landsat_downsample._errors import ReadError, WriteError
-from landsat_downsample._store import _transport
 from landsat_downsample._store._hrefs import is_local, local_path, redact, scheme
-from landsat_downsample._store._place_objects import MARKER, Objects
+from landsat_downsample._store._policy import Policy
 from landsat_downsample._store._publication import Publication
-from landsat_downsample._store._retry import Patience, Policy
 
 #: Ending of a product's name.
 SUFFIX = "_downsampled"
@@ -64,6 +62,10 @@ def littered(folder: str) -> frozenset[str]:
 
 
 def _object_leftovers(dest: str, policy: Policy) -> tuple[Leftover, ...]:
+    from landsat_downsample._store import _transport
+    from landsat_downsample._store._place_objects import MARKER
+    from landsat_downsample._store._retry import Patience
+
     patience = Patience(policy)
 
     def attempt(seconds: float) -> list[dict]:
@@ -103,6 +105,8 @@ def remove_leftover(leftover: Leftover, *, policy: Policy | None = None) -> None
         except OSError as error:
             raise WriteError(f"cannot remove {leftover.href!r}: {(error.strerror or 'it failed').lower()}") from error
         return
+    from landsat_downsample._store._place_objects import Objects
+
     dest, _, name = leftover.href.rpartition("/")
     place = Objects(Publication(dest, name, policy=policy))
     if place.head(place.marker) is not None:

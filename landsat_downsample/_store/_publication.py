@@ -13,13 +13,15 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from landsat_downsample._errors import ReadError, UsageError
-from landsat_downsample._store import _remote
 from landsat_downsample._store._hrefs import is_local, join, local_path, redact, scheme
 from landsat_downsample._store._place_folder import Folder
-from landsat_downsample._store._place_objects import Objects
-from landsat_downsample._store._retry import Policy
+from landsat_downsample._store._policy import Policy
+
+if TYPE_CHECKING:
+    from landsat_downsample._store._place_objects import Objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Publication:
         if is_local(self.dest):
             Folder(self).put(filename, data)
         else:
-            Objects(self).put(filename, data, digest)
+            self._objects().put(filename, data, digest)
         return digest
 
     def commit(self, marker_filename: str, data: bytes, *, expected: Mapping[str, str] | None = None) -> None:
@@ -101,12 +103,12 @@ class Publication:
             If a file is missing, or a different product has the name already.
         """
         _plain(marker_filename, "marker name")
-        place = Folder(self) if is_local(self.dest) else Objects(self)
+        place = Folder(self) if is_local(self.dest) else self._objects()
         place.commit(marker_filename, data, dict(expected or {}))
 
     def abort(self) -> None:
         """Remove what this publication stored; what others stored stays."""
-        place = Folder(self) if is_local(self.dest) else Objects(self)
+        place = Folder(self) if is_local(self.dest) else self._objects()
         place.abort()
 
     def sweep(self) -> None:
@@ -116,6 +118,11 @@ class Publication:
         """
         if is_local(self.dest):
             Folder(self).sweep()
+
+    def _objects(self) -> Objects:
+        from landsat_downsample._store._place_objects import Objects  # here: folders need nothing of what it loads
+
+        return Objects(self)
 
 
 def _plain(name: str, what: str) -> None:
@@ -152,4 +159,6 @@ def read_marker(dest: str, name: str, filename: str, *, policy: Policy | None = 
 
 
 def _read_if_there(href: str, policy: Policy) -> bytes | None:
+    from landsat_downsample._store import _remote
+
     return _remote.read_whole(_remote.Remote(href, policy), 64 << 20) if _remote.exists(href, policy) else None

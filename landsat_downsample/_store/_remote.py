@@ -14,7 +14,8 @@ from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
 from landsat_downsample._store import _known, _signing, _tiff, _transport
 from landsat_downsample._store._hrefs import redact
-from landsat_downsample._store._retry import Mismatch, Patience, Policy, Refusal, classify
+from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._retry import Mismatch, Patience, Refusal, classify
 from landsat_downsample._store._transport import Answer, Span
 
 T = TypeVar("T")
@@ -24,8 +25,6 @@ HEADER_LIMIT = 1 << 20
 HEADER_PARTS = 8
 #: No Landsat band is larger; a server that promises more is not believed.
 WHOLE_LIMIT = 16 << 30
-
-_MULTIHASHES = {"1220": ("sha256", 64), "1340": ("sha512", 128), "d50110": ("md5", 32), "1114": ("sha1", 40)}
 
 
 #: Ranges of one area of interest: a run of blocks for each row of them, 31 in a full Landsat band.
@@ -40,19 +39,6 @@ class _Missing(Exception):
     def __init__(self, offset: int, length: int) -> None:
         super().__init__(offset, length)
         self.offset, self.length = offset, length
-
-
-def parse_multihash(text: str | None) -> tuple[str, str] | None:
-    """Split a hexadecimal multihash into (algorithm, digest); None if absent or of another algorithm.
-
-    >>> parse_multihash("d50110" + "0" * 32)
-    ('md5', '00000000000000000000000000000000')
-    """
-    text = (text or "").lower()
-    for prefix, (name, length) in _MULTIHASHES.items():
-        if text.startswith(prefix) and len(text) == len(prefix) + length:
-            return name, text[len(prefix) :]
-    return None
 
 
 @dataclass(slots=True)

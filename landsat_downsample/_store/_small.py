@@ -15,7 +15,8 @@ from urllib.parse import urljoin, urlsplit
 from landsat_downsample._errors import ReadError, UsageError, WriteError
 from landsat_downsample._store import _transport
 from landsat_downsample._store._hrefs import is_local, local_path, redact, scheme
-from landsat_downsample._store._retry import Mismatch, Patience, Policy, Refusal, classify, retry_after
+from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._retry import Mismatch, Patience, Refusal, classify, retry_after
 
 #: Bytes of an answer: pages of a search have a few MB.
 ANSWER_LIMIT = 64 << 20

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
 from landsat_downsample._store._hrefs import host, scheme
-from landsat_downsample._store._retry import Mismatch, Policy, Refusal, retry_after
+from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._retry import Mismatch, Refusal, retry_after
 
 CHUNK = 1 << 18
 #: Seconds after which work that was asked to stop does, while it waits for a server.

@@ -12,7 +12,8 @@ from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError, WriteError
 from landsat_downsample._store import _remote, _tar, _tiff
 from landsat_downsample._store._hrefs import is_local, local_path, redact, scheme, split_tar
-from landsat_downsample._store._retry import Mismatch, Policy
+from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._retry import Mismatch
 
 CHUNK = 1 << 20
 
