@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from landsat_downsample import _publish, _stop, _store
 from landsat_downsample._errors import LandsatDownsampleError, UsageError, WriteError
+from landsat_downsample._interrupts import undisturbed
 from landsat_downsample._plan import ScenePlan, Target
 from landsat_downsample._process import Done
 from landsat_downsample._threads import Threads, threads_for
@@ -219,7 +219,7 @@ class _Run:
                 for work in list(self._active):
                     self._advance(work)
         finally:
-            with _undisturbed():
+            with undisturbed():
                 self._clean()
 
     def _fill(self) -> None:
@@ -254,7 +254,8 @@ class _Run:
         elif work.begun:
             self._collect(work)
             if not work.waiting:
-                work.ending = self._publishers.submit(_end, work, self._abandoned)
+                with undisturbed():  # a pool that is cut while it starts a thread does not know it, nor wait for it
+                    work.ending = self._publishers.submit(_end, work, self._abandoned)
 
     def _take(self, work: _Work) -> None:
         """Take a scene that is opened; or say at once what became of it."""
@@ -276,7 +277,8 @@ class _Run:
         if self._executor is None:
             self._executor = self._make(work.plan)
         work.begun = time.perf_counter()
-        work.waiting = {self._executor.submit(target, work.publication) for target in work.plan.targets}
+        for target in work.plan.targets:
+            work.waiting.add(self._executor.submit(target, work.publication))
         self._report(Progress(work.name, work.plan, begun=True))
 
     def _collect(self, work: _Work) -> None:
@@ -317,20 +319,6 @@ class _Run:
             if work.publication is not None and not ended:
                 with suppress(LandsatDownsampleError):
                     work.publication.abort()
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let the cleaning end: a second Ctrl-C would leave what it was to remove."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 class _Places:

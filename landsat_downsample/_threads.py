@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from landsat_downsample import _stop, _store
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample._interrupts import undisturbed
 from landsat_downsample._plan import Target
 from landsat_downsample._process import Done, process
 from landsat_downsample._turns import PER_HOST, Turns, host_of
@@ -56,7 +57,8 @@ class Threads:
                 self._scene, self._order = publication.token, self._order + 1
             item = _Item(target, publication, Future(), self._flag(publication.token))
             self._turns.push(self._order, host_of(target), item)
-        self._pool.submit(self._work)
+        with undisturbed():  # a pool that is cut while it starts a thread does not know it, nor wait for it
+            self._pool.submit(self._work)
         return item.future
 
     def halt(self, publication: _store.Publication) -> None:

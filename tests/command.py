@@ -55,6 +55,25 @@ def spawn(*argv: object, **settings) -> subprocess.Popen:
     return subprocess.Popen(command(*argv), **(pipes | settings))
 
 
+_BEGINNING = """\
+import os, sys
+from landsat_downsample._cli import main
+os.write(int(sys.argv.pop(1)), b"!")
+sys.exit(main())
+"""
+
+
+def spawn_begun(*argv: object) -> subprocess.Popen:
+    """Start a command in a process of its own, and wait until Python itself has started."""
+    reading, writing = os.pipe()
+    words = [sys.executable, "-c", _BEGINNING, str(writing), *(str(word) for word in argv)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[writing])
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        pipe.read(1)
+    return process
+
+
 #: What a process says of itself: what `wait4` says of it includes its parent's memory before the exec.
 _TELLING = """\
 import re, sys

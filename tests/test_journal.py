@@ -122,6 +122,22 @@ def test_signs_of_life_go_on_without_any_step(tmp_path):
         wait_for(lambda: record_of(journal)["alive"] > first)
 
 
+def test_no_sign_of_life_counts_an_outcome_that_is_not_on_record(monkeypatch, tmp_path):
+    """A scene that ends while a sign of life is on its way, after the outcomes were written."""
+    put, seen = _keeper.Keeper._put, []
+
+    def looking(self, name, data):
+        if name == _record.STATUS:
+            seen.append((json.loads(data)["scenes"]["failed"], len(list(_record.outcomes(self.href)))))
+        put(self, name, data)
+
+    monkeypatch.setattr(_keeper.Keeper, "_put", looking)
+    journal = Journal(str(tmp_path), entries=lambda href: journal(ended(1, "failed")), total=1, every=600)
+    with journal:
+        wait_for(lambda: seen)
+    assert seen == [(0, 0), (1, 1)]
+
+
 def test_what_writes_the_list_of_scenes_may_be_given_instead(tmp_path):
     with Journal(str(tmp_path), entries=lambda href: _small.put(href, b'{"source": "b"}\n'), total=1) as journal:
         pass

@@ -7,14 +7,16 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import tarfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import s3
-from command import call, digests, holds, peak_mib, spawn
+from command import call, digests, holds, peak_mib, spawn, spawn_begun
 from conftest_s3 import proxied, s3_env, seaweed  # noqa: F401 - fixtures
 from staging_cases import to_s3
 
@@ -158,13 +160,9 @@ def interrupted(process: subprocess.Popen) -> None:
 
 
 def seconds_of_a_run(scene: Path, dest: Path) -> float:
-    begun = time.perf_counter()
-    assert spawn("run", scene, "--to", dest, *FACTOR, "-q").wait() == 0
+    process, begun = spawn_begun("run", scene, "--to", dest, *FACTOR, "-q"), time.perf_counter()
+    assert process.wait() == 0
     return time.perf_counter() - begun
-
-
-#: Python itself needs this long to come to the point where it can be told.
-STARTING = 0.15
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -174,21 +172,58 @@ def test_an_interruption_at_any_moment_leaves_nothing(number, medium, tmp_path):
     moments = random.Random(int(number)).sample(range(100), 10)
     for moment in sorted(moments):
         dest = tmp_path / str(moment)
-        process = spawn("run", medium, "--to", dest, *FACTOR)
-        time.sleep(STARTING + moment / 100 * length * 0.9)
+        process = spawn_begun("run", medium, "--to", dest, *FACTOR)
+        time.sleep(moment / 100 * length)
         process.send_signal(number)
         if number == signal.SIGINT:  # the first one lets the scene finish, if it comes while the scene is in hand
             time.sleep(0.02)
             process.send_signal(number)
         code = process.wait(timeout=60)
-        if code == 0 or (
-            code == -number and not dest.exists()
-        ):  # it was faster, or had not begun yet, on a busy machine
+        if code == 0 or (code == -number and not dest.exists()):  # it was faster, or had no handlers yet
             process.communicate()
         else:
             interrupted(process)
         assert holds(dest) in ([], [product(dest, medium).name])
         assert not holds(dest) or digests(product(dest, medium)) == whole
+
+
+@pytest.mark.parametrize("pool", ["landsat-downsample", "publishing"])
+def test_an_interruption_while_a_thread_starts_leaves_nothing(pool, scene, tmp_path, monkeypatch):
+    """The thread is at work by then: whoever cleans up must know it, and wait for it."""
+    start, threads = threading.Thread.start, []
+
+    def interrupted_start(thread):
+        start(thread)
+        if thread.name.startswith(pool):
+            threads.append(thread)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    with pytest.raises(KeyboardInterrupt):
+        ld.run(ld.plan(scene, tmp_path, factor=5))
+    at_work = [thread.name for thread in threads if thread.is_alive()]
+    for thread in threads:
+        thread.join()
+    assert threads and not at_work
+    assert holds(tmp_path) in ([], [product(tmp_path, scene).name])
+
+
+def test_an_interruption_where_python_drops_errors_is_not_lost():
+    """In a weakref's callback, as import has them."""
+    code = (
+        "import signal, sys, time, weakref\n"
+        "from landsat_downsample._cli import _doctor, main\n"
+        "def verb(arguments):\n"
+        "    thing = type('Thing', (), {})()\n"
+        "    kept = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))\n"
+        "    del thing\n"
+        "    time.sleep(30)\n"
+        "    return 0\n"
+        "_doctor._doctor = verb\n"
+        "sys.exit(main())\n"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    interrupted(subprocess.Popen([sys.executable, "-c", code, "doctor"], **pipes))
 
 
 def test_impatience_does_not_disturb_the_cleaning(medium, tmp_path):

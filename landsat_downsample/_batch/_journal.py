@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from landsat_downsample import __version__, _store
 from landsat_downsample._batch import _record
@@ -31,7 +32,7 @@ BUDGET, PATIENCE = 30.0, 60.0
 #: Seconds over which the rate is taken that a sign of life tells.
 MINUTE = 60.0
 
-_BEAT, _END = "beat", "end"
+_END = "end"
 
 
 class Journal:
@@ -92,15 +93,16 @@ class Journal:
     def __call__(self, step: Progress) -> None:
         """Take a step of the run in; never waits for the store."""
         now = self._seconds()
+        line = None if step.outcome is None else _line(step.outcome, now)
         with self._lock:
             self._tally.take(step, now)
-        if step.outcome is not None:
-            self._steps.put(_line(step.outcome, now))
+            if line is not None:
+                self._steps.put(line)
 
     def stopping(self) -> None:
         """Tell that no more scenes are begun."""
         self._state = "stopping"
-        self._steps.put(_BEAT)
+        self._count()
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if kind is not None:
@@ -117,29 +119,34 @@ class Journal:
     def _seconds(self) -> float:
         return time.monotonic() - self._started
 
+    def _count(self) -> None:
+        """Queue a sign of life behind the lines of what it counts: none tells of an outcome that is not on record."""
+        with self._lock:
+            self._steps.put(facts(self._tally, self._seconds()))
+
     def _keep(self) -> None:
         """Write what comes until the end: lines at once, a sign of life every few seconds."""
         due = time.monotonic()
         while True:
+            if time.monotonic() >= due:
+                self._count()
+                due = time.monotonic() + self._every
             try:
                 item = self._steps.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
-                item = _BEAT
+                continue
             if item is _END:
                 self._state, self._reason = self._final  # not before: all outcomes are in by now
-                self._keeper.end(self._status)
+                self._keeper.end(partial(self._status, facts(self._tally, self._seconds())))
                 return
             if isinstance(item, bytes):
                 self._keeper.add(item)
-            if item is _BEAT or time.monotonic() >= due:
-                self._keeper.beat(self._status)
+            else:
+                self._keeper.beat(partial(self._status, item))
                 due = time.monotonic() + self._every
 
-    def _status(self) -> bytes:
-        """Encode the sign of life of this moment."""
-        now = self._seconds()
-        with self._lock:
-            told = facts(self._tally, now)
+    def _status(self, told: dict) -> bytes:
+        """Encode a sign of life that tells what was counted."""
         about = _record.scrubbed({key: _asked(value) for key, value in self._about.items()})
         if self._state in ("ended", "failed"):
             about.pop("dashboard", None)  # nobody answers there any more
@@ -151,7 +158,7 @@ class Journal:
             "reason": self._reason,
             "begun": _rfc3339(self._begun),
             "alive": _rfc3339(_now()),
-            "seconds": round(now, 3),
+            "seconds": round(self._seconds(), 3),
             "every": self._every,
             **told,
             **about,

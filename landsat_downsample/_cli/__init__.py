@@ -28,7 +28,7 @@ from landsat_downsample._cli._parts import (
     say,
     tell_in_json,
 )
-from landsat_downsample._cli._signals import interrupt, on_signals, timed_out, told_to_stop
+from landsat_downsample._cli._signals import interrupt, interrupt_again, on_signals, timed_out, told_to_stop
 from landsat_downsample._errors import LandsatDownsampleError
 
 #: Where each verb lives: only the one that is asked for is loaded.
@@ -65,11 +65,12 @@ def main(argv: list[str] | None = None) -> int:
         sys.modules.setdefault("boto3", None)
         # OpenBLAS starts its threads when numpy is loaded, and they spin; the few products taken here are small.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        sys.unraisablehook = interrupt_again
     try:
         return _main(argv)
     except KeyboardInterrupt:
         on_signals(signal.SIG_IGN)
-        code, why = (PASSING, "the time limit is over") if timed_out.is_set() else (INTERRUPTED, "interrupted")
+        code, why = (PASSING, "the time limit is over") if timed_out() else (INTERRUPTED, "interrupted")
         say(f"{why}; products already told of are whole, nothing else was published")
         if argv is None:
             _leave(code)
@@ -80,7 +81,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(argv: list[str] | None) -> int:
     told_to_stop.clear()
-    timed_out.clear()
     on_signals(interrupt)
     warnings.showwarning = _show_warning
     _open_streams()
@@ -95,7 +95,7 @@ def _main(argv: list[str] | None) -> int:
         sys.stdout.flush()
         return code
     except Exception as error:
-        if told_to_stop.is_set():  # a lock or a callback that was cut in two
+        if told_to_stop:  # a lock or a callback that was cut in two
             raise KeyboardInterrupt from error
         return _failed(error, arguments)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-#: A KeyboardInterrupt may be turned into another error on its way: `threading` does so with its locks.
-told_to_stop = threading.Event()
+#: Signals that told to stop now. A KeyboardInterrupt may be turned into another error on its way: `threading`
+#: does so with its locks. No Event: a handler that comes in the middle of another would wait for its lock forever.
+told_to_stop: list[int] = []
 
-#: Set where it was the time limit that told so.
-timed_out = threading.Event()
+
+def timed_out() -> bool:
+    """Whether it was the time limit that told so."""
+    return any(number not in (signal.SIGINT, signal.SIGTERM) for number in told_to_stop)
 
 
 def on_signals(handler, *numbers: int) -> None:
@@ -23,36 +28,45 @@ def on_signals(handler, *numbers: int) -> None:
 
 def interrupt(signum, frame):
     """Stop now."""
-    told_to_stop.set()
+    told_to_stop.append(signum)
     raise KeyboardInterrupt
+
+
+def interrupt_again(dropped):
+    """Tell again what came in a callback or destructor, whose errors Python drops: import has such callbacks."""
+    if dropped.exc_type is KeyboardInterrupt and told_to_stop:
+        # From beside the main thread: what is raised in here is dropped as well.
+        _thread.start_new_thread(signal.pthread_kill, (threading.main_thread().ident, told_to_stop[-1]))
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 @contextmanager
 def draining(stop: threading.Event, tell: Callable[[], None]) -> Iterator[None]:
     """Let the first Ctrl-C set ``stop`` and call ``tell``, and the second one stop now."""
+    from queue import SimpleQueue
+
+    # A handler must not wait for a lock, nor write to stderr: it may have come in the middle of either.
+    asked: SimpleQueue[bool] = SimpleQueue()
 
     def first(signum, frame):
         on_signals(interrupt, signal.SIGINT)
-        stop.set()
+        asked.put(True)
 
     def wait():
-        stop.wait()
-        if not over.is_set():
+        if asked.get():
+            stop.set()
             tell()
 
-    # A handler may come in the middle of a write to stderr, and must not write there itself.
-    over, teller = threading.Event(), threading.Thread(target=wait, daemon=True)
+    teller = threading.Thread(target=wait, daemon=True)
     teller.start()
     on_signals(first, signal.SIGINT)
     try:
         yield
     finally:
         on_signals(interrupt, signal.SIGINT)
-        if not stop.is_set():
-            over.set()
-            stop.set()
-            teller.join()
-            stop.clear()
+        asked.put(False)
+        teller.join()
 
 
 @contextmanager
@@ -62,11 +76,7 @@ def limited(seconds: float | None) -> Iterator[None]:
         yield
         return
 
-    def expired(signum, frame):
-        timed_out.set()
-        interrupt(signum, frame)
-
-    signal.signal(signal.SIGALRM, expired)
+    signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
