@@ -24,7 +24,7 @@
 #define LITERAL UINT32_C(0x80000000)
 
 /* Bits of the first table's index, and at most that many more of a second one's. */
-enum { LONGEST = 15, SYMBOL_BITS = 11, DISTANCE_BITS = 8, LENGTH_BITS = 7 };
+enum { LONGEST = 15, SYMBOL_BITS = 10, DISTANCE_BITS = 8, LENGTH_BITS = 7 };
 enum { SYMBOLS = 288, DISTANCES = 32, LENGTHS = 19, END_OF_BLOCK = 256 };
 
 #define ROOM(first, codes) ((1 << (first)) + ((codes) << (LONGEST - (first))))
@@ -58,7 +58,8 @@ INLINE void refill(Lane *s)
 
 INLINE uint32_t peek(const Lane *s, unsigned n) { return (uint32_t)s->bits & ((UINT32_C(1) << n) - 1); }
 
-INLINE void use(Lane *s, uint32_t n) { s->bits >>= n & 63, s->have -= n & 255; }
+/* The lowest 6 bits of an entry, or of a number, count. */
+INLINE void use(Lane *s, uint32_t n) { s->bits >>= n & 63, s->have -= n; }
 
 INLINE uint32_t take(Lane *s, unsigned n)
 {
