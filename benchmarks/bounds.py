@@ -8,7 +8,7 @@ from statistics import mean
 
 from benchmarks.cluster import Way, speed_up
 from benchmarks.growth import exponent
-from benchmarks.network import BOUND, ratio
+from benchmarks.network import BOUND, busy, ratio
 from benchmarks.peers import COARSEN, ODC, STACKSTAC
 from benchmarks.steady import BETWEEN, Steady
 from benchmarks.whole import HELP, NOTHING, ONE, OURS, PARALLEL, SCENE, TRANSLATE, Row
@@ -124,7 +124,7 @@ def of_network(rows: list[dict]) -> list[Bound]:
     for latency in sorted({row["link"][0] for row in rows}):
         worst = max((row for row in rows if row["link"][0] == latency), key=ratio)
         rate = f" at {worst['link'][1] / 1e6:.0f} MB/s" if worst["link"][1] else ""
-        note = f"worst: {worst['store']}{rate}, bands: {worst['bands']}"
+        note = f"worst: {worst['store']}{rate}, bands: {worst['bands']}; cores busy: {busy(worst):.0%}"
         name = f"wall / max(fetch, decode), {1000 * latency:.0f} ms latency"
         found.append(Bound(name, ratio(worst), BOUND, note=note))
     return found

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -57,15 +58,38 @@ def each(work: Callable, targets: list, width: int) -> Callable[[], None]:
     return run
 
 
-def interleave(cases: dict[str, Callable], repeats: int) -> dict[str, list[tuple[float, float]]]:
-    """(wall, CPU) seconds of each case, in turn."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one call took."""
+
+    wall: float
+    """Seconds."""
+    cpu: float
+    """Seconds of this process."""
+    busy: float
+    """Share of the machine's cores that were at work, whoever used them; NaN where the system does not tell."""
+
+
+def interleave(cases: dict[str, Callable], repeats: int) -> dict[str, list[Taken]]:
+    """What each case took, in turn."""
     taken = {name: [] for name in cases}
     for _ in range(repeats):
         for name, call in cases.items():
-            wall, cpu = time.perf_counter(), time.process_time()
+            wall, cpu, idle = time.perf_counter(), time.process_time(), _idle()
             call()
-            taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+            wall = time.perf_counter() - wall
+            busy = 1 - (_idle() - idle) / wall / (os.cpu_count() or 1)
+            taken[name].append(Taken(wall, time.process_time() - cpu, busy))
     return taken
+
+
+def _idle() -> float:
+    """Seconds for which cores of this machine had nothing to do, since it started."""
+    try:
+        words = Path("/proc/stat").read_text().split(maxsplit=6)
+    except OSError:
+        return float("nan")
+    return (int(words[4]) + int(words[5])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(scene: Path, repeats: int) -> list[dict]:
@@ -75,9 +99,10 @@ def measure(scene: Path, repeats: int) -> list[dict]:
         for store, serve in (("S3", _s3), ("HTTP", _http)):
             upstream, prefix = stack.enter_context(serve(scene))
             for link in LINKS:
-                port = stack.enter_context(_proxy(upstream, link))
-                with _pointed_to(f"http://127.0.0.1:{port}"):
-                    base = prefix or f"http://127.0.0.1:{port}/{scene.name}"
+                # A link without limits needs no proxy, which would compute on the cores that are measured.
+                place = f"http://127.0.0.1:{stack.enter_context(_proxy(upstream, link))}" if any(link) else upstream
+                with _pointed_to(place):
+                    base = prefix or f"{place}/{scene.name}"
                     rows += [_row(scene, base, repeats, (store, link), count) for count in (1, len(BANDS))]
     return rows
 
@@ -103,8 +128,17 @@ def _row(scene: Path, base: str, repeats: int, where: tuple[str, tuple[float, fl
 
 def ratio(row: dict) -> float:
     """Shortest wall time of ours over the longer of those of fetch and decode: noise only adds to wall time."""
-    least = {name: min(wall for wall, _ in taken) for name, taken in row["taken"].items()}
+    least = {name: min(one.wall for one in taken) for name, taken in row["taken"].items()}
     return least["ours"] / max(least["fetch"], least["decode"])
+
+
+def busy(row: dict) -> float:
+    """Share of the cores, those of servers and proxy with them, at work while ours was: at 1 nothing can be faster."""
+    return _middle(row["taken"]["ours"], "busy")
+
+
+def _middle(taken: list[Taken], kind: str) -> float:
+    return median(getattr(one, kind) for one in taken)
 
 
 def table(rows: list[dict]) -> list[str]:
@@ -112,21 +146,22 @@ def table(rows: list[dict]) -> list[str]:
     names = list(rows[0]["taken"])
     lines = [
         f"Wall s, minimum / median (median CPU s of this process), factor {FACTOR}. Ratio: ours / max(fetch, decode)",
-        f"of the minima; wanted: {BOUND} at most. Servers and proxy compete for the same {os.cpu_count()} cores: where",
-        "fetch and decode together keep them busy, no reader can reach the longer of the two.",
+        f"of the minima; wanted: {BOUND} at most. Busy: share of the {os.cpu_count()} cores at work meanwhile;",
+        "servers and proxies compute on the same cores, and where all are busy, no reader can be faster.",
         "",
-        f"| store | latency ms | MB/s | bands | requests | {' | '.join(names)} | ratio | cells as from disk |",
-        f"|{' --- |' * (len(names) + 7)}",
+        f"| store | latency ms | MB/s | bands | requests | {' | '.join(names)} | ratio | busy | cells as from disk |",
+        f"|{' --- |' * (len(names) + 8)}",
     ]
     for row in rows:
         costs = [
-            f"{min(taken)[0]:.2f} / {median(wall for wall, _ in taken):.2f} ({median(cpu for _, cpu in taken):.2f})"
+            f"{min(one.wall for one in taken):.2f} / {_middle(taken, 'wall'):.2f} ({_middle(taken, 'cpu'):.2f})"
             for taken in row["taken"].values()
         ]
         latency, rate = row["link"]
         link = f"{1000 * latency:.0f}", f"{rate / 1e6:.0f}" if rate else "any"
         facts = row["store"], *link, str(row["bands"]), str(row["requests"])
-        lines.append(f"| {' | '.join([*facts, *costs, f'{ratio(row):.2f}', 'yes' if row['same'] else 'NO'])} |")
+        facts = *facts, *costs, f"{ratio(row):.2f}", f"{busy(row):.0%}", "yes" if row["same"] else "NO"
+        lines.append(f"| {' | '.join(facts)} |")
     return lines
 
 
