@@ -50,7 +50,8 @@ PixelWindow = tuple[int, int, int, int]
 class Rows:
     """An open band, read by rows."""
 
-    dataset: rasterio.DatasetReader
+    dataset: rasterio.DatasetReader | None
+    """What reads where `tiles` does not."""
     href: str
     columns: tuple[int, int]
     """First column that is read, and the one after the last."""
@@ -164,21 +165,27 @@ def _open_path(band: Band, window: PixelWindow | None, path: _store.LocalPath) -
     href = _store.redact(band.href)
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
-        dataset = stack.enter_context(open_raster(path, href))
-        if (dataset.height, dataset.width) != band.grid.shape:
+        tiles, columns = None, window[2:] if window else (0, band.grid.width)
+        if not window:
+            facts = band.dtype, lambda: _nodata_of(path, href), path.arriving
+            tiles = stack.enter_context(_tiles.open_tiles(path, href, *facts))
+        dataset = None if tiles else stack.enter_context(open_raster(path, href))
+        height, width = tiles.image.shape if tiles else dataset.shape
+        if (height, width) != band.grid.shape:
             raise ReadError(
-                f"{href!r} is {dataset.height} x {dataset.width} pixels but was planned as "
+                f"{href!r} is {height} x {width} pixels but was planned as "
                 f"{band.grid.height} x {band.grid.width}: it changed since; plan again"
             )
-        columns, tiles = window[2:] if window else (0, band.grid.width), None
-        if not window:
-            facts = dataset.dtypes[0], dataset.nodata, path.arriving
-            tiles = stack.enter_context(_tiles.open_tiles(path, href, *facts))
         if tiles is None and path.arriving is not None:  # GDAL would not wait
             path.arriving.settle()
         if tiles is None and not path.compared:  # GDAL takes one damaged block in eight for pixels
             _store.check_blocks(band.href if _store.is_local(band.href) else path, window, origin=href)
         yield Rows(dataset, href, columns, path, tiles)
+
+
+def _nodata_of(path: str, href: str) -> float | None:
+    with open_raster(path, href) as dataset:
+        return dataset.nodata
 
 
 @dataclass(frozen=True, slots=True)

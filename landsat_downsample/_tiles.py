@@ -165,7 +165,7 @@ class TileRows:
 
 @contextmanager
 def open_tiles(
-    path: str, href: str, dtype: str, nodata: float | None, arriving: Arriving | None = None
+    path: str, href: str, dtype: str, nodata: Callable[[], float | None], arriving: Arriving | None = None
 ) -> Iterator[TileRows | None]:
     """Open a TIFF for reading by tiles, or yield None where only GDAL can.
 
@@ -175,8 +175,10 @@ def open_tiles(
         As `_store.fetch` or `_store.follow` gives it: a local path, or ``/vsisubfile/OFFSET_SIZE,PATH``.
     href : str
         What messages name.
-    dtype, nodata
+    dtype : str
         What GDAL says that the file holds.
+    nodata : callable
+        Gives what GDAL says of the pixels without data; asked where tiles were never written.
     arriving : Arriving, optional
         What to wait for before a tile is read.
     """
@@ -211,9 +213,9 @@ def supported(image: _tiff.Directory) -> bool:
     )
 
 
-def _empty(image: _tiff.Directory, dtype: np.dtype, nodata: float | None) -> int | None:
+def _empty(image: _tiff.Directory, dtype: np.dtype, nodata: Callable[[], float | None]) -> int | None:
     """The value GDAL gives to pixels never written, or None where that is not plain."""
-    if image.counts.all() or nodata is None:
+    if image.counts.all() or (nodata := nodata()) is None:
         return 0
     if dtype.kind not in "iu" or not float(nodata).is_integer():
         return None

@@ -84,7 +84,7 @@ class Reader:
         self.rows.append(0)
         self.followed.append(path.arriving is not None)
         parts = []
-        with _tiles.open_tiles(path, "it", "uint16", 0, path.arriving) as tiles:
+        with _tiles.open_tiles(path, "it", "uint16", lambda: 0, path.arriving) as tiles:
             for start in range(0, SIZE[0], HIGH):
                 stop = min(start + HIGH, SIZE[0])
                 parts.append(tiles.read(start, stop).copy())

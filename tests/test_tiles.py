@@ -50,7 +50,8 @@ def write(path, values, *, nodata=None, predictor=2, block=(32, 48), sparse=Fals
 
 def opened(path):
     with rasterio.open(path) as source:
-        return _tiles.open_tiles(path, path, source.dtypes[0], source.nodata), source.read(1)
+        nodata = source.nodata
+        return _tiles.open_tiles(path, path, source.dtypes[0], lambda: nodata), source.read(1)
 
 
 def first_image(data):
@@ -172,7 +173,7 @@ def test_a_flipped_bit_is_an_error(tmp_path):
         damaged[int(image.offsets[-1]) + at] ^= 4
         (tmp_path / "d.tif").write_bytes(damaged)
         with (
-            _tiles.open_tiles(str(tmp_path / "d.tif"), "d.tif", "uint16", None) as rows,
+            _tiles.open_tiles(str(tmp_path / "d.tif"), "d.tif", "uint16", lambda: None) as rows,
             pytest.raises(ReadError, match=r"rows 32-64 of 'd.tif'.*damaged"),
         ):
             rows.read(0, 32)
@@ -182,7 +183,7 @@ def test_a_flipped_bit_is_an_error(tmp_path):
 def test_a_file_cut_while_it_is_read_is_an_error(tmp_path):
     path = write(tmp_path / "b.tif", pixels((64, 96), "uint16"))
     shutil.copy(path, tmp_path / "c.tif")
-    with _tiles.open_tiles(str(tmp_path / "c.tif"), "c.tif", "uint16", None) as rows:
+    with _tiles.open_tiles(str(tmp_path / "c.tif"), "c.tif", "uint16", lambda: None) as rows:
         rows.read(0, 32)
         with open(tmp_path / "c.tif", "r+b") as file:
             file.truncate(5000)
@@ -200,7 +201,7 @@ def test_tiles_that_hold_too_little_are_an_error(tmp_path):
     data[int(image.offsets[0]) : int(image.offsets[0]) + len(short)] = short
     (tmp_path / "s.tif").write_bytes(data)
     with (
-        _tiles.open_tiles(str(tmp_path / "s.tif"), "s.tif", "uint16", None) as rows,
+        _tiles.open_tiles(str(tmp_path / "s.tif"), "s.tif", "uint16", lambda: None) as rows,
         pytest.raises(ReadError, match="damaged"),
     ):
         rows.read(0, 32)
