@@ -30,13 +30,13 @@ from landsat_downsample._reduce import (
     rule_of,
 )
 from landsat_downsample._store import Publication
-from landsat_downsample._write import BLOCK, Layer, cog_bytes, overview_shapes
+from landsat_downsample._write import BLOCK, Layer, cog, overview_shapes
 
 #: Distinct codes of a file of unknown meaning beyond which it is no quality band.
 MANY_CODES = 256
 
 #: Rows of cells whose statistics are taken at one time.
-_ROWS = 256
+_ROWS = 64
 
 #: Longest side of the small copy of a band that the browse picture is made of: twice the picture
 #: at least, so that its own reduction to 512 pixels decides how it looks.
@@ -228,14 +228,15 @@ def process(target: Target, publication: Publication, spare: Callable[[], int] =
     """
     begun = time.perf_counter()
     reduced = reduce_target(target, spare)
-    products = []
+    small, products = preview(reduced), []
     if target.codes_written:
         products.append(_store_band(target, reduced, publication))
+    reduced = replace(reduced, data=small)  # the cells are stored: what follows may have their memory
     if reduced.fractions is not None:
         products.append(_store_fractions(target, reduced, publication))
     return Done(
         products=tuple(products),
-        preview=preview(reduced),
+        preview=small,
         preview_nodata=reduced.nodata,
         spec=reduced.spec,
         tally=reduced.tally,
@@ -269,19 +270,20 @@ def _store_fractions(target: Target, reduced: Reduced, publication: Publication)
 
 def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publication, facts: tuple) -> Product:
     filename, name, method, notes = facts
-    encoded = cog_bytes(data, target.coarse, layer)
-    publication.put(filename, encoded)
-    valid = [_valid(band, layer.nodata) for band in data]
+    known = [_statistics(band, layer.nodata) for band in data]
+    with cog(data, target.coarse, layer) as encoded:
+        publication.put(filename, encoded)
+        size, digest = len(encoded), hashlib.sha256(encoded).hexdigest()
     return Product(
         band=name,
         filename=filename,
         method=method,
         dtype=data.dtype.name,
         nodata=layer.nodata,
-        size=len(encoded),
-        sha256=hashlib.sha256(encoded).hexdigest(),
-        valid_fraction=float(valid[0].mean()),
-        statistics=tuple(_statistics(band, good) for band, good in zip(data, valid, strict=True)),
+        size=size,
+        sha256=digest,
+        valid_fraction=known[0][0],
+        statistics=tuple(statistics for _, statistics in known),
         names=tuple(n for n in layer.descriptions if n) if len(data) > 1 else (),
         scale=layer.scale,
         offset=layer.offset,
@@ -292,31 +294,33 @@ def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publicat
     )
 
 
+def _statistics(data: np.ndarray, nodata: float | None) -> tuple[float, dict]:
+    """Share of valid cells, and their statistics; by rows: float64 of all cells of a 15 m band would be half a GiB."""
+    exact = np.int64 if data.dtype.kind in "iu" else np.float64
+    facts = [(part.size, part.min(), part.max(), part.sum(dtype=exact).item()) for part in _valid_parts(data, nodata)]
+    if not facts:
+        return 0.0, {}
+    sizes, low, high, total = zip(*facts, strict=True)
+    count = sum(sizes)
+    mean = float(sum(total) / count)
+    spread = sum(np.square(part - mean, dtype=np.float64).sum().item() for part in _valid_parts(data, nodata))
+    known = {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(spread / count)}
+    return count / data.size, known
+
+
+def _valid_parts(data: np.ndarray, nodata: float | None) -> Iterator[np.ndarray]:
+    """Valid cells of some rows at a time, where there are any."""
+    for start in range(0, len(data), _ROWS):
+        rows = data[start : start + _ROWS]
+        part = rows[_valid(rows, nodata)]
+        if part.size:
+            yield part
+
+
 def _valid(data: np.ndarray, nodata: float | None) -> np.ndarray:
     if nodata is None:
         return np.ones(data.shape, bool)
     return ~np.isnan(data) if np.isnan(nodata) else data != nodata
-
-
-def _statistics(data: np.ndarray, valid: np.ndarray) -> dict:
-    """Statistics of valid cells, by rows: a float64 copy of a 15 m band's cells would be half a GiB."""
-    count = np.count_nonzero(valid)
-    if not count:
-        return {}
-    exact = np.int64 if data.dtype.kind in "iu" else np.float64
-    facts = [(part.min(), part.max(), part.sum(dtype=exact).item()) for part in _parts(data, valid)]
-    low, high, total = zip(*facts, strict=True)
-    mean = float(sum(total) / count)
-    spread = sum(np.square(part - mean, dtype=np.float64).sum().item() for part in _parts(data, valid))
-    return {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(spread / count)}
-
-
-def _parts(data: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
-    """Valid cells of some rows at a time, where there are any."""
-    for start in range(0, len(data), _ROWS):
-        part = data[start : start + _ROWS][valid[start : start + _ROWS]]
-        if part.size:
-            yield part
 
 
 def preview(reduced: Reduced) -> np.ndarray:

@@ -34,9 +34,9 @@ class Kept:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
 
-    def put(self, filename: str, data: bytes) -> None:
+    def put(self, filename: str, data: bytes | memoryview) -> None:
         assert filename not in self.files
-        self.files[filename] = data
+        self.files[filename] = bytes(data)
 
 
 @pytest.fixture(scope="session", name="scenes")

@@ -78,7 +78,9 @@ def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterato
             part = reducer.partial(values, ok, strip)
             merged = part if merged is None else reducer.merge(merged, part)
         first, last = strips[0].first, strips[0].last
-        yield slice(first, last), reducer.finish(merged, first, last)
+        finished = reducer.finish(merged, first, last)
+        del part, merged  # not beside those of the next strip
+        yield slice(first, last), finished
 
 
 def reducer_for(rule: Rule, overlay: Overlay) -> Reducer:
