@@ -103,9 +103,36 @@ FAST static void add_row(const pixel *v, const uint8_t *ok, pixel flip, int64_t 
         out[i] = s;                                                                                          \
     }
 
-/* Add the weighted columns of a cell row up into its cells. */
-FAST static void add_columns(const uint32_t *row, const Axis *x, int64_t width, int64_t *out)
+/* A cell of few pixels: the first of 4 among which they are, and what each of these weighs. */
+typedef struct {
+    uint32_t first, weight[4];
+} ShortCell;
+
+/* The cells of an axis as short ones; NULL where they are blocks, or one has more pixels. */
+static ShortCell *short_cells(const Axis *x, int64_t pixels)
 {
+    int64_t fits = !x->block && pixels >= 4 && pixels <= UINT32_MAX;
+    for (int64_t i = 0; fits && i < x->n; i++)
+        for (int64_t p = x->start[i]; fits && p < x->stop[i]; p++)
+            fits = x->stop[i] - x->start[i] <= 4 && (uint64_t)weight(x, i, p) <= UINT32_MAX;
+    ShortCell *cell = fits ? calloc(x->n + 1, sizeof *cell) : NULL;
+    for (int64_t i = 0; cell && i < x->n; i++) {
+        cell[i].first = (uint32_t)(x->start[i] < pixels - 4 ? x->start[i] : pixels - 4);
+        for (int64_t p = x->start[i]; p < x->stop[i]; p++) cell[i].weight[p - cell[i].first] = (uint32_t)weight(x, i, p);
+    }
+    return cell;
+}
+
+/* Add the weighted columns of a cell row up into its cells, `brief` ones if they are that. */
+FAST static void add_columns(const uint32_t *row, const Axis *x, const ShortCell *brief, int64_t width, int64_t *out)
+{
+    for (int64_t i = 0; brief && i < x->n; i++) {
+        const uint32_t *v = row + brief[i].first, *w = brief[i].weight;
+        uint64_t s = 0;
+        for (int k = 0; k < 4; k++) s += (uint64_t)v[k] * w[k];
+        out[i] = (int64_t)s;
+    }
+    if (brief) return;
     int64_t i = 0, full = x->block ? width / x->block : 0;
     if (full > x->n) full = x->n;
     if (x->block == 2) BLOCKS(2)
@@ -236,12 +263,14 @@ static PyObject *sums(PyObject *Py_UNUSED(self), PyObject *args)
     Axis y = {0}, x = {0};
     long long width, flip, nodata;
     uint32_t *lanes = NULL;
+    ShortCell *brief = NULL;
     int good = PyArg_ParseTuple(args, "y*z*LLL(y*LL)(y*LL)w*w*", b, b + 1, &width, &flip, &nodata, b + 2, &y.unit, &y.block,
                                 b + 3, &x.unit, &x.block, b + 4, b + 5)
         && width > 0 && axis_fits(&y, b + 2, b[0].len / 2 / width) && axis_fits(&x, b + 3, width)
         && (!b[1].buf || b[1].len >= b[0].len / 2) && b[4].len / 8 >= y.n * x.n && b[5].len / 8 >= y.n * x.n
         && ((lanes = malloc(8 * width)) || PyErr_NoMemory());
     if (good) {
+        brief = short_cells(&x, width);
         Py_BEGIN_ALLOW_THREADS
         for (int64_t k = 0; k < y.n; k++) {
             int64_t *total = (int64_t *)b[4].buf + k * x.n, *count = (int64_t *)b[5].buf + k * x.n;
@@ -249,13 +278,13 @@ static PyObject *sums(PyObject *Py_UNUSED(self), PyObject *args)
             for (int64_t r = y.start[k]; r < y.stop[k]; r++)
                 add_row((const pixel *)b[0].buf + r * width, b[1].buf ? (const uint8_t *)b[1].buf + r * width : NULL,
                         (pixel)flip, nodata, (uint32_t)weight(&y, k, r), lanes, lanes + width, width);
-            add_columns(lanes, &x, width, total);
-            add_columns(lanes + width, &x, width, count);
+            add_columns(lanes, &x, brief, width, total);
+            add_columns(lanes + width, &x, brief, width, count);
             for (int64_t i = 0; flip && i < x.n; i++) total[i] -= flip * count[i];
         }
         Py_END_ALLOW_THREADS
     }
-    free(lanes);
+    free(lanes), free(brief);
     return done(b, good);
 }
 
