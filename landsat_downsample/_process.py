@@ -30,13 +30,13 @@ from landsat_downsample._reduce import (
     rule_of,
 )
 from landsat_downsample._store import Publication
-from landsat_downsample._write import BLOCK, Layer, cog_bytes, overview_shapes
+from landsat_downsample._write import BLOCK, Layer, cog, overview_shapes
 
 #: Distinct codes of a file of unknown meaning beyond which it is no quality band.
 MANY_CODES = 256
 
 #: Rows of cells whose statistics are taken at one time.
-_ROWS = 256
+_ROWS = 64
 
 #: Longest side of the small copy of a band that the browse picture is made of: twice the picture
 #: at least, so that its own reduction to 512 pixels decides how it looks.
@@ -238,14 +238,15 @@ def process(target: Target, publication: Publication, spare: Callable[[], int] =
     """
     begun = time.perf_counter()
     reduced = reduce_target(target, spare)
-    products = []
+    small, products = preview(reduced), []
     if target.codes_written:
         products.append(_store_band(target, reduced, publication))
+    reduced = replace(reduced, data=small)  # the cells are stored: what follows may have their memory
     if reduced.fractions is not None:
         products.append(_store_fractions(target, reduced, publication))
     return Done(
         products=tuple(products),
-        preview=preview(reduced),
+        preview=small,
         preview_nodata=reduced.nodata,
         spec=reduced.spec,
         tally=reduced.tally,
@@ -279,19 +280,19 @@ def _store_fractions(target: Target, reduced: Reduced, publication: Publication)
 
 def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publication, facts: tuple) -> Product:
     filename, name, method, notes = facts
-    encoded = cog_bytes(data, target.coarse, layer)
-    digest = publication.put(filename, encoded)
-    valid = [_valid(band, layer.nodata) for band in data]
+    known = [_statistics(band, layer.nodata) for band in data]
+    with cog(data, target.coarse, layer) as encoded:
+        digest, size = publication.put(filename, encoded), len(encoded)
     return Product(
         band=name,
         filename=filename,
         method=method,
         dtype=data.dtype.name,
         nodata=layer.nodata,
-        size=len(encoded),
+        size=size,
         sha256=digest,
-        valid_fraction=float(np.count_nonzero(valid[0]) / valid[0].size),
-        statistics=tuple(_statistics(band, good) for band, good in zip(data, valid, strict=True)),
+        valid_fraction=known[0][0],
+        statistics=tuple(statistics for _, statistics in known),
         names=tuple(n for n in layer.descriptions if n) if len(data) > 1 else (),
         scale=layer.scale,
         offset=layer.offset,
@@ -302,31 +303,25 @@ def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publicat
     )
 
 
-def _valid(data: np.ndarray, nodata: float | None) -> np.ndarray:
-    if nodata is None:
-        return np.ones(data.shape, bool)
-    return ~np.isnan(data) if np.isnan(nodata) else data != nodata
-
-
-def _statistics(data: np.ndarray, valid: np.ndarray) -> dict:
-    """Statistics of valid cells, by rows: a float64 copy of a 15 m band's cells would be half a GiB."""
-    count = int(np.count_nonzero(valid))
-    if not count:
-        return {}
+def _statistics(data: np.ndarray, nodata: float | None) -> tuple[float, dict]:
+    """Share of valid cells, and their statistics; by rows: float64 of all cells of a 15 m band would be half a GiB."""
     exact = np.int64 if data.dtype.kind in "iu" else np.float64
     narrow = data.dtype.kind in "iu" and data.dtype.itemsize <= 2
     facts = [
-        (part.min(), part.max(), part.sum(dtype=exact).item(), _squares(part) if narrow else 0)
-        for part in _parts(data, valid)
+        (part.size, part.min(), part.max(), part.sum(dtype=exact).item(), _squares(part) if narrow else 0)
+        for part in _valid_parts(data, nodata)
     ]
-    low, high, totals, squares = zip(*facts, strict=True)
-    total = sum(totals)
+    if not facts:
+        return 0.0, {}
+    sizes, low, high, totals, squares = zip(*facts, strict=True)
+    count, total = sum(sizes), sum(totals)
     mean = float(total / count)
     if narrow:  # in integers, of which only the quotient is rounded
         variance = (count * sum(squares) - total**2) / count**2
     else:
-        variance = sum(np.square(part - mean, dtype=np.float64).sum().item() for part in _parts(data, valid)) / count
-    return {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(variance)}
+        variance = sum(np.square(p - mean, dtype=np.float64).sum().item() for p in _valid_parts(data, nodata)) / count
+    known = {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(variance)}
+    return count / data.size, known
 
 
 def _squares(narrow: np.ndarray) -> int:
@@ -335,12 +330,19 @@ def _squares(narrow: np.ndarray) -> int:
     return (wide @ wide).item()
 
 
-def _parts(data: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
+def _valid_parts(data: np.ndarray, nodata: float | None) -> Iterator[np.ndarray]:
     """Valid cells of some rows at a time, where there are any."""
     for start in range(0, len(data), _ROWS):
-        part = data[start : start + _ROWS][valid[start : start + _ROWS]]
+        rows = data[start : start + _ROWS]
+        part = rows[_valid(rows, nodata)]
         if part.size:
             yield part
+
+
+def _valid(data: np.ndarray, nodata: float | None) -> np.ndarray:
+    if nodata is None:
+        return np.ones(data.shape, bool)
+    return ~np.isnan(data) if np.isnan(nodata) else data != nodata
 
 
 def preview(reduced: Reduced) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import rasterio
+from rasterio.dtypes import dtype_rev, typename_fwd
 from rasterio.enums import Resampling
 from rasterio.io import DatasetWriter, MemoryFile
 from rasterio.shutil import copy
@@ -35,8 +36,9 @@ class Layer:
     unit: str | None = None
 
 
-def cog_bytes(data: np.ndarray, grid: Grid, layer: Layer) -> bytes:
-    """Encode bands as a COG.
+@contextmanager
+def cog(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[memoryview]:
+    """Encode bands as a COG, in memory while the context lasts.
 
     Parameters
     ----------
@@ -44,9 +46,9 @@ def cog_bytes(data: np.ndarray, grid: Grid, layer: Layer) -> bytes:
     grid : Grid
         Its shape must be that of the data.
 
-    Returns
-    -------
-    bytes
+    Yields
+    ------
+    memoryview
         DEFLATE with the predictor of the type, 256-pixel blocks, own overviews,
         ``AREA_OR_POINT=Area``: a cell is a mean over an area.
 
@@ -55,28 +57,37 @@ def cog_bytes(data: np.ndarray, grid: Grid, layer: Layer) -> bytes:
     WriteError
         GDAL cannot encode it.
     """
-    try:
-        # As GDAL's COG driver does it, but for the overviews, which that compresses twice.
-        with MemoryFile() as memory:
-            with MemoryFile() as plain, _plain(plain.name, data, grid, layer) as dataset:
+    with MemoryFile() as memory:
+        try:
+            # As GDAL's COG driver does it, but for the overviews, which that compresses twice.
+            with _plain(np.ascontiguousarray(data), grid, layer) as dataset:
                 factors = [2 << level for level in range(len(overview_shapes(data.shape[1:])))]
                 if factors:
                     dataset.build_overviews(factors, Resampling[layer.resampling])
                 copy(dataset, memory.name, driver="GTiff", copy_src_overviews=True, **_encoding(data))
-            return memory.read()
-    except (rasterio.errors.RasterioError, rasterio.errors.CRSError) as error:
-        count, height, width = data.shape
-        raise WriteError(f"cannot encode {count} bands of {height} x {width} {data.dtype} as a COG: {error}") from error
+        except (rasterio.errors.RasterioError, rasterio.errors.CRSError) as error:
+            count, height, width = data.shape
+            what = f"{count} bands of {height} x {width} {data.dtype}"
+            raise WriteError(f"cannot encode {what} as a COG: {error}") from error
+        yield memory.getbuffer()  # its `read` would copy
 
 
 @contextmanager
-def _plain(name: str, data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[DatasetWriter]:
-    """A dataset in memory, not encoded."""
+def _plain(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[DatasetWriter]:
+    """A dataset, not encoded, whose pixels are the array's own memory: a large band is there once."""
     count, height, width = data.shape
-    place = {"crs": grid.crs, "transform": grid.transform}
-    shape = {"count": count, "height": height, "width": width, "dtype": data.dtype.name}
-    with rasterio.open(name, "w", driver="MEM", nodata=layer.nodata, **shape, **place) as dataset:
-        dataset.write(data)
+    facts = {
+        "DATAPOINTER": data.ctypes.data,
+        "PIXELS": width,
+        "LINES": height,
+        "BANDS": count,
+        "DATATYPE": typename_fwd[dtype_rev[data.dtype.name]],
+        "GEOTRANSFORM": "/".join(f"{term:.17g}" for term in grid.transform.to_gdal()),
+    }
+    name = "MEM:::" + ",".join(f"{key}={value}" for key, value in facts.items())
+    # Asked for since GDAL 3.10, lest a name from elsewhere gives such an address.
+    with rasterio.Env(GDAL_MEM_ENABLE_OPEN="YES"), rasterio.open(name, "r+", driver="MEM") as dataset:
+        dataset.crs, dataset.nodata = grid.crs, layer.nodata
         _describe(dataset, layer)
         yield dataset
 

@@ -1,4 +1,4 @@
-"""What `cog_bytes` writes, as rasterio and rio-cogeo read it."""
+"""What `cog` writes, as rasterio and rio-cogeo read it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
+from rasterio.shutil import copy
 from rio_cogeo import cog_validate
 
 from landsat_downsample import WriteError
 from landsat_downsample._grid import Grid
-from landsat_downsample._write import BLOCK, Layer, cog_bytes, overview_shapes
+from landsat_downsample._write import BLOCK, BY_BAND, Layer, cog, overview_shapes
 
 SHAPES = [(1, 1), (41, 48), (255, 257), (256, 256), (257, 40), (513, 511), (775, 760), (90, 1030), (1543, 1025)]
 
@@ -26,6 +28,11 @@ def image(shape, dtype="uint16", bands=1) -> np.ndarray:
     values = np.random.default_rng(0).integers(1, 200, (bands, *shape))
     values[:, : shape[0] // 3] = 0
     return values.astype(dtype)
+
+
+def cog_bytes(*given) -> bytes:
+    with cog(*given) as encoded:
+        return bytes(encoded)
 
 
 def opened(data: bytes):
@@ -106,6 +113,21 @@ def test_the_same_array_gives_the_same_bytes_in_any_thread():
         thread.join()
     assert len(found) == 5
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_the_bytes_are_those_of_a_dataset_with_a_copy_of_the_pixels(dtype):
+    data, place = image((775, 760), dtype, 2), grid((775, 760))
+    facts = {"count": 2, "height": 775, "width": 760, "dtype": dtype, "crs": place.crs, "transform": place.transform}
+    options = {"compress": "DEFLATE", "predictor": 3 if dtype.startswith("float") else 2, "zlevel": 6, "tiled": True}
+    options |= {"blockxsize": BLOCK, "blockysize": BLOCK, "bigtiff": "IF_SAFER", "copy_src_overviews": True}
+    with MemoryFile() as memory:
+        with rasterio.open("", "w", driver="MEM", nodata=0, **facts) as plain:
+            plain.write(data)
+            plain.update_tags(AREA_OR_POINT="Area")
+            plain.build_overviews([2, 4], Resampling.average)
+            copy(plain, memory.name, driver="GTiff", interleave="BAND" if BY_BAND else "PIXEL", **options)
+        assert cog_bytes(data, place, Layer(0)) == memory.read()
 
 
 def test_a_crs_without_authority_is_kept():

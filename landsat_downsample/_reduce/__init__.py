@@ -78,7 +78,9 @@ def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterato
             part = reducer.partial(values, ok, strip)
             merged = part if merged is None else reducer.merge(merged, part)
         first, last = strips[0].first, strips[0].last
-        yield slice(first, last), reducer.finish(merged, first, last)
+        finished = reducer.finish(merged, first, last)
+        del part, merged  # not beside those of the next strip
+        yield slice(first, last), finished
 
 
 def finish_sums(
@@ -233,9 +235,11 @@ class Moments:
     def finish(self, partial, first, last):
         count, total, *squares = partial
         rule = self.rule
+        if rule.method == "mean" and not rule.min_valid:  # the division tells which are empty
+            return (self._mean(count, total),)
         empty = too_few(count, self.overlay, first, rule.min_valid)
         if rule.method == "mean":
-            return (self._mean(count, total, empty),)
+            return (self._mean(np.where(empty, 0, count), total),)
         if rule.method == "sum":
             area = self.overlay.rows.unit * self.overlay.columns.unit
             result = total.astype(np.float64) / area
@@ -289,15 +293,16 @@ class Moments:
             total = total + (sum_columns(sums, self.overlay.columns, np.int64).astype(object) << shift)
         return total
 
-    def _mean(self, count, total, empty):
+    def _mean(self, count, total):
+        """Means of the cells whose count is not 0; the others are empty."""
         if total.dtype.kind == "f":
             with np.errstate(invalid="ignore", divide="ignore"):
-                return self._store(total / count, empty)
+                return self._store(total / count, count == 0)
         bound = 2 * _largest_cell(self.overlay) * _magnitude(self.rule.dtype)
-        stored = _fast.means(count, total, empty, self.rule) if bound < 1 << 52 else None
+        stored = _fast.means(count, total, self.rule) if bound < 1 << 52 else None
         if stored is not None:
             return stored
-        return self._store(divide_half_even(total, count, bound), empty, total=total, count=count)
+        return self._store(divide_half_even(total, count, bound), count == 0, total=total, count=count)
 
     def _store(self, result, empty, *, total=None, count=None):
         rule = self.rule

@@ -65,7 +65,7 @@ def pixel_facts(dtype: np.dtype, nodata: float | None) -> tuple[int, int]:
     return _CODES // 2 if dtype.kind == "i" else 0, -1 if nodata is None else nodata
 
 
-def means(count: np.ndarray, total: np.ndarray, empty: np.ndarray, rule: Rule) -> np.ndarray | None:
+def means(count: np.ndarray, total: np.ndarray, rule: Rule) -> np.ndarray | None:
     """Exact means rounded half to even, off the fill value unless that is legal: (cells, cells).
 
     Sums must be below 2**51, so that float64 quotients round as the exact ones do.
@@ -76,10 +76,9 @@ def means(count: np.ndarray, total: np.ndarray, empty: np.ndarray, rule: Rule) -
     limits = np.iinfo(dtype)
     if not (float(fill).is_integer() and limits.min <= fill <= limits.max):
         return None
-    counted = np.where(empty, 0, count) if rule.min_valid else count
     out = np.empty(count.shape, dtype)
     facts = np.array([fill, rule.fill_is_legal, limits.min, limits.max], np.int64)
-    _fused.means(np.ascontiguousarray(total), np.ascontiguousarray(counted), out, facts)
+    _fused.means(np.ascontiguousarray(total), np.ascontiguousarray(count), out, facts)
     return out
 
 

@@ -481,34 +481,23 @@ static PyObject *histogram(PyObject *Py_UNUSED(self), PyObject *args)
     return done(b, good);
 }
 
-/* The end of the run of pixels that equal v[at], at most `stop`; what is not 0 in `apart` ends it too. */
-static inline int64_t end_of_run(const pixel *v, const pixel *apart, int64_t at, int64_t stop)
+/* The end of the run of pixels that equal v[at], at most `stop`. */
+FAST static int64_t run_end(const pixel *v, int64_t at, int64_t stop)
 {
     const pixel code = v[at];
     const uint64_t four = code * UINT64_C(0x0001000100010001);
     int64_t i = at;
     for (; i + 64 <= stop; i += 64) {
         pixel differs = 0;
-        for (int64_t k = 0; k < 64; k++) differs |= (v[i + k] ^ code) | (apart ? apart[i + k] : 0);
+        for (int64_t k = 0; k < 64; k++) differs |= v[i + k] ^ code;
         if (differs) break;
     }
-    for (uint64_t one, other = 0; i + 4 <= stop; i += 4) {
+    for (uint64_t one; i + 4 <= stop; i += 4) {
         memcpy(&one, v + i, 8);
-        if (apart) memcpy(&other, apart + i, 8);
-        if ((one ^ four) | other) break;
+        if (one != four) break;
     }
-    while (i < stop && v[i] == code && !(apart && apart[i])) i++;
+    while (i < stop && v[i] == code) i++;
     return i;
-}
-
-FAST static int64_t run_end(const pixel *v, int64_t at, int64_t stop)
-{
-    return end_of_run(v, NULL, at, stop);
-}
-
-FAST static int64_t same_end(const pixel *v, const pixel *apart, int64_t at, int64_t stop)
-{
-    return end_of_run(v, apart, at, stop);
 }
 
 /* tally(codes, counts): add the pixels of each code to counts (int64, 65536). */
@@ -564,6 +553,9 @@ static inline void add_code(Codes *c, pixel code, int64_t weight)
     c->weight[c->slot[code]] += weight;
 }
 
+/* Pixels up to which one after the other is faster than a call. */
+#define SHORT 16
+
 /* List the codes of a cell, run by run; pixels from row `own` and column `from` on were in no cell before: count them. */
 static void list_codes(Codes *c, const pixel *codes, int64_t width, const Axis *y, const Axis *x, int64_t k, int64_t i,
                        int64_t own, int64_t from, int64_t *count)
@@ -574,7 +566,8 @@ static void list_codes(Codes *c, const pixel *codes, int64_t width, const Axis *
         const pixel *row = codes + r * width;
         const int64_t high = weight(y, k, r);
         for (int64_t p = a, end; p < b; p = end) {
-            end = run_end(row, p, b);
+            if (b - a > SHORT) end = run_end(row, p, b);
+            else for (end = p + 1; end < b && row[end] == row[p];) end++;
             int64_t wide = (end - p) * x->unit;
             if (p == a) wide += x->head[i] - x->unit;
             if (end == b && b - 1 > a) wide += x->tail[i] - x->unit;
@@ -628,12 +621,8 @@ static inline uint8_t percent_of(int64_t part, int64_t whole)
     return (uint8_t)(int64_t)(((double)(100 * part) / (double)whole + magic) - magic);
 }
 
-/* Percentages of small cells, which are many: (whole, part). */
-#define SMALL 64
-typedef uint8_t Shares[SMALL + 1][SMALL + 1];
-
 /* Percentages of a mixed cell; returns the weight of its valid pixels. */
-static int64_t percentages(const Codes *c, const Meaning *meaning, const Shares known, uint8_t *percent)
+static int64_t percentages(const Codes *c, const Meaning *meaning, uint8_t *percent)
 {
     int64_t part[8] = {0}, extent = 0;
     for (int64_t j = 0; j < c->n; j++) {
@@ -643,9 +632,35 @@ static int64_t percentages(const Codes *c, const Meaning *meaning, const Shares 
     }
     for (int k = 0; k < 8; k++) {
         const int64_t whole = k ? part[0] : extent;
-        percent[k] = !whole ? (k ? 255 : 0) : whole <= SMALL ? known[whole][part[k]] : percent_of(part[k], whole);
+        percent[k] = whole ? percent_of(part[k], whole) : k ? 255 : 0;
     }
     return part[0];
+}
+
+/* What a mixed cell of few codes was answered: small cells hold the same ones again and again. */
+#define FEW 4
+#define ANSWERS (1 << 10)
+typedef struct {
+    int64_t n, weight[FEW], valid;
+    pixel code[FEW], decided;
+    uint8_t percent[8];
+} Answer;
+
+/* The answer for a mixed cell, by the codes listed: one given before, or a new one in its place. */
+static const Answer *answer(Answer *known, const Codes *c, const Meaning *meaning, const Quality *q, const Level *level,
+                            int64_t levels)
+{
+    uint64_t hash = 0;
+    for (int64_t j = 0; j < c->n; j++) hash = (hash ^ c->code[j] ^ (uint64_t)c->weight[j] << 16) * UINT64_C(0x9E3779B97F4A7C15);
+    Answer *at = known + (hash >> (64 - 10));
+    int64_t same = c->n && at->n == c->n;
+    for (int64_t j = 0; same && j < c->n; j++) same = at->code[j] == c->code[j] && at->weight[j] == c->weight[j];
+    if (same) return at;
+    at->n = c->n <= FEW ? c->n : 0; /* 0: not to be found again */
+    for (int64_t j = 0; j < at->n; j++) at->code[j] = c->code[j], at->weight[j] = c->weight[j];
+    at->valid = percentages(c, meaning, at->percent);
+    at->decided = at->valid && q->policy != NEAREST ? decide(c, meaning, q, level, levels, at->valid) : 0;
+    return at;
 }
 
 /* Cells `from` to `to` of a row of cells get one code and its percentages. */
@@ -658,8 +673,9 @@ static void spread(pixel code, const uint8_t *percent, int64_t planes, pixel *ou
         else memset(shares + k * plane + from, percent[k], to - from);
 }
 
-/* Where the pixel rows of a row of cells differ from their first. */
-FAST static void compare_rows(const pixel *row, int64_t rows, int64_t width, pixel *apart)
+/* Where the pixel rows of a row of cells differ from their first, and, bytes, where that or the pixel to the left does;
+ * 8 more say that it does, so that who looks for the next one need not look for the end. */
+FAST static void find_changes(const pixel *row, int64_t rows, int64_t width, pixel *apart, uint8_t *change)
 {
     if (rows < 2) memset(apart, 0, 2 * width);
     for (int64_t r = 1; r < rows; r++) {
@@ -667,6 +683,26 @@ FAST static void compare_rows(const pixel *row, int64_t rows, int64_t width, pix
         if (r == 1) for (int64_t i = 0; i < width; i++) apart[i] = v[i] ^ row[i];
         else for (int64_t i = 0; i < width; i++) apart[i] |= v[i] ^ row[i];
     }
+    change[0] = 1;
+    for (int64_t i = 1; i < width; i++) change[i] = (apart[i] | (row[i] ^ row[i - 1])) != 0;
+    memset(change + width, 1, 8);
+}
+
+/* The first change from a pixel on. */
+static inline int64_t next_change(const uint8_t *change, int64_t at)
+{
+    for (uint64_t eight = 0; memcpy(&eight, change + at, 8), !eight;) at += 8;
+    while (!change[at]) at++;
+    return at;
+}
+
+/* How many cells end at each pixel edge or before it; those without pixels after the last that has some do not count. */
+static void count_ends(const Axis *x, int64_t width, int64_t *ends)
+{
+    int64_t n = 0, last = x->n;
+    while (last && x->start[last - 1] == x->stop[last - 1]) last--;
+    for (int64_t p = 0; p <= width; ends[p++] = n)
+        while (n < last && x->stop[n] <= p) n++;
 }
 
 /* quality(codes, width, rows, columns, meaning, levels, rule, least, centres, own, counts, first, out, percent): code and
@@ -680,6 +716,9 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
     long long width, own, first;
     Quality q = {0};
     pixel *apart = NULL;
+    uint8_t *change = NULL;
+    int64_t *ends = NULL;
+    Answer *known = NULL;
     Codes c = {0};
     int good = PyArg_ParseTuple(args, "y*L(y*LL)(y*LL)y*y*(LLLLLL)z*y*Lw*Lw*w*", b, &width, b + 1, &y.unit, &y.block, b + 2,
                                 &x.unit, &x.block, b + 3, b + 4, &q.policy, &q.fill_mask, &q.fill, &q.clear, &q.cloudy,
@@ -693,14 +732,13 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
     for (int64_t i = 0; good && i < y.n + x.n; i++)
         good = centre[i] >= 0 && centre[i] < (i < y.n ? b[0].len / 2 / width : width);
     if (good) {
-        apart = malloc(2 * width), c.stamp = calloc(2 << 16, 4), c.code = malloc(2 << 16), c.weight = malloc(8 << 16);
-        good = (apart && c.stamp && c.code && c.weight) || PyErr_NoMemory();
+        apart = malloc(2 * width), change = malloc(width + 8), ends = malloc(8 * (width + 1));
+        known = calloc(ANSWERS, sizeof *known), c.stamp = calloc(2 << 16, 4), c.code = malloc(2 << 16), c.weight = malloc(8 << 16);
+        good = (apart && change && ends && known && c.stamp && c.code && c.weight) || PyErr_NoMemory();
     }
     if (good) {
         const Meaning *meaning = b[3].buf;
-        Shares known;
-        for (int64_t whole = 1; whole <= SMALL; whole++)
-            for (int64_t part = 0; part <= whole; part++) known[whole][part] = percent_of(part, whole);
+        count_ends(&x, width, ends);
         c.slot = c.stamp + (1 << 16);
         Py_BEGIN_ALLOW_THREADS
         for (int64_t k = 0; k < y.n; k++) {
@@ -708,17 +746,14 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
             const int64_t rows = y.stop[k] - y.start[k];
             pixel *out = (pixel *)b[8].buf + (first + k) * x.n;
             uint8_t *shares = (uint8_t *)b[9].buf + (first + k) * x.n;
-            compare_rows(row, rows, width, apart);
+            find_changes(row, rows, width, apart, change);
             if (own < y.start[k]) own = y.start[k];
             for (int64_t i = 0, next, from = 0; i < x.n; i = next) {
                 const int64_t a = x.start[i];
-                int64_t end = a;
                 next = i;
-                if (a < x.stop[i] && rows) {
-                    end = same_end(row, apart, a, width);
-                    if (x.block) next += (end - a) / x.block;
-                    if (next > x.n) next = x.n;
-                    while (next < x.n && x.stop[next] <= end && x.start[next] < x.stop[next]) next++;
+                if (rows && a < x.stop[i] && !apart[a]) {
+                    const int64_t whole = ends[next_change(change, a + 1)];
+                    if (whole > i) next = whole;
                 }
                 if (next > i) {
                     const pixel code = row[a];
@@ -728,24 +763,23 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
                     spread(code & q.fill_mask ? (pixel)q.fill : code, meaning[code].percent, q.planes, out, shares, plane, i, next);
                     continue;
                 }
-                uint8_t percent[8];
                 list_codes(&c, b[0].buf, width, &y, &x, k, i, own, from, count);
                 from = x.stop[i];
-                const int64_t valid = percentages(&c, meaning, known, percent);
+                const Answer *given = answer(known, &c, meaning, &q, b[4].buf, levels);
                 pixel code = (pixel)q.fill;
-                if (valid > 0 && valid >= (least ? least[k * x.n + i] : 1)) {
+                if (given->valid > 0 && given->valid >= (least ? least[k * x.n + i] : 1)) {
                     code = q.policy == NEAREST ? ((const pixel *)b[0].buf)[centre[k] * width + centre[y.n + i]]
-                                               : decide(&c, meaning, &q, b[4].buf, levels, valid);
+                                               : given->decided;
                     if (code & q.fill_mask) code = (pixel)q.fill;
                 }
                 next = i + 1;
-                spread(code, percent, q.planes, out, shares, plane, i, next);
+                spread(code, given->percent, q.planes, out, shares, plane, i, next);
             }
             if (own < y.stop[k]) own = y.stop[k];
         }
         Py_END_ALLOW_THREADS
     }
-    free(apart), free(c.stamp), free(c.code), free(c.weight);
+    free(apart), free(change), free(ends), free(known), free(c.stamp), free(c.code), free(c.weight);
     return done(b, good);
 }
 

@@ -17,11 +17,14 @@ from landsat_downsample._grid import Cells, Overlay
 #: Rows of a strip: enough to amortise a read, few enough to stay in a megabyte-sized cache.
 STRIP_ROWS = 512
 
+#: Cell rows of a strip: at small factors the sums of its cells are larger than its pixels.
+STRIP_CELLS = 128
+
 #: Below this many pixels per cell, adding strided slices beats a reduction over a short axis.
 SHORT_BLOCK = 24
 
-#: Pixels gathered at once by `windows`: bounds the memory of medians and mixed cells.
-WINDOW_PIXELS = 1 << 21
+#: Pixels gathered at once by `windows`: what medians make of them takes 50 bytes each, and is to stay in the cache.
+WINDOW_PIXELS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def shared_rows(rows: Cells, strip: Strip) -> int:
 
 
 def groups(rows: Cells, *, whole: bool = False, limit: int = STRIP_ROWS) -> Iterator[list[Strip]]:
-    """Cut the rows into strips of at most `limit` pixel rows, in order.
+    """Cut the rows into strips of at most `limit` pixel rows and `STRIP_CELLS` cell rows, in order.
 
     Each item lists the strips that complete some cell rows: one strip as a rule, several
     where a single cell is higher than `limit`; never several with ``whole=True``.
@@ -49,7 +52,7 @@ def groups(rows: Cells, *, whole: bool = False, limit: int = STRIP_ROWS) -> Iter
     first = 0
     while first < rows.size:
         fitting = int(np.searchsorted(rows.stop[first:], rows.start[first] + limit, side="right"))
-        last = first + max(fitting, 1)
+        last = first + min(max(fitting, 1), STRIP_CELLS)
         start, stop = int(rows.start[first]), int(rows.stop[last - 1])
         step = stop - start if whole or stop - start <= limit else limit
         yield [Strip(first, last, a, min(a + step, stop)) for a in range(start, stop, max(step, 1))] or [

@@ -39,7 +39,7 @@ class Folder:
         of = self.publication
         return os.path.join(local_path(of.dest), f".{of.name}.{kind}-{of.token}")
 
-    def put(self, filename: str, data: bytes) -> None:
+    def put(self, filename: str, data: bytes | memoryview) -> None:
         staging = self.hidden("partial")
         part = os.path.join(staging, f".{filename}.{uuid.uuid4().hex}")
         try:
@@ -173,7 +173,7 @@ def _remove_parts(folder: str) -> None:
         os.unlink(os.path.join(folder, name))
 
 
-def _write_synced(path: str, data: bytes) -> None:
+def _write_synced(path: str, data: bytes | memoryview) -> None:
     with open(path, "xb") as file:
         file.write(data)
         file.flush()

@@ -64,7 +64,7 @@ class Publication:
         """Final place of the product."""
         return join(self.dest, self.name)
 
-    def put(self, filename: str, data: bytes) -> str:
+    def put(self, filename: str, data: bytes | memoryview) -> str:
         """Store one file of the product, under a name that nobody takes for a result yet.
 
         Returns
@@ -82,7 +82,7 @@ class Publication:
         if is_local(self.dest):
             Folder(self).put(filename, data)
         else:
-            self._objects().put(filename, data, digest)
+            self._objects().put(filename, bytes(data), digest)
         return digest
 
     def commit(self, marker_filename: str, data: bytes, *, expected: Mapping[str, str] | None = None) -> None:
