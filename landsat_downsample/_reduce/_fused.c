@@ -123,29 +123,53 @@ FAST static void add_blocks(const uint32_t *row, const Axis *x, int64_t cell, in
     if (cell < x->n && cell * size < right) out[cell] += sum_of(row + cell * size - left, right - cell * size);
 }
 
-/* The same for any cells, by differences of running sums: a loop over the few pixels of each takes longer. */
-static void add_weighted(const uint32_t *row, const Axis *x, int64_t cell, int64_t left, int64_t right, int64_t *run,
-                         int64_t *out)
+/* A cell of few pixels: the first of 4 among which they are, and what each of these weighs. */
+typedef struct {
+    uint32_t first, weight[4];
+} ShortCell;
+
+/* The cells of an axis as short ones; NULL where they are blocks, or one has more pixels. */
+static ShortCell *short_cells(const Axis *x, int64_t pixels)
 {
-    run[0] = 0;
-    for (int64_t i = 0; i < right - left; i++) run[i + 1] = run[i] + row[i];
-    for (; cell < x->n && x->start[cell] < right; cell++) {
-        const int64_t a = x->start[cell] > left ? x->start[cell] : left, b = x->stop[cell] < right ? x->stop[cell] : right;
-        if (a >= b) continue;
-        const int64_t head = a == x->start[cell] ? x->head[cell] - x->unit : 0;
-        const int64_t tail = b == x->stop[cell] && b - 1 > x->start[cell] ? x->tail[cell] - x->unit : 0;
-        out[cell] += (run[b - left] - run[a - left]) * x->unit + row[a - left] * head + row[b - 1 - left] * tail;
+    int64_t fits = !x->block && pixels >= 4 && pixels <= UINT32_MAX;
+    for (int64_t i = 0; fits && i < x->n; i++)
+        for (int64_t p = x->start[i]; fits && p < x->stop[i]; p++)
+            fits = x->stop[i] - x->start[i] <= 4 && (uint64_t)weight(x, i, p) <= UINT32_MAX;
+    ShortCell *cell = fits ? calloc(x->n + 1, sizeof *cell) : NULL;
+    for (int64_t i = 0; cell && i < x->n; i++) {
+        cell[i].first = (uint32_t)(x->start[i] < pixels - 4 ? x->start[i] : pixels - 4);
+        for (int64_t p = x->start[i]; p < x->stop[i]; p++) cell[i].weight[p - cell[i].first] = (uint32_t)weight(x, i, p);
     }
+    return cell;
 }
 
-/* Room for `width` columns of a cell row: sums, weights, and running sums of either. */
-#define LANES(width) (16 * ((width) + 1))
-
-static void add_columns(const uint32_t *row, const Axis *x, int64_t cell, int64_t left, int64_t right, int64_t *run,
-                        int64_t *out)
+/* Of the part of a cell that lies in `left` to `right`. */
+static int64_t weighted(const uint32_t *row, const Axis *x, int64_t cell, int64_t left, int64_t right)
 {
-    if (x->block) add_blocks(row, x, cell, left, right, out);
-    else add_weighted(row, x, cell, left, right, run, out);
+    const int64_t a = x->start[cell] > left ? x->start[cell] : left, b = x->stop[cell] < right ? x->stop[cell] : right;
+    if (a >= b) return 0;
+    int64_t s = sum_of(row + a - left, b - a) * x->unit;
+    if (a == x->start[cell]) s += row[a - left] * (x->head[cell] - x->unit);
+    if (b == x->stop[cell] && b - 1 > x->start[cell]) s += row[b - 1 - left] * (x->tail[cell] - x->unit);
+    return s;
+}
+
+/* Add the weighted columns `left` to `right` of a cell row up into their cells, from `cell` on. */
+FAST static void add_columns(const uint32_t *row, const Axis *x, const ShortCell *brief, int64_t cell, int64_t left,
+                             int64_t right, int64_t *out)
+{
+    if (x->block) {
+        add_blocks(row, x, cell, left, right, out);
+        return;
+    }
+    for (; cell < x->n && x->start[cell] < left; cell++) out[cell] += weighted(row, x, cell, left, right);
+    for (; brief && cell < x->n && brief[cell].first >= left && brief[cell].first + 4 <= right; cell++) {
+        const uint32_t *v = row + brief[cell].first - left, *w = brief[cell].weight;
+        uint64_t s = 0;
+        for (int k = 0; k < 4; k++) s += (uint64_t)v[k] * w[k];
+        out[cell] += (int64_t)s;
+    }
+    for (; cell < x->n && x->start[cell] < right; cell++) out[cell] += weighted(row, x, cell, left, right);
 }
 
 /* The exact quotient, rounded half to even, off the fill value unless that is legal: _reduce.Moments. */
@@ -227,6 +251,7 @@ typedef struct {
     int64_t at[2], next;            /* tiles in hand, and the first that is not */
     int64_t *total, *weight;        /* of each cell; NULL where pixels are asked for */
     const Axis *y, *x;              /* in pixels of the row of tiles */
+    ShortCell *brief;               /* of x, or NULL */
     pixel flip;
     long long nodata;
     uint32_t *lanes;                /* of a tile */
@@ -245,7 +270,6 @@ static void sum_tile(const TileRow *r, int lane, int differences)
 {
     const int64_t left = r->at[lane] * r->wide, columns = columns_of(r, r->at[lane]);
     uint32_t *sum = r->lanes, *weights = sum + r->wide;
-    int64_t *run = (int64_t *)(weights + r->wide);
     pixel *tile = (pixel *)r->tile[lane];
     int64_t cell = 0, after = r->x->n; /* the first one that is not all to the left */
     while (cell < after)
@@ -257,8 +281,8 @@ static void sum_tile(const TileRow *r, int lane, int differences)
         memset(sum, 0, 8 * r->wide);
         for (int64_t row = r->y->start[k]; row < r->y->stop[k]; row++)
             add_row(tile + row * r->wide, NULL, r->flip, r->nodata, (uint32_t)weight(r->y, k, row), sum, weights, columns);
-        add_columns(sum, r->x, cell, left, left + columns, run, r->total + k * r->x->n);
-        add_columns(weights, r->x, cell, left, left + columns, run, r->weight + k * r->x->n);
+        add_columns(sum, r->x, r->brief, cell, left, left + columns, r->total + k * r->x->n);
+        add_columns(weights, r->x, r->brief, cell, left, left + columns, r->weight + k * r->x->n);
     }
 }
 
@@ -334,7 +358,8 @@ static PyObject *read_row(Py_buffer *b, TileRow *row, const unsigned long long *
         row->stored[lane] = stored + lane * (most + PADDING), row->tile[lane] = tile + lane * (bytes + PADDING);
     row->state = ((Alloc)(uintptr_t)functions[0])();
     row->inflate = (Inflate)(uintptr_t)functions[1], row->adler32 = (Adler32)(uintptr_t)functions[3];
-    row->pair = pair_new(), row->lanes = malloc(LANES(row->wide));
+    row->pair = pair_new(), row->lanes = malloc(8 * row->wide);
+    row->brief = row->x ? short_cells(row->x, row->stride) : NULL;
     Reading how = FINE;
     int lane = 0, error = 0, good = row->state && row->pair && row->lanes && stored && tile;
     if (!good) PyErr_NoMemory();
@@ -345,7 +370,7 @@ static PyObject *read_row(Py_buffer *b, TileRow *row, const unsigned long long *
         Py_END_ALLOW_THREADS
     }
     if (row->state) ((Free)(uintptr_t)functions[2])(row->state);
-    free(row->pair), free(row->lanes), free(stored), free(tile);
+    free(row->pair), free(row->lanes), free(row->brief), free(stored), free(tile);
     const long long at = row->at[lane & 1];
     if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld of its row is damaged", at);
     else if (how == UNREAD && !error) PyErr_Format(PyExc_EOFError, "the file ends in tile %lld of its row", at);
@@ -406,12 +431,14 @@ static PyObject *sums(PyObject *Py_UNUSED(self), PyObject *args)
     Axis y = {0}, x = {0};
     long long width, flip, nodata;
     uint32_t *lanes = NULL;
+    ShortCell *brief = NULL;
     int good = PyArg_ParseTuple(args, "y*z*LLL(y*LL)(y*LL)w*w*", b, b + 1, &width, &flip, &nodata, b + 2, &y.unit, &y.block,
                                 b + 3, &x.unit, &x.block, b + 4, b + 5)
         && width > 0 && axis_fits(&y, b + 2, b[0].len / 2 / width) && axis_fits(&x, b + 3, width)
         && (!b[1].buf || b[1].len >= b[0].len / 2) && b[4].len / 8 >= y.n * x.n && b[5].len / 8 >= y.n * x.n
-        && ((lanes = malloc(LANES(width))) || PyErr_NoMemory());
+        && ((lanes = malloc(8 * width)) || PyErr_NoMemory());
     if (good) {
+        brief = short_cells(&x, width);
         Py_BEGIN_ALLOW_THREADS
         for (int64_t k = 0; k < y.n; k++) {
             int64_t *total = (int64_t *)b[4].buf + k * x.n, *count = (int64_t *)b[5].buf + k * x.n;
@@ -420,13 +447,13 @@ static PyObject *sums(PyObject *Py_UNUSED(self), PyObject *args)
             for (int64_t r = y.start[k]; r < y.stop[k]; r++)
                 add_row((const pixel *)b[0].buf + r * width, b[1].buf ? (const uint8_t *)b[1].buf + r * width : NULL,
                         (pixel)flip, nodata, (uint32_t)weight(&y, k, r), lanes, lanes + width, width);
-            add_columns(lanes, &x, 0, 0, width, (int64_t *)(lanes + 2 * width), total);
-            add_columns(lanes + width, &x, 0, 0, width, (int64_t *)(lanes + 2 * width), count);
+            add_columns(lanes, &x, brief, 0, 0, width, total);
+            add_columns(lanes + width, &x, brief, 0, 0, width, count);
             for (int64_t i = 0; flip && i < x.n; i++) total[i] -= flip * count[i];
         }
         Py_END_ALLOW_THREADS
     }
-    free(lanes);
+    free(lanes), free(brief);
     return done(b, good);
 }
 
