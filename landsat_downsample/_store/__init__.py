@@ -13,9 +13,10 @@ import errno
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from landsat_downsample._errors import ReadError
 from landsat_downsample._store import _tar, _tiff
@@ -388,8 +389,18 @@ def _spill() -> Iterator[tuple[int, str]]:
         file = make(prefix="landsat-downsample-", suffix=".tif")
     except OSError as error:
         raise ReadError(f"cannot make a local copy in {tempfile.gettempdir()!r}: {_reason(error)}") from error
-    with file:
+    try:
         yield file.fileno(), f"{_OPEN_FILES}/{file.fileno()}" if nameless else file.name
+    finally:
+        _close(file) if nameless else file.close()
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a file without waiting for it: to give a band's copy back to a disk can take a third of its decoding."""
+    try:
+        threading.Thread(target=file.close, name="landsat-downsample-close").start()
+    except RuntimeError:  # no more threads: the process ends
+        file.close()
 
 
 def _reason(error: OSError) -> str:
