@@ -2,9 +2,10 @@
 
 Fairness: floor and ours run one thread, in one process, on the same files in the page cache; both compare every
 tile's checksum. The floor maps the file, ours reads it (a mapped file that is cut kills the process); the floor
-links the libdeflate that comes with rasterio, ours the one of the `deflate` package. Neither is compiled for
-this very CPU; both choose AVX2 code when they are loaded. The floor has no final division, no area weights, no
-QA rules: at a broken factor its whole part stands for it, and for QA_PIXEL decode is the measure.
+inflates by the libdeflate that comes with rasterio, one tile at a time, ours two tiles at a time by code of its own,
+which is why it can be below the floor. Neither is compiled for this very CPU; both choose code for it when they are
+loaded. The floor has no final division, no area weights, no QA rules: at a broken factor its whole part stands for
+it, and for QA_PIXEL decode is the measure.
 """
 
 from __future__ import annotations

@@ -398,9 +398,15 @@ def _spill() -> Iterator[tuple[int, str]]:
 def _close(file: IO[bytes]) -> None:
     """Close a file without waiting for it: to give a band's copy back to a disk can take a third of its decoding."""
     try:
-        threading.Thread(target=file.close, name="landsat-downsample-close").start()
-    except RuntimeError:  # no more threads: the process ends
+        last = os.dup(file.fileno())  # the file is `file` no more, and nobody can reach it by that path
+    except OSError:  # no more files may be open
         file.close()
+        return
+    file.close()
+    try:
+        threading.Thread(target=os.close, args=(last,), name="landsat-downsample-close").start()
+    except RuntimeError:  # no more threads: the process ends
+        os.close(last)
 
 
 def _reason(error: OSError) -> str:
