@@ -20,25 +20,25 @@ from landsat_downsample._store._hrefs import is_local, scheme
 from landsat_downsample._store._remote import HEADER, MAX_SPANS
 
 # CPU seconds: `python -m benchmarks.coefficients`, 2026-11-28, on 2 vCPUs at rest (Intel Xeon, 2.5 GHz), with the C
-# kernel; without it a band takes three times as much. Where others use the machine too, a third more.
+# kernel; without it a band takes four times as much. Where others use the machine too, a third more.
 
 #: To decode, check and reduce a pixel, by the kind of the band; medians and modes take longer.
-PIXEL = {"continuous": 6.5e-9, "bits": 1.4e-9}
+PIXEL = {"continuous": 4.8e-9, "bits": 1.9e-9}
 
 #: To make a cell, besides its pixels: flag by flag where it holds bits.
-CELL = {"continuous": 8e-9, "bits": 55e-9}
+CELL = {"continuous": 35e-9, "bits": 33e-9}
 
 #: To encode, hash and store a byte of cells, overviews included.
-CELL_BYTE = 42e-9
+CELL_BYTE = 24e-9
 
 #: To read a pixel of QA_PIXEL beside a band, where that tells which pixels count.
 COMPANION = 2.5e-9
 
 #: For a target, whatever its size; to open a band; to publish a scene, and for each cell of the picture's bands.
-TARGET, OPENED, PUBLISHED, PICTURE_CELL = 7.6e-3, 2.2e-3, 29e-3, 0.50e-6
+TARGET, OPENED, PUBLISHED, PICTURE_CELL = 5.1e-3, 1.9e-3, 30e-3, 0.19e-6
 
 #: To receive a byte from a store on this machine (a band's are verified while they are decoded), and to make a request.
-FETCHED_BYTE, REQUEST = 2.7e-9, 4e-3
+FETCHED_BYTE, REQUEST = 1.8e-9, 3e-3
 
 # Overhead of dask in CPU seconds of client, scheduler and worker together: `python -m benchmarks.simulate`,
 # the same machine on the same day; results that must pass through the scheduler take 6 to 8 ms more a target.
