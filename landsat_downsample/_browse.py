@@ -7,16 +7,15 @@ without data are transparent. Codes of a quality band are looked up, never avera
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy
+from rasterio.transform import Affine
 
 from landsat_downsample._bands import BandSpec, BitField
 from landsat_downsample._grid import Cells, Overlay
@@ -437,9 +436,10 @@ def _png(picture: np.ndarray, title: str | None, shown: tuple[str, ...], *, smoo
     texts = {"Title": title or "", "Description": ", ".join(shown)}
     # Colours gain little by a longer search for repetitions.
     options = {"ZLEVEL": 2 if smooth else 6, "WRITE_METADATA_AS_TEXT": "YES"}
-    shape = {"count": count, "height": height, "width": width, "dtype": "uint8"}
-    with warnings.catch_warnings(), MemoryFile() as encoded, MemoryFile() as plain:
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    # A position, which a PNG does not keep: without one rasterio warns, and in a thread no filter of warnings is safe.
+    place = Affine(1, 0, 0, 0, -1, height)
+    shape = {"count": count, "height": height, "width": width, "dtype": "uint8", "transform": place}
+    with MemoryFile() as encoded, MemoryFile() as plain:
         with rasterio.open(plain.name, "w", driver="MEM", **shape) as dataset:
             dataset.write(np.moveaxis(picture, 2, 0))
             dataset.update_tags(**{key: text for key, text in texts.items() if text})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,15 @@ def no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
+
+
+@pytest.fixture
+def short_turns():
+    """Threads take turns often: what is not safe shows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def picture(arrays, specs, nodata=None, **options):
@@ -102,6 +113,12 @@ def test_same_input_same_bytes():
     codes = {"QA_PIXEL": np.where(arrays["SR_B4"] > 9000, 21824, 22280).astype("uint16")}
     for some in (arrays, codes):
         assert len({_browse.render(some, OLI2, {}, title="é 日") for _ in range(2)}) == 1
+
+
+def test_drawn_in_threads_without_a_warning(short_turns):
+    cells = {"SR_B4": np.full((9, 7), 9000, "uint16")}
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(lambda _: picture(cells, OLI2)[0].shape, range(400)))) == 400
 
 
 def test_stretch_is_monotone():
