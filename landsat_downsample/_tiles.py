@@ -35,7 +35,7 @@ except ImportError:  # built without a compiler
 def _libdeflate() -> tuple[int, ...] | None:
     """Addresses of libdeflate's functions in the package deflate, which exports them; None where it does not.
 
-    Called from C, a row of tiles at a time, other threads run meanwhile: those that decode or receive other rows.
+    Called from C, many tiles at a time, other threads run meanwhile: those that decode or receive other rows.
     """
     names = ("alloc_decompressor", "zlib_decompress", "free_decompressor", "adler32")
     try:
@@ -51,6 +51,9 @@ def _libdeflate() -> tuple[int, ...] | None:
 
 #: What inflates; None where GDAL reads instead.
 deflate = _libdeflate() if _fused is not None and sys.byteorder == "little" else None
+
+#: Tiles that are inflated in one call, and cells whose sums are in hand meanwhile (16 bytes each), about.
+TOGETHER, CELLS = 256, 1 << 18
 
 _DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
 
@@ -91,8 +94,8 @@ class TileRows:
         bottom = min(-(-stop // high) * high, self.image.shape[0])
         rows = self._buffer(bottom - top)
         rows[: len(known)] = known
-        for row in range((top + len(known)) // high, -(-bottom // high)):
-            self._call(_fused.decode, row, rows[row * high - top : (row + 1) * high - top])
+        for span in self._spans(top + len(known), bottom, TOGETHER):
+            self._call(_fused.decode, span, rows[span.start - top : span.stop - top])
         self.rows, self.top = rows, top
         return rows[start - top : stop - top]
 
@@ -111,23 +114,24 @@ class TileRows:
         ReadError
             As of `read`.
         """
-        rows, high = overlay.rows, self.image.block_shape[0]
+        rows, width = overlay.rows, overlay.columns.size
         flip, missing = _fast.pixel_facts(self.dtype, nodata)
-        first, known = 0, np.zeros((2, 0, overlay.columns.size), np.int64)
+        first, known = 0, np.zeros((2, 0, width), np.int64)
         top, bottom = int(rows.start.min()), int(rows.stop.max())
-        for row in range(top // high, -(-bottom // high)):
-            bottom = min((row + 1) * high, self.image.shape[0])
-            strip = Strip(first, int(np.searchsorted(rows.start, bottom)), row * high, bottom)
-            sums = np.zeros((2, strip.last - first, overlay.columns.size), np.int64)
+        across, high = self.image.grid[1], self.image.block_shape[0]
+        most = CELLS * across * (bottom - top) // max(high * rows.size * width, 1)
+        for span in self._spans(top, bottom, min(TOGETHER, most)):
+            strip = Strip(first, int(np.searchsorted(rows.start, span.stop)), span.start, span.stop)
+            sums = np.zeros((2, strip.last - first, width), np.int64)
             sums[:, : known.shape[1]] = known
-            facts = bottom - row * high, flip, missing, *_fast.axes(overlay, strip)
-            self._call(_fused.decode_sums, row, *facts, sums[1], sums[0])
-            complete = int(np.searchsorted(rows.stop[first : strip.last], bottom, side="right"))
+            facts = len(span), flip, missing, *_fast.axes(overlay, strip)
+            self._call(_fused.decode_sums, span, *facts, sums[1], sums[0])
+            complete = int(np.searchsorted(rows.stop[first : strip.last], span.stop, side="right"))
             if flip:
                 sums[1, :complete] -= flip * sums[0, :complete]
             yield first, *sums[:, :complete]
             first, known = first + complete, sums[:, complete:]
-        beyond = np.zeros((2, rows.size - first, overlay.columns.size), np.int64)  # cells without pixels
+        beyond = np.zeros((2, rows.size - first, width), np.int64)  # cells without pixels
         yield first, *beyond
 
     def again(self) -> TileRows:
@@ -144,11 +148,22 @@ class TileRows:
         self.buffers = [*self.buffers[-1:], np.empty((height + spare, self.image.shape[1]), self.dtype)]
         return self.buffers[-1][:height]
 
-    def _call(self, function: Callable, row: int, *to) -> None:
-        """Let a function of C decode a row of tiles."""
+    def _spans(self, first: int, last: int, most: int) -> Iterator[range]:
+        """Pixel rows of whole rows of tiles, cut short by `last` or the image, for as many calls; from `first`'s on.
+
+        A call takes at most so many tiles, as one that is inflated alone, at the end, takes longer; of a file
+        that still arrives, one row of tiles.
+        """
+        high, across = self.image.block_shape[0], self.image.grid[1]
+        step = high * (1 if self.arriving is not None else max(most // across, 1))
+        for start in range(first // high * high, last, step):
+            yield range(start, min(start + step, -(-last // high) * high, self.image.shape[0]))
+
+    def _call(self, function: Callable, span: range, *to) -> None:
+        """Let a function of C decode some rows of tiles."""
         _stop.check()
-        image, across = self.image, self.image.grid[1]
-        tiles = slice(row * across, (row + 1) * across)
+        image, (high, _), across = self.image, self.image.block_shape, self.image.grid[1]
+        tiles = slice(span.start // high * across, -(-span.stop // high) * across)
         offsets, counts = image.offsets[tiles], image.counts[tiles]
         if self.arriving is not None:
             self.arriving.wait(int((offsets + counts).max()))
@@ -156,9 +171,8 @@ class TileRows:
         try:
             function(deflate, self.handle, self.place[0], offsets, counts, layout, *to)
         except (OSError, EOFError, ValueError) as error:
-            high = image.block_shape[0]
             raise ReadError(
-                f"cannot decode rows {row * high}-{min((row + 1) * high, image.shape[0])} of {self.href!r}: "
+                f"cannot decode rows {span.start}-{span.stop} of {self.href!r}: "
                 "the file is damaged or cut short; fetch it again"
             ) from error
 

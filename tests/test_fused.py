@@ -123,7 +123,8 @@ INSIDE, LATER = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in (0, 1))
 
 @pytest.mark.parametrize("call", [
     lambda: decode(tiles=(1, 2, 4, 1, 0, 4), out=bytearray(16)),  # more rows than the tile holds
-    lambda: decode(tiles=(2, 2, 4, 1, 0, 3), out=bytearray(4), count=2),  # a tile beside the rows
+    lambda: decode(tiles=(2, 2, 4, 1, 0, 3), out=bytearray(4), count=2),  # a tile below the rows
+    lambda: decode(tiles=(2, 2, 4, 1, 0, 5), out=bytearray(10), count=3),  # a row of tiles that is not whole
     lambda: decode(tiles=(4, 2, 4, 1, 0, 4), out=bytearray(32)),  # no such item size
     lambda: decode(tiles=(2, 2, 4, 1, 0, 5), out=bytearray(20)),  # rows longer than their tiles
     lambda: fused.sums(bytes(8), None, 2, 0, 0, LATER, INSIDE, bytearray(8), bytearray(8)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -65,6 +66,15 @@ def pixels(shape, dtype, seed=0):
     return values
 
 
+@contextmanager
+def drawn_calls(data):
+    """Tiles by the row, by some rows, or all in one call."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_tiles, "TOGETHER", data.draw(st.sampled_from([1, 11, 1000])))
+        patch.setattr(_tiles, "CELLS", data.draw(st.sampled_from([1, 100, 1 << 18])))
+        yield
+
+
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_rows_equal_gdal(data, tmp_path_factory):
@@ -75,7 +85,7 @@ def test_rows_equal_gdal(data, tmp_path_factory):
     path = write(tmp_path_factory.mktemp("tiles") / "b.tif", values, nodata=nodata, sparse=sparse, **options)
     tiles, expected = opened(path)
     step = data.draw(st.integers(1, 90))
-    with tiles as rows:
+    with tiles as rows, drawn_calls(data):
         got = [rows.read(a, min(a + step, shape[0])) for a in range(0, shape[0], step)]
         start = data.draw(st.integers(0, shape[0] - 1))  # out of order, too
         np.testing.assert_array_equal(rows.read(start, shape[0]), expected[start:])
@@ -111,7 +121,7 @@ def test_sums_equal_matrix_products(data, tmp_path_factory):
     first, last = sorted(data.draw(st.tuples(*[st.integers(0, cells[0].size)] * 2)))
     overlay = Overlay(cells[0].part(first, max(last, min(first + 1, cells[0].size))), cells[1])
     tiles, expected = opened(path)
-    with tiles as rows:
+    with tiles as rows, drawn_calls(data):
         parts = list(rows.sums(overlay, nodata)) if overlay.rows.size else []
     good = np.ones(shape, bool) if nodata is None else expected != nodata
     down, across = weights(overlay.rows), weights(overlay.columns).T

@@ -236,12 +236,12 @@ static void fill(uint8_t *to, int64_t item, pixel value, int64_t stride, int64_t
             else ((pixel *)to)[i] = value;
 }
 
-/* The tiles of a row, some of them in hand. */
+/* Tiles of some rows of tiles, left to right, a few of them in hand. */
 typedef struct {
     int handle;
     const uint64_t *offset, *count; /* of each tile in the file */
     long long base, item, high, wide, predictor, empty, stride, rows;
-    int64_t n;
+    int64_t n, across;
     uint8_t *to;                    /* of `rows` rows of `stride` pixels */
     void *state;                    /* of libdeflate */
     Inflate inflate;
@@ -250,58 +250,78 @@ typedef struct {
     uint8_t *stored[2], *tile[2];
     int64_t at[2], next;            /* tiles in hand, and the first that is not */
     int64_t *total, *weight;        /* of each cell; NULL where pixels are asked for */
-    const Axis *y, *x;              /* in pixels of the row of tiles */
+    const Axis *y, *x;              /* in pixels of all the tiles */
     ShortCell *brief;               /* of x, or NULL */
     pixel flip;
     long long nodata;
     uint32_t *lanes;                /* of a tile */
-} TileRow;
+} Tiles;
 
 typedef enum { FINE, DAMAGED, UNREAD } Reading;
 
-static int64_t columns_of(const TileRow *r, int64_t tile)
+/* The part of a tile that is of the image. */
+typedef struct {
+    int64_t top, left, rows, columns;
+} Part;
+
+static Part part_of(const Tiles *r, int64_t tile)
 {
-    const int64_t left = r->stride - tile * r->wide;
-    return left < r->wide ? left : r->wide;
+    Part p = {tile / r->across * r->high, tile % r->across * r->wide, r->high, r->wide};
+    if (p.rows > r->rows - p.top) p.rows = r->rows - p.top;
+    if (p.columns > r->stride - p.left) p.columns = r->stride - p.left;
+    return p;
+}
+
+/* The first cell that does not end before a pixel. */
+static int64_t cell_at(const Axis *x, int64_t pixel)
+{
+    int64_t cell = 0, after = x->n;
+    while (cell < after)
+        if (x->stop[(cell + after) / 2] <= pixel) cell = (cell + after) / 2 + 1;
+        else after = (cell + after) / 2;
+    return cell;
 }
 
 /* The tile's part of the sums of its cells. */
-static void sum_tile(const TileRow *r, int lane, int differences)
+static void sum_tile(const Tiles *r, int lane, int differences)
 {
-    const int64_t left = r->at[lane] * r->wide, columns = columns_of(r, r->at[lane]);
+    const Part p = part_of(r, r->at[lane]);
+    const int64_t bottom = p.top + p.rows, right = p.left + p.columns, cell = cell_at(r->x, p.left);
     uint32_t *sum = r->lanes, *weights = sum + r->wide;
     pixel *tile = (pixel *)r->tile[lane];
-    int64_t cell = 0, after = r->x->n; /* the first one that is not all to the left */
-    while (cell < after)
-        if (r->x->stop[(cell + after) / 2] <= left) cell = (cell + after) / 2 + 1;
-        else after = (cell + after) / 2;
-    for (int64_t row = 0; differences && row < r->rows; row++)
-        undo_16(tile + row * r->wide, tile + row * r->wide, columns);
-    for (int64_t k = 0; k < r->y->n; k++) {
+    for (int64_t row = 0; differences && row < p.rows; row++) undo_16(tile + row * r->wide, tile + row * r->wide, p.columns);
+    for (int64_t k = cell_at(r->y, p.top); k < r->y->n && r->y->start[k] < bottom; k++) {
+        const int64_t first = r->y->start[k] > p.top ? r->y->start[k] : p.top;
         memset(sum, 0, 8 * r->wide);
-        for (int64_t row = r->y->start[k]; row < r->y->stop[k]; row++)
-            add_row(tile + row * r->wide, NULL, r->flip, r->nodata, (uint32_t)weight(r->y, k, row), sum, weights, columns);
-        add_columns(sum, r->x, r->brief, cell, left, left + columns, r->total + k * r->x->n);
-        add_columns(weights, r->x, r->brief, cell, left, left + columns, r->weight + k * r->x->n);
+        for (int64_t row = first; row < r->y->stop[k] && row < bottom; row++)
+            add_row(tile + (row - p.top) * r->wide, NULL, r->flip, r->nodata, (uint32_t)weight(r->y, k, row), sum, weights,
+                    p.columns);
+        add_columns(sum, r->x, r->brief, cell, p.left, right, r->total + k * r->x->n);
+        add_columns(weights, r->x, r->brief, cell, p.left, right, r->weight + k * r->x->n);
     }
 }
 
-static void place_tile(const TileRow *r, int lane)
+static uint8_t *where(const Tiles *r, const Part *p)
 {
-    if (r->total) sum_tile(r, lane, r->predictor == 2);
-    else place(r->tile[lane], r->to + r->at[lane] * r->wide * r->item, r->item, r->wide, (int)r->predictor, r->stride, r->rows,
-               columns_of(r, r->at[lane]));
+    return r->to + (p->top * r->stride + p->left) * r->item;
 }
 
-static void place_empty(const TileRow *r, int lane)
+static void place_tile(const Tiles *r, int lane)
 {
-    const int64_t columns = columns_of(r, r->at[lane]);
-    if (r->total) fill(r->tile[lane], r->item, (pixel)r->empty, r->wide, r->rows, columns), sum_tile(r, lane, 0);
-    else fill(r->to + r->at[lane] * r->wide * r->item, r->item, (pixel)r->empty, r->stride, r->rows, columns);
+    const Part p = part_of(r, r->at[lane]);
+    if (r->total) sum_tile(r, lane, r->predictor == 2);
+    else place(r->tile[lane], where(r, &p), r->item, r->wide, (int)r->predictor, r->stride, p.rows, p.columns);
+}
+
+static void place_empty(const Tiles *r, int lane)
+{
+    const Part p = part_of(r, r->at[lane]);
+    if (r->total) fill(r->tile[lane], r->item, (pixel)r->empty, r->wide, p.rows, p.columns), sum_tile(r, lane, 0);
+    else fill(where(r, &p), r->item, (pixel)r->empty, r->stride, p.rows, p.columns);
 }
 
 /* libdeflate has the last word: it knows all streams, and what is damaged. */
-static Reading ask_libdeflate(const TileRow *r, int lane)
+static Reading ask_libdeflate(const Tiles *r, int lane)
 {
     const int64_t bytes = r->high * r->wide * r->item;
     if (r->inflate(r->state, r->stored[lane], r->count[r->at[lane]], r->tile[lane], bytes, NULL)) return DAMAGED;
@@ -310,7 +330,7 @@ static Reading ask_libdeflate(const TileRow *r, int lane)
 }
 
 /* Take tiles in hand until a lane has one to inflate. */
-static Reading take_tile(TileRow *r, int lane)
+static Reading take_tile(Tiles *r, int lane)
 {
     while (r->next < r->n) {
         const int64_t at = r->at[lane] = r->next++, count = r->count[at];
@@ -326,7 +346,7 @@ static Reading take_tile(TileRow *r, int lane)
 }
 
 /* Put a tile that has ended where it belongs; take the next one. */
-static Reading turn(TileRow *r, int lane)
+static Reading turn(Tiles *r, int lane)
 {
     uint32_t checksum;
     const int state = pair_take(r->pair, lane, &checksum);
@@ -336,7 +356,7 @@ static Reading turn(TileRow *r, int lane)
     return take_tile(r, lane);
 }
 
-static Reading read_tiles(TileRow *r, int *lane)
+static Reading read_tiles(Tiles *r, int *lane)
 {
     Reading how;
     do {
@@ -346,50 +366,59 @@ static Reading read_tiles(TileRow *r, int *lane)
     return FINE;
 }
 
-/* Read a row of tiles: into pixels, or, with `total`, into sums. */
-static PyObject *read_row(Py_buffer *b, TileRow *row, const unsigned long long *functions)
+/* Read tiles: into pixels, or, with `total`, into sums. */
+static PyObject *read_all_tiles(Py_buffer *b, Tiles *r, const unsigned long long *functions)
 {
-    const int64_t bytes = row->high * row->wide * row->item;
+    const int64_t bytes = r->high * r->wide * r->item;
     uint64_t most = 0;
-    for (int64_t i = 0; i < row->n; i++)
-        if ((most = row->count[i] > most ? row->count[i] : most) > INT32_MAX) return done(b, 0);
+    for (int64_t i = 0; i < r->n; i++)
+        if ((most = r->count[i] > most ? r->count[i] : most) > INT32_MAX) return done(b, 0);
     uint8_t *stored = malloc(2 * (most + PADDING)), *tile = malloc(2 * (bytes + PADDING));
     for (int lane = 0; lane < 2; lane++)
-        row->stored[lane] = stored + lane * (most + PADDING), row->tile[lane] = tile + lane * (bytes + PADDING);
-    row->state = ((Alloc)(uintptr_t)functions[0])();
-    row->inflate = (Inflate)(uintptr_t)functions[1], row->adler32 = (Adler32)(uintptr_t)functions[3];
-    row->pair = pair_new(), row->lanes = malloc(8 * row->wide);
-    row->brief = row->x ? short_cells(row->x, row->stride) : NULL;
+        r->stored[lane] = stored + lane * (most + PADDING), r->tile[lane] = tile + lane * (bytes + PADDING);
+    r->state = ((Alloc)(uintptr_t)functions[0])();
+    r->inflate = (Inflate)(uintptr_t)functions[1], r->adler32 = (Adler32)(uintptr_t)functions[3];
+    r->pair = pair_new(), r->lanes = malloc(8 * r->wide);
+    r->brief = r->x ? short_cells(r->x, r->stride) : NULL;
     Reading how = FINE;
-    int lane = 0, error = 0, good = row->state && row->pair && row->lanes && stored && tile;
+    int lane = 0, error = 0, good = r->state && r->pair && r->lanes && stored && tile;
     if (!good) PyErr_NoMemory();
     else {
         Py_BEGIN_ALLOW_THREADS
-        how = read_tiles(row, &lane);
+        how = read_tiles(r, &lane);
         error = errno;
         Py_END_ALLOW_THREADS
     }
-    if (row->state) ((Free)(uintptr_t)functions[2])(row->state);
-    free(row->pair), free(row->lanes), free(row->brief), free(stored), free(tile);
-    const long long at = row->at[lane & 1];
-    if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld of its row is damaged", at);
-    else if (how == UNREAD && !error) PyErr_Format(PyExc_EOFError, "the file ends in tile %lld of its row", at);
+    if (r->state) ((Free)(uintptr_t)functions[2])(r->state);
+    free(r->pair), free(r->lanes), free(r->brief), free(stored), free(tile);
+    const long long at = r->at[lane & 1];
+    if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld is damaged", at);
+    else if (how == UNREAD && !error) PyErr_Format(PyExc_EOFError, "the file ends in tile %lld", at);
     else if (how == UNREAD) errno = error, PyErr_SetFromErrno(PyExc_OSError);
     return done(b, good && how == FINE);
 }
 
-/* Take the tiles of one row, side by side, from the arguments of a call: (functions, handle, base, offsets, counts,
+/* Take the tiles of some whole rows of tiles from the arguments of a call: (functions, handle, base, offsets, counts,
  * (itemsize, high, wide, predictor, empty, stride)), `high` x `wide` pixels in an open file. Functions of libdeflate:
  * alloc_decompressor, zlib_decompress, free_decompressor, adler32. A tile without bytes is `empty`. */
 #define TILES "(KKKK)iLy*y*(LLLLLL)"
-#define TILES_TO(f, row, b)                                                                                  \
-    f, f + 1, f + 2, f + 3, &row.handle, &row.base, b, b + 1, &row.item, &row.high, &row.wide, &row.predictor, &row.empty, &row.stride
+#define TILES_TO(f, r, b)                                                                                  \
+    f, f + 1, f + 2, f + 3, &r.handle, &r.base, b, b + 1, &r.item, &r.high, &r.wide, &r.predictor, &r.empty, &r.stride
 
-static int tiles_fit(TileRow *r, const Py_buffer *b)
+static int tiles_fit(Tiles *r, const Py_buffer *b)
 {
     r->offset = b[0].buf, r->count = b[1].buf, r->n = b[0].len / 8;
-    return (r->item == 1 || r->item == 2) && r->high > 0 && r->wide > 0 && r->stride > 0 && b[0].len == b[1].len && r->n > 0
-        && (r->n - 1) * r->wide < r->stride && r->stride <= r->n * r->wide && r->high <= (1 << 16) && r->wide <= (1 << 16);
+    if ((r->item != 1 && r->item != 2) || r->high <= 0 || r->wide <= 0 || r->stride <= 0 || r->high > 1 << 16
+        || r->wide > 1 << 16 || r->stride > INT32_MAX || b[0].len != b[1].len || !r->n) return 0;
+    r->across = (r->stride + r->wide - 1) / r->wide;
+    return r->n % r->across == 0;
+}
+
+/* Whether the pixel rows end in the last row of tiles. */
+static int rows_fit(const Tiles *r)
+{
+    const int64_t down = r->n / r->across;
+    return r->rows > (down - 1) * r->high && r->rows <= down * r->high;
 }
 
 /* decode(*tiles, out): their pixels, to the rows of `out`, which are `stride` pixels long. */
@@ -397,12 +426,12 @@ static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
     unsigned long long functions[4];
-    TileRow row = {0};
-    if (!PyArg_ParseTuple(args, TILES "w*", TILES_TO(functions, row, b), b + 2) || !tiles_fit(&row, b)
-        || (row.rows = b[2].len / row.item / row.stride) > row.high)
-        return done(b, 0);
-    row.to = b[2].buf;
-    return read_row(b, &row, functions);
+    Tiles r = {0};
+    if (!PyArg_ParseTuple(args, TILES "w*", TILES_TO(functions, r, b), b + 2) || !tiles_fit(&r, b)) return done(b, 0);
+    r.rows = b[2].len / r.item / r.stride;
+    if (!rows_fit(&r)) return done(b, 0);
+    r.to = b[2].buf;
+    return read_all_tiles(b, &r, functions);
 }
 
 /* decode_sums(*tiles, rows, flip, nodata, row cells, column cells, totals, counts): as of `sums`, of the first `rows` of
@@ -412,15 +441,15 @@ static PyObject *decode_sums(PyObject *Py_UNUSED(self), PyObject *args)
     Py_buffer b[BUFFERS] = {{0}};
     unsigned long long functions[4];
     long long flip;
-    TileRow row = {0};
+    Tiles r = {0};
     Axis y = {0}, x = {0};
-    if (!PyArg_ParseTuple(args, TILES "LLL(y*LL)(y*LL)w*w*", TILES_TO(functions, row, b), &row.rows, &flip,
-                          &row.nodata, b + 2, &y.unit, &y.block, b + 3, &x.unit, &x.block, b + 4, b + 5)
-        || !tiles_fit(&row, b) || row.item != 2 || row.rows > row.high || !axis_fits(&y, b + 2, row.rows)
-        || !axis_fits(&x, b + 3, row.stride) || b[4].len / 8 < y.n * x.n || b[5].len / 8 < y.n * x.n)
+    if (!PyArg_ParseTuple(args, TILES "LLL(y*LL)(y*LL)w*w*", TILES_TO(functions, r, b), &r.rows, &flip,
+                          &r.nodata, b + 2, &y.unit, &y.block, b + 3, &x.unit, &x.block, b + 4, b + 5)
+        || !tiles_fit(&r, b) || r.item != 2 || !rows_fit(&r) || !axis_fits(&y, b + 2, r.rows)
+        || !axis_fits(&x, b + 3, r.stride) || b[4].len / 8 < y.n * x.n || b[5].len / 8 < y.n * x.n)
         return done(b, 0);
-    row.flip = (pixel)flip, row.y = &y, row.x = &x, row.total = b[4].buf, row.weight = b[5].buf;
-    return read_row(b, &row, functions);
+    r.flip = (pixel)flip, r.y = &y, r.x = &x, r.total = b[4].buf, r.weight = b[5].buf;
+    return read_all_tiles(b, &r, functions);
 }
 
 /* sums(values, ok, width, flip, nodata, rows, columns, totals, counts): weighted sums of the valid pixels
