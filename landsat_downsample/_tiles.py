@@ -7,6 +7,8 @@ row is decoded once however the strips straddle it.
 
 from __future__ import annotations
 
+import math
+import mmap
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -107,7 +109,8 @@ class TileRows:
         first : int
             A cell row.
         weights, sums : ndarray of int64
-            (cells, cells): of the valid pixels of that cell row, and those that follow.
+            (cells, cells): of the valid pixels of that cell row, and those that follow. The next ones
+            are written over them.
 
         Raises
         ------
@@ -117,20 +120,23 @@ class TileRows:
         rows, width = overlay.rows, overlay.columns.size
         flip, missing = _fast.pixel_facts(self.dtype, nodata)
         first, known = 0, np.zeros((2, 0, width), np.int64)
+        room = known
         top, bottom = int(rows.start.min()), int(rows.stop.max())
         across, high = self.image.grid[1], self.image.block_shape[0]
         most = CELLS * across * (bottom - top) // max(high * rows.size * width, 1)
         for span in self._spans(top, bottom, min(TOGETHER, most)):
             strip = Strip(first, int(np.searchsorted(rows.start, span.stop)), span.start, span.stop)
-            sums = np.zeros((2, strip.last - first, width), np.int64)
-            sums[:, : known.shape[1]] = known
+            if strip.last - first > room.shape[1]:
+                room = _room(2, strip.last - first, width)
+            sums = room[:, : strip.last - first]
+            sums[:, : known.shape[1]], sums[:, known.shape[1] :] = known, 0
             facts = len(span), flip, missing, *_fast.axes(overlay, strip)
             self._call(_fused.decode_sums, span, *facts, sums[1], sums[0])
             complete = int(np.searchsorted(rows.stop[first : strip.last], span.stop, side="right"))
             if flip:
                 sums[1, :complete] -= flip * sums[0, :complete]
             yield first, *sums[:, :complete]
-            first, known = first + complete, sums[:, complete:]
+            first, known = first + complete, sums[:, complete:].copy()
         beyond = np.zeros((2, rows.size - first, width), np.int64)  # cells without pixels
         yield first, *beyond
 
@@ -175,6 +181,14 @@ class TileRows:
                 f"cannot decode rows {span.start}-{span.stop} of {self.href!r}: "
                 "the file is damaged or cut short; fetch it again"
             ) from error
+
+
+def _room(*shape: int) -> np.ndarray:
+    """Room for int64, from the kernel: the C library, once it has freed a block of some MiB, takes others of that size
+    from its heap, where a file in memory that grows (a COG) leaves holes.
+    """
+    size = math.prod(shape)
+    return np.frombuffer(mmap.mmap(-1, max(8 * size, 1)), np.int64, size).reshape(shape)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def cog(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[memoryview]:
     WriteError
         GDAL cannot encode it.
     """
-    with MemoryFile() as memory:
+    with MemoryFile() as memory, rasterio.Env(GDAL_OVR_CHUNKYSIZE=_rows_at_once(data.shape[2])):
         try:
             # As GDAL's COG driver does it, but for the overviews, which that compresses twice.
             with _plain(np.ascontiguousarray(data), grid, layer) as dataset:
@@ -70,6 +70,17 @@ def cog(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[memoryview]:
             what = f"{count} bands of {height} x {width} {data.dtype}"
             raise WriteError(f"cannot encode {what} as a COG: {error}") from error
         yield memory.getbuffer()  # its `read` would copy
+
+
+def _rows_at_once(width: int) -> int:
+    """Rows that GDAL makes overviews of at one time, in some 5 bytes a cell: 4 MiB of them, but whole blocks.
+
+    At most its own 1024: where a height is odd, a row of an overview at their edge lacks the part of a row beyond.
+
+    >>> _rows_at_once(764), _rows_at_once(3820)
+    (1024, 256)
+    """
+    return min(max((4 << 20) // (5 * width) // BLOCK, 1) * BLOCK, 1024)
 
 
 @contextmanager
