@@ -79,11 +79,13 @@ class Rows:
                 f"cannot decode rows {start}-{stop} of {self.href!r}: the file is damaged or cut short; fetch it again"
             ) from error
 
-    def sums(self, overlay: Overlay, nodata: float | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]] | None:
+    def sums(
+        self, overlay: Overlay, nodata: float | None, threads: int
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]] | None:
         """As of `_tiles.TileRows.sums`, or None where pixels must be read."""
         if self.tiles is None or self.tiles.dtype.itemsize != 2 or not _fast.sums_fit(overlay):
             return None
-        return self.tiles.sums(overlay, nodata)
+        return self.tiles.sums(overlay, nodata, threads)
 
     def beside(self, count: int) -> list[Rows]:
         """Readers for as many threads at one time; one where GDAL reads, or where rows are still arriving in order."""

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -136,8 +137,14 @@ def _reduce(
     if spec.kind == "bits":
         return _reduce_quality(target, spec, overlay, read)
     if companion:
-        return _reduce_values(target, spec, overlay, [read])
-    return _reduce_values(target, spec, overlay, rows.beside(spare()))
+        return _reduce_values(target, spec, overlay, None, [read])
+    threads = spare()
+    reads = [partial(_read_alone, part) for part in rows.beside(threads)]
+    return _reduce_values(target, spec, overlay, partial(rows.sums, threads=threads), reads)
+
+
+def _read_alone(rows: Rows, start: int, stop: int) -> tuple[np.ndarray, None]:
+    return rows.read(start, stop), None
 
 
 def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
@@ -166,8 +173,13 @@ def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
     return replace(found, name=spec.name) if found else spec
 
 
-def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, reads: list[ReadRows | Rows]) -> Reduced:
-    """Reduce a continuous or class band on as many threads as there are readers; the cells are the same."""
+def _reduce_values(
+    target: Target, spec: BandSpec, overlay: Overlay, sums: Callable | None, reads: list[ReadRows]
+) -> Reduced:
+    """Reduce a continuous or class band on as many threads as there are readers; the cells are the same.
+
+    Where `sums` of an overlay and a nodata value are to be had, and will do, no pixel is written to memory.
+    """
     band = target.band
     # A file planned as a quality band that turned out to hold values is averaged like any other.
     method = "mean" if target.method in ("conservative", "majority") else target.method
@@ -175,28 +187,22 @@ def _reduce_values(target: Target, spec: BandSpec, overlay: Overlay, reads: list
     share = Fraction(str(target.min_valid))
     rule = rule_of(spec, band.dtype, band.nodata, method=method, min_valid=share, beside=beside)
     out = np.empty(target.coarse.shape, output_dtype(method, rule.dtype))
+    summed = sums(overlay, rule.nodata) if sums and rule.method in ("mean", "sum") else None
 
-    def reduce(rows: slice, read: ReadRows | Rows) -> None:
+    def reduce(rows: slice, read: ReadRows) -> None:
         part = Overlay(overlay.rows.part(rows.start, rows.stop), overlay.columns)
-        for cells, (data,) in _strips(rule, part, read):
+        for cells, (data,) in reduce_strips(reducer_for(rule, part), part, read):
             out[rows][cells] = data
 
-    side_by_side(reduce, shares(overlay.rows, len(reads)), reads)
+    if summed is None:
+        side_by_side(reduce, shares(overlay.rows, len(reads)), reads)
+    else:
+        for cells, (data,) in finish_sums(reducer_for(rule, overlay), summed):
+            out[cells] = data
     notes = ()
     if spec.fill_from and not beside:
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
     return Reduced(spec, out, declared_nodata(rule), method, notes=notes)
-
-
-def _strips(rule: Rule, overlay: Overlay, read: ReadRows | Rows) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
-    """Cell rows that are finished, in order; where sums will do, no pixel is written to memory."""
-    reducer = reducer_for(rule, overlay)
-    if not isinstance(read, Rows):
-        return reduce_strips(reducer, overlay, read)
-    sums = read.sums(overlay, rule.nodata) if rule.method in ("mean", "sum") else None
-    if sums is not None:
-        return finish_sums(reducer, sums)
-    return reduce_strips(reducer, overlay, lambda start, stop: (read.read(start, stop), None))
 
 
 def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay, read: ReadRows) -> Reduced:

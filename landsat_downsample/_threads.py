@@ -106,7 +106,7 @@ class Threads:
     def _spare(self) -> int:
         """Threads for a band that begins now: more than one where no other waits for them."""
         with self._lock:
-            return 1 if self._turns else max(1, self.width // self._working)
+            return 1 if self._turns else max(1, min(self.width, cpus()) // self._working)
 
 
 def _settle(item: _Item, spare: Callable[[], int]) -> None:

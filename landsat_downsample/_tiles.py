@@ -11,10 +11,14 @@ import math
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -56,6 +60,8 @@ deflate = _libdeflate() if _fused is not None and sys.byteorder == "little" else
 
 #: Tiles that are inflated in one call, and cells whose sums are in hand meanwhile (16 bytes each), about.
 TOGETHER, CELLS = 256, 1 << 18
+
+T, R = TypeVar("T"), TypeVar("R")
 
 _DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
 
@@ -101,15 +107,22 @@ class TileRows:
         self.rows, self.top = rows, top
         return rows[start - top : stop - top]
 
-    def sums(self, overlay: Overlay, nodata: float | None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def sums(
+        self, overlay: Overlay, nodata: float | None, threads: int = 1
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Add up 16-bit pixels tile by tile, none of which is kept; in full width.
+
+        Parameters
+        ----------
+        threads : int
+            How many decode at one time; the sums are the same.
 
         Yields
         ------
         first : int
             A cell row.
         weights, sums : ndarray of int64
-            (cells, cells): of the valid pixels of that cell row, and those that follow. The next ones
+            (cells, cells): of the valid pixels of that cell row, and those that follow. Later ones
             are written over them.
 
         Raises
@@ -119,26 +132,41 @@ class TileRows:
         """
         rows, width = overlay.rows, overlay.columns.size
         flip, missing = _fast.pixel_facts(self.dtype, nodata)
-        first, known = 0, np.zeros((2, 0, width), np.int64)
-        room = known
         top, bottom = int(rows.start.min()), int(rows.stop.max())
         across, high = self.image.grid[1], self.image.block_shape[0]
         most = CELLS * across * (bottom - top) // max(high * rows.size * width, 1)
-        for span in self._spans(top, bottom, min(TOGETHER, most)):
-            strip = Strip(first, int(np.searchsorted(rows.start, span.stop)), span.start, span.stop)
-            if strip.last - first > room.shape[1]:
-                room = _room(2, strip.last - first, width)
-            sums = room[:, : strip.last - first]
-            sums[:, : known.shape[1]], sums[:, known.shape[1] :] = known, 0
-            facts = len(span), flip, missing, *_fast.axes(overlay, strip)
-            self._call(_fused.decode_sums, span, *facts, sums[1], sums[0])
-            complete = int(np.searchsorted(rows.stop[first : strip.last], span.stop, side="right"))
+        spans = self._spans(top, bottom, min(TOGETHER // threads, most))
+        first, known, rooms = 0, np.zeros((2, 0, width), np.int64), []
+        add_up = partial(self._sums_of, overlay, (flip, missing), rooms)
+        for span, room, sums in _in_order(add_up, spans, threads):
+            sums[:, : known.shape[1]] += known  # of cells that began above
+            complete = int(np.searchsorted(rows.stop[first : first + sums.shape[1]], span.stop, side="right"))
             if flip:
                 sums[1, :complete] -= flip * sums[0, :complete]
             yield first, *sums[:, :complete]
             first, known = first + complete, sums[:, complete:].copy()
+            rooms.append(room)
         beyond = np.zeros((2, rows.size - first, width), np.int64)  # cells without pixels
         yield first, *beyond
+
+    def _sums_of(
+        self, overlay: Overlay, facts: tuple[int, int], rooms: list[np.ndarray], span: range
+    ) -> tuple[range, np.ndarray, np.ndarray]:
+        """The span, room that is taken from those at hand or made, and in it the weights and sums of its cell rows."""
+        rows, width = overlay.rows, overlay.columns.size
+        last = int(np.searchsorted(rows.start, span.stop))
+        # Those above have ended there, or have no pixels.
+        first = min(
+            int(np.searchsorted(rows.stop, span.start, side="right")), int(np.searchsorted(rows.start, span.start))
+        )
+        room = rooms.pop() if rooms else np.zeros((2, 0, width), np.int64)
+        if last - first > room.shape[1]:
+            room = _room(2, last - first, width)
+        sums = room[:, : last - first]
+        sums[:] = 0
+        axes = _fast.axes(overlay, Strip(first, last, span.start, span.stop))
+        self._call(_fused.decode_sums, span, len(span), *facts, *axes, sums[1], sums[0])
+        return span, room, sums
 
     def again(self) -> TileRows:
         """The same band for another thread, which has its own rows in hand."""
@@ -158,29 +186,52 @@ class TileRows:
         """Pixel rows of whole rows of tiles, cut short by `last` or the image, for as many calls; from `first`'s on.
 
         A call takes at most so many tiles, as one that is inflated alone, at the end, takes longer; of a file
-        that still arrives, one row of tiles.
+        that still arrives, one row of tiles, once that is there.
         """
         high, across = self.image.block_shape[0], self.image.grid[1]
         step = high * (1 if self.arriving is not None else max(most // across, 1))
         for start in range(first // high * high, last, step):
-            yield range(start, min(start + step, -(-last // high) * high, self.image.shape[0]))
+            span = range(start, min(start + step, -(-last // high) * high, self.image.shape[0]))
+            if self.arriving is not None:
+                self.arriving.wait(int((self.image.offsets + self.image.counts)[self._tiles(span)].max()))
+            yield span
+
+    def _tiles(self, span: range) -> slice:
+        """The tiles of a span, among all of the image."""
+        high, across = self.image.block_shape[0], self.image.grid[1]
+        return slice(span.start // high * across, -(-span.stop // high) * across)
 
     def _call(self, function: Callable, span: range, *to) -> None:
         """Let a function of C decode some rows of tiles."""
         _stop.check()
-        image, (high, _), across = self.image, self.image.block_shape, self.image.grid[1]
-        tiles = slice(span.start // high * across, -(-span.stop // high) * across)
-        offsets, counts = image.offsets[tiles], image.counts[tiles]
-        if self.arriving is not None:
-            self.arriving.wait(int((offsets + counts).max()))
+        image, tiles = self.image, self._tiles(span)
         layout = (self.dtype.itemsize, *image.block_shape, image.predictor, self.empty, image.shape[1])
         try:
-            function(deflate, self.handle, self.place[0], offsets, counts, layout, *to)
+            function(deflate, self.handle, self.place[0], image.offsets[tiles], image.counts[tiles], layout, *to)
         except (OSError, EOFError, ValueError) as error:
             raise ReadError(
                 f"cannot decode rows {span.start}-{span.stop} of {self.href!r}: "
                 "the file is damaged or cut short; fetch it again"
             ) from error
+
+
+def _in_order(call: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """What calls give, in the order of their items; made by some threads, or without others by the caller."""
+    if threads == 1:
+        yield from map(call, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="tiles") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(copy_context().run, call, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _room(*shape: int) -> np.ndarray:

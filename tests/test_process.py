@@ -19,10 +19,10 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.warp import reproject
 
-from landsat_downsample import ReadError, SceneError, _process, _stop, _tiles, make_scene, open_scene
+from landsat_downsample import ReadError, SceneError, _process, _stop, _threads, _tiles, make_scene, open_scene
 from landsat_downsample._bands import specs
 from landsat_downsample._plan import Options, Target, plan_scene
-from landsat_downsample._process import PREVIEW, preview, process, reduce_target, shares
+from landsat_downsample._process import PREVIEW, preview, process, reduce_target
 from landsat_downsample._run import run_plans
 
 KINDS = [("oli", 1), ("oli", 2), ("etm", 1), ("etm", 2), ("tm", 1), ("tm", 2), ("mss", 1)]
@@ -342,25 +342,31 @@ def test_threads_beside_are_told_to_stop(scenes):
         asked.append(True)
         return 3
 
-    with _stop.stoppable(flag), pytest.raises(ReadError, match="stopped"):
-        reduce_target(targets_of(scenes["oli", 2], factor=7)["SR_B4"], spare)
-    assert asked
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("beside")]
+    for method in ("mean", "median"):
+        flag.clear()
+        target = replace(targets_of(scenes["oli", 2], factor=7)["SR_B4"], method=method)
+        with _stop.stoppable(flag), pytest.raises(ReadError, match="stopped"):
+            reduce_target(target, spare)
+    assert len(asked) == 2
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("beside", "tiles"))]
 
 
 @pytest.mark.parametrize("bands", [1, 2])
 def test_a_run_gives_a_lone_band_all_of_its_threads(scenes, bands, tmp_path, monkeypatch):
-    given = []
+    given, reduce = [], _process.reduce_target
 
-    def noted(rows, count):
-        given.append(count)
-        return shares(rows, count)
+    def noted(target, spare):
+        given.append(spare())
+        return reduce(target, lambda: given[-1])
 
-    monkeypatch.setattr(_process, "shares", noted)
+    monkeypatch.setattr(_process, "reduce_target", noted)
+    monkeypatch.setattr(_threads, "cpus", lambda: 3)
     plan = plan_scene(scenes["oli", 2], str(tmp_path), Options(factor=7, bands=("SR_B4", "SR_B5")[:bands]))
-    [outcome] = run_plans([plan], workers=2)
-    assert outcome.status == "done"
-    assert given == [2] if bands == 1 else len(given) == 2
+    for workers in (2, 5):  # more threads than CPUs are for bands to be fetched
+        given.clear()
+        [outcome] = run_plans([replace(plan, dest=str(tmp_path / f"{workers}"))], workers=workers)
+        assert outcome.status == "done"
+        assert given == [min(workers, 3)] if bands == 1 else len(given) == 2
 
 
 def test_the_same_target_gives_the_same_bytes_in_any_thread(scenes):

@@ -121,8 +121,13 @@ def test_sums_equal_matrix_products(data, tmp_path_factory):
     first, last = sorted(data.draw(st.tuples(*[st.integers(0, cells[0].size)] * 2)))
     overlay = Overlay(cells[0].part(first, max(last, min(first + 1, cells[0].size))), cells[1])
     tiles, expected = opened(path)
+    threads = data.draw(st.sampled_from([1, 1, 2, 3]))
     with tiles as rows, drawn_calls(data):
-        parts = [(row, a.copy(), b.copy()) for row, a, b in rows.sums(overlay, nodata)] if overlay.rows.size else []
+        parts = (
+            [(row, a.copy(), b.copy()) for row, a, b in rows.sums(overlay, nodata, threads)]
+            if overlay.rows.size
+            else []
+        )
     good = np.ones(shape, bool) if nodata is None else expected != nodata
     down, across = weights(overlay.rows), weights(overlay.columns).T
     assert [first for first, *_ in parts] == np.cumsum([0] + [len(count) for _, count, _ in parts])[:-1].tolist()
