@@ -1,5 +1,7 @@
-"""``python -m landsat_downsample`` is the command line."""
+"""``python -m landsat_downsample`` is the command line; it ends as Python does, when profilers write what they know."""
 
-from landsat_downsample._cli import command
+import sys
 
-command()
+from landsat_downsample._cli import main
+
+sys.exit(main())

@@ -174,6 +174,12 @@ def test_the_module_is_the_command(scene):
 SENSORS = [("oli", 1), ("oli", 2), ("etm", 1), ("etm", 2), ("tm", 1), ("tm", 2), ("mss", 1), ("mss123", 1)]
 
 
+def test_a_profiler_gets_to_its_end(scene):
+    words = [sys.executable, "-m", "cProfile", "-m", "landsat_downsample", "plan", scene, "--factor", "3"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=True)
+    assert "function calls" in done.stdout and "plan_scene" in done.stdout
+
+
 @pytest.mark.parametrize(("sensor", "level"), SENSORS)
 def test_every_sensor_from_end_to_end(sensor, level, tmp_path):
     made = call("make-scene", tmp_path, "--sensor", sensor, "--level", level, "--size", "67,61", "--southern")
