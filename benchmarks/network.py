@@ -148,8 +148,8 @@ def table(rows: list[dict]) -> list[str]:
     names = list(rows[0]["taken"])
     lines = [
         f"Wall s, minimum / median (median CPU s of this process), factor {FACTOR}. Ratio: ours / max(fetch, decode)",
-        f"of the minima; wanted: {BOUND} at most. Decode takes one thread a band; ours all cores for a lone one, as a run",
-        f"does. Busy: share of the {os.cpu_count()} cores at work meanwhile;",
+        f"of the minima; wanted: {BOUND} at most. Decode takes one thread a band; ours all cores for a lone one,",
+        f"as a run does. Busy: share of the {os.cpu_count()} cores at work meanwhile;",
         "servers and proxies compute on the same cores, and where all are busy, no reader can be faster.",
         "",
         f"| store | latency ms | MB/s | bands | requests | {' | '.join(names)} | ratio | busy | cells as from disk |",

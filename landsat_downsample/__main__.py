@@ -1,4 +1,4 @@
-"""``python -m landsat_downsample`` is the command line; it ends as Python does, when profilers write what they know."""
+"""``python -m landsat_downsample`` is the command line; once done it ends as Python does, when profilers write."""
 
 import sys
 

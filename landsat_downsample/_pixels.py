@@ -1,4 +1,4 @@
-"""Pixels of a band, streamed in order through one handle: opened, read and closed in one thread.
+"""Pixels of a band, streamed in order through one handle: opened and closed in one thread.
 
 GDAL reads only pixels whose bytes `_store` has verified; tiles are decoded while they arrive.
 Rows are read 1:1, so that no overview can stand in for them, and in order, so that each block

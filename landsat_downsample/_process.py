@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -176,9 +176,10 @@ def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
 def _reduce_values(
     target: Target, spec: BandSpec, overlay: Overlay, sums: Callable | None, reads: list[ReadRows]
 ) -> Reduced:
-    """Reduce a continuous or class band on as many threads as there are readers; the cells are the same.
+    """Reduce a continuous or class band; the cells are the same, however many threads do it.
 
-    Where `sums` of an overlay and a nodata value are to be had, and will do, no pixel is written to memory.
+    Where `sums` of an overlay and a nodata value are to be had, and will do, no pixel is written to memory;
+    else each reader has a thread.
     """
     band = target.band
     # A file planned as a quality band that turned out to hold values is averaged like any other.
@@ -197,8 +198,9 @@ def _reduce_values(
     if summed is None:
         side_by_side(reduce, shares(overlay.rows, len(reads)), reads)
     else:
-        for cells, (data,) in finish_sums(reducer_for(rule, overlay), summed):
-            out[cells] = data
+        with closing(summed):  # on every way out its threads have ended before the file is closed
+            for cells, (data,) in finish_sums(reducer_for(rule, overlay), summed):
+                out[cells] = data
     notes = ()
     if spec.fill_from and not beside:
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)

@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -58,8 +58,8 @@ def _libdeflate() -> tuple[int, ...] | None:
 #: What inflates; None where GDAL reads instead.
 deflate = _libdeflate() if _fused is not None and sys.byteorder == "little" else None
 
-#: Tiles that are inflated in one call, and cells whose sums are in hand meanwhile (16 bytes each), about.
-TOGETHER, CELLS = 256, 1 << 18
+#: Bytes that are inflated in one call, and cells whose sums it is to make (16 bytes each); one row of tiles at least.
+TOGETHER, CELLS = 32 << 20, 1 << 18
 
 T, R = TypeVar("T"), TypeVar("R")
 
@@ -68,7 +68,7 @@ _DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
 
 @dataclass(slots=True)
 class TileRows:
-    """An open band, read by rows. For one thread, from top to bottom: each tile is then decoded once."""
+    """An open band. `read` is for one thread, from top to bottom: each tile is then decoded once."""
 
     handle: int
     href: str
@@ -102,7 +102,7 @@ class TileRows:
         bottom = min(-(-stop // high) * high, self.image.shape[0])
         rows = self._buffer(bottom - top)
         rows[: len(known)] = known
-        for span in self._spans(top + len(known), bottom, TOGETHER):
+        for span in self._spans(top + len(known), bottom, self._most):
             self._call(_fused.decode, span, rows[span.start - top : span.stop - top])
         self.rows, self.top = rows, top
         return rows[start - top : stop - top]
@@ -133,19 +133,21 @@ class TileRows:
         rows, width = overlay.rows, overlay.columns.size
         flip, missing = _fast.pixel_facts(self.dtype, nodata)
         top, bottom = int(rows.start.min()), int(rows.stop.max())
-        across, high = self.image.grid[1], self.image.block_shape[0]
-        most = CELLS * across * (bottom - top) // max(high * rows.size * width, 1)
-        spans = self._spans(top, bottom, min(TOGETHER // threads, most))
+        down = -(-(bottom - top) // self.image.block_shape[0])
+        most = min(self._most, CELLS * down // max(rows.size * width, 1))
+        if threads > 1:  # each is to have its part, and the last ones are to end together
+            most = min(most // threads, -(-down // (2 * threads)))
         first, known, rooms = 0, np.zeros((2, 0, width), np.int64), []
         add_up = partial(self._sums_of, overlay, (flip, missing), rooms)
-        for span, room, sums in _in_order(add_up, spans, threads):
-            sums[:, : known.shape[1]] += known  # of cells that began above
-            complete = int(np.searchsorted(rows.stop[first : first + sums.shape[1]], span.stop, side="right"))
-            if flip:
-                sums[1, :complete] -= flip * sums[0, :complete]
-            yield first, *sums[:, :complete]
-            first, known = first + complete, sums[:, complete:].copy()
-            rooms.append(room)
+        with closing(_in_order(add_up, self._spans(top, bottom, most), threads)) as parts:
+            for span, room, sums in parts:
+                sums[:, : known.shape[1]] += known  # of cells that began above
+                complete = int(np.searchsorted(rows.stop[first : first + sums.shape[1]], span.stop, side="right"))
+                if flip:
+                    sums[1, :complete] -= flip * sums[0, :complete]
+                yield first, *sums[:, :complete]
+                first, known = first + complete, sums[:, complete:].copy()
+                rooms.append(room)
         beyond = np.zeros((2, rows.size - first, width), np.int64)  # cells without pixels
         yield first, *beyond
 
@@ -155,11 +157,12 @@ class TileRows:
         """The span, room that is taken from those at hand or made, and in it the weights and sums of its cell rows."""
         rows, width = overlay.rows, overlay.columns.size
         last = int(np.searchsorted(rows.start, span.stop))
-        # Those above have ended there, or have no pixels.
-        first = min(
-            int(np.searchsorted(rows.stop, span.start, side="right")), int(np.searchsorted(rows.start, span.start))
-        )
-        room = rooms.pop() if rooms else np.zeros((2, 0, width), np.int64)
+        ended, begun = np.searchsorted(rows.stop, span.start, side="right"), np.searchsorted(rows.start, span.start)
+        first = int(min(ended, begun))  # of cells without pixels some have ended, and not begun
+        try:
+            room = rooms.pop()
+        except IndexError:
+            room = np.zeros((2, 0, width), np.int64)
         if last - first > room.shape[1]:
             room = _room(2, last - first, width)
         sums = room[:, : last - first]
@@ -185,16 +188,21 @@ class TileRows:
     def _spans(self, first: int, last: int, most: int) -> Iterator[range]:
         """Pixel rows of whole rows of tiles, cut short by `last` or the image, for as many calls; from `first`'s on.
 
-        A call takes at most so many tiles, as one that is inflated alone, at the end, takes longer; of a file
-        that still arrives, one row of tiles, once that is there.
+        A call takes at most so many rows of tiles, and several where it may, as a tile that is inflated alone,
+        at the end, takes longer; of a file that still arrives one row, once that is there.
         """
-        high, across = self.image.block_shape[0], self.image.grid[1]
-        step = high * (1 if self.arriving is not None else max(most // across, 1))
+        high = self.image.block_shape[0]
+        step = high * (1 if self.arriving is not None else max(most, 1))
         for start in range(first // high * high, last, step):
             span = range(start, min(start + step, -(-last // high) * high, self.image.shape[0]))
             if self.arriving is not None:
                 self.arriving.wait(int((self.image.offsets + self.image.counts)[self._tiles(span)].max()))
             yield span
+
+    @property
+    def _most(self) -> int:
+        """Rows of tiles for one call."""
+        return TOGETHER // (self.image.grid[1] * math.prod(self.image.block_shape) * self.dtype.itemsize)
 
     def _tiles(self, span: range) -> slice:
         """The tiles of a span, among all of the image."""

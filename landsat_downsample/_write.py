@@ -57,13 +57,14 @@ def cog(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[memoryview]:
     WriteError
         GDAL cannot encode it.
     """
-    with MemoryFile() as memory, rasterio.Env(GDAL_OVR_CHUNKYSIZE=_rows_at_once(data.shape[2])):
+    with MemoryFile() as memory:
         try:
             # As GDAL's COG driver does it, but for the overviews, which that compresses twice.
             with _plain(np.ascontiguousarray(data), grid, layer) as dataset:
                 factors = [2 << level for level in range(len(overview_shapes(data.shape[1:])))]
                 if factors:
-                    dataset.build_overviews(factors, Resampling[layer.resampling])
+                    with rasterio.Env(GDAL_OVR_CHUNKYSIZE=_rows_at_once(data.shape[2])):
+                        dataset.build_overviews(factors, Resampling[layer.resampling])
                 copy(dataset, memory.name, driver="GTiff", copy_src_overviews=True, **_encoding(data, layer))
         except (rasterio.errors.RasterioError, rasterio.errors.CRSError) as error:
             count, height, width = data.shape

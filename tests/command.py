@@ -45,8 +45,12 @@ def call(*argv: object) -> Result:
     return Result(code, out.getvalue(), err.getvalue())
 
 
+#: What the installed script does.
+INSTALLED = "from landsat_downsample._cli import command; command()"
+
+
 def command(*argv: object) -> list[str]:
-    return [sys.executable, "-m", "landsat_downsample", *(str(word) for word in argv)]
+    return [sys.executable, "-c", INSTALLED, *(str(word) for word in argv)]
 
 
 def spawn(*argv: object, **settings) -> subprocess.Popen:

@@ -165,7 +165,8 @@ def test_exit_codes(scene, tmp_path):
 
 
 def test_the_module_is_the_command(scene):
-    done = subprocess.run(command("info", scene, "--json"), capture_output=True, text=True, check=True)
+    words = [sys.executable, "-m", "landsat_downsample", "info", str(scene), "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["id"] == scene.name and done.stderr == ""
 
 

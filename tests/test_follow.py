@@ -162,10 +162,10 @@ def test_cells_are_those_of_the_disk(size, factor, tmp_path):
     with FileServer(served(scene)) as server:
         for options in ({}, {"mask": "cloud"}):
             near = _process.reduce_target(target_of(scene, factor=factor, **options))
-            far = _process.reduce_target(
-                target_of(f"{server.endpoint}/scene/{scene.name}_MTL.json", factor=factor, **options)
-            )
-            np.testing.assert_array_equal(near.data, far.data, strict=True)
+            target = target_of(f"{server.endpoint}/scene/{scene.name}_MTL.json", factor=factor, **options)
+            for threads in (1, 3):
+                far = _process.reduce_target(target, lambda n=threads: n)
+                np.testing.assert_array_equal(near.data, far.data, strict=True)
 
 
 def test_a_lazy_band_is_the_one_of_the_disk(scene, web):

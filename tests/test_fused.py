@@ -106,19 +106,27 @@ def test_sums_that_need_more_than_32_bits_are_left_to_numpy():
     assert _fast.cell_sums(np.ones((100, 8), np.float32), None, 0, overlay, strip) is None
 
 
+INSIDE, LATER = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in (0, 1))
+
+
 def decode(tiles: tuple, out: bytearray, count: int = 1):
     """Tiles of a row that hold nothing."""
     fused.decode(_tiles.deflate, 0, 0, bytes(8 * count), bytes(8 * count), tiles, out)
     return out
 
 
+def decode_sums(tiles: tuple = (2, 2, 4, 1, 0, 4), rows: int = 2, y=None, x=None, size: int = 8):
+    """Sums of one cell of a tile that holds nothing."""
+    where = _tiles.deflate, 0, 0, bytes(8), bytes(8), tiles
+    fused.decode_sums(*where, rows, 0, -1, y or INSIDE, x or INSIDE, total := bytearray(size), bytearray(8))
+    return total
+
+
 @pytest.mark.skipif(_tiles.deflate is None, reason="without libdeflate")
 def test_tiles_that_were_never_written_are_empty():
     assert np.frombuffer(decode((2, 2, 4, 2, 7, 6), bytearray(24), 2), np.uint16).tolist() == [7] * 12
     assert decode((1, 2, 4, 1, 7, 3), bytearray(6)) == bytes([7] * 6)
-
-
-INSIDE, LATER = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in (0, 1))
+    assert np.frombuffer(decode_sums((2, 2, 4, 1, 7, 4)), np.int64).tolist() == [28]
 
 
 @pytest.mark.parametrize("call", [
@@ -127,6 +135,13 @@ INSIDE, LATER = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in (0, 1))
     lambda: decode(tiles=(2, 2, 4, 1, 0, 5), out=bytearray(10), count=3),  # a row of tiles that is not whole
     lambda: decode(tiles=(4, 2, 4, 1, 0, 4), out=bytearray(32)),  # no such item size
     lambda: decode(tiles=(2, 2, 4, 1, 0, 5), out=bytearray(20)),  # rows longer than their tiles
+    lambda: decode_sums(rows=3),  # more rows than the tile holds
+    lambda: decode_sums(rows=0),  # a tile below the rows
+    lambda: decode_sums(tiles=(1, 2, 4, 1, 0, 4)),  # of a type that is not added up
+    lambda: decode_sums(y=LATER),  # cells below the rows
+    lambda: decode_sums(x=LATER, tiles=(2, 2, 4, 1, 0, 2)),  # cells beside the columns
+    lambda: decode_sums(x=(*INSIDE[:2], 1 << 40)),  # blocks that no image has
+    lambda: decode_sums(size=0),  # no room for the sums
     lambda: fused.sums(bytes(8), None, 2, 0, 0, LATER, INSIDE, bytearray(8), bytearray(8)),
     lambda: fused.tally(bytes(8), bytearray(8)),
 ])  # fmt: skip

@@ -23,6 +23,7 @@ from landsat_downsample import ReadError, SceneError, _process, _stop, _threads,
 from landsat_downsample._bands import specs
 from landsat_downsample._plan import Options, Target, plan_scene
 from landsat_downsample._process import PREVIEW, preview, process, reduce_target
+from landsat_downsample._reduce import _fast
 from landsat_downsample._run import run_plans
 
 KINDS = [("oli", 1), ("oli", 2), ("etm", 1), ("etm", 2), ("tm", 1), ("tm", 2), ("mss", 1)]
@@ -330,6 +331,7 @@ def test_a_band_on_several_threads_is_the_band_on_one(scenes, factor, readers, m
         monkeypatch.setattr(_tiles, "deflate", None)
     target = targets_of(scenes["oli", 2], factor=factor)["SR_B4"]
     alone = reduce_target(target)
+    monkeypatch.setattr(_tiles, "TOGETHER", 1)  # the scene has two rows of tiles
     for threads in (2, 3, 5):
         np.testing.assert_array_equal(reduce_target(target, lambda n=threads: n).data, alone.data)
 
@@ -349,6 +351,21 @@ def test_threads_beside_are_told_to_stop(scenes):
             reduce_target(target, spare)
     assert len(asked) == 2
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("beside", "tiles"))]
+
+
+def test_threads_have_ended_where_what_they_give_cannot_be_used(tmp_path, monkeypatch):
+    scene = open_scene(make_scene(tmp_path, size=(300, 2100), bands=["SR_B4"]))
+    asked = []
+
+    def refused(*arrays) -> None:
+        asked.append(arrays)
+        raise MemoryError
+
+    monkeypatch.setattr(_fast, "means", refused)
+    with pytest.raises(MemoryError) as kept:
+        reduce_target(targets_of(scene, factor=2)["SR_B4"], lambda: 3)
+    assert asked and kept.tb
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tiles")]
 
 
 @pytest.mark.parametrize("bands", [1, 2])

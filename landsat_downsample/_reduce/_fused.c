@@ -38,7 +38,7 @@ static int axis_fits(Axis *x, const Py_buffer *data, int64_t pixels)
     x->start = data->buf, x->stop = x->start + n, x->head = x->stop + n, x->tail = x->head + n;
     for (int64_t i = 0; i < n; i++)
         if (x->start[i] < 0 || x->start[i] > x->stop[i] || x->stop[i] > pixels) return 0;
-    return x->block >= 0;
+    return x->block >= 0 && x->block <= INT32_MAX;
 }
 
 static inline int64_t weight(const Axis *x, int64_t cell, int64_t at)
@@ -286,7 +286,8 @@ static int64_t cell_at(const Axis *x, int64_t pixel)
 static void sum_tile(const Tiles *r, int lane, int differences)
 {
     const Part p = part_of(r, r->at[lane]);
-    const int64_t bottom = p.top + p.rows, right = p.left + p.columns, cell = cell_at(r->x, p.left);
+    const int64_t bottom = p.top + p.rows, right = p.left + p.columns;
+    const int64_t cell = r->x->block ? p.left / r->x->block : cell_at(r->x, p.left);
     uint32_t *sum = r->lanes, *weights = sum + r->wide;
     pixel *tile = (pixel *)r->tile[lane];
     for (int64_t row = 0; differences && row < p.rows; row++) undo_16(tile + row * r->wide, tile + row * r->wide, p.columns);
