@@ -63,7 +63,9 @@ def test_a_run_of_a_local_band_loads_nothing_for_other_places(tmp_path):
     loaded = modules_after(code, "run", band, "--to", tmp_path / "out", "--factor", 4)
     assert set(FILES) >= ELSEWHERE
     assert not loaded & {f"landsat_downsample.{name}" for name in ELSEWHERE}
-    assert not loaded & {"socket", "multiprocessing", "secrets", "boto3"}
+    assert "boto3" not in loaded
+    # Under Python 3.12 rasterio loads the first.
+    assert not loaded & ({"socket", "multiprocessing", "secrets"} - modules_after("import rasterio"))
 
 
 def test_a_command_collects_garbage_once_it_is_loaded(tmp_path):
@@ -71,11 +73,12 @@ def test_a_command_collects_garbage_once_it_is_loaded(tmp_path):
     code = "from landsat_downsample._cli import main\n{}\nimport gc; print(gc.isenabled() and gc.get_freeze_count())"
     argv = ["run", str(scene), "--to", str(tmp_path / "out"), "--factor", "4", "--overwrite"]
     frozen = []
-    for call in ("main()", f"main({argv!r})"):  # a process of its own, and one of somebody else's
+    # A process of its own, one of somebody else's, and that before, of which Python 3.12 freezes a little itself.
+    for call in ("main()", f"main({argv!r})", "import gc"):
         words = [sys.executable, "-c", code.format(call), *argv]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         frozen.append(int(done.stdout.split()[-1]))
-    assert frozen[0] > 10_000 and frozen[1] == 0
+    assert frozen[0] > 10_000 and frozen[1] == frozen[2] < 1000
 
 
 # Cycles ----------------------------------------------------------------------------------------
