@@ -30,7 +30,7 @@ HIGH = 256
 """Rows of a tile, as USGS cuts them."""
 
 _fused = _tiles._fused
-pytestmark = pytest.mark.skipif(_tiles.deflate is None, reason="without libdeflate or the extension GDAL reads")
+pytestmark = pytest.mark.skipif(_tiles.deflate is None, reason="installed without a C compiler: GDAL reads")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from landsat_downsample._grid import Cells, Overlay
 from landsat_downsample._reduce import Rule, _fast, _quality, reduce_strips, reducer_for
 from landsat_downsample._reduce._kernels import groups
 
-fused = pytest.importorskip("landsat_downsample._reduce._fused", reason="built without a compiler")
+fused = pytest.importorskip("landsat_downsample._reduce._fused", reason="installed without a C compiler")
 
 ratios = st.integers(1, 64).map(Fraction) | st.fractions(1, 64, max_denominator=100)
 sides = st.integers(1, 150)
@@ -122,7 +122,7 @@ def decode_sums(tiles: tuple = (2, 2, 4, 1, 0, 4), rows: int = 2, y=None, x=None
     return total
 
 
-@pytest.mark.skipif(_tiles.deflate is None, reason="without libdeflate")
+@pytest.mark.skipif(_tiles.deflate is None, reason="installed without a C compiler: GDAL reads")
 def test_tiles_that_were_never_written_are_empty():
     assert np.frombuffer(decode((2, 2, 4, 2, 7, 6), bytearray(24), 2), np.uint16).tolist() == [7] * 12
     assert decode((1, 2, 4, 1, 7, 3), bytearray(6)) == bytes([7] * 6)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 import landsat_downsample as ld
+from landsat_downsample import _tiles
 
 PACKAGE = Path(ld.__file__).parent
 
@@ -79,6 +82,13 @@ def test_a_command_collects_garbage_once_it_is_loaded(tmp_path):
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         frozen.append(int(done.stdout.split()[-1]))
     assert frozen[0] > 10_000 and frozen[1] == frozen[2] < 1000
+
+
+def test_the_kernel_is_there_where_it_can_be_built():
+    """Tests of it skip where it is not: nobody would see that it was not built."""
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    can_be = shutil.which("cc") is not None and header.exists() and sys.byteorder == "little"
+    assert _tiles.deflate is not None or not can_be
 
 
 # Cycles ----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from landsat_downsample import _tiles
 
-pytestmark = pytest.mark.skipif(_tiles.deflate is None, reason="without libdeflate or the extension GDAL reads")
+pytestmark = pytest.mark.skipif(_tiles.deflate is None, reason="installed without a C compiler: GDAL reads")
 
 ROWS, COLUMNS = 61, 53
 SIZE = ROWS * COLUMNS

@@ -115,9 +115,8 @@ def put_one(publication: store.Publication, name: str) -> str:
     return publication.put(name, FILES[name])
 
 
+@pytest.mark.parametrize("dest", ["local", "s3"], indirect=True)  # fsspec's memory is of one process
 def test_workers_in_threads_and_processes_put_into_one_product(dest):
-    if dest.startswith("memory"):
-        pytest.skip("memory is one process's own")
     publication = pickle.loads(pickle.dumps(store.Publication(dest, NAME, policy=QUICK)))
     for kind in (futures.ThreadPoolExecutor, futures.ProcessPoolExecutor):
         with kind(3) as pool:
@@ -127,10 +126,9 @@ def test_workers_in_threads_and_processes_put_into_one_product(dest):
     assert store.leftovers(dest) == ()
 
 
+@pytest.mark.parametrize("dest", ["local", "s3"], indirect=True)  # fsspec's memory keeps no metadata
 def test_two_runners_do_not_corrupt_each_other(dest):
     """The same product twice at once: one aborts, the other's is whole."""
-    if dest.startswith("memory"):
-        pytest.skip("no metadata in memory")
     one, two = (store.Publication(dest, NAME, policy=QUICK) for _ in range(2))
     for name, data in FILES.items():
         one.put(name, data)

@@ -367,8 +367,8 @@ static Reading read_tiles(Tiles *r, int *lane)
     return FINE;
 }
 
-/* Read tiles: into pixels, or, with `total`, into sums. */
-static PyObject *read_all_tiles(Py_buffer *b, Tiles *r, const unsigned long long *functions)
+/* Read the tiles of a call: into pixels, or, with `total`, into sums. */
+static PyObject *read_call(Py_buffer *b, Tiles *r, const unsigned long long *functions)
 {
     const int64_t bytes = r->high * r->wide * r->item;
     uint64_t most = 0;
@@ -403,7 +403,7 @@ static PyObject *read_all_tiles(Py_buffer *b, Tiles *r, const unsigned long long
  * (itemsize, high, wide, predictor, empty, stride)), `high` x `wide` pixels in an open file. Functions of libdeflate:
  * alloc_decompressor, zlib_decompress, free_decompressor, adler32. A tile without bytes is `empty`. */
 #define TILES "(KKKK)iLy*y*(LLLLLL)"
-#define TILES_TO(f, r, b)                                                                                  \
+#define TILES_TO(f, r, b)                                                                                    \
     f, f + 1, f + 2, f + 3, &r.handle, &r.base, b, b + 1, &r.item, &r.high, &r.wide, &r.predictor, &r.empty, &r.stride
 
 static int tiles_fit(Tiles *r, const Py_buffer *b)
@@ -432,7 +432,7 @@ static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *args)
     r.rows = b[2].len / r.item / r.stride;
     if (!rows_fit(&r)) return done(b, 0);
     r.to = b[2].buf;
-    return read_all_tiles(b, &r, functions);
+    return read_call(b, &r, functions);
 }
 
 /* decode_sums(*tiles, rows, flip, nodata, row cells, column cells, totals, counts): as of `sums`, of the first `rows` of
@@ -450,7 +450,7 @@ static PyObject *decode_sums(PyObject *Py_UNUSED(self), PyObject *args)
         || !axis_fits(&x, b + 3, r.stride) || b[4].len / 8 < y.n * x.n || b[5].len / 8 < y.n * x.n)
         return done(b, 0);
     r.flip = (pixel)flip, r.y = &y, r.x = &x, r.total = b[4].buf, r.weight = b[5].buf;
-    return read_all_tiles(b, &r, functions);
+    return read_call(b, &r, functions);
 }
 
 /* sums(values, ok, width, flip, nodata, rows, columns, totals, counts): weighted sums of the valid pixels
