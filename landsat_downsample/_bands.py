@@ -6,6 +6,7 @@ The facts live in ``bands.json``, each with its source; this module only looks t
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -95,10 +96,30 @@ def unknown(name: str) -> BandSpec:
     return BandSpec(name=name, kind="continuous", title="")
 
 
+def coded(name: str) -> BandSpec | None:
+    """The spec of integers whose name says that they are classes or codes of a table we do not have.
+
+    >>> coded("LC80060522014113LGN00_cfmask").method
+    'mode'
+    """
+    if not _coded_names().search(name.lower()):
+        return None
+    return BandSpec(name=name, kind="class", method="mode")
+
+
+@cache
+def _coded_names() -> re.Pattern:
+    return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(_record()['coded'])})(?![a-z0-9])")
+
+
+@cache
+def _record() -> dict:
+    return json.loads(resources.files(__package__).joinpath("bands.json").read_text("utf-8"))
+
+
 @cache
 def _catalogue() -> tuple[dict, ...]:
-    text = resources.files(__package__).joinpath("bands.json").read_text("utf-8")
-    record = json.loads(text)
+    record = _record()
     for band in record["bands"]:
         fields = record["bits"].get(band.pop("bits", None), ())
         band["fields"] = tuple(BitField(**{**field, "levels": tuple(field.get("levels", ()))}) for field in fields)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from landsat_downsample._bands import find, specs, unknown
+from landsat_downsample._bands import coded, find, specs, unknown
 
 DATA = os.environ.get("LANDSAT_DATA", "")
 ANGLES = {"VAA", "VZA", "SAA", "SZA"}
@@ -146,3 +146,30 @@ def test_the_catalogue_agrees_with_real_items():
             assert known.length == stored["length"], (name, stored["name"])
     assert seen > 100
     assert fields > 20
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LC08_L1TP_192028_20230714_20230724_02_T1_Fmask4",
+        "LC80060522014113LGN00_cfmask",
+        "pixel_qa",
+        "PIXELQA",
+        "sr_cfmask",
+        "oa_fmask",
+        "landcover_2019",
+        "SCL",
+        "BQA",
+        "cloud_mask",
+    ],
+)
+def test_names_of_codes_that_the_catalogue_has_no_table_of(name):
+    spec = coded(name)
+    assert (spec.name, spec.kind, spec.method) == (name, "class", "mode")
+
+
+@pytest.mark.parametrize(
+    "name", ["red", "SR_B4", "masked", "ndvi", "subclass", "unmasked_red", "reflectance", "B4", "water"]
+)
+def test_names_that_say_nothing_of_codes(name):
+    assert coded(name) is None
