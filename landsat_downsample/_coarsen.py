@@ -18,6 +18,7 @@ from affine import Affine
 from landsat_downsample import _bands
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Cells, Grid, Overlay, ratio_for
+from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._pixels import Rows, open_companion, open_rows, read_band
 from landsat_downsample._plan import words
 from landsat_downsample._process import recognised
@@ -201,7 +202,8 @@ def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="co
 
 def _request(method, qa, mask, min_valid) -> _Request:
     if method is not None and method not in METHODS:
-        raise UsageError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
+        near = did_you_mean(str(method), METHODS)
+        raise UsageError(f"method {method!r} is unknown{near}: choose one of {', '.join(METHODS)}")
     try:
         share = Fraction(str(min_valid))
     except ValueError as error:

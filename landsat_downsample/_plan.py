@@ -11,6 +11,7 @@ import numpy as np
 
 from landsat_downsample._errors import UsageError
 from landsat_downsample._grid import Grid, Overlay, positive, ratio_for
+from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._pixels import BLOCK_CACHE
 from landsat_downsample._reduce import METHODS, _quality
 from landsat_downsample._reduce._kernels import STRIP_ROWS
@@ -93,7 +94,8 @@ class Options:
         _quality.check_policy(self.qa)
         for band, method in self.methods.items():
             if method not in METHODS:
-                raise UsageError(f"method {method!r} for {band} is unknown: choose one of {', '.join(METHODS)}")
+                near = did_you_mean(method, METHODS)
+                raise UsageError(f"method {method!r} for {band} is unknown{near}: choose one of {', '.join(METHODS)}")
 
     def to_dict(self) -> dict:
         """Describe it in JSON types."""

@@ -6,11 +6,14 @@ import argparse
 import gc
 import json
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+
+from landsat_downsample._nearest import did_you_mean
 
 DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -74,9 +77,33 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+        # What begins as a negative number is one, a list of them too: -123.5,37,-122,38.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str):
         self.exit(WRONG_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
+        """Parse; an option that there is not is told of before what lacks for want of it."""
+        args = sys.argv[1:] if args is None else list(args)
+        for word in args:
+            if word == "--" or (self._subparsers and not word.startswith("-")):  # what follows is the verb's
+                break
+            name = word.partition("=")[0]
+            if self._looks_like_option(name) and name not in self._option_string_actions:
+                self.error(f"there is no option {name}{did_you_mean(name, self._option_string_actions)}")
+        return super().parse_known_args(args, namespace)
+
+    def _looks_like_option(self, word: str) -> bool:
+        if len(word) < 2 or word[0] != "-" or " " in word or self._negative_number_matcher.match(word):
+            return False
+        return word.startswith("--") or not all(f"-{flag}" in self._option_string_actions for flag in word[1:])
+
+    def _check_value(self, action: argparse.Action, value) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            told = f"{value!r} is none of {', '.join(known)}{did_you_mean(str(value), known)}"
+            raise argparse.ArgumentError(action, told)
 
 
 def add_verb(verbs, name: str, function, text: str, epilog: str | None = None) -> argparse.ArgumentParser:

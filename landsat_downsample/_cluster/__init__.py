@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from landsat_downsample._cluster import _parity
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample._nearest import did_you_mean
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -100,8 +101,8 @@ def cluster(
             yield _on_kubernetes(stack, spec, workers=workers, image=image, deadline=deadline)
         else:
             raise UsageError(
-                f"cluster {spec!r} is unknown: give {', '.join(_WORDS)}, a scheduler's address (tcp://...), "
-                "a scheduler file (.json) or a DaskCluster manifest (.yaml)"
+                f"cluster {spec!r} is unknown{did_you_mean(spec, _WORDS)}: give {', '.join(_WORDS)}, a scheduler's "
+                "address (tcp://...), a scheduler file (.json) or a DaskCluster manifest (.yaml)"
             )
 
 

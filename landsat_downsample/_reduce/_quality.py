@@ -18,6 +18,7 @@ import numpy as np
 from landsat_downsample._bands import BandSpec, BitField, specs
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Overlay
+from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._reduce import ReadRows, _fast, cell_extent, least_valid, reduce_strips
 from landsat_downsample._reduce._kernels import Strip, divide_half_even, fold, groups, shared_rows, windows
 
@@ -443,7 +444,8 @@ def recognise(codes: np.ndarray, candidates: tuple[str, ...]) -> BandSpec | None
 def check_policy(policy: str) -> str:
     """Return a known policy name, or raise UsageError."""
     if policy not in POLICIES:
-        raise UsageError(f"qa policy {policy!r} is unknown: choose one of {', '.join(POLICIES)}")
+        near = did_you_mean(policy, POLICIES)
+        raise UsageError(f"qa policy {policy!r} is unknown{near}: choose one of {', '.join(POLICIES)}")
     return policy
 
 
@@ -459,7 +461,8 @@ def mask_bits(spec: BandSpec, flags: tuple[str, ...]) -> int:
     for name in flags:
         field = spec.field(name)
         if field is None or field.length != 1 or field.name in ("fill", "clear"):
-            have = ", ".join(f.name for f in spec.fields if f.length == 1 and f.name not in ("fill", "clear"))
-            raise UsageError(f"mask {name!r} is not a flag of this scene's {spec.name}: choose from {have}")
+            have = [f.name for f in spec.fields if f.length == 1 and f.name not in ("fill", "clear")]
+            near = did_you_mean(name, have)
+            raise UsageError(f"mask {name!r} is not a flag of {spec.name}{near}: choose from {', '.join(have)}")
         bits |= field.mask
     return bits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -13,6 +13,7 @@ from landsat_downsample import _bands, _store
 from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Grid
+from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._scene import _frame, _listing
 from landsat_downsample._scene._header import Band
 from landsat_downsample._scene._item import is_item
@@ -67,9 +68,7 @@ class Scene:
         """
         spec = _bands.find(name, {key: band.spec for key, band in self.bands.items()})
         if spec is None:
-            raise UsageError(
-                f"band {name!r} is not in {self.id}: it has {_choices(b.spec for b in self.bands.values())}"
-            )
+            raise _no_band(name, self.id, [band.spec for band in self.bands.values()])
         return self.bands[spec.name]
 
     def __getitem__(self, name: str):
@@ -322,7 +321,7 @@ def _wanted(listing: Listing, bands: Iterable[str] | str | None) -> list[str]:
                 raise SceneError(
                     f"band {missing.name} of {listing.id} is listed in its metadata but not there: fetch it"
                 )
-            raise UsageError(f"band {name!r} is not in {listing.id}: it has {_choices(listing.specs.values())}")
+            raise _no_band(name, listing.id, listing.specs.values())
         wanted[spec.name] = None
     return list(wanted)
 
@@ -332,8 +331,10 @@ def _absent_specs(listing: Listing) -> dict[str, BandSpec]:
     return {band: known.get(band) or _bands.unknown(band) for band in listing.absent}
 
 
-def _choices(specs: Iterable[BandSpec]) -> str:
-    return ", ".join(f"{s.name} ({s.common_name})" if s.common_name else s.name for s in specs)
+def _no_band(name: str, scene: str, specs: Collection[BandSpec]) -> UsageError:
+    near = did_you_mean(name, (word for spec in specs for word in (spec.name, spec.common_name) if word))
+    have = ", ".join(f"{s.name} ({s.common_name})" if s.common_name else s.name for s in specs)
+    return UsageError(f"band {name!r} is not in {scene}{near}: it has {have}")
 
 
 def _extra(listing: Listing, wanted: list[str]) -> list[str]:

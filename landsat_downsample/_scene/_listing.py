@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from landsat_downsample._bands import BandSpec, specs, unknown
 from landsat_downsample._errors import SceneError, UsageError
+from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._scene import _product_id
 from landsat_downsample._scene._product_id import FileName, ProductId
 
@@ -201,7 +202,8 @@ def forced_spec(name: str, as_band: str) -> BandSpec:
     sensor = _product_id.sensor_hint(name) or "oli_tirs"
     tables = specs(sensor, 1) | specs(sensor, 2)
     if wanted not in tables:
-        raise UsageError(f"as_band {as_band!r} is unknown: give continuous, BQA or one of {', '.join(tables)}")
+        near = did_you_mean(as_band, ("continuous", "BQA", *tables))
+        raise UsageError(f"as_band {as_band!r} is unknown{near}: give continuous, BQA or one of {', '.join(tables)}")
     return tables[wanted]
 
 
