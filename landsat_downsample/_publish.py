@@ -14,6 +14,7 @@ from landsat_downsample._metadata import _stac
 from landsat_downsample._plan import Product, ScenePlan
 from landsat_downsample._process import Done
 from landsat_downsample._scene import Scene
+from landsat_downsample._scene._product_id import folded
 from landsat_downsample._store._hrefs import scheme, split_tar
 
 _MEDIA = {
@@ -98,7 +99,8 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, scene: Scene, writt
     from landsat_downsample import _mtl  # not above: a band of its own has none
 
     mtl = _mtl.parse(data, _mtl.kind_of(filename))
-    files = {name: name if name in written else None for name in mtl.files().values()}
+    made = {folded(name): name for name in written}
+    files = {name: made.get(folded(name)) for name in mtl.files().values()}
     changes = _mtl.coarse_changes(mtl, coarse=item.coarse, files=files)
     identity = _metadata.source_identity(scene, item.options.to_dict())
     record = {

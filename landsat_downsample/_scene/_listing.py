@@ -91,13 +91,14 @@ def sort_bands(names: Iterable[str], product: ProductId, listed: Iterable[str] =
         Names of files that are there.
     listed : iterable of str
         Names that the scene's metadata lists; only these may be of bands that the catalogue does not know.
+        Case and ending may differ: ``.tif`` for ``.TIF``.
 
     Returns
     -------
     (specs, files, skipped)
         Meaning and file name by USGS name, in the catalogue's order; and names of other rasters.
     """
-    known, listed = catalogue(product), set(listed)
+    known, listed = catalogue(product), {_product_id.folded(name) for name in listed}
     found: dict[str, tuple[BandSpec, str]] = {}
     skipped = []
     for name in sorted(name for name in names if _product_id.is_tiff(name)):
@@ -107,7 +108,7 @@ def sort_bands(names: Iterable[str], product: ProductId, listed: Iterable[str] =
             found[parts.suffix] = known[parts.suffix], name
         elif ours and parts.suffix == OURS:
             continue
-        elif name in listed:
+        elif _product_id.folded(name) in listed:
             band = parts.suffix if ours and parts.suffix else _product_id.stem(name)
             found[band] = unknown(band), name
         else:

@@ -126,6 +126,24 @@ def is_tiff(name: str) -> bool:
     return bool(_TIFF.search(name))
 
 
+def folded(name: str) -> str:
+    """A file name without what differs between copies of one file: case, and how a TIFF's ending is spelt.
+
+    >>> folded("lc08_b4.tiff")
+    'LC08_B4.TIF'
+    """
+    return _TIFF.sub(".tif", name).upper()
+
+
+def is_copy(name: str) -> bool:
+    """Whether a browser or file manager named it, beside another of that name.
+
+    >>> is_copy("LC08_L2SP_008059_20191201_20200825_02_T1_SR_B4 (1).TIF")
+    True
+    """
+    return bool(re.search(r"( ?\(\d+\)| - copy| copy( \d+)?)\.\w+$", name, re.IGNORECASE))
+
+
 def stem(name: str) -> str:
     """A file name without its last ending.
 

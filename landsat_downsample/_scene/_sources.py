@@ -110,9 +110,9 @@ class Finder:
         product = _product_id.parse(_store.basename(href))
         if product is None:
             return None
-        folder = _stac_source.folder_of(href)
+        folder, start = _stac_source.folder_of(href), _store.basename(href)[: len(product.id)]
         for kind in _FORMATS:
-            candidate = _store.join(folder, f"{product.id}_MTL.{kind}")
+            candidate = _store.join(folder, start + ("_mtl." if start.islower() else "_MTL.") + kind)
             if _store.exists(candidate, policy=self.policy):
                 return self._parse(candidate)
         return None
@@ -176,13 +176,18 @@ class Finder:
         product = _agreed(mtl, product, href)
         listed = tuple(mtl.files().values()) if mtl else ()
         specs, files, skipped = _listing.sort_bands(names, product, listed)
-        absent = _listing.sort_bands(set(listed) - set(names), product, listed)[0]
+        absent = [band for band in _listing.sort_bands(listed, product, listed)[0] if band not in specs]
         if not files and (items := _item_hrefs(href, names)):
             return self._stac(self._collect(items), href)
+        if not files and (copies := [name for name in names if _product_id.is_copy(name)]):
+            raise SceneError(
+                f"{_store.redact(href)!r} holds no band of {product.id} under its own name, but {len(copies)} "
+                f"files named as copies are, such as {copies[0]!r}: give them their names back"
+            )
         if not files:
             raise SceneError(
                 f"{_store.redact(href)!r} holds no band of {product.id}"
-                + (f": its MTL lists {', '.join(list(absent)[:4])} ..." if absent else "")
+                + (f": its MTL lists {', '.join(absent[:4])} ..." if absent else "")
             )
         return Source(
             Listing(
@@ -211,7 +216,7 @@ class Finder:
         if name not in names:  # no listing: every file that the MTL lists must be there
             names = [name, *self._parse(href).files().values()]
             names = list(dict.fromkeys(n for n in names if n == name or not _MTL.search(n)))
-        ours = [n for n in names if n.startswith(stem)] if stem else names
+        ours = [n for n in names if n.lower().startswith(stem.lower())]
         _refuse_others(href, [name])
         source = self._of_product(folder, ours, [name], _product_id.parse(name))
         return Source(replace(source.listing, href=href), source.mtl)

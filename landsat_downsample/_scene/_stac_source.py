@@ -125,7 +125,7 @@ def _scene(entries: list[tuple[dict, str]], files: dict, common: dict) -> Listin
         raise SceneError(
             f"{len(ids)} STAC items without a Landsat product id: {', '.join(ids[:4])}; open them one by one"
         )
-    sensor, level = (product.sensor, product.level) if product else _sensor_of(_properties(entries), ids[0])
+    sensor, level = (product.sensor, product.level) if product else _sensor_of(_properties(entries), ids[0], files)
     known = catalogue(product) if product else specs(sensor, level)
     found, skipped = _bands(files, known)
     if not found:
@@ -207,7 +207,7 @@ def _product(ids: list[str], files: dict) -> ProductId | None:
     return None
 
 
-def _sensor_of(properties: dict, item_id: str) -> tuple[str, int]:
+def _sensor_of(properties: dict, item_id: str, names: Mapping[str, object]) -> tuple[str, int]:
     """Sensor and level that an item's properties tell, where no name does."""
     platform = re.fullmatch(r"landsat[-_ ]?([1-9])", str(properties.get("platform", "")).lower())
     instruments = properties.get("instruments") or []
@@ -219,6 +219,11 @@ def _sensor_of(properties: dict, item_id: str) -> tuple[str, int]:
         sensor = _product_id.sensor_hint(f"L{letter}0{number}_")
         if sensor:
             return sensor, int(level.group(1))
+    if platform and names:
+        raise SceneError(
+            f"STAC item {item_id!r} is of Landsat, but of another family of products than USGS's Collection 2: "
+            f"its files have names such as {next(iter(names))!r}; give that scene, or its files one by one"
+        )
     raise SceneError(f"STAC item {item_id!r} is not a Landsat scene: neither its file names nor its properties say so")
 
 
@@ -234,8 +239,9 @@ def _file(asset: dict, base: str, beside: Iterable[str]) -> tuple[File, bool]:
     """Where an asset is best read from, and whether its reader pays."""
     href, pays = asset["href"], bool(asset.get("storage:requester_pays"))
     name = basename(href) if scheme(href) != "tar" else ""
-    if scheme(href) != "file" and name in beside:
-        return File(join(folder_of(base), name)), False  # a copy on this machine; its bytes may differ
+    here = {_product_id.folded(one): one for one in beside} if scheme(href) != "file" else {}
+    if found := here.get(_product_id.folded(name)):
+        return File(join(folder_of(base), found)), False  # a copy on this machine; its bytes may differ
     if href.startswith(USGS_LOGIN):
         alternate = (asset.get("alternate") or {}).get("s3") or {}
         href = alternate.get("href") or _USGS_BUCKET + href.removeprefix(USGS_LOGIN)
