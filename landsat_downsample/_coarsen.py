@@ -22,6 +22,7 @@ from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._pixels import Rows, open_companion, open_rows, read_band
 from landsat_downsample._plan import words
 from landsat_downsample._process import recognised
+from landsat_downsample._recent import Recent
 from landsat_downsample._reduce import (
     METHODS,
     Rule,
@@ -40,8 +41,8 @@ BLOCK_ROWS = 2048
 
 #: Which of our bands an untouched lazy array came from, by the name of its dask graph, which
 #: is a digest of the band: the newest few, so that a long session does not grow.
-_origin: dict[str, _Origin] = {}
 ORIGINS = 4096
+_origin: Recent[str, _Origin] = Recent(ORIGINS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +88,7 @@ def lazy_band(scene: Scene, band: Band):
     ]
     data = da.concatenate(chunks, axis=0)
     array = xr.DataArray(data, dims=("y", "x"), name=band.name, attrs=_attributes(scene, band))
-    _origin[data.name] = _Origin(band, quality)
-    if len(_origin) > ORIGINS:
-        _origin.pop(next(iter(_origin)))
+    _origin.put(data.name, _Origin(band, quality))
     return _georeference(array, band.grid, band.nodata)
 
 

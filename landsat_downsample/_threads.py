@@ -13,6 +13,7 @@ from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageE
 from landsat_downsample._interrupts import undisturbed
 from landsat_downsample._plan import Target
 from landsat_downsample._process import Done, process
+from landsat_downsample._recent import Recent
 from landsat_downsample._turns import PER_HOST, Turns, host_of
 
 #: Threads that wait for the network while as many as there are CPUs decode.
@@ -46,7 +47,7 @@ class Threads:
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="landsat-downsample")
         self._lock = threading.Lock()
         self._turns: Turns[_Item] = Turns(per_host)
-        self._flags: dict[str, threading.Event] = {}
+        self._flags: Recent[str, threading.Event] = Recent(REMEMBERED)
         self._scene, self._order = "", 0
         self._working = 0
 
@@ -55,7 +56,7 @@ class Threads:
         with self._lock:
             if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember
                 self._scene, self._order = publication.token, self._order + 1
-            item = _Item(target, publication, Future(), self._flag(publication.token))
+            item = _Item(target, publication, Future(), self._flags.setdefault(publication.token, threading.Event()))
             self._turns.push(self._order, host_of(target), item)
         with undisturbed():  # a pool that is cut while it starts a thread does not know it, nor wait for it
             self._pool.submit(self._work)
@@ -64,17 +65,11 @@ class Threads:
     def halt(self, publication: _store.Publication) -> None:
         """Take back a scene's targets that have not begun; let the others end at their next strip."""
         with self._lock:
-            self._flag(publication.token).set()
+            self._flags.setdefault(publication.token, threading.Event()).set()
             gone = self._turns.withdraw(lambda item: item.publication.token == publication.token)
         for item in gone:
             item.future.cancel()
             item.future.set_running_or_notify_cancel()
-
-    def _flag(self, token: str) -> threading.Event:
-        flag = self._flags.setdefault(token, threading.Event())
-        while len(self._flags) > REMEMBERED:
-            self._flags.pop(next(iter(self._flags)))
-        return flag
 
     def close(self, *, now: bool = False) -> None:
         """Wait for the targets that have begun; of the others too, but for ``now``."""

@@ -8,11 +8,12 @@ from landsat_downsample import _stop
 from landsat_downsample._errors import LandsatDownsampleError, ReadError
 from landsat_downsample._plan import Target
 from landsat_downsample._process import Done, process
+from landsat_downsample._recent import Recent
 from landsat_downsample._store import Publication
 
 #: Publications of this worker's tasks, by token; the oldest are forgotten beyond this number.
 REMEMBERED = 4096
-_flags: dict[str, threading.Event] = {}
+_flags: Recent[str, threading.Event] = Recent(REMEMBERED)
 
 
 def reduce_on_worker(target: Target, publication: Publication, topic: str, key: str) -> Done:
@@ -48,7 +49,4 @@ def stop_on_worker(token: str) -> None:
 
 
 def _flag(token: str) -> threading.Event:
-    flag = _flags.setdefault(token, threading.Event())
-    while len(_flags) > REMEMBERED:
-        _flags.pop(next(iter(_flags)), None)
-    return flag
+    return _flags.setdefault(token, threading.Event())

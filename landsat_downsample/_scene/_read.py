@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from landsat_downsample import _store
 from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import ReadError, SceneError
 from landsat_downsample._grid import Grid
+from landsat_downsample._locks import process_lock
 from landsat_downsample._scene import _header
 from landsat_downsample._scene._header import Band
 from landsat_downsample._store import _tar
@@ -29,7 +29,7 @@ OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GTIFF_POINT_GEO_IGNORE"
 ENDS = 64 << 10
 
 #: `warnings.catch_warnings` changes the whole process, and headers are read in threads.
-_QUIET = threading.Lock()
+_QUIET = process_lock()
 
 
 def read_header(

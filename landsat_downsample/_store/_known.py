@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from landsat_downsample._recent import Recent
 from landsat_downsample._store._tiff import Layout
 
 #: Bytes of all headers kept; one of a full Landsat band takes about 20 KiB.
 LIMIT = 32 << 20
+
+#: Bytes that one takes beside its parts, about: its layout, and what holds it together.
+OVERHEAD = 4 << 10
 
 
 @dataclass(slots=True)
@@ -21,42 +25,38 @@ class Header:
     """Bytes of the whole object."""
     requests: int
     received: int
+    _unclaimed: list[tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
         end = max(offset + length for offset, length in self.layout.parts)
         self.parts = [(start, data[: end - start]) for start, data in self.parts if start < end]
+        self._unclaimed = [(self.requests, self.received)]
 
     def claim(self) -> tuple[int, int]:
         """(requests, bytes) it cost, for the first who uses it; nothing for the others."""
-        cost = self.requests, self.received
-        self.requests = self.received = 0
-        return cost
+        try:
+            return self._unclaimed.pop()  # in one step: of two threads one gets it
+        except IndexError:
+            return 0, 0
 
 
-_known: dict[tuple[str, str], Header] = {}
+_known: Recent[tuple[str, str | None], Header] = Recent(
+    LIMIT, lambda header: OVERHEAD + sum(len(data) for _, data in header.parts)
+)
 
 
 def keep(href: str, etag: str | None, header: Header) -> None:
     """Remember a header, if its object has an identity that the next read can insist on."""
-    if not etag or etag.startswith("W/"):
-        return
-    _known[href, etag] = header
-    # Copied before it is walked through: other threads keep theirs meanwhile.
-    held = [(key, sum(len(data) for _, data in one.parts)) for key, one in list(_known.items())]
-    excess = sum(size for _, size in held) - LIMIT
-    for key, size in held:
-        if excess <= 0:
-            return
-        _known.pop(key, None)
-        excess -= size
+    if etag and not etag.startswith("W/"):
+        _known.put((href, etag), header)
 
 
 def find(href: str, etag: str | None, size: int | None) -> Header | None:
     """Give the header of an object of that identity and size, if it is remembered."""
-    found = _known.get((href, etag)) if etag else None
+    found = _known.get((href, etag))
     return found if found is not None and size in (None, found.size) else None
 
 
 def forget(href: str, etag: str | None) -> None:
     """Read it anew the next time."""
-    _known.pop((href, etag), None)
+    _known.drop((href, etag))

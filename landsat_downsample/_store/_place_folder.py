@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from landsat_downsample._errors import WriteError
+from landsat_downsample._locks import process_lock
 from landsat_downsample._store._hrefs import local_path
 
 try:
@@ -128,28 +129,36 @@ _PART = re.compile(r"\..+\.[0-9a-f]{32}")
 
 #: Locks of this process: open handles of the hidden folders that it works in.
 _held: dict[str, int] = {}
+_lock = process_lock()
 
 
 def _hold(folder: str) -> None:
     """Make a folder and lock it; the system takes the lock back when this process ends, however it ends."""
-    for other in [path for path in list(_held) if not os.path.isdir(path)]:
-        _release(other)  # made visible or removed by another process
-    while folder not in _held:
-        os.makedirs(folder, exist_ok=True)
-        if fcntl is None:
-            return
-        with suppress(FileNotFoundError):
-            handle = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # not every file system has locks
-                fcntl.flock(handle, fcntl.LOCK_SH)
-            # It may have been swept between its making and its locking.
-            there = os.path.isdir(folder) and os.path.samestat(os.fstat(handle), os.stat(folder))
-            if not there or _held.setdefault(folder, handle) != handle:
-                os.close(handle)
+    with _lock:
+        for other in [path for path in _held if not os.path.isdir(path)]:
+            _release(other)  # made visible or removed by another process
+        while folder not in _held:
+            os.makedirs(folder, exist_ok=True)
+            if fcntl is None:
+                return
+            with suppress(FileNotFoundError):
+                _held.update(_locked(folder))
+
+
+def _locked(folder: str) -> dict[str, int]:
+    """The handle of a folder, locked; none where it was swept between its making and its locking."""
+    handle = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):  # not every file system has locks
+        fcntl.flock(handle, fcntl.LOCK_SH)
+    if os.path.isdir(folder) and os.path.samestat(os.fstat(handle), os.stat(folder)):
+        return {folder: handle}
+    os.close(handle)
+    return {}
 
 
 def _release(folder: str) -> None:
-    handle = _held.pop(folder, None)
+    with _lock:
+        handle = _held.pop(folder, None)
     if handle is not None:
         os.close(handle)
 

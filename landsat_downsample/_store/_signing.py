@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from landsat_downsample._locks import process_lock
 from landsat_downsample._store._retry import Mismatch
 
 ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
@@ -21,7 +21,7 @@ ACCOUNTS = ("landsateuwest",)
 MARGIN = 300.0
 """Seconds before its expiry at which a token is renewed."""
 
-_lock = threading.Lock()
+_lock = process_lock()
 _tokens: dict[tuple[str, str, str], tuple[str, float]] = {}
 
 

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
+from landsat_downsample._locks import process_lock
 from landsat_downsample._store._hrefs import host, scheme
 from landsat_downsample._store._policy import Policy
 from landsat_downsample._store._retry import Mismatch, Refusal, retry_after
@@ -53,16 +54,8 @@ class Answer:
     """Whether the server honoured the range; if not, the sink got the object from its start."""
 
 
-_lock = threading.Lock()
+_lock = process_lock()
 _filesystems: dict[tuple, Any] = {}
-
-
-def _after_fork() -> None:
-    global _lock  # noqa: PLW0603 - a lock held at the fork would never be released in the child
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def filesystem(href: str, policy: Policy) -> Any:
