@@ -30,6 +30,31 @@ def exact_ratio(value: float | int | str | Fraction) -> Fraction:
     return Fraction(value).limit_denominator(MAX_DENOMINATOR)
 
 
+def lattice(count: int, step: Fraction, start: Fraction) -> tuple[np.ndarray, int]:
+    """Positions of `count` + 1 edges, each of them as near to ``start + i * step`` as integers can say.
+
+    Returns
+    -------
+    edges : ndarray of int64
+        Exact where the denominators are small; else each is rounded by itself, so that none drifts.
+    unit : int
+        How many of these integers make one pixel, `MAX_DENOMINATOR` at most where they are rounded.
+    """
+    step, start = _meant(step, count), _meant(start, 1)
+    unit = math.lcm(step.denominator, start.denominator)
+    if unit <= MAX_DENOMINATOR:
+        return np.arange(count + 1, dtype=np.int64) * int(step * unit) + int(start * unit), unit
+    first, pace, half = int(start * unit), int(step * unit), unit // 2  # in Python's integers: `unit` may be long
+    rounded = [((first + i * pace) * MAX_DENOMINATOR + half) // unit for i in range(count + 1)]
+    return np.array(rounded, np.int64), MAX_DENOMINATOR
+
+
+def _meant(value: Fraction, times: int) -> Fraction:
+    """The small fraction that a quotient of floats is meant to be; itself where `times` of it would be elsewhere."""
+    small = exact_ratio(value)
+    return small if abs(small - value) * times * 100 * MAX_DENOMINATOR <= 1 else value
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """A north-up raster grid: shape, transform and coordinate reference system."""
@@ -283,10 +308,7 @@ class Cells:
             Where the first pixel's edge lies, in pixels after the edge of the first cell:
             1/2 for the panchromatic band on a 30 m grid.
         """
-        ratio, offset = Fraction(ratio), Fraction(offset)
-        unit = math.lcm(ratio.denominator, offset.denominator)
-        step, shift = int(ratio * unit), int(offset * unit)
-        edges = np.arange(cells + 1, dtype=np.int64) * step - shift
+        edges, unit = lattice(cells, Fraction(ratio), -Fraction(offset))
         low, high = np.clip(edges[:-1], 0, pixels * unit), np.clip(edges[1:], 0, pixels * unit)
         start, stop = low // unit, -(-high // unit)
         stop = np.where(high > low, stop, start)
@@ -294,7 +316,7 @@ class Cells:
         head = np.where(single, high - low, (start + 1) * unit - low)
         tail = np.where(single, high - low, high - (stop - 1) * unit)
         centre = np.clip((edges[:-1] + edges[1:]) // (2 * unit), 0, pixels - 1)
-        block = step if unit == 1 and shift == 0 else 0
+        block = int(edges[1]) if unit == 1 and not edges[0] else 0
         return cls(pixels, start, stop, head, tail, unit, block, centre)
 
 
@@ -321,11 +343,9 @@ class Overlay:
             raise UsageError(f"grids have different CRS: {fine.crs} and {anchor.crs}")
         axes = []
         for axis, (step, anchor_step) in enumerate(zip(fine.resolution, anchor.resolution, strict=True)):
-            cell = ratio[axis]
-            if step != anchor_step:
-                cell = exact_ratio(cell * exact_ratio(anchor_step / step))
+            cell = ratio[axis] * Fraction(anchor_step) / Fraction(step)
             origin = (anchor.transform.f - fine.transform.f) if axis == 0 else (fine.transform.c - anchor.transform.c)
-            offset = _on_lattice(origin / step, cell.denominator)
+            offset = Fraction(origin) / Fraction(step)
             first = _first_cell(coarse, anchor, axis)
             cells = Cells.cut(fine.shape[axis], first + coarse.shape[axis], cell, offset)
             axes.append(cells.part(first, first + coarse.shape[axis]))
@@ -337,15 +357,6 @@ class Overlay:
     def window(self) -> tuple[int, int, int, int]:
         """Pixels that any cell takes: (first row, row after the last, first column, column after the last)."""
         return *self.rows.span, *self.columns.span
-
-
-def _on_lattice(offset: float, denominator: int) -> Fraction:
-    """An offset whose common denominator with the cells stays small, so that weights fit int64."""
-    exact = exact_ratio(offset)
-    if math.lcm(exact.denominator, denominator) <= MAX_DENOMINATOR:
-        return exact
-    unit = denominator * max(1, MAX_DENOMINATOR // denominator)
-    return Fraction(round(exact * unit), unit)
 
 
 def _first_cell(coarse: Grid, anchor: Grid, axis: int) -> int:

@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from landsat_downsample import _stop, _store, _tiles
 from landsat_downsample._errors import ReadError
-from landsat_downsample._grid import Grid, Overlay, exact_ratio
+from landsat_downsample._grid import Grid, Overlay, lattice
 from landsat_downsample._reduce import _fast
 from landsat_downsample._scene import Band
 from landsat_downsample._scene._read import open_raster
@@ -236,11 +236,8 @@ def open_companion(quality: Band, bits: int, fine: Grid, window: PixelWindow | N
 def _touching(fine: Grid, quality: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     spans = []
     for axis, (step, wide) in enumerate(zip(fine.resolution, quality.resolution, strict=True)):
-        ratio = exact_ratio(step / wide)
         ahead = quality.transform.f - fine.transform.f if axis == 0 else fine.transform.c - quality.transform.c
-        offset = exact_ratio(ahead / wide)
-        unit = Fraction(1, np.lcm(ratio.denominator, offset.denominator))
-        edges = int(offset / unit) + np.arange(fine.shape[axis] + 1, dtype=np.int64) * int(ratio / unit)
-        low, high = edges[:-1] // unit.denominator, -(-edges[1:] // unit.denominator) - 1
+        edges, unit = lattice(fine.shape[axis], Fraction(step) / Fraction(wide), Fraction(ahead) / Fraction(wide))
+        low, high = edges[:-1] // unit, -(-edges[1:] // unit) - 1
         spans += [np.clip(low, 0, quality.shape[axis] - 1), np.clip(high, 0, quality.shape[axis] - 1)]
     return tuple(spans)

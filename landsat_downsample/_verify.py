@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from landsat_downsample import _store
 from landsat_downsample._errors import LandsatDownsampleError, UsageError
-from landsat_downsample._grid import Grid
+from landsat_downsample._grid import Grid, lattice
 from landsat_downsample._pixels import fetch_band
 from landsat_downsample._plan import Options, Target, plan_scene
 from landsat_downsample._scene import Band, Scene, open_scene
@@ -235,15 +235,14 @@ class _Cell:
     def _span(self, axis: int) -> list[tuple[int, Fraction]]:
         """Pixels that the cell overlaps along an axis, and how much of each."""
         target, fine = self.target, self.target.band.grid
-        step = Fraction(fine.resolution[axis]).limit_denominator(10**9)
-        anchor_step = Fraction(target.anchor.resolution[axis]).limit_denominator(10**9)
-        size = target.ratio[axis] * (anchor_step / step).limit_denominator(10**4)
+        step = Fraction(fine.resolution[axis])
+        size = target.ratio[axis] * Fraction(target.anchor.resolution[axis]) / step
         shift = _edge(target.anchor, axis) - _edge(fine, axis)
-        offset = Fraction((shift if axis else -shift) / fine.resolution[axis]).limit_denominator(10**4)
         ahead = _edge(target.coarse, axis) - _edge(target.anchor, axis)
-        index = self.index[axis] + round(abs(ahead) / target.coarse.resolution[axis])
-        low = max(index * size + offset, Fraction(0))
-        high = min((index + 1) * size + offset, Fraction(fine.shape[axis]))
+        first = round(abs(ahead) / target.coarse.resolution[axis])
+        edges, unit = lattice(first + target.coarse.shape[axis], size, Fraction(shift if axis else -shift) / step)
+        low, high = (Fraction(int(edges[first + self.index[axis] + end]), unit) for end in (0, 1))
+        low, high = max(low, Fraction(0)), min(high, Fraction(fine.shape[axis]))
         pixels = range(math.floor(low), math.ceil(high))
         return [(p, min(high, Fraction(p + 1)) - max(low, Fraction(p))) for p in pixels]
 

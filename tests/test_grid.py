@@ -115,6 +115,27 @@ def test_weights_of_thinned_pan_pixels_stay_small():
     assert int(overlay.columns.extent.max()) * int(overlay.rows.extent.max()) * 65535 < 1 << 63
 
 
+DECIMATED = Grid((60, 60), Affine(3860.5, 0, 594285, 0, -3910.5, -2121285), "EPSG:32655")
+MANY = Grid((2570, 2570), Affine(90.117, 0, 171285, 0, -90.1171, 275115), "EPSG:32618")
+
+
+@pytest.mark.parametrize("factor", [2, 10, Fraction(7591, 100)])
+@pytest.mark.parametrize(
+    ("scene", "steps"), [(DECIMATED, (3860.25, 3910.25)), (THINNED, (222.39, 226.79)), (MANY, (90.1, 45.0613))]
+)
+def test_no_edge_over_another_grid_drifts(scene, steps, factor):
+    factor, (wide, high), t = min(factor, 60), steps, scene.transform
+    shape = math.ceil(scene.height * -t.e / high), math.ceil(scene.width * t.a / wide)
+    pan = Grid(shape, Affine(wide, 0, t.c + 7.5, 0, -high, t.f - 7.5), scene.crs)
+    ratio = ratio_for(scene, factor=factor)
+    overlay = Overlay.of(pan, scene.coarsen(ratio), scene, ratio)
+    for cells, step, own in ((overlay.rows, high, -t.e), (overlay.columns, wide, t.a)):
+        assert cells.unit <= MAX_DENOMINATOR
+        edges = [(i * Fraction(factor) * Fraction(own) - Fraction(7.5)) / Fraction(step) for i in range(cells.size + 1)]
+        found = [Fraction(int(n), cells.unit) for n in np.cumsum(cells.extent)]
+        assert all(abs(min(a, cells.pixels) - b) < Fraction(1, 10_000) for a, b in zip(edges[1:], found, strict=True))
+
+
 def test_edges_are_right_to_the_millimetre():
     for kind in ({"size": (100, 0)}, {"factor": 75.91}, {"resolution": 2277.3}):
         coarse = FULL.coarsen(ratio_for(FULL, **kind))
