@@ -1,6 +1,6 @@
 """Pixels of a band read tile by tile, for the layouts that USGS ships; GDAL reads all others.
 
-Two tiles are inflated side by side, and what that decoder does not know is left to libdeflate. The
+Two tiles are inflated side by side, by a decoder that takes what zlib takes, as the other reader does. The
 checksum of every tile is compared, so that a flipped bit is an error and not a pixel, and a tile
 row is decoded once however the strips straddle it.
 """
@@ -38,24 +38,22 @@ except ImportError:  # built without a compiler
     _fused = None
 
 
-def _libdeflate() -> tuple[int, ...] | None:
-    """Addresses of libdeflate's functions in the package deflate, which exports them; None where it does not.
+def _libdeflate() -> int | None:
+    """Address of the checksum of libdeflate in the package deflate, which exports it; None where it does not.
 
-    Called from C, many tiles at a time, other threads run meanwhile: those that decode or receive other rows.
+    Called from C, other threads run meanwhile: those that decode or receive other rows.
     """
-    names = ("alloc_decompressor", "zlib_decompress", "free_decompressor", "adler32")
     try:
         import ctypes
 
         from deflate import _deflate
 
-        library = ctypes.CDLL(_deflate.__file__)
-        return tuple(ctypes.cast(getattr(library, f"libdeflate_{name}"), ctypes.c_void_p).value for name in names)
+        return ctypes.cast(ctypes.CDLL(_deflate.__file__).libdeflate_adler32, ctypes.c_void_p).value
     except (ImportError, OSError, AttributeError):
         return None
 
 
-#: What inflates; None where GDAL reads instead.
+#: What compares checksums; None where GDAL reads instead.
 deflate = _libdeflate() if _fused is not None and sys.byteorder == "little" else None
 
 #: Bytes that are inflated in one call, and cells whose sums it is to make (16 bytes each); one row of tiles at least.

@@ -1,6 +1,6 @@
 """A source that was damaged before it was stored has the right length, ETag and SHA-256, and is refused all the same.
 
-By whichever reader: the C extension, libdeflate without it, or GDAL alone, which takes one damaged
+By whichever reader: the C extension, its decoder before sums by NumPy, or GDAL alone, which takes one damaged
 block in eight for pixels.
 """
 
@@ -21,7 +21,7 @@ from landsat_downsample._reduce import _fast
 FACTOR = ("--factor", 7, "-q")
 
 
-@pytest.fixture(params=["extension", "libdeflate", "GDAL"])
+@pytest.fixture(params=["extension", "decoder", "GDAL"])
 def reader(request, monkeypatch) -> str:
     if request.param != "extension":
         monkeypatch.setattr(_fast, "_fused", None)

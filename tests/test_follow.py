@@ -121,11 +121,11 @@ def place(request, scene, band) -> tuple[FaultProxy, str]:
 
 def test_two_requests_and_each_block_is_inflated_once(place, band, monkeypatch):
     proxy, href = place
-    inflated = {"libdeflate": 0, "zlib": 0}
+    inflated = {"kernel": 0, "zlib": 0}
 
-    def decode(functions, handle, base, offsets, counts, *rest):
-        inflated["libdeflate"] += np.count_nonzero(counts)
-        return _fused.decode(functions, handle, base, offsets, counts, *rest)
+    def decode(checksum, handle, base, offsets, counts, *rest):
+        inflated["kernel"] += np.count_nonzero(counts)
+        return _fused.decode(checksum, handle, base, offsets, counts, *rest)
 
     monkeypatch.setattr(_tiles, "_fused", SimpleNamespace(decode=decode))
     monkeypatch.setattr(_tiff, "zlib", counting(zlib, "decompressobj", inflated, "zlib"))
@@ -136,7 +136,7 @@ def test_two_requests_and_each_block_is_inflated_once(place, band, monkeypatch):
     assert reader.followed == [True]
     assert path.requests == len(proxy.seen) == 2 and path.received == proxy.down
     image = layout_of(band).directories[0]
-    assert inflated == {"libdeflate": np.count_nonzero(image.counts), "zlib": 0}
+    assert inflated == {"kernel": np.count_nonzero(image.counts), "zlib": 0}
 
 
 def counting(module, name: str, counts: dict[str, int], key: str) -> SimpleNamespace:

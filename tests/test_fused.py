@@ -74,7 +74,6 @@ def test_values_equal_the_plain_path(data):
 @given(data=st.data())
 def test_quality_equals_the_plain_path(data):
     overlay = data.draw(overlays())
-    assume(all(axis.extent.all() for axis in (overlay.rows, overlay.columns)))
     shape = overlay.rows.pixels, overlay.columns.pixels
     rng = np.random.default_rng(data.draw(st.integers(0, 1 << 32)))
     codes = rng.choice(np.array([1, 21824, 21952, 22280, 55052, 30048], np.uint16), shape)
@@ -109,9 +108,10 @@ def test_sums_that_need_more_than_32_bits_are_left_to_numpy():
 INSIDE, LATER = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in (0, 1))
 
 
-def decode(tiles: tuple, out: bytearray, count: int = 1):
-    """Tiles of a row that hold nothing."""
-    fused.decode(_tiles.deflate, 0, 0, bytes(8 * count), bytes(8 * count), tiles, out)
+def decode(tiles: tuple, out: bytearray, count: int = 1, *, base: int = 0, offset: int = 0, size: int = 0):
+    """Tiles of a row that hold nothing, or as told."""
+    offsets, sizes = (np.full(count, number, np.uint64) for number in (offset, size))
+    fused.decode(_tiles.deflate, 0, base, offsets, sizes, tiles, out)
     return out
 
 
@@ -129,7 +129,73 @@ def test_tiles_that_were_never_written_are_empty():
     assert np.frombuffer(decode_sums((2, 2, 4, 1, 7, 4)), np.int64).tolist() == [28]
 
 
+HUGE = 1 << 62
+
+
+def axis(*, start=0, stop=2, head=1, tail=1, unit=1):
+    return np.array([start, stop, head, tail]), unit, 0
+
+
+def sums(y=INSIDE, x=INSIDE, *, width=2, flip=0, size=8, ok=None):
+    """Sums of one cell of two by two pixels."""
+    fused.sums(bytes(8), ok, width, flip, 0, y, x, bytearray(size), bytearray(8))
+
+
+def quality(y=INSIDE, x=INSIDE, *, width=2, first=0, centres=2, levels=0, planes=0, size=2, meaning=1 << 20, own=0):
+    """A code for one cell of two by two pixels."""
+    facts, room = (0, 0, 0, 0, 0, planes), bytearray(size)
+    given = bytes(8), width, y, x, bytes(meaning), bytes(24 * levels), facts, None, bytes(8 * centres)
+    fused.quality(*given, own, bytearray(8 << 16), first, room, bytearray(planes * size // 2))
+
+
+def histogram(cells=(0,), rank=0, width=2, x=INSIDE):
+    """Weights of the codes of one cell of two by two pixels."""
+    ranks = np.full(1 << 16, rank, np.int32)
+    fused.histogram(bytes(8), width, INSIDE, x, np.array(cells), ranks, bytearray(8))
+
+
+def test_calls_that_agree_are_answered():
+    for call in (sums, quality, histogram):
+        call()
+    quality(y=axis(start=2, stop=2))  # a cell below the last row
+
+
 @pytest.mark.parametrize("call", [
+    lambda: sums(width=HUGE),
+    lambda: sums(width=0),
+    lambda: sums(y=axis(stop=3)),  # below the rows
+    lambda: sums(y=axis(start=-1)),
+    lambda: sums(y=axis(start=2, stop=1)),
+    lambda: sums(y=axis(head=2)),  # more than a pixel weighs
+    lambda: sums(y=axis(tail=-1)),
+    lambda: sums(y=axis(unit=0)),
+    lambda: sums(x=axis(unit=HUGE, head=HUGE, tail=HUGE)),
+    lambda: sums(y=axis(head=40_000, tail=40_000, unit=40_000)),  # sums of more than 32 bits
+    lambda: sums(y=(np.zeros((4, 0), np.int64), 1, 0), width=HUGE),  # no row, but columns
+    lambda: sums(flip=1),
+    lambda: sums(size=0),
+    lambda: sums(ok=bytes(3)),
+    lambda: quality(first=1),
+    lambda: quality(first=HUGE),
+    lambda: quality(first=-1),
+    lambda: quality(width=HUGE),
+    lambda: quality(centres=1),
+    lambda: quality(levels=33),
+    lambda: quality(planes=9),
+    lambda: quality(meaning=8),
+    lambda: histogram(cells=(1,)),
+    lambda: histogram(cells=(-1,)),
+    lambda: histogram(rank=1),
+    lambda: histogram(width=HUGE),
+    lambda: histogram(x=axis(unit=HUGE)),
+    lambda: fused.means(bytes(8), bytes(16), bytearray(2), bytes(32)),
+    lambda: decode(tiles=(2, HUGE, HUGE, 1, 0, 4), out=bytearray(8)),  # tiles that no memory holds
+    lambda: decode(tiles=(2, 1 << 16, 1 << 16, 1, 0, 4), out=bytearray(8)),
+    lambda: decode(tiles=(2, 2, 4, 1, 0, HUGE), out=bytearray(8)),
+    lambda: decode(tiles=(2, 2, 4, 1, 0, 4), out=bytearray(16), base=-1),
+    lambda: decode(tiles=(2, 2, 4, 1, 0, 4), out=bytearray(16), base=HUGE, offset=HUGE),
+    lambda: decode(tiles=(2, 2, 4, 1, 0, 4), out=bytearray(16), size=1 << 31),
+    lambda: decode_sums(rows=HUGE),
     lambda: decode(tiles=(1, 2, 4, 1, 0, 4), out=bytearray(16)),  # more rows than the tile holds
     lambda: decode(tiles=(2, 2, 4, 1, 0, 3), out=bytearray(4), count=2),  # a tile below the rows
     lambda: decode(tiles=(2, 2, 4, 1, 0, 5), out=bytearray(10), count=3),  # a row of tiles that is not whole

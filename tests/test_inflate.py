@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import tempfile
 import zlib
 
 import numpy as np
 import pytest
+from streams import END, PLAIN, block, by_zlib, fixed
 
 from landsat_downsample import _tiles
 
@@ -25,16 +25,7 @@ STRATEGIES = {
 }
 
 
-@ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 6)
-def nobody(*_) -> int:
-    """A second decoder that knows nothing."""
-    return 1
-
-
-ALONE = (*_tiles.deflate[:1], ctypes.cast(nobody, ctypes.c_void_p).value, *_tiles.deflate[2:]) if _tiles.deflate else ()
-
-
-def decode(streams: list[bytes], size: tuple[int, int] = (ROWS, COLUMNS), functions=None) -> list[bytes]:
+def decode(streams: list[bytes], size: tuple[int, int] = (ROWS, COLUMNS)) -> list[bytes]:
     """Inflate the streams as one-byte tiles that lie side by side."""
     counts = np.array([len(stream) for stream in streams], np.uint64)
     offsets = np.cumsum(counts, dtype=np.uint64) - counts
@@ -43,7 +34,7 @@ def decode(streams: list[bytes], size: tuple[int, int] = (ROWS, COLUMNS), functi
         file.write(b"".join(streams))
         file.flush()
         layout = (1, *size, 1, 0, out.shape[1])
-        _tiles._fused.decode(functions or _tiles.deflate, file.fileno(), 0, offsets, counts, layout, out)
+        _tiles._fused.decode(_tiles.deflate, file.fileno(), 0, offsets, counts, layout, out)
     return [part.tobytes() for part in np.split(out, len(streams), axis=1)]
 
 
@@ -78,15 +69,6 @@ def test_every_stream_gives_its_bytes(level, strategy):
         streams = [compressed(part, level, STRATEGIES[strategy], window, memory) for part in data]
         for count in (1, 2, 3, len(data)):
             assert decode(streams[:count]) == data[:count]
-
-
-def test_what_usgs_ships_needs_no_second_decoder():
-    data = samples(np.random.default_rng(6))
-    long = [bytes(200) + part for part in data.values()]  # noise by itself is stored
-    kept = [part for part in long if zlib.compress(part)[2] & 7 in (4, 5)]
-    assert len(kept) >= 6
-    size = (1, SIZE + 200)
-    assert decode([zlib.compress(part) for part in kept], size, ALONE) == kept
 
 
 def test_blocks_of_all_kinds_in_one_stream():
@@ -149,3 +131,45 @@ def test_the_checksum_is_compared():
     stream[-1] ^= 1
     with pytest.raises(ValueError, match="tile 0 is damaged"):
         decode([bytes(stream)])
+
+
+def code(size: int, **lengths: int) -> list[int]:
+    """Lengths of the codes of symbols, given as ``s65=1``."""
+    return [lengths.get(f"s{symbol}", 0) for symbol in range(size)]
+
+
+A, TWO, MATCH = 65, {"s65": 1, "s256": 1}, {"s65": 2, "s256": 2, "s257": 1}
+AAAA = [A, (257, 0, 0, 0, 0, 0), END]
+CODES = {
+    "complete": (block(code(257, **TWO), [0], [A, END]), b"A", True),
+    "one distance of one bit": (block(code(258, **MATCH), [1], AAAA), b"AAAA", True),
+    "two distances": (block(code(258, **MATCH), [1, 1], AAAA), b"AAAA", True),
+    "one distance of two bits": (block(code(258, **MATCH), [2], AAAA), b"AAAA", False),
+    "two distances of two bits": (block(code(258, **MATCH), [2, 2], AAAA), b"AAAA", False),
+    "three distances of one bit": (block(code(258, **MATCH), [1, 1, 1], AAAA), b"AAAA", False),
+    "symbols that leave bits": (block(code(257, s65=2, s256=2), [0], [A, END]), b"A", False),
+    "symbols that leave long ones": (block(code(257, s65=1, s256=15), [0], [A, END]), b"A", False),
+    "no end of the block": (block(code(257, s65=1, s66=1), [0], [A]), b"A", False),
+    "all symbols": (block([8] * 226 + [9] * 60, [0], [A, END]), b"A", True),
+    "287 symbols": (block([8] * 225 + [9] * 62, [0], [A, END]), b"A", False),
+    "30 distances": (block(code(258, **MATCH), [4] * 2 + [5] * 28, AAAA), b"AAAA", True),
+    "31 distances": (block(code(258, **MATCH), [4] + [5] * 30, AAAA), b"AAAA", False),
+    "lengths that leave bits": (block(code(257, **TWO), [0], [A, END], (*PLAIN[:15], 0, 0, 0, 0)), b"A", False),
+    "one length": (block([1] * 257, [1], [A, END], (0, 1) + (0,) * 17), b"A", False),
+    "fixed": (fixed(AAAA), b"AAAA", True),
+    "a fixed symbol of no meaning": (fixed([A, (286, 0, 0, 0, 0, 0), END]), b"A" * 259, False),
+    "a fixed distance of no meaning": (fixed([A, (257, 0, 0, 30, 0, 0), END]), b"AAAA", False),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_codes_are_taken_that_zlib_takes(name):
+    bits, data, good = CODES[name]
+    for stream in (bits.stream(data), bits.stream(data) + b"beyond"):
+        assert by_zlib(stream, len(data)) == (data if good else None)
+        beside = zlib.compress(bytes(len(data)))
+        if good:
+            assert decode([beside, stream], (1, len(data))) == [bytes(len(data)), data]
+            continue
+        with pytest.raises(ValueError, match="tile 1 is damaged"):
+            decode([beside, stream], (1, len(data)))

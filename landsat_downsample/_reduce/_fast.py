@@ -52,8 +52,13 @@ def cell_sums(
 
 
 def sums_fit(overlay: Overlay) -> bool:
-    """Whether sums of the pixel rows of a cell fit their counters, which are 32 bits wide."""
-    return int(overlay.rows.extent.max()) * (_CODES - 1) < 1 << 32
+    """Whether sums of the pixel rows of a cell fit their counters, which are 32 bits wide, and those of cells 64."""
+    return _weights_fit(overlay) and int(overlay.rows.extent.max()) * (_CODES - 1) < 1 << 32
+
+
+def _weights_fit(overlay: Overlay) -> bool:
+    """Whether the weights of an axis are those that C takes: _fused.c."""
+    return max(int(axis.extent.max(initial=0)) for axis in (overlay.rows, overlay.columns)) < 1 << 30
 
 
 def pixel_facts(dtype: np.dtype, nodata: float | None) -> tuple[int, int]:
@@ -126,7 +131,12 @@ def answers_quality(overlay: Overlay) -> bool:
     """Whether `quality` applies: strips hold cells whole, and 200 times the weight of a cell is exact in float64."""
     rows, columns = overlay.rows, overlay.columns
     whole = int((rows.stop - rows.start).max()) <= STRIP_ROWS
-    return _fused is not None and whole and 200 * int(rows.extent.max()) * int(columns.extent.max()) < 1 << 52
+    return (
+        _fused is not None
+        and whole
+        and _weights_fit(overlay)
+        and 200 * int(rows.extent.max()) * int(columns.extent.max()) < 1 << 52
+    )
 
 
 def quality(
@@ -162,7 +172,7 @@ def histogram(
         Codes of the strip, ascending: the columns.
     """
     wide = _sixteen(codes)
-    if wide is None:
+    if wide is None or not _weights_fit(overlay):
         return None
     ranks = np.zeros(_CODES, np.int32)
     ranks[present] = np.arange(len(present))

@@ -1,6 +1,6 @@
 /* Loops over pixels for which NumPy needs several passes.
  *
- * Every function checks all sizes before it touches memory, releases the GIL, and gives what the
+ * Every function checks all sizes and weights before it touches memory, releases the GIL, and gives what the
  * NumPy code of _kernels, _reduce and _quality gives, bit for bit; without this module that code runs.
  *
  * Pixels are 16 bits wide. An axis is (int64 array (4, n), unit, block): start, stop, head and tail
@@ -28,17 +28,38 @@ typedef uint16_t pixel;
 
 typedef struct {
     const int64_t *start, *stop, *head, *tail;
-    int64_t n;
+    int64_t n, most; /* cells, and the greatest weight of one */
     long long unit, block;
 } Axis;
 
+/* Weights fit 30 bits, so that weighted sums of what has 32 fit 63. */
+enum { MOST_UNIT = 1 << 28, MOST_WEIGHT = (1 << 30) - 1 };
+
+/* Whether cells lie within the pixels of an axis, and weigh what they may. */
 static int axis_fits(Axis *x, const Py_buffer *data, int64_t pixels)
 {
     int64_t n = x->n = data->len / 32;
     x->start = data->buf, x->stop = x->start + n, x->head = x->stop + n, x->tail = x->head + n;
-    for (int64_t i = 0; i < n; i++)
+    if (x->unit < 1 || x->unit > MOST_UNIT || x->block < 0 || x->block > INT32_MAX || pixels > INT32_MAX || n > INT32_MAX)
+        return 0;
+    for (int64_t i = 0; i < n; i++) {
         if (x->start[i] < 0 || x->start[i] > x->stop[i] || x->stop[i] > pixels) return 0;
-    return x->block >= 0 && x->block <= INT32_MAX;
+        const int64_t wide = x->stop[i] - x->start[i];
+        if (!wide) continue;
+        if (x->head[i] < 0 || x->head[i] > x->unit || x->tail[i] < 0 || x->tail[i] > x->unit) return 0;
+        const int64_t extent = x->head[i] + (wide > 1 ? (wide - 2) * x->unit + x->tail[i] : 0);
+        if (extent > x->most) x->most = extent;
+    }
+    return x->most <= MOST_WEIGHT;
+}
+
+/* Whether sums of the pixels of a row of cells fit 32 bits. */
+static int sums_fit(const Axis *y) { return y->most <= UINT32_MAX / UINT16_MAX; }
+
+/* Whether an array has room for some rows and columns of items. */
+static int holds(const Py_buffer *data, int64_t item, int64_t rows, int64_t columns)
+{
+    return rows >= 0 && columns >= 0 && (!columns || rows <= data->len / item / columns);
 }
 
 static inline int64_t weight(const Axis *x, int64_t cell, int64_t at)
@@ -196,10 +217,7 @@ static PyObject *done(Py_buffer *b, int good)
     return NULL;
 }
 
-/* Of libdeflate, by address. */
-typedef void *(*Alloc)(void);
-typedef int (*Inflate)(void *, const void *, size_t, void *, size_t, size_t *);
-typedef void (*Free)(void *);
+/* Of libdeflate. */
 typedef uint32_t (*Adler32)(uint32_t, const void *, size_t);
 
 /* Fill a buffer from an open file: 0, or -1 where it failed, or ended too early (errno 0). Not mapped: a file that is cut
@@ -243,9 +261,7 @@ typedef struct {
     long long base, item, high, wide, predictor, empty, stride, rows;
     int64_t n, across;
     uint8_t *to;                    /* of `rows` rows of `stride` pixels */
-    void *state;                    /* of libdeflate */
-    Inflate inflate;
-    Adler32 adler32;
+    unsigned long long adler32;     /* of libdeflate */
     Pair *pair;
     uint8_t *stored[2], *tile[2];
     int64_t at[2], next;            /* tiles in hand, and the first that is not */
@@ -321,15 +337,6 @@ static void place_empty(const Tiles *r, int lane)
     else fill(where(r, &p), r->item, (pixel)r->empty, r->stride, p.rows, p.columns);
 }
 
-/* libdeflate has the last word: it knows all streams, and what is damaged. */
-static Reading ask_libdeflate(const Tiles *r, int lane)
-{
-    const int64_t bytes = r->high * r->wide * r->item;
-    if (r->inflate(r->state, r->stored[lane], r->count[r->at[lane]], r->tile[lane], bytes, NULL)) return DAMAGED;
-    place_tile(r, lane);
-    return FINE;
-}
-
 /* Take tiles in hand until a lane has one to inflate. */
 static Reading take_tile(Tiles *r, int lane)
 {
@@ -340,8 +347,8 @@ static Reading take_tile(Tiles *r, int lane)
             continue;
         }
         if (read_all(r->handle, r->stored[lane], count, r->base + (int64_t)r->offset[at])) return UNREAD;
-        if (pair_begin(r->pair, lane, r->stored[lane], count, r->tile[lane], r->high * r->wide * r->item)) return FINE;
-        if (ask_libdeflate(r, lane)) return DAMAGED;
+        pair_begin(r->pair, lane, r->stored[lane], count, r->tile[lane], r->high * r->wide * r->item);
+        return FINE;
     }
     return FINE;
 }
@@ -352,8 +359,11 @@ static Reading turn(Tiles *r, int lane)
     uint32_t checksum;
     const int state = pair_take(r->pair, lane, &checksum);
     if (state == AT_WORK) return FINE;
-    if (state == ENDED && r->adler32(1, r->tile[lane], r->high * r->wide * r->item) == checksum) place_tile(r, lane);
-    else if (state != IDLE && ask_libdeflate(r, lane)) return DAMAGED;
+    if (state == REFUSED) return DAMAGED;
+    if (state == ENDED) {
+        if (((Adler32)(uintptr_t)r->adler32)(1, r->tile[lane], r->high * r->wide * r->item) != checksum) return DAMAGED;
+        place_tile(r, lane);
+    }
     return take_tile(r, lane);
 }
 
@@ -368,21 +378,18 @@ static Reading read_tiles(Tiles *r, int *lane)
 }
 
 /* Read the tiles of a call: into pixels, or, with `total`, into sums. */
-static PyObject *read_call(Py_buffer *b, Tiles *r, const unsigned long long *functions)
+static PyObject *read_call(Py_buffer *b, Tiles *r)
 {
     const int64_t bytes = r->high * r->wide * r->item;
     uint64_t most = 0;
-    for (int64_t i = 0; i < r->n; i++)
-        if ((most = r->count[i] > most ? r->count[i] : most) > INT32_MAX) return done(b, 0);
+    for (int64_t i = 0; i < r->n; i++) most = r->count[i] > most ? r->count[i] : most;
     uint8_t *stored = malloc(2 * (most + PADDING)), *tile = malloc(2 * (bytes + PADDING));
     for (int lane = 0; lane < 2; lane++)
         r->stored[lane] = stored + lane * (most + PADDING), r->tile[lane] = tile + lane * (bytes + PADDING);
-    r->state = ((Alloc)(uintptr_t)functions[0])();
-    r->inflate = (Inflate)(uintptr_t)functions[1], r->adler32 = (Adler32)(uintptr_t)functions[3];
     r->pair = pair_new(), r->lanes = malloc(8 * r->wide);
     r->brief = r->x ? short_cells(r->x, r->stride) : NULL;
     Reading how = FINE;
-    int lane = 0, error = 0, good = r->state && r->pair && r->lanes && stored && tile;
+    int lane = 0, error = 0, good = r->pair && r->lanes && stored && tile;
     if (!good) PyErr_NoMemory();
     else {
         Py_BEGIN_ALLOW_THREADS
@@ -390,7 +397,6 @@ static PyObject *read_call(Py_buffer *b, Tiles *r, const unsigned long long *fun
         error = errno;
         Py_END_ALLOW_THREADS
     }
-    if (r->state) ((Free)(uintptr_t)functions[2])(r->state);
     free(r->pair), free(r->lanes), free(r->brief), free(stored), free(tile);
     const long long at = r->at[lane & 1];
     if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld is damaged", at);
@@ -399,18 +405,21 @@ static PyObject *read_call(Py_buffer *b, Tiles *r, const unsigned long long *fun
     return done(b, good && how == FINE);
 }
 
-/* Take the tiles of some whole rows of tiles from the arguments of a call: (functions, handle, base, offsets, counts,
- * (itemsize, high, wide, predictor, empty, stride)), `high` x `wide` pixels in an open file. Functions of libdeflate:
- * alloc_decompressor, zlib_decompress, free_decompressor, adler32. A tile without bytes is `empty`. */
-#define TILES "(KKKK)iLy*y*(LLLLLL)"
-#define TILES_TO(f, r, b)                                                                                    \
-    f, f + 1, f + 2, f + 3, &r.handle, &r.base, b, b + 1, &r.item, &r.high, &r.wide, &r.predictor, &r.empty, &r.stride
+/* Take the tiles of some whole rows of tiles from the arguments of a call: (address of libdeflate's adler32, handle,
+ * base, offsets, counts, (itemsize, high, wide, predictor, empty, stride)), `high` x `wide` pixels in an open file.
+ * A tile without bytes is `empty`. */
+#define TILES "KiLy*y*(LLLLLL)"
+#define TILES_TO(r, b)                                                                                       \
+    &r.adler32, &r.handle, &r.base, b, b + 1, &r.item, &r.high, &r.wide, &r.predictor, &r.empty, &r.stride
 
 static int tiles_fit(Tiles *r, const Py_buffer *b)
 {
     r->offset = b[0].buf, r->count = b[1].buf, r->n = b[0].len / 8;
-    if ((r->item != 1 && r->item != 2) || r->high <= 0 || r->wide <= 0 || r->stride <= 0 || r->high > 1 << 16
-        || r->wide > 1 << 16 || r->stride > INT32_MAX || b[0].len != b[1].len || !r->n) return 0;
+    if ((r->item != 1 && r->item != 2) || r->high <= 0 || r->wide <= 0 || r->stride <= 0 || r->high > INT32_MAX
+        || r->wide > INT32_MAX || r->stride > INT32_MAX || r->high > INT32_MAX / r->item / r->wide || r->base < 0
+        || b[0].len != b[1].len || !r->n || r->n > INT32_MAX) return 0;
+    for (int64_t i = 0; i < r->n; i++)
+        if (r->count[i] > INT32_MAX || r->offset[i] > (uint64_t)(INT64_MAX - INT32_MAX - r->base)) return 0;
     r->across = (r->stride + r->wide - 1) / r->wide;
     return r->n % r->across == 0;
 }
@@ -426,13 +435,12 @@ static int rows_fit(const Tiles *r)
 static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
-    unsigned long long functions[4];
     Tiles r = {0};
-    if (!PyArg_ParseTuple(args, TILES "w*", TILES_TO(functions, r, b), b + 2) || !tiles_fit(&r, b)) return done(b, 0);
+    if (!PyArg_ParseTuple(args, TILES "w*", TILES_TO(r, b), b + 2) || !tiles_fit(&r, b)) return done(b, 0);
     r.rows = b[2].len / r.item / r.stride;
     if (!rows_fit(&r)) return done(b, 0);
     r.to = b[2].buf;
-    return read_call(b, &r, functions);
+    return read_call(b, &r);
 }
 
 /* decode_sums(*tiles, rows, flip, nodata, row cells, column cells, totals, counts): as of `sums`, of the first `rows` of
@@ -440,17 +448,16 @@ static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *args)
 static PyObject *decode_sums(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
-    unsigned long long functions[4];
     long long flip;
     Tiles r = {0};
     Axis y = {0}, x = {0};
-    if (!PyArg_ParseTuple(args, TILES "LLL(y*LL)(y*LL)w*w*", TILES_TO(functions, r, b), &r.rows, &flip,
-                          &r.nodata, b + 2, &y.unit, &y.block, b + 3, &x.unit, &x.block, b + 4, b + 5)
+    if (!PyArg_ParseTuple(args, TILES "LLL(y*LL)(y*LL)w*w*", TILES_TO(r, b), &r.rows, &flip, &r.nodata, b + 2, &y.unit,
+                          &y.block, b + 3, &x.unit, &x.block, b + 4, b + 5)
         || !tiles_fit(&r, b) || r.item != 2 || !rows_fit(&r) || !axis_fits(&y, b + 2, r.rows)
-        || !axis_fits(&x, b + 3, r.stride) || b[4].len / 8 < y.n * x.n || b[5].len / 8 < y.n * x.n)
+        || !axis_fits(&x, b + 3, r.stride) || !sums_fit(&y) || !holds(b + 4, 8, y.n, x.n) || !holds(b + 5, 8, y.n, x.n))
         return done(b, 0);
     r.flip = (pixel)flip, r.y = &y, r.x = &x, r.total = b[4].buf, r.weight = b[5].buf;
-    return read_call(b, &r, functions);
+    return read_call(b, &r);
 }
 
 /* sums(values, ok, width, flip, nodata, rows, columns, totals, counts): weighted sums of the valid pixels
@@ -465,7 +472,8 @@ static PyObject *sums(PyObject *Py_UNUSED(self), PyObject *args)
     int good = PyArg_ParseTuple(args, "y*z*LLL(y*LL)(y*LL)w*w*", b, b + 1, &width, &flip, &nodata, b + 2, &y.unit, &y.block,
                                 b + 3, &x.unit, &x.block, b + 4, b + 5)
         && width > 0 && axis_fits(&y, b + 2, b[0].len / 2 / width) && axis_fits(&x, b + 3, width)
-        && (!b[1].buf || b[1].len >= b[0].len / 2) && b[4].len / 8 >= y.n * x.n && b[5].len / 8 >= y.n * x.n
+        && (!b[1].buf || b[1].len >= b[0].len / 2) && holds(b + 4, 8, y.n, x.n) && holds(b + 5, 8, y.n, x.n)
+        && sums_fit(&y) && (flip == 0 || flip == 0x8000)
         && ((lanes = malloc(8 * width)) || PyErr_NoMemory());
     if (good) {
         brief = short_cells(&x, width);
@@ -675,7 +683,7 @@ static pixel decide(const Codes *c, const Meaning *meaning, const Quality *q, co
 static inline uint8_t percent_of(int64_t part, int64_t whole)
 {
     const double magic = 6755399441055744.0;
-    return (uint8_t)(int64_t)(((double)(100 * part) / (double)whole + magic) - magic);
+    return (uint8_t)(int64_t)((100.0 * (double)part / (double)whole + magic) - magic);
 }
 
 /* Percentages of a mixed cell; returns the weight of its valid pixels. */
@@ -782,8 +790,8 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
                                 &q.planes, b + 5, b + 6, &own, b + 7, &first, b + 8, b + 9)
         && width > 0 && first >= 0 && axis_fits(&y, b + 1, b[0].len / 2 / width) && axis_fits(&x, b + 2, width)
         && b[3].len == (Py_ssize_t)sizeof(Meaning) << 16 && b[4].len / (Py_ssize_t)sizeof(Level) <= 32
-        && (!b[5].buf || b[5].len / 8 == y.n * x.n) && b[6].len / 8 == y.n + x.n && b[7].len == 8 << 16
-        && b[8].len / 2 >= (first + y.n) * x.n && q.planes >= 0 && q.planes <= 8 && b[9].len == q.planes * (b[8].len / 2);
+        && (!b[5].buf || holds(b + 5, 8, y.n, x.n)) && b[6].len / 8 == y.n + x.n && b[7].len == 8 << 16
+        && first <= INT32_MAX && holds(b + 8, 2, first + y.n, x.n) && q.planes >= 0 && q.planes <= 8 && b[9].len == q.planes * (b[8].len / 2);
     const int64_t *least = b[5].buf, *centre = b[6].buf, levels = b[4].len / (int64_t)sizeof(Level), plane = b[8].len / 2;
     int64_t *count = b[7].buf;
     for (int64_t i = 0; good && i < y.n + x.n; i++)
@@ -803,7 +811,7 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
             const int64_t rows = y.stop[k] - y.start[k];
             pixel *out = (pixel *)b[8].buf + (first + k) * x.n;
             uint8_t *shares = (uint8_t *)b[9].buf + (first + k) * x.n;
-            find_changes(row, rows, width, apart, change);
+            if (rows) find_changes(row, rows, width, apart, change);
             if (own < y.start[k]) own = y.start[k];
             for (int64_t i = 0, next, from = 0; i < x.n; i = next) {
                 const int64_t a = x.start[i];

@@ -23,6 +23,9 @@
  * 0 is no code. */
 #define LITERAL UINT32_C(0x80000000)
 
+/* What a symbol means that has a code and is never used. */
+#define NOTHING UINT32_MAX
+
 /* Bits of the first table's index, and at most that many more of a second one's. */
 enum { LONGEST = 15, SYMBOL_BITS = 10, DISTANCE_BITS = 8, LENGTH_BITS = 7 };
 enum { SYMBOLS = 288, DISTANCES = 32, LENGTHS = 19, END_OF_BLOCK = 256 };
@@ -32,6 +35,7 @@ enum { SYMBOLS = 288, DISTANCES = 32, LENGTHS = 19, END_OF_BLOCK = 256 };
 typedef struct {
     uint32_t symbols[ROOM(SYMBOL_BITS, SYMBOLS)];
     uint32_t distances[ROOM(DISTANCE_BITS, DISTANCES)];
+    int fixed; /* whether they are those of all blocks without codes of their own */
 } Tables;
 
 typedef struct {
@@ -87,6 +91,7 @@ static uint32_t meaning_of_symbol(uint32_t symbol)
     if (symbol < END_OF_BLOCK) return LITERAL | symbol << 16;
     if (symbol == END_OF_BLOCK) return 0;
     if (symbol == 285) return 258 << 16;
+    if (symbol > 285) return NOTHING;
     if (symbol < 265) return (symbol - 254) << 16;
     const uint32_t extra = (symbol - 261) >> 2;
     return (((4 + ((symbol - 261) & 3)) << extra) + 3) << 16 | extra;
@@ -95,25 +100,30 @@ static uint32_t meaning_of_symbol(uint32_t symbol)
 static uint32_t meaning_of_distance(uint32_t symbol)
 {
     if (symbol < 2) return (symbol + 1) << 16;
+    if (symbol > 29) return NOTHING;
     const uint32_t extra = (symbol >> 1) - 1;
     return (((2 + (symbol & 1)) << extra) + 1) << 16 | extra;
 }
 
 static uint32_t meaning_of_length(uint32_t symbol) { return symbol << 16; }
 
-/* The table of a canonical code (RFC 1951, 3.2.2) with `n` lengths; 0 where there can be none such. */
-static int build(uint32_t *table, unsigned first, const uint8_t *lengths, uint32_t n, uint32_t (*meaning)(uint32_t))
+/* The table of a canonical code (RFC 1951, 3.2.2) with `n` lengths; 0 where there can be none such, or, as zlib has it,
+ * where bits are left that are no code, unless `alone`: one symbol may have one bit, or none any. */
+static int build(uint32_t *table, unsigned first, const uint8_t *lengths, uint32_t n, uint32_t (*meaning)(uint32_t),
+                 int alone)
 {
     uint32_t count[LONGEST + 1] = {0}, next[LONGEST + 1] = {0}, free = UINT32_C(1) << first;
     for (uint32_t i = 0; i < n; i++) count[lengths[i]]++;
     count[0] = 0;
     for (int k = 1; k <= LONGEST; k++) next[k] = (next[k - 1] + count[k - 1]) << 1;
-    if (next[LONGEST] + count[LONGEST] > UINT32_C(1) << LONGEST) return 0;
+    const uint32_t used = next[LONGEST] + count[LONGEST];
+    if (used != UINT32_C(1) << LONGEST && !(alone && count[1] < 2 && used == count[1] << (LONGEST - 1))) return 0;
     memset(table, 0, sizeof *table << first);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t bits = lengths[i];
         if (!bits) continue;
         uint32_t code = next[bits]++, at = 0;
+        if (meaning(i) == NOTHING) continue;
         for (uint32_t k = 0; k < bits; k++, code >>= 1) at = at << 1 | (code & 1); /* a stream has its first bit lowest */
         const uint32_t entry = meaning(i) + bits * 0x101;
         uint32_t *part = table, index = first, step = bits;
@@ -136,7 +146,7 @@ static int read_lengths(Lane *s, uint8_t *lengths, uint32_t n)
     uint8_t own[LENGTHS] = {0};
     refill(s);
     for (uint32_t i = 0, given = take(s, 4) + 4; i < given; i++) refill(s), own[order[i]] = (uint8_t)take(s, 3);
-    if (!build(table, LENGTH_BITS, own, LENGTHS, meaning_of_length)) return 0;
+    if (!build(table, LENGTH_BITS, own, LENGTHS, meaning_of_length, 0)) return 0;
     for (uint32_t i = 0; i < n;) {
         if (!has_room(s)) return 0;
         refill(s);
@@ -152,17 +162,51 @@ static int read_lengths(Lane *s, uint8_t *lengths, uint32_t n)
 }
 
 /* The head of a block with codes of its own. */
-static int begin_block(Lane *s, Tables *t)
+static int own_codes(Lane *s, Tables *t)
 {
     uint8_t lengths[SYMBOLS + DISTANCES];
-    if (!has_room(s)) return 0;
+    const uint32_t symbols = 257 + take(s, 5), distances = 1 + take(s, 5);
+    t->fixed = 0;
+    return symbols <= 286 && distances <= 30 && read_lengths(s, lengths, symbols + distances) && lengths[END_OF_BLOCK]
+        && build(t->symbols, SYMBOL_BITS, lengths, symbols, meaning_of_symbol, 1)
+        && build(t->distances, DISTANCE_BITS, lengths + symbols, distances, meaning_of_distance, 1);
+}
+
+/* RFC 1951, 3.2.6 */
+static int fixed_codes(Tables *t)
+{
+    uint8_t lengths[SYMBOLS + DISTANCES];
+    if (t->fixed) return 1;
+    memset(lengths, 8, SYMBOLS), memset(lengths + 144, 9, 112), memset(lengths + END_OF_BLOCK, 7, 24);
+    memset(lengths + SYMBOLS, 5, DISTANCES);
+    return t->fixed = build(t->symbols, SYMBOL_BITS, lengths, SYMBOLS, meaning_of_symbol, 0)
+        && build(t->distances, DISTANCE_BITS, lengths + SYMBOLS, DISTANCES, meaning_of_distance, 0);
+}
+
+/* The first byte that no bit was used of. */
+INLINE const uint8_t *unused(const Lane *s) { return s->in - ((s->have & 63) >> 3); }
+
+/* A block of bytes as they are (RFC 1951, 3.2.4). */
+static int copy_block(Lane *s)
+{
+    const uint8_t *from = unused(s);
+    if (s->in_end - from < 4) return 0;
+    const int64_t n = from[0] | from[1] << 8;
+    if ((from[2] | from[3] << 8) != (n ^ 0xFFFF) || n > s->in_end - from - 4 || n > s->out_end - s->out) return 0;
+    memcpy(s->out, from + 4, n);
+    s->out += n, s->in = from + 4 + n, s->bits = 0, s->have = 0;
+    return 1;
+}
+
+/* What becomes of a stream by its next block. */
+static int begin_block(Lane *s, Tables *t)
+{
+    if (!has_room(s)) return REFUSED;
     refill(s);
     s->last = (int)take(s, 1);
-    if (take(s, 2) != 2) return 0;
-    const uint32_t symbols = 257 + take(s, 5), distances = 1 + take(s, 5);
-    return symbols <= 286 && distances <= 30 && read_lengths(s, lengths, symbols + distances)
-        && build(t->symbols, SYMBOL_BITS, lengths, symbols, meaning_of_symbol)
-        && build(t->distances, DISTANCE_BITS, lengths + symbols, distances, meaning_of_distance);
+    const uint32_t kind = take(s, 2);
+    if (kind == 0) return copy_block(s) ? ENDED : REFUSED;
+    return (kind == 1 && fixed_codes(t)) || (kind == 2 && own_codes(s, t)) ? AT_WORK : REFUSED;
 }
 
 /* May write up to 31 bytes more. */
@@ -238,7 +282,7 @@ INLINE void step(Lane *s, const Tables *t)
 /* After a block: the next one, or the end of the stream. */
 static void next_block(Lane *s, Tables *t)
 {
-    if (s->state == ENDED && !s->last) s->state = begin_block(s, t) ? AT_WORK : REFUSED;
+    while (s->state == ENDED && !s->last) s->state = begin_block(s, t);
 }
 
 /* Both lanes, until one of them is at the end of a block. */
@@ -274,14 +318,13 @@ FAST int pair_run(Pair *pair)
 
 Pair *pair_new(void) { return calloc(1, sizeof(Pair)); }
 
-int pair_begin(Pair *pair, int lane, const uint8_t *stored, int64_t count, uint8_t *out, int64_t size)
+void pair_begin(Pair *pair, int lane, const uint8_t *stored, int64_t count, uint8_t *out, int64_t size)
 {
     Lane *s = pair->lane + lane;
-    *s = (Lane){0, 0, stored + 2, stored + count, out, out + size, out, 0, IDLE};
     const int plain = count > 6 && (stored[0] & 15) == 8 && stored[0] >> 4 < 8 && !(stored[1] & 32)
         && (stored[0] << 8 | stored[1]) % 31 == 0;
-    if (plain && begin_block(s, pair->tables + lane)) s->state = AT_WORK;
-    return s->state == AT_WORK;
+    *s = (Lane){0, 0, stored + 2, stored + count, out, out + size, out, 0, plain ? ENDED : REFUSED};
+    next_block(s, pair->tables + lane);
 }
 
 int pair_take(Pair *pair, int lane, uint32_t *checksum)
@@ -289,7 +332,7 @@ int pair_take(Pair *pair, int lane, uint32_t *checksum)
     Lane *s = pair->lane + lane;
     int state = s->state;
     if (state <= AT_WORK) return state;
-    const uint8_t *c = s->in - ((s->have & 63) >> 3); /* whole bytes that were not used */
+    const uint8_t *c = unused(s);
     if (state == ENDED && (s->out != s->out_end || s->in_end - c < 4)) state = REFUSED;
     if (state == ENDED) *checksum = (uint32_t)c[0] << 24 | (uint32_t)c[1] << 16 | (uint32_t)c[2] << 8 | c[3];
     s->state = IDLE;

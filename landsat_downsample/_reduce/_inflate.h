@@ -17,17 +17,16 @@ typedef struct Pair Pair;
 /* Room for two streams, or NULL without memory; `free` gives it back. */
 Pair *pair_new(void);
 
-/* Begin a stream in `lane` 0 or 1: `count` bytes that are to give `size`. Whether it is one that this decoder knows: it
- * leaves all but blocks of codes of their own, which is nearly all there is, to others. */
-int pair_begin(Pair *pair, int lane, const uint8_t *stored, int64_t count, uint8_t *out, int64_t size);
+/* Begin a stream in `lane` 0 or 1: `count` bytes that are to give `size`. */
+void pair_begin(Pair *pair, int lane, const uint8_t *stored, int64_t count, uint8_t *out, int64_t size);
 
 /* Decode until a stream ends; 0 where both lanes are idle. */
 int pair_run(Pair *pair);
 
 enum { IDLE, AT_WORK, ENDED, REFUSED };
 
-/* What became of a stream; one that has ended gives the checksum (Adler-32) that its bytes must have. One that is refused
- * is damaged, or not known here: who wants to know asks another decoder. Either leaves its lane idle. */
+/* What became of a stream; one that has ended gives the checksum (Adler-32) that its bytes must have. One is refused that
+ * zlib refuses, or that does not give its bytes. Either leaves its lane idle. */
 int pair_take(Pair *pair, int lane, uint32_t *checksum);
 
 #endif

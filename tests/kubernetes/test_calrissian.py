@@ -204,9 +204,9 @@ def watch(deployment, tmp_path):
 
 
 def test_image_reads_by_the_compiled_kernel(deployment):
-    code = "from landsat_downsample import _tiles; print(_tiles._fused.__name__, _tiles.deflate.__name__)"
+    code = "from landsat_downsample import _tiles; print(_tiles._fused.__name__, _tiles.deflate is not None)"
     told = deployment.call("exec", "access-volumes", "--", "python", "-c", code)
-    assert told.split() == ["landsat_downsample._reduce._fused", "deflate"]
+    assert told.split() == ["landsat_downsample._reduce._fused", "True"]
 
 
 def test_workflow_from_store_to_store(deployment, scenes, expected, watch):
