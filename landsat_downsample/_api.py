@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from landsat_downsample._errors import RunError
+from landsat_downsample._errors import RunError, UsageError
 from landsat_downsample._plan import Options, ScenePlan, distinct, plan_scene, words
 from landsat_downsample._run import Executor, Outcome, Progress, run_plans
 from landsat_downsample._scene import Scene, open_scene
+from landsat_downsample._scene._given import given_scenes
 from landsat_downsample._turns import PER_HOST
 
 if TYPE_CHECKING:
     from distributed import Client
+    from pystac import Item, ItemCollection
 
 
 def plan(
-    sources: str | PathLike | Scene | Iterable[str | PathLike | Scene],
+    sources: str | PathLike | Scene | dict | Item | ItemCollection | Iterable[str | PathLike | Scene | dict | Item],
     to: str | PathLike,
     *,
     factor: float | None = None,
@@ -35,8 +37,8 @@ def plan(
 
     Parameters
     ----------
-    sources : str, path, Scene, or an iterable of them
-        Hrefs that `open_scene` takes, or opened scenes.
+    sources : str, path, Scene, dict, pystac.Item or ItemCollection, or an iterable of them
+        Hrefs that `open_scene` takes, opened scenes, or STAC items: those of one scene make one plan.
     to : str or path
         Destination folder or prefix; each product becomes a folder in it.
     factor, resolution, size : optional
@@ -80,10 +82,9 @@ def plan(
         methods=dict(methods or {}),
         bounds=bounds,
     )
-    sources = [sources] if isinstance(sources, (str, PathLike, Scene)) else sources
     plans = []
-    for source in sources:
-        scene = source if isinstance(source, Scene) else open_scene(source, bands=options.bands)
+    for source, base in given_scenes([sources] if isinstance(sources, Scene) else sources):
+        scene = source if isinstance(source, Scene) else open_scene(source, base=base, bands=options.bands)
         plans.append(plan_scene(scene, fspath(to), options, overwrite=overwrite))
     return distinct(plans)
 
@@ -122,7 +123,7 @@ def run(
     RunError
         Some scenes failed; the others were published. It carries all outcomes.
     """
-    plans = [plans] if isinstance(plans, ScenePlan) else plans
+    plans = _checked(plans if isinstance(plans, Iterable) else [plans])
     executor = on_client(client, per_host=requests_per_host)
     outcomes = run_plans(plans, workers=workers, executor=executor, per_host=requests_per_host, report=report)
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -130,6 +131,13 @@ def run(
         words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
         raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", tuple(outcomes)) from failed[0].error
     return outcomes
+
+
+def _checked(plans: Iterable[ScenePlan]) -> Iterator[ScenePlan]:
+    for one in plans:
+        if not isinstance(one, ScenePlan):
+            raise UsageError(f"run takes plans, and {type(one).__name__!r} is none: give what plan(...) returns")
+        yield one
 
 
 def on_client(client: Client | None, *, owned: bool = False, per_host: int = PER_HOST) -> Executor | None:

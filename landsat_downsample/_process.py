@@ -30,7 +30,7 @@ from landsat_downsample._reduce import (
     reducer_for,
     rule_of,
 )
-from landsat_downsample._store import Publication
+from landsat_downsample._store import Publication, reading
 from landsat_downsample._write import BLOCK, Layer, cog, overview_shapes
 
 #: Distinct codes of a file of unknown meaning beyond which it is no quality band.
@@ -107,7 +107,7 @@ def reduce_target(target: Target, spare: Callable[[], int] = lambda: 1) -> Reduc
     """
     cells = target.overlay()
     # The companion first: a target asks a host for one thing at a time, as limits of requests count targets.
-    with _companion(target, cells.window) as companion:
+    with reading(target.band.href), _companion(target, cells.window) as companion:
         reduced, path = read_band(
             target.band, cells.window, lambda rows: _reduce(target, cells, rows, companion, spare)
         )

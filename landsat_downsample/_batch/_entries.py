@@ -10,14 +10,14 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from landsat_downsample import _store
 from landsat_downsample._batch import _record
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample._scene import _item, _stac_source
-from landsat_downsample._store._hrefs import scheme
+from landsat_downsample._store._hrefs import check, scheme
 
 #: Bytes of a remote list, or of a local one that is a single JSON document.
 LIMIT = 1 << 30
@@ -35,6 +35,9 @@ class Entry:
     base: str | None = None
     """Where items were read: relative hrefs of their assets start there, and a remote one limits what they may
     point to. None for hrefs, and for items from stdin, which start at the current directory."""
+    error: LandsatDownsampleError | None = None
+    """Why it is none that can be opened; its source only tells then which one that is. It fails when its turn comes,
+    as a scene that is not there does, and the others are done."""
 
     @property
     def items(self) -> list[dict]:
@@ -51,12 +54,16 @@ class Entry:
     @property
     def key(self) -> tuple[str, str]:
         """What two entries of the same scene of one list share."""
+        if self.error:
+            return ("!", str(self.error))
         if isinstance(self.source, str):
             return ("", self.source)
         return (self.base or "-", self.label or json.dumps(self.source))
 
     def to_dict(self) -> dict:
         """Describe it in JSON types, as a line of a frozen list: paths absolute, no signatures or passwords."""
+        if self.error:
+            return {"source": self.source, "invalid": _record.plain(self.error)}
         if isinstance(self.source, str):
             return {"source": _lasting(self.source)}
         items = [_item.without_secrets(item) for item in self.items]
@@ -96,12 +103,13 @@ def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list
     Returns
     -------
     list of Entry
-        In the order of their first mention, without those given twice. Items of one scene are one entry.
+        In the order of their first mention, without those given twice. Items of one scene are one entry. What
+        is none is an entry with an `Entry.error`, which names the list and the line.
 
     Raises
     ------
     UsageError
-        A list has something else in it, or nothing; the message names it and the line.
+        A list has nothing in it that is an entry; the message names it and the line.
     ReadError
         A list cannot be read.
     """
@@ -123,9 +131,18 @@ def gathered(entries: Iterable[Entry]) -> list[Entry]:
     return list(found.values())
 
 
-def item_entry(item: dict, base: str | None) -> Entry:
-    """Make the entry of a STAC item."""
-    return Entry(_item.slim(item), base)
+def item_entry(item: object, base: str | None, where: str = "") -> Entry:
+    """Make the entry of a STAC item; of one that is none, an entry that fails, and says where it stands."""
+    try:
+        return Entry(_item.slim(item), base)
+    except LandsatDownsampleError as error:
+        return _failing(item, error, where)
+
+
+def _failing(what: object, error: LandsatDownsampleError, where: str = "") -> Entry:
+    name = what.get("id") if isinstance(what, dict) else what
+    name = name if isinstance(name, str) and name.strip() else "an entry without a name"
+    return Entry(_record.plain(name, 80), error=UsageError(f"{where}{error}"))
 
 
 def retry_entries(href: str) -> list[Entry]:
@@ -189,7 +206,7 @@ def _outcomes(href: str) -> Iterator[dict]:
 
 def _identity(entry: Entry) -> str:
     """What tells a scene of one run from the others of it."""
-    return _lasting(entry.source) if isinstance(entry.source, str) else entry.key[1]
+    return _lasting(entry.source) if isinstance(entry.source, str) and not entry.error else entry.key[1]
 
 
 def recorded_entries(href: str) -> list[Entry]:
@@ -227,20 +244,37 @@ def _numbered(href: str) -> Iterator[tuple[int, Any]]:
 
 def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
     if word == "-":
-        lines, name, base = (stdin or sys.stdin.buffer), "stdin", None
+        lines, name, base = stdin or _stdin(), "stdin", None
     elif word.startswith("@"):
         if not word[1:].strip():
             raise UsageError("@ is followed by no list: give @FILE")
         lines, name = _lines(word[1:]), word[1:]
         base = _store.local_path(name) if _store.is_local(name) else name
     else:
-        yield Entry(word)
+        yield _of_href(word, None)
         return
-    count = 0
-    for count, entry in enumerate(_of_lines(lines, name, base), 1):  # noqa: B007 - counts
-        yield entry
-    if not count:
+    held: list[Entry] = []  # back until one is right: of a list that has none, the first one tells what it is
+    found = False
+    for entry in _of_lines(lines, name, base):
+        found = found or entry.error is None
+        held.append(entry)
+        if found:
+            yield from held
+            held = []
+    if held:
+        raise held[0].error
+    if not found:
         raise UsageError(f"list {_store.redact(name)!r} names no scene: give one href a line")
+
+
+def _stdin() -> Iterator[bytes]:
+    """Lines of the process' own stdin."""
+    if sys.stdin is None:  # the shell closed it: <&-
+        raise UsageError("- is a list on stdin, which is closed: give the list as @FILE, or pipe it in")
+    try:
+        yield from sys.stdin.buffer
+    except OSError as error:
+        raise ReadError(f"cannot read the list on stdin: {(error.strerror or 'it failed').lower()}") from error
 
 
 def _lines(href: str) -> Iterator[bytes]:
@@ -261,16 +295,22 @@ def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[E
     lines = iter(lines)
     alone = False  # whether a line before was a whole value
     for number, line in enumerate(lines, 1):
-        with _Where(name, number):
-            text = _text(line, first=number == 1)
-            if not text or text.startswith("#"):
-                continue
-            if text[0] not in '{["':
-                yield _of_href(text, base)
-            else:
-                record = _value(text, () if alone else lines)
-                yield from _of_record(record, base, base)
-            alone = True
+        with _Where(name, number) as where:
+            if number == 1:
+                _text(line, first=True)  # a file of another kind is no list of entries that fail
+            try:
+                text = _text(line, first=number == 1)
+                if not text or text.startswith("#"):
+                    continue
+                if text[0] in '{["':
+                    entries = list(_of_record(_value(text, () if alone else lines), base, base))
+                else:
+                    entries = [_of_href(text, base)]
+            except LandsatDownsampleError as error:
+                entries = [_failing(line.decode(errors="replace"), error)]
+        for entry in entries:
+            yield entry if entry.error is None else replace(entry, error=where.told(entry.error))
+        alone = True
 
 
 def _value(text: str, more: Iterable[bytes]) -> Any:
@@ -314,12 +354,15 @@ class _Where:
     def __init__(self, name: str, number: int) -> None:
         self.name, self.number = name, number
 
-    def __enter__(self) -> None:
-        return None
+    def __enter__(self) -> _Where:
+        return self
 
     def __exit__(self, kind, error, trace) -> None:
         if isinstance(error, LandsatDownsampleError):
-            raise UsageError(f"list {_store.redact(self.name)!r}, line {self.number}: {error}") from error
+            raise self.told(error) from error
+
+    def told(self, error: LandsatDownsampleError) -> UsageError:
+        return UsageError(f"list {_store.redact(self.name)!r}, line {self.number}: {error}")
 
 
 # Values --------------------------------------------------------------------------------------
@@ -338,12 +381,13 @@ def _of_record(record: Any, base: str | None, limits: str | None) -> Iterator[En
     if isinstance(record, str):
         yield _of_href(record, limits)
     elif isinstance(record, list):
-        for one in record:
-            yield from _of_record(one, base, limits)
+        yield from _of_many(record, base, limits)
     elif _item.is_item(record):
         yield item_entry(record, base)
     elif isinstance(record, dict) and record.get("type") == "FeatureCollection":
         yield from _of_collection(record, base)
+    elif isinstance(record, dict) and isinstance(record.get("invalid"), str):
+        yield _failing(record.get("source"), UsageError(record["invalid"]))
     elif isinstance(record, dict) and record.get("source") is not None:
         yield from _of_record(record["source"], _base(record, base, limits), limits)
     elif isinstance(record, dict) and isinstance(record.get("href"), str) and "status" not in record:
@@ -354,10 +398,21 @@ def _of_record(record: Any, base: str | None, limits: str | None) -> Iterator[En
 
 def _of_collection(record: dict, base: str | None) -> Iterator[Entry]:
     items = record.get("features")
-    if not isinstance(items, list) or not all(_item.is_item(one) for one in items):
+    if not isinstance(items, list) or (items and not any(map(_item.is_item, items))):
         raise UsageError("a FeatureCollection of other things than STAC items")
-    for item in items:
-        yield item_entry(item, base)
+    for number, item in enumerate(items, 1):
+        yield item_entry(item, base, f"item {number}: ")
+
+
+def _of_many(records: list, base: str | None, limits: str | None) -> Iterator[Entry]:
+    """Entries of a JSON list, each by itself."""
+    for number, one in enumerate(records, 1):
+        try:
+            found = list(_of_record(one, base, limits))
+        except (LandsatDownsampleError, RecursionError) as error:
+            why = UsageError("nested too deep") if isinstance(error, RecursionError) else error
+            found = [_failing(one, why, f"value {number}: ")]
+        yield from found
 
 
 def _base(record: dict, base: str | None, limits: str | None) -> str | None:
@@ -367,9 +422,11 @@ def _base(record: dict, base: str | None, limits: str | None) -> str | None:
 
 
 def _of_href(href: str, limits: str | None) -> Entry:
-    if not href.strip():
-        raise UsageError("an empty href")
-    return Entry(_resolved(href, limits))
+    try:
+        check(href)
+        return Entry(_resolved(href, limits))
+    except LandsatDownsampleError as error:
+        return _failing(href, error)
 
 
 def _resolved(href: str, limits: str | None) -> str:

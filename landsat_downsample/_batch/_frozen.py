@@ -21,7 +21,8 @@ def found(query: Query, *, policy: _store.Policy | None = None) -> list[Entry]:
     UsageError, ReadError
         See `_search.search`.
     """
-    return gathered(item_entry(item, query.url) for item in search(query, policy=policy))
+    items = enumerate(search(query, policy=policy), 1)
+    return gathered(item_entry(item, query.url, f"item {number} of the search: ") for number, item in items)
 
 
 def frozen(query: Query, dest: str, *, again: bool = False) -> tuple[str, list[Entry]]:

@@ -139,9 +139,8 @@ class Query:
     # The answer ------------------------------------------------------------------------------
 
     def fits(self, item: dict) -> bool:
-        """Whether an item is what was asked for: some APIs pass over what they do not know."""
-        properties = item.get("properties") if isinstance(item.get("properties"), dict) else {}
-        product = _product(item)
+        """Whether a checked item is what was asked for: some APIs pass over what they do not know."""
+        properties, product = item["properties"], _product(item)
         return (
             item.get("collection", self.collections[0]) in self.collections
             and is_landsat(item)
@@ -160,13 +159,12 @@ def _several(words: Iterable[str] | str | None) -> list[str]:
 
 def is_landsat(item: dict) -> bool:
     """Whether an item says that it is of a Landsat."""
-    platform = str((item.get("properties") or {}).get("platform", "")).lower()
-    return platform.startswith("landsat") or _product(item) is not None
+    return item["properties"].get("platform", "").lower().startswith("landsat") or _product(item) is not None
 
 
 def _product(item: dict) -> _product_id.ProductId | None:
     try:
-        return _product_id.parse(str(item.get("id", "")))
+        return _product_id.parse(item["id"])
     except SceneError:
         return None
 
@@ -211,9 +209,9 @@ def _place_of(properties: dict, product: _product_id.ProductId | None) -> str | 
         return f"{product.path}/{product.row}" if product else None
 
 
-def _clear(cover: object, most: float) -> bool:
+def _clear(cover: float | None, most: float) -> bool:
     """USGS writes -1 where cloud was not looked for."""
-    return isinstance(cover, int | float) and 0 <= cover <= most
+    return cover is not None and 0 <= cover <= most
 
 
 def _within(properties: dict, span: tuple[Moment | None, Moment | None]) -> bool:
@@ -226,9 +224,9 @@ def _within(properties: dict, span: tuple[Moment | None, Moment | None]) -> bool
     return bool(found) and (last is None or min(found) <= last) and (first is None or max(found) >= first)
 
 
-def _touches(bbox: object, wanted: tuple[float, float, float, float]) -> bool:
+def _touches(bbox: list[float] | None, wanted: tuple[float, float, float, float]) -> bool:
     """Whether two boxes share ground; an item that has none is the API's word."""
-    if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(isinstance(n, int | float) for n in bbox):
+    if not bbox or len(bbox) not in (4, 6):
         return True
     west, south, east, north = bbox if len(bbox) == 4 else (bbox[0], bbox[1], bbox[3], bbox[4])
     across = any(a <= d and c <= b for a, b in _spans(west, east) for c, d in _spans(wanted[0], wanted[2]))

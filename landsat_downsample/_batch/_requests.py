@@ -55,6 +55,8 @@ class SceneRequest:
         """
         if self._sample is not None:
             return self._sample
+        if self.entry.error is not None:
+            raise self.entry.error
         order = self.order
         scene = open_scene(
             self.entry.source,
@@ -105,6 +107,8 @@ def distinct(entries: Iterable[Entry]) -> list[Entry]:
 
 def _identity(entry: Entry) -> str:
     """One spelling for a source."""
+    if entry.error is not None:
+        return str(entry.error)
     if not isinstance(entry.source, str):
         return entry.label
     if _store.is_local(entry.source) and not is_tar(entry.source):
@@ -121,6 +125,8 @@ def _without_mtl(href: str) -> str:
 
 def _product_name(entry: Entry) -> str | None:
     """The product ID, or a lone file's name, as far as the source's own name tells it."""
+    if entry.error is not None:
+        return None
     name = _store.basename(_identity(entry))
     if isinstance(entry.source, str) and is_tiff(name):
         return stem(name)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from landsat_downsample import _store
 from landsat_downsample._batch._query import Query, is_landsat
-from landsat_downsample._errors import ReadError, UsageError
-from landsat_downsample._scene import _item
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample._scene import _checked_item, _item
 from landsat_downsample._store import _small
+from landsat_downsample._store._hrefs import check
 
 #: More pages than any search for Landsat has; and empty ones in a row that an API may give before it has more.
 MAX_PAGES = 100_000
@@ -49,7 +51,7 @@ def search(query: Query, *, policy: _store.Policy | None = None) -> Iterator[dic
     Yields
     ------
     dict
-        STAC items that fit, as the API gives them, page by page.
+        STAC items that fit, as the API gives them, page by page; and what is none that can be opened.
 
     Raises
     ------
@@ -65,10 +67,13 @@ def search(query: Query, *, policy: _store.Policy | None = None) -> Iterator[dic
     seen: list[int] = [0, 0]  # items, and those that are Landsat's
     for page in _pages(_first(query, root), query, policy):
         added = False
-        for item in page:
-            seen = [seen[0] + 1, seen[1] + is_landsat(item)]
-            name = _item.scene_id(item)
-            if not query.fits(item) or (name not in taken and len(taken) == query.limit):
+        for item, known in page:
+            if known is None:
+                yield item
+                continue
+            seen = [seen[0] + 1, seen[1] + is_landsat(known)]
+            name = _item.scene_id(known)
+            if not query.fits(known) or (name not in taken and len(taken) == query.limit):
                 continue
             taken.add(name)
             added = True
@@ -78,6 +83,14 @@ def search(query: Query, *, policy: _store.Policy | None = None) -> Iterator[dic
             break
     if not taken:
         raise _nothing(query, root, seen, policy)
+
+
+def _known(item: Any) -> dict | None:
+    """What can be told of an item; None of one that is none."""
+    try:
+        return _item.checked(item)
+    except LandsatDownsampleError:
+        return None
 
 
 # The API -------------------------------------------------------------------------------------
@@ -101,13 +114,12 @@ def _below(query: Query) -> str:
 
 def _links(record: dict, rel: str, base: str) -> list[dict]:
     """Links of one kind, their hrefs absolute."""
-    links = record.get("links")
-    found = [
-        link
-        for link in (links if isinstance(links, list) else ())
-        if isinstance(link, dict) and link.get("rel") == rel and isinstance(link.get("href"), str)
-    ]
-    return [link | {"href": urljoin(base, link["href"])} for link in found]
+    found = []
+    for link in _checked_item.links(record, rel):
+        with suppress(ValueError):  # no URL
+            found.append(link | {"href": urljoin(base, link["href"])})
+            check(found[-1]["href"])
+    return found
 
 
 def _first(query: Query, root: dict) -> _Request:
@@ -149,16 +161,17 @@ def _same_host(href: str, base: str) -> str:
 # Pages ---------------------------------------------------------------------------------------
 
 
-def _pages(request: _Request | None, query: Query, policy: _store.Policy) -> Iterator[list[dict]]:
-    """Pages of items, each asked for once."""
+def _pages(request: _Request | None, query: Query, policy: _store.Policy) -> Iterator[list[tuple[Any, dict | None]]]:
+    """Pages of items and what is known of each, every page asked for once."""
     asked, shown, empty = set(), set(), 0
     while request is not None:
         if request.identity in asked or len(asked) >= MAX_PAGES:
             raise _circle(query, len(asked))
         asked.add(request.identity)
         page = _small.ask(request.href, request.body, policy=policy)
-        items = _items(page, query)
-        look = hashlib.sha256(json.dumps([[one.get("collection"), one.get("id")] for one in items]).encode()).digest()
+        items = [(item, _known(item)) for item in _items(page, query)]
+        names = [[known.get("collection"), known["id"]] for _, known in items if known] or len(asked)
+        look = hashlib.sha256(json.dumps(names).encode()).digest()
         empty = 0 if items else empty + 1
         if (items and look in shown) or empty > MAX_EMPTY:
             raise _circle(query, len(asked))
@@ -169,7 +182,7 @@ def _pages(request: _Request | None, query: Query, policy: _store.Policy) -> Ite
 
 def _items(page: Any, query: Query) -> list[dict]:
     items = page.get("features") if isinstance(page, dict) else None
-    if not isinstance(items, list) or not all(_item.is_item(one) for one in items):
+    if not isinstance(items, list) or (items and not any(map(_item.is_item, items))):
         raise ReadError(f"{_store.redact(query.url)!r} answers a search with something else than STAC items")
     return items
 

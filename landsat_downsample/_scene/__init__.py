@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from landsat_downsample import _bands, _store
 from landsat_downsample._bands import BandSpec
@@ -15,12 +16,16 @@ from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Grid
 from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._scene import _frame, _listing
+from landsat_downsample._scene._given import given_items
 from landsat_downsample._scene._header import Band
-from landsat_downsample._scene._item import is_item
 from landsat_downsample._scene._listing import File, Listing
 from landsat_downsample._scene._product_id import parse
 from landsat_downsample._scene._read import read_header
 from landsat_downsample._scene._sources import Finder, Source, lone
+from landsat_downsample._store._hrefs import check
+
+if TYPE_CHECKING:
+    from pystac import Item, ItemCollection
 
 __all__ = ["Band", "Scene", "open_scene"]
 
@@ -139,7 +144,7 @@ class Scene:
 
 
 def open_scene(
-    source: str | os.PathLike | dict | Sequence[dict],
+    source: str | os.PathLike | dict | Sequence[dict] | Item | ItemCollection,
     *,
     base: str | os.PathLike | None = None,
     bands: Iterable[str] | str | None = None,
@@ -150,13 +155,14 @@ def open_scene(
 
     Parameters
     ----------
-    source : str, path, dict or sequence of dict
+    source : str, path, dict, pystac.Item or pystac.ItemCollection, or a sequence of these items
         Href of a GeoTIFF, of a folder or prefix that holds one scene, of its ``_MTL.json``, ``.txt`` or
         ``.xml``, of a STAC item (USGS, Planetary Computer, Earth Search) or a catalogue that points to one,
         or of a ``.tar`` as EarthExplorer delivers it. Or a STAC item itself, or the items of one scene.
     base : str or path, optional
         Where items given as such were read: their relative hrefs start there, and where it is remote
-        they may not point to this machine. The current directory by default.
+        they may not point to this machine. By default an item of pystac knows it, and so does one whose ``self`` link
+        is a path; the current directory otherwise.
     bands : iterable of str, optional
         USGS or common names, in any case; all by default. QA_PIXEL comes along where there is one.
     requester_pays : bool, optional
@@ -182,30 +188,25 @@ def open_scene(
     finder = Finder(dataclasses.replace(policy, requester_pays=policy.requester_pays or requester_pays))
     if isinstance(source, str | os.PathLike):
         href = _absolute(os.fspath(source))
-        found = finder.find(href) if as_band is None else Source(_as_lone(href, as_band))
-    else:
-        found = finder.of_items(_items(source, as_band), _base(base))
+        with _store.reading(href):
+            found = finder.find(href) if as_band is None else Source(_as_lone(href, as_band))
+            return _open(finder, found, bands, as_band)
+    items, own = given_items(source)
+    if as_band is not None:
+        raise UsageError(f"as_band {as_band!r} says what a single file holds: a STAC item is not one")
+    place = _absolute(os.fspath(base)) if base is not None else own or os.path.join(os.getcwd(), "item.json")
+    with _store.reading(place):
+        return _open(finder, finder.of_items(items, place), bands, as_band)
+
+
+def _open(finder: Finder, found: Source, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
     if found.listing.lone:
         return _open_lone(finder, found.listing, bands, as_band)
     return _open_bands(finder, found, bands)
 
 
-def _items(source: dict | Sequence[dict], as_band: str | None) -> list[dict]:
-    items = [source] if isinstance(source, dict) else list(source)
-    if not items or not all(is_item(item) for item in items):
-        raise UsageError("source is neither an href nor a STAC item: give one, or the items of one scene")
-    if as_band is not None:
-        raise UsageError(f"as_band {as_band!r} says what a single file holds: a STAC item is not one")
-    return items
-
-
-def _base(base: str | os.PathLike | None) -> str:
-    return _absolute(os.fspath(base)) if base is not None else os.path.join(os.getcwd(), "item.json")
-
-
 def _absolute(href: str) -> str:
-    if not href.strip():
-        raise UsageError("href is empty: give a path or a URL")
+    check(href)
     is_path = "://" not in href or href.lower().startswith("file://")
     return _store.local_path(href) if is_path else href
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from landsat_downsample._errors import SceneError
 from landsat_downsample._scene import _product_id, _stac_source
+from landsat_downsample._scene._checked_item import checked, is_item, links
 from landsat_downsample._scene._listing import metadata_kind
 from landsat_downsample._store._hrefs import basename, is_local, redact, scheme
 
-_FIELDS = ("type", "stac_version", "id", "collection")
-_ASSET_FIELDS = ("href", "type", "file:size", "file:checksum", "storage:requester_pays")
-_S3_FIELDS = ("href", "storage:requester_pays")
-
-
-def is_item(record: object) -> bool:
-    """Whether a JSON value looks like a STAC item."""
-    return isinstance(record, dict) and record.get("type") == "Feature"
+__all__ = ["checked", "is_item", "own_href", "scene_id", "slim", "without_secrets"]
 
 
 def scene_id(item: dict) -> str:
@@ -42,12 +37,9 @@ def own_href(item: dict, base: str) -> str:
     """
     if is_local(base):
         return base
-    for link in item.get("links") or ():
-        if isinstance(link, dict) and link.get("rel") == "self" and isinstance(link.get("href"), str):
-            try:
-                return _stac_source.resolve(link["href"], base)
-            except (SceneError, ValueError):
-                return base
+    for link in links(item, "self")[:1]:
+        with suppress(SceneError, ValueError):
+            return _stac_source.resolve(link["href"], base)
     return base
 
 
@@ -55,36 +47,32 @@ def slim(item: dict) -> dict:
     """Keep of an item what opening its scene needs; about a tenth of a Planetary Computer item.
 
     Signatures of the Planetary Computer are dropped: they last 45 minutes, and readers sign anew.
+
+    Raises
+    ------
+    SceneError
+        See `checked`.
     """
-    made = {name: item[name] for name in _FIELDS if name in item}
-    properties = item.get("properties")
-    made["properties"] = _stac_source.kept(properties) if isinstance(properties, dict) else {}
-    assets = item.get("assets")
-    if isinstance(assets, dict):
-        made["assets"] = {key: _slim_asset(one) for key, one in assets.items() if _is_wanted(one)}
-    links = [one for one in item.get("links") or () if isinstance(one, dict) and one.get("rel") == "self"]
-    made["links"] = [{"rel": "self", "href": one["href"]} for one in links[:1] if isinstance(one.get("href"), str)]
-    return made
+    made = checked(item)
+    made.pop("bbox", None)
+    return made | {"assets": {key: _slim_asset(one) for key, one in made["assets"].items() if _is_wanted(one)}}
 
 
 def without_secrets(item: dict) -> dict:
     """An item as `slim` gives it, whose hrefs hold no signature, user name or password."""
-    assets = {key: _public_asset(asset) for key, asset in (item.get("assets") or {}).items()}
-    links = [link | {"href": redact(link["href"])} for link in item.get("links") or ()]
-    return item | ({"assets": assets} if "assets" in item else {}) | {"links": links}
+    assets = {key: _public_asset(asset) for key, asset in item["assets"].items()}
+    return item | {"assets": assets, "links": [link | {"href": redact(link["href"])} for link in item["links"]]}
 
 
 def _public_asset(asset: dict) -> dict:
     made = asset | {"href": redact(asset["href"])}
-    s3 = (asset.get("alternate") or {}).get("s3") or {}
-    if isinstance(s3.get("href"), str):
+    if "alternate" in asset:
+        s3 = asset["alternate"]["s3"]
         made["alternate"] = {"s3": s3 | {"href": redact(s3["href"])}}
     return made
 
 
-def _is_wanted(asset: object) -> bool:
-    if not isinstance(asset, dict) or not isinstance(asset.get("href"), str):
-        return False
+def _is_wanted(asset: dict) -> bool:
     if scheme(asset["href"]) == "tar":
         return True
     name = basename(asset["href"])
@@ -94,14 +82,8 @@ def _is_wanted(asset: object) -> bool:
 def _slim_asset(asset: dict) -> dict:
     from landsat_downsample._store import _signing  # not above: a scene that is no item needs none of it
 
-    made = {name: asset[name] for name in _ASSET_FIELDS if name in asset}
     unsigned = redact(asset["href"])
-    if _signing.container(unsigned):
-        made["href"] = unsigned
-    s3 = (asset.get("alternate") or {}).get("s3") if asset["href"].startswith(_stac_source.USGS_LOGIN) else None
-    if isinstance(s3, dict):
-        made["alternate"] = {"s3": {name: s3[name] for name in _S3_FIELDS if name in s3}}
-    bands = [one for one in asset.get("eo:bands") or () if isinstance(one, dict) and "common_name" in one]
-    if bands:
-        made["eo:bands"] = [{"common_name": one["common_name"]} for one in bands]
+    made = asset | ({"href": unsigned} if _signing.container(unsigned) else {})
+    if not asset["href"].startswith(_stac_source.USGS_LOGIN):  # elsewhere its alternates are passed over
+        made.pop("alternate", None)
     return made

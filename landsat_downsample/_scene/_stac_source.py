@@ -17,15 +17,13 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from landsat_downsample._bands import BandSpec, find, specs
 from landsat_downsample._errors import SceneError
-from landsat_downsample._scene import _product_id
+from landsat_downsample._scene import _checked_item, _product_id
 from landsat_downsample._scene._listing import OURS, File, Listing, catalogue, metadata_kind
 from landsat_downsample._scene._product_id import ProductId
-from landsat_downsample._store._hrefs import basename, is_local, is_tar, join, redact, scheme, split_tar
+from landsat_downsample._store._hrefs import basename, check, is_local, is_tar, join, redact, scheme, split_tar
 
 _WEB = ("http", "https")
 _REMOTE = (*_WEB, "s3")
-_KEPT = ("view:", "landsat:", "sci:")
-_KEPT_NAMES = ("datetime", "start_datetime", "end_datetime", "platform", "instruments", "eo:cloud_cover")
 
 #: USGS serves the same tree twice: after a login here, and to requesters who pay on S3.
 USGS_LOGIN = "https://landsatlook.usgs.gov/data/"
@@ -53,12 +51,12 @@ def load(data: bytes, href: str) -> dict | list:
 
 def items(record: dict | list, href: str) -> list[dict] | None:
     """The items that a document holds itself: one, or those of a search result; None for anything else."""
-    if isinstance(record, dict) and record.get("type") == "Feature":
+    if _checked_item.is_item(record):
         return [record]
     if isinstance(record, dict) and record.get("type") == "FeatureCollection":
         record = record.get("features", [])
     if isinstance(record, list):
-        if not all(isinstance(one, dict) and one.get("type") == "Feature" for one in record):
+        if not all(map(_checked_item.is_item, record)):
             raise SceneError(f"{redact(href)!r} is a list of other things than STAC items")
         return record
     return None
@@ -68,11 +66,8 @@ def links(record: dict, href: str) -> tuple[list[str], list[str]]:
     """Hrefs of the items, and of the child catalogues, that a catalogue or collection points to."""
     if record.get("type") not in ("Catalog", "Collection") and "links" not in record:
         raise SceneError(f"{redact(href)!r} is neither a STAC item nor a catalogue, nor an MTL file")
-    found: dict[str, list[str]] = {"item": [], "child": []}
-    for link in record.get("links") or ():
-        if isinstance(link, dict) and link.get("rel") in found and isinstance(link.get("href"), str):
-            found[link["rel"]].append(resolve(link["href"], href))
-    return found["item"], found["child"]
+    items, children = (_checked_item.links(record, rel) for rel in ("item", "child"))
+    return [resolve(link["href"], href) for link in items], [resolve(link["href"], href) for link in children]
 
 
 def listing(entries: list[tuple[dict, str]], href: str, beside: Mapping[str, Iterable[str]] | None = None) -> Listing:
@@ -94,8 +89,9 @@ def listing(entries: list[tuple[dict, str]], href: str, beside: Mapping[str, Ite
         They are not one scene of Landsat Collection 2, or point where they must not.
     """
     files, metadata, pays = {}, {}, False
+    entries = [(_checked_item.checked(item), base) for item, base in entries]
     for item, base in entries:
-        for key, asset in _assets(item):
+        for key, asset in item["assets"].items():
             file, payer = _file(asset, base, (beside or {}).get(base, ()))
             name = basename(file.href)
             kind = metadata_kind(name)
@@ -108,7 +104,7 @@ def listing(entries: list[tuple[dict, str]], href: str, beside: Mapping[str, Ite
     common = {
         "href": href,
         "metadata": metadata,
-        "properties": kept(_properties(entries)),
+        "properties": _properties(entries),
         "item_href": redact(base),
         "requester_pays": pays,
     }
@@ -119,7 +115,7 @@ def listing(entries: list[tuple[dict, str]], href: str, beside: Mapping[str, Ite
 
 
 def _scene(entries: list[tuple[dict, str]], files: dict, common: dict) -> Listing:
-    ids = [str(item.get("id", "")) for item, _ in entries]
+    ids = [item["id"] for item, _ in entries]
     product = _product(ids, files)
     if product is None and len(set(ids)) > 1:
         raise SceneError(
@@ -157,29 +153,15 @@ def _bands(files: dict, known: dict[str, BandSpec]) -> tuple[dict[str, tuple[Ban
     return found, tuple(skipped)
 
 
-def _assets(item: dict) -> list[tuple[str, dict]]:
-    assets = item.get("assets")
-    if not isinstance(assets, dict):
-        raise SceneError(f"STAC item {item.get('id')!r} has no assets: give one that lists its files")
-    return [(key, one) for key, one in assets.items() if isinstance(one, dict) and isinstance(one.get("href"), str)]
-
-
 def _properties(entries: list[tuple[dict, str]]) -> dict:
     merged: dict = {}
     for item, _ in entries:
-        merged = {**(item.get("properties") or {}), **merged}
+        merged = {**item["properties"], **merged}
     return merged
 
 
-def kept(properties: dict) -> dict:
-    kept = {k: v for k, v in properties.items() if v is not None and (k in _KEPT_NAMES or k.startswith(_KEPT))}
-    if "T" not in str(kept.get("datetime", "T")):  # USGS items of 2020 have a bare date, which is no STAC datetime
-        del kept["datetime"]
-    return kept
-
-
 def is_raster(asset: dict, name: str) -> bool:
-    return _product_id.is_tiff(name) or "tiff" in str(asset.get("type", "")).lower()
+    return _product_id.is_tiff(name) or "tiff" in asset.get("type", "").lower()
 
 
 def _is_lone(item: dict, files: dict) -> bool:
@@ -187,7 +169,7 @@ def _is_lone(item: dict, files: dict) -> bool:
     if len(files) != 1:
         return False
     name = next(iter(files))
-    return item.get("id") == _product_id.stem(name) or _product_id.era(name) != "c2"
+    return item["id"] == _product_id.stem(name) or _product_id.era(name) != "c2"
 
 
 def _product(ids: list[str], files: dict) -> ProductId | None:
@@ -209,8 +191,8 @@ def _product(ids: list[str], files: dict) -> ProductId | None:
 
 def _sensor_of(properties: dict, item_id: str, names: Mapping[str, object]) -> tuple[str, int]:
     """Sensor and level that an item's properties tell, where no name does."""
-    platform = re.fullmatch(r"landsat[-_ ]?([1-9])", str(properties.get("platform", "")).lower())
-    instruments = properties.get("instruments") or []
+    platform = re.fullmatch(r"landsat[-_ ]?([1-9])", properties.get("platform", "").lower())
+    instruments = properties.get("instruments", ())
     level = re.match(r"L([12])", str(properties.get("landsat:correction", "")))
     if platform and level:
         number = int(platform.group(1))
@@ -231,25 +213,23 @@ def _spec(name: str, key: str, asset: dict, known: dict[str, BandSpec]) -> BandS
     parts = _product_id.parse_file(name)
     if parts is not None:
         return known.get(parts.suffix)
-    words = [key, *(band.get("common_name") for band in asset.get("eo:bands") or () if isinstance(band, dict))]
+    words = [key, *(band["common_name"] for band in asset.get("eo:bands", ()))]
     return next((spec for word in words if word and (spec := find(re.sub(r"\.TIF$", "", word), known))), None)
 
 
 def _file(asset: dict, base: str, beside: Iterable[str]) -> tuple[File, bool]:
     """Where an asset is best read from, and whether its reader pays."""
-    href, pays = asset["href"], bool(asset.get("storage:requester_pays"))
+    href, pays = asset["href"], asset.get("storage:requester_pays", False)
     name = basename(href) if scheme(href) != "tar" else ""
     here = {_product_id.folded(one): one for one in beside} if scheme(href) != "file" else {}
     if found := here.get(_product_id.folded(name)):
         return File(join(folder_of(base), found)), False  # a copy on this machine; its bytes may differ
     if href.startswith(USGS_LOGIN):
-        alternate = (asset.get("alternate") or {}).get("s3") or {}
+        alternate = asset.get("alternate", {}).get("s3", {})
         href = alternate.get("href") or _USGS_BUCKET + href.removeprefix(USGS_LOGIN)
-        pays = bool(alternate.get("storage:requester_pays", True))
+        pays = alternate.get("storage:requester_pays", True)
     href = resolve(href, base)
-    size, checksum = asset.get("file:size"), asset.get("file:checksum")
-    file = File(href, size if isinstance(size, int) else None, checksum if isinstance(checksum, str) else None)
-    return file, pays or href.startswith(_USGS_BUCKET)
+    return File(href, asset.get("file:size"), asset.get("file:checksum")), pays or href.startswith(_USGS_BUCKET)
 
 
 def folder_of(href: str) -> str:
@@ -280,7 +260,10 @@ def resolve(href: str, base: str) -> str:
     ------
     SceneError
         It points where it must not.
+    UsageError
+        It is no href.
     """
+    check(href)
     if is_local(base):
         if "://" in href or href.startswith("/"):
             return href

@@ -60,6 +60,7 @@ __all__ = [
     "local_path",
     "read_bytes",
     "read_marker",
+    "reading",
     "redact",
     "remove_leftover",
     "tar_href",
@@ -407,6 +408,17 @@ def _close(file: IO[bytes]) -> None:
         threading.Thread(target=os.close, args=(last,), name="landsat-downsample-close").start()
     except RuntimeError:  # no more threads: the process ends
         os.close(last)
+
+
+@contextmanager
+def reading(href: str) -> Iterator[None]:
+    """Tell what the system says of a file that vanished, or that can be read no more, as an error of the source."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # a library's own
+            raise
+        raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
 
 
 def _reason(error: OSError) -> str:

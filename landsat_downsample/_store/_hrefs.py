@@ -22,6 +22,33 @@ def scheme(href: str) -> str:
     return found.group(1).lower() if found else "file"
 
 
+def check(href: str) -> None:
+    """Refuse what can be no location, whatever there may be at it.
+
+    Raises
+    ------
+    UsageError
+        It is empty, holds what no path or URL does, or is not written as its kind must be.
+    """
+    if not href.strip():
+        raise UsageError("href is empty: give a path or a URL")
+    kind = scheme(href)
+    if kind == "file":
+        local_path(href)
+    elif kind == "tar":
+        check(split_tar(href)[1])
+    elif re.search("[\0\ud800-\udfff]", href):
+        raise UsageError(f"href {redact(href)!r} holds a sign that no URL has: see how it was written")
+    if kind in _WEB:
+        try:
+            parts = urlsplit(href)
+            right = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            right = False
+        if not right:
+            raise UsageError(f"href {redact(href)!r} is no URL: see how its host and port are written")
+
+
 def is_local(href: str) -> bool:
     """Tell whether the bytes are on this machine's disk: a path, ``file://``, or a member of a local tar."""
     kind = scheme(href)
@@ -36,12 +63,18 @@ def local_path(href: str) -> str:
     """
     if not href:
         raise UsageError("href is empty: give a path or a URL")
-    if not href.lower().startswith("file://"):
-        return os.path.abspath(os.path.expanduser(href))
-    parts = urlsplit(href)
-    if parts.netloc not in ("", "localhost"):
-        raise UsageError(f"href {redact(href)!r} names a host: file:// reads this machine only (file:///absolute/path)")
-    return os.path.abspath(unquote(parts.path))
+    path = href
+    if href.lower().startswith("file://"):
+        host, slash, path = href[len("file://") :].partition("/")
+        if host.lower() not in ("", "localhost"):
+            raise UsageError(f"href {href!r} names a host: file:// reads this machine only (file:///absolute/path)")
+        path = unquote(slash + path)
+    try:
+        if b"\0" in os.fsencode(path):
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"href {href!r} holds a sign that no path has: see how it was written") from None
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def tar_href(member: str, archive: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from landsat_downsample._errors import ReadError
 from landsat_downsample._store._hrefs import is_local, local_path, redact
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import tarfile
 
 MAX_MEMBERS = 10_000
+
+#: Bytes that the headers of all members may have: those of a Landsat scene have some 20 kB. What tar puts in them (long
+#: names, attributes, maps of sparse files) is read whole.
+MAX_HEADERS = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +60,37 @@ def _scan(path: str, size: int, _mtime: int) -> tuple[tuple[str, Member], ...]:
     try:
         with open(path, "rb") as raw:
             _refuse_compressed(raw.read(6), path)
-        with tarfile.open(path, "r:") as tar:
-            for count, info in enumerate(tar):
-                if count >= MAX_MEMBERS:
-                    raise ReadError(f"archive {path!r} has more than {MAX_MEMBERS} members: it is not a Landsat scene")
-                if (member := _check(info, path, size)) is not None:
-                    found[_plain(member, found, path)] = member
-    except (tarfile.TarError, EOFError) as error:
-        raise ReadError(f"archive {path!r} is damaged or not a tar: {error}") from error
+            raw.seek(0)
+            with tarfile.open(fileobj=_Headers(raw, path), mode="r:") as tar:
+                for count, info in enumerate(tar):
+                    if count >= MAX_MEMBERS:
+                        raise ReadError(
+                            f"archive {path!r} has more than {MAX_MEMBERS} members: it is not a Landsat scene"
+                        )
+                    if (member := _check(info, path, size)) is not None:
+                        found[_plain(member, found, path)] = member
+    except (tarfile.TarError, EOFError, *_UPSET) as error:
+        why = error if isinstance(error, tarfile.TarError) else f"a header makes no sense ({type(error).__name__})"
+        raise ReadError(f"archive {path!r} is damaged or not a tar: {why}") from error
     return tuple(found.items())
+
+
+#: What `tarfile` raises at headers that it does not expect, besides its own errors.
+_UPSET = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+
+
+class _Headers:
+    """A file of which no more is read than headers may have."""
+
+    def __init__(self, raw: BinaryIO, path: str) -> None:
+        self._raw, self._path, self._left = raw, path, MAX_HEADERS
+        self.seek, self.tell = raw.seek, raw.tell
+
+    def read(self, size: int) -> bytes:
+        self._left -= size
+        if not 0 <= size <= MAX_HEADERS or self._left < 0:
+            raise ReadError(f"archive {self._path!r} has headers of more than {MAX_HEADERS} bytes: download it again")
+        return self._raw.read(size)
 
 
 def _refuse_compressed(magic: bytes, path: str) -> None:
@@ -85,7 +111,7 @@ def _check(info: tarfile.TarInfo, path: str, size: int) -> Member | None:
         return None
     if not info.isreg() or info.issparse():
         raise ReadError(f"archive {path!r}: member {info.name!r} is a link, a device or sparse; only files are read")
-    if info.offset_data + info.size > size:
+    if info.size < 0 or info.offset_data + info.size > size:
         raise ReadError(f"archive {path!r} ends inside member {info.name!r}: it was cut; download it again")
     return Member(name, info.offset_data, info.size)
 
