@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ def test_statuses_that_do_not(status):
         (socket.gaierror(socket.EAI_NONAME, "x"), False),
         (FileNotFoundError("secret"), False),
         (OSError(28, "full"), False),
+        (OSError(5, "secret"), False),
+        (OSError("secret"), False),
         (ValueError("secret"), False),
     ],
 )
@@ -132,3 +135,18 @@ def test_policy_from_the_environment():
         Policy.from_environ({"LANDSAT_DOWNSAMPLE_TIMEOUT": "soon"})
     with pytest.raises(UsageError, match="more than 0"):
         Policy(budget=-1)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EIO, "input/output error"), (errno.EMFILE, "too many open files")]
+)
+def test_an_error_of_the_system_is_called_by_its_words(number, words):
+    assert classify(OSError(number, "secret")).reason == words
+
+
+def test_a_store_that_is_not_there_names_its_settings():
+    def refuse(_):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "secret")
+
+    with pytest.raises(ReadError, match="no server listens there; see AWS_ENDPOINT_URL and AWS_REGION; gave up after"):
+        Patience(QUICK).call("cannot read 's3://b/k'", refuse)

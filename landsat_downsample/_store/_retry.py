@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import re
 import socket
@@ -25,31 +26,48 @@ MAX_MISMATCHES = 4
 _HEALING_CODES = {"SlowDown", "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}
 _HEALING_CODES |= {"XAmzContentChecksumMismatch", "InternalError", "ServiceUnavailable", "Throttling"}
 _HEALING_STATUS = {408, 425, 429, 500, 502, 503, 504}
-#: By name, so that neither aiohttp nor botocore need be imported to recognise their errors.
+_UNKNOWN, _REFUSED = "its host is unknown", "the connection was refused: no server listens there"
+#: By name, so that neither aiohttp nor botocore need be imported to recognise their errors; the first that fits counts.
 _HEALING_TYPES = {
+    "ProxyConnectionError": "its proxy cannot be reached: see HTTPS_PROXY and NO_PROXY",
+    "ClientProxyConnectionError": "its proxy cannot be reached: see HTTPS_PROXY and NO_PROXY",
+    "ConnectionRefusedError": _REFUSED,
+    "gaierror": "its host's name cannot be looked up",
     "ClientConnectorError": "cannot connect",
     "ClientPayloadError": "the body was cut",
     "ServerDisconnectedError": "the connection was cut",
+    "TimeoutError": "the server did not answer in time",
     "ClientOSError": "the connection was cut",
+    "EndpointConnectionError": "cannot connect",
     "HTTPClientError": "the connection failed",
     "IncompleteRead": "the body was cut",
     "IncompleteReadError": "the body was cut",
     "FlexibleChecksumError": "the bytes do not have the checksum of the object",
     "ResponseParserError": "the answer was cut",
     "BadStatusLine": "the answer was cut",
-    "TimeoutError": "the server did not answer in time",
     "ConnectionError": "the connection was cut",
 }
+_SIGN_IN = "credentials could not be had: sign in again, as with aws sso login"
 _FINAL_TYPES = {
-    "ClientConnectorCertificateError": "its certificate is not valid",
-    "ClientSSLError": "its certificate is not valid",
-    "SSLError": "its certificate is not valid",
+    "SSLCertVerificationError": "its certificate is not valid; for an authority of your own set SSL_CERT_FILE, for S3 "
+    "AWS_CA_BUNDLE",
+    "ClientSSLError": "it does not answer as an https:// server does: should it be http://?",
+    "SSLError": "it does not answer as an https:// server does: should it be http://?",
+    "NonHttpUrlClientError": "it redirects to what is neither http:// nor https://",
+    "InvalidUrlRedirectClientError": "it redirects to what is not a valid URL",
     "InvalidURL": "it is not a valid URL",
     "TooManyRedirects": "it redirects in a loop",
     "NoCredentialsError": "no credentials were found; set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
     " or FSSPEC_S3_ANON=true for a public bucket",
     "PartialCredentialsError": "credentials are incomplete",
     "ProfileNotFound": "the profile of AWS_PROFILE does not exist",
+    "CredentialRetrievalError": _SIGN_IN,
+    "TokenRetrievalError": _SIGN_IN,
+    "SSOError": _SIGN_IN,
+    "LoginError": _SIGN_IN,
+    "ConfigParseError": "the file of AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE is not as it should be",
+    "InvalidRegionError": "the region is not one's name: see AWS_REGION, AWS_DEFAULT_REGION and the profile",
+    "ParamValidationError": "its bucket or key has a name that S3 does not allow: give s3://BUCKET/KEY",
 }
 
 
@@ -95,21 +113,26 @@ def classify(error: BaseException) -> Fault:
 
 
 def _judge_types(parts: list[BaseException]) -> tuple[bool, str]:
-    names = [kind.__name__ for part in parts for kind in type(part).__mro__]
-    final = next((_FINAL_TYPES[name] for name in names if name in _FINAL_TYPES), None)
-    if any(isinstance(part, socket.gaierror) and part.errno == socket.EAI_NONAME for part in parts):
-        final = "its host is unknown"
-    if getattr(parts[0], "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    names = {kind.__name__ for part in parts for kind in type(part).__mro__}
+    final, healing = (
+        next((table[name] for name in table if name in names), "") for table in (_FINAL_TYPES, _HEALING_TYPES)
+    )
+    if any(isinstance(part, socket.gaierror) and part.errno != socket.EAI_AGAIN for part in parts):
+        final = _UNKNOWN
+    number = getattr(parts[0], "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         final = "no space for its local copy; free some or point TMPDIR elsewhere"
-    healing = next((_HEALING_TYPES[name] for name in names if name in _HEALING_TYPES), "")
-    return (False, final) if final else (bool(healing), healing)
+    words = os.strerror(number).lower() if isinstance(parts[0], OSError) and isinstance(number, int) else ""
+    return (False, final) if final else (bool(healing), healing or words)
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
     found: list[BaseException] = []
     while error is not None and error not in found and len(found) < 8:
         found.append(error)
-        error = error.__cause__ or getattr(error, "os_error", None)
+        # Of botocore and of aiohttp: where they keep what they caught.
+        inner = (getattr(error, "kwargs", None) or {}).get("error"), getattr(error, "os_error", None)
+        error = error.__cause__ or next((part for part in inner if isinstance(part, BaseException)), None)
     return found
 
 
@@ -213,18 +236,23 @@ class Patience:
         return backoff if fault.retry_after is None else fault.retry_after + backoff
 
     def _final(self, what: str, fault: Fault, tries: int, *, passing: bool) -> LandsatDownsampleError:
+        told = f"{what}: {fault.reason}{_remedy(fault, what, self.policy)}"
         if not fault.heals:
-            return self.error(f"{what}: {fault.reason}{_remedy(fault.status, what, self.policy)}")
-        error = self.error(f"{what}: {fault.reason}; gave up after {tries} tries (budget {self.policy.budget:g} s)")
+            return self.error(told)
+        error = self.error(f"{told}; gave up after {tries} tries (budget {self.policy.budget:g} s)")
         error.passing = passing
         return error
 
 
-def _remedy(status: int, what: str, policy: Policy) -> str:
-    if status in (401, 403):
+def _remedy(fault: Fault, what: str, policy: Policy) -> str:
+    if fault.reason in (_UNKNOWN, _REFUSED):
+        return "; see AWS_ENDPOINT_URL and AWS_REGION" if "s3://" in what else ""
+    if fault.status in (401, 403):
         asked = policy.requester_pays or "s3://" not in what or "read" not in what
         hint = "" if asked else "; if readers pay here (s3://usgs-landsat) add --requester-pays"
         return f": access denied; check credentials and permissions{hint}"
-    return {404: ": there is no such object", 416: ": it is shorter than expected", 412: ": it was changed"}.get(
-        status, ""
-    )
+    return {
+        404: ": there is no such object",
+        416: ": it is empty, or shorter than expected",
+        412: ": it was changed",
+    }.get(fault.status, "")

@@ -16,12 +16,14 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 from urllib.parse import urlsplit
 
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
 from landsat_downsample._locks import process_lock
+from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._store._hrefs import host, scheme
 from landsat_downsample._store._policy import Policy
 from landsat_downsample._store._retry import Mismatch, Refusal, retry_after
@@ -92,7 +94,33 @@ def _turn(href: str, policy: Policy, seconds: float) -> Iterator[float]:
 
 
 def _endpoint() -> str | None:
-    return os.environ.get("FSSPEC_S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL")
+    names = ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    return next(filter(None, map(os.environ.get, names)), None)
+
+
+def _filesystem_class(protocol: str, options: dict[str, Any]) -> type:
+    """Find what reads a protocol and needs nothing more than these options.
+
+    Raises
+    ------
+    ReadError
+        There is none; the message says what would do.
+    """
+    import fsspec
+
+    wanted = "give a path, or an https:// or s3:// address"
+    try:
+        found = fsspec.get_filesystem_class(protocol)
+        signature(found.__init__).bind(None, **options)
+    except ImportError as error:
+        hint = "pip install landsat-downsample[s3]" if protocol in ("s3", "s3a") else f"{error}, or {wanted}"
+        raise ReadError(f"{protocol}:// needs a package that is not installed: {hint}") from error
+    except ValueError as error:
+        near = did_you_mean(protocol, ("https", "http", "s3", "file"))
+        raise ReadError(f"{protocol}:// is not known{near}: {wanted}") from error
+    except TypeError as error:  # of ftp://, github:// ... a host or key is asked for besides the address
+        raise ReadError(f"{protocol}:// cannot be read here: {wanted}, or fetch it first") from error
+    return found
 
 
 def _make(protocol: str, policy: Policy) -> Any:
@@ -107,19 +135,13 @@ def _make(protocol: str, policy: Policy) -> Any:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=policy.timeout, sock_read=policy.timeout)
         options["client_kwargs"] = {"timeout": timeout, "trust_env": True} | ambient.get("client_kwargs", {})
     elif protocol in ("s3", "s3a"):
+        if not (_endpoint() or "https://").lower().startswith(("http://", "https://")):
+            raise ReadError("the S3 endpoint of AWS_ENDPOINT_URL is no URL: give http://HOST:PORT, or https://HOST")
         patience = {"connect_timeout": policy.timeout, "read_timeout": policy.timeout}
         patience |= {"retries": {"total_max_attempts": 1}, "max_pool_connections": 32}
         options["config_kwargs"] = patience | ambient.get("config_kwargs", {})
         options["requester_pays"] = policy.requester_pays
-    try:
-        fs = fsspec.filesystem(protocol, **options)
-    except ImportError as error:
-        extra = "; pip install landsat-downsample[s3]" if protocol.startswith("s3") else ""
-        raise ReadError(f"cannot read {protocol}:// here: its fsspec backend is not installed{extra}") from error
-    except ValueError as error:
-        raise ReadError(
-            f"unknown protocol {protocol}://: use a path, https://, s3:// or another of fsspec's"
-        ) from error
+    fs = _filesystem_class(protocol, options)(**options)
     if protocol in ("s3", "s3a"):
         fs.retries = 1  # ours are classified and share one budget; s3fs would multiply them by 5
     if protocol in ("http", "https"):
@@ -201,7 +223,9 @@ async def _http_get(fs: Any, href: str, span: Span | None, sink: Sink, etag: str
         _refuse_http(reply)
         ranged = span is None or reply.status == 206
         answer = _http_answer(reply, span if reply.status == 206 else None, href, ranged=ranged)
-        expected = _expected(answer.size, span) if ranged else min(answer.size or span[1], span[1])
+        expected = _expected(answer.size, span if ranged else (0, span[1]))
+        if expected is None and not ranged:  # as much as is wanted of what may go on
+            expected = span[1]
         if span and not ranged and span[0] > 0:
             raise Mismatch("the server does not honour ranges")
         if expected is None and not _self_delimiting(reply):
