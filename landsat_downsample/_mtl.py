@@ -21,8 +21,9 @@ from xml.parsers import expat
 
 from affine import Affine
 
-from landsat_downsample._errors import SceneError, UsageError
+from landsat_downsample._errors import ReadError, SceneError, UsageError
 from landsat_downsample._grid import Grid
+from landsat_downsample._shortage import shortage
 
 #: Real MTLs have 8 to 24 kB; what is larger than this is something else.
 MAX_BYTES = 4 * 1024 * 1024
@@ -745,6 +746,8 @@ def _lonlat(crs: str, points: list[tuple[float, float]]) -> list[tuple[float, fl
     try:
         lons, lats = transform(crs, "EPSG:4326", *map(list, zip(*points, strict=True)))
     except (RasterioError, ValueError) as error:  # CRSError is only a ValueError
+        if words := shortage(error):
+            raise ReadError(f"corners of a grid have no latitude and longitude: {words}") from error
         raise SceneError(f"corners of a grid with CRS {crs!r} have no latitude and longitude: {error}") from error
     return list(zip(lons, lats, strict=True))
 

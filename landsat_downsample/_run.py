@@ -15,6 +15,7 @@ from landsat_downsample._errors import LandsatDownsampleError, UsageError, Write
 from landsat_downsample._interrupts import undisturbed
 from landsat_downsample._plan import ScenePlan, Target
 from landsat_downsample._process import Done
+from landsat_downsample._shortage import shortage
 from landsat_downsample._threads import Threads, threads_for
 from landsat_downsample._turns import PER_HOST
 
@@ -408,7 +409,8 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
     except LandsatDownsampleError as error:
         return _failed(work, error, facts)
     except Exception as error:
-        failure = WriteError(f"cannot publish {work.plan.name!r}: {type(error).__name__}: {error}")
+        why = shortage(error) or f"{type(error).__name__}: {error}"
+        failure = WriteError(f"cannot publish {work.plan.name!r}: {why}")
         failure.__cause__ = error
         return _failed(work, failure, facts)
     return work.outcome("done", href=href, **facts)

@@ -14,6 +14,7 @@ from landsat_downsample._interrupts import undisturbed
 from landsat_downsample._plan import Target
 from landsat_downsample._process import Done, process
 from landsat_downsample._recent import Recent
+from landsat_downsample._shortage import shortage
 from landsat_downsample._turns import PER_HOST, Turns, host_of
 
 #: Threads that wait for the network while as many as there are CPUs decode.
@@ -118,11 +119,11 @@ def _process(item: _Item, spare: Callable[[], int]) -> Done:
             return process(item.target, item.publication, spare)
     except LandsatDownsampleError:
         raise
-    except MemoryError as error:
-        raise ReadError(
-            f"band {item.target.key} needs more memory than there is: give a larger machine, or fewer workers"
-        ) from error
     except Exception as error:
+        if words := shortage(error):
+            raise ReadError(f"band {item.target.key} failed: {words}") from error
+        if isinstance(error, OSError):  # a file that vanished, a disk that fails
+            raise ReadError(f"band {item.target.key} failed: {(error.strerror or str(error)).lower()}") from error
         raise ReadError(f"band {item.target.key} failed unexpectedly: {type(error).__name__}: {error}") from error
 
 

@@ -144,7 +144,7 @@ def test_a_full_stdout_is_one_line(verb, scene):
         process = spawn(*verb, scene, stdout=full)
         _, err = process.communicate()
     assert process.returncode == 1 and "Traceback" not in err
-    assert len(err.splitlines()) == 1 and "No space left" in err
+    assert len(err.splitlines()) == 1 and "no space left" in err
 
 
 # Exit codes ------------------------------------------------------------------------------------

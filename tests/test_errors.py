@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import http.server
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,8 +22,12 @@ import rasterio
 from affine import Affine
 from command import Result, call, command, digests, holds, peak_mib, write_tif
 from rasterio.control import GroundControlPoint
+from rasterio.errors import CRSError
 
 import landsat_downsample as ld
+from landsat_downsample import _threads
+from landsat_downsample._plan import Options, plan_scene
+from landsat_downsample._store import Publication
 
 FACTOR = ("--factor", 4)
 
@@ -407,3 +414,42 @@ def test_a_traceback_is_shown_only_when_asked_for(tmp_path):
     argv = ("run", tmp_path / "nothing.TIF", "--to", tmp_path / "out", *FACTOR)
     assert "Traceback" not in call(*argv).err
     assert "Traceback" in call(*argv, "-v").err
+
+
+# The machine ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", ["<&-", "< /dev/null"])
+def test_a_closed_stdin_is_an_empty_one(stream, tmp_path):
+    words = f"{shlex.join(command('run', '-', '--to', tmp_path / 'out', *FACTOR))} {stream}"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "landsat-downsample: list 'stdin' names no scene: give one href a line\n"
+
+
+LACKING = {
+    "memory": (MemoryError(), "too little memory"),
+    # As PROJ words it where SQLite gets none.
+    "memory of PROJ": (CRSError("The EPSG code is unknown. PROJ: SQLite error [ out of memory ]"), "too little memory"),
+    "threads": (RuntimeError("can't start new thread"), "no more threads may be started"),
+    "files": (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "too many"),
+    "the file": (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "B4.TIF"), "no such file"),
+}
+
+
+@pytest.mark.parametrize("what", LACKING)
+def test_a_band_that_lacks_something_says_what(what, scene, tmp_path):
+    """Whatever the machine lacks once a band is open."""
+    error, words = LACKING[what]
+
+    def spare():
+        raise error
+
+    (target, *_) = plan_scene(ld.open_scene(band(scene, "SR_B4")), str(tmp_path), Options(factor=4)).targets
+    publication = Publication(str(tmp_path), "x_downsampled")
+    item = _threads._Item(target, publication, Future(), threading.Event())
+    _threads._settle(item, spare)
+    publication.abort()
+    found = item.future.exception()
+    assert isinstance(found, ld.ReadError) and words in str(found)
+    assert "SR_B4" in str(found) and "Error" not in str(found)

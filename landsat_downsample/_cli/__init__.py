@@ -30,6 +30,7 @@ from landsat_downsample._cli._parts import (
 )
 from landsat_downsample._cli._signals import interrupt, interrupt_again, on_signals, timed_out, told_to_stop
 from landsat_downsample._errors import LandsatDownsampleError
+from landsat_downsample._shortage import shortage
 
 #: Where each verb lives: only the one that is asked for is loaded.
 _VERBS = {
@@ -101,10 +102,10 @@ def _main(argv: list[str] | None) -> int:
 
 
 def _open_streams() -> None:
-    """Give stdout and stderr that the shell has closed (``>&-``) somewhere to go; Python knows them as None."""
-    for name in ("stdout", "stderr"):
+    """Let streams that the shell has closed (``>&-``) lead nowhere; Python knows them as None."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
 def _failed(error: Exception, arguments: argparse.Namespace) -> int:
@@ -115,12 +116,20 @@ def _failed(error: Exception, arguments: argparse.Namespace) -> int:
     if isinstance(error, LandsatDownsampleError):
         complain(error, arguments)
         return PASSING if error.passing else error.exit_code
-    if isinstance(error, OSError):
+    if words := shortage(error):
+        complain(error, arguments, words)
+    elif isinstance(error, OSError):
         discard_stdout()
-        complain(error, arguments)
+        complain(error, arguments, _words_of(error))
     else:
         complain(error, arguments, f"unexpected {type(error).__name__}: {error}; please report it with what -v shows")
     return NONE_SUCCEEDED
+
+
+def _words_of(error: OSError) -> str:
+    """What the system says of an error, without its number."""
+    where = f"{str(error.filename)!r}: " if error.filename else ""
+    return f"{where}{(error.strerror or str(error) or type(error).__name__).lower()}"
 
 
 def _leave(code: int) -> None:

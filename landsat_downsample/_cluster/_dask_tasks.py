@@ -9,6 +9,7 @@ from landsat_downsample._errors import LandsatDownsampleError, ReadError
 from landsat_downsample._plan import Target
 from landsat_downsample._process import Done, process
 from landsat_downsample._recent import Recent
+from landsat_downsample._shortage import shortage
 from landsat_downsample._store import Publication
 
 #: Publications of this worker's tasks, by token; the oldest are forgotten beyond this number.
@@ -35,11 +36,11 @@ def reduce_on_worker(target: Target, publication: Publication, topic: str, key: 
             return process(target, publication)
     except LandsatDownsampleError:
         raise
-    except MemoryError as error:
-        raise ReadError(
-            f"band {target.key} needs more memory than there is: give workers more memory, or fewer threads"
-        ) from error
     except Exception as error:
+        if words := shortage(error):
+            raise ReadError(f"band {target.key} failed: {words}") from error
+        if isinstance(error, OSError):  # a file that vanished, a disk that fails
+            raise ReadError(f"band {target.key} failed: {(error.strerror or str(error)).lower()}") from error
         raise ReadError(f"band {target.key} failed unexpectedly: {type(error).__name__}: {error}") from error
 
 
