@@ -45,6 +45,7 @@ $graph:
       timeout: {type: "float?", doc: "Seconds after which the reduction gives up, as a temporary failure."}
       network_access: {type: boolean, default: false, doc: Let downsample's container reach the network; only a cluster elsewhere needs it.}
       requester_pays: {type: "boolean?", doc: Agree to pay for reads where the bucket asks it.}
+      allow_host: {type: "string[]?", doc: Host of this machine or its own network that remote documents and redirects may lead to.}
       overwrite: {type: "boolean?", doc: Replace another product of that name.}
       aws_credentials:
         type: string?
@@ -74,6 +75,7 @@ $graph:
           timeout: timeout
           network_access: network_access
           requester_pays: requester_pays
+          allow_host: allow_host
           overwrite: overwrite
           aws_credentials: aws_credentials
         out: [item_href, published, outcome, stage_in_log, downsample_log, stage_out_log, exit_codes]
@@ -120,12 +122,18 @@ $graph:
       timeout: float?
       network_access: boolean
       requester_pays: boolean?
+      allow_host: string[]?
       overwrite: boolean?
       aws_credentials: string?
     steps:
       stage_in:
         run: "#stage_in"
-        in: {href: href, bands: bands, requester_pays: requester_pays, aws_credentials: aws_credentials}
+        in:
+          href: href
+          bands: bands
+          requester_pays: requester_pays
+          allow_host: allow_host
+          aws_credentials: aws_credentials
         out: [scene_dir, stage_in_log, exit_code]
       downsample:
         run: "#downsample"
@@ -217,6 +225,11 @@ $graph:
         type: boolean?
         doc: Agree to pay for reads where the bucket asks it.
         inputBinding: {prefix: --requester-pays}
+      allow_host:
+        type:
+          - "null"
+          - {type: array, items: string, inputBinding: {prefix: --allow-host}}
+        doc: Host of this machine or its own network that remote documents and redirects may lead to.
       aws_credentials:
         type: string?
         doc: >-

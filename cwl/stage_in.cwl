@@ -27,6 +27,11 @@ inputs:
     type: boolean?
     doc: Agree to pay for reads where the bucket asks it.
     inputBinding: {prefix: --requester-pays}
+  allow_host:
+    type:
+      - "null"
+      - {type: array, items: string, inputBinding: {prefix: --allow-host}}
+    doc: Host of this machine or its own network that remote documents and redirects may lead to.
   aws_credentials:
     type: string?
     doc: >-

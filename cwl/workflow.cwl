@@ -37,6 +37,7 @@ inputs:
   timeout: {type: "float?", doc: "Seconds after which the reduction gives up, as a temporary failure."}
   network_access: {type: boolean, default: false, doc: Let downsample's container reach the network; only a cluster elsewhere needs it.}
   requester_pays: {type: "boolean?", doc: Agree to pay for reads where the bucket asks it.}
+  allow_host: {type: "string[]?", doc: Host of this machine or its own network that remote documents and redirects may lead to.}
   overwrite: {type: "boolean?", doc: Replace another product of that name.}
   aws_credentials:
     type: string?
@@ -51,7 +52,12 @@ requirements:
 steps:
   stage_in:
     run: stage_in.cwl
-    in: {href: href, bands: bands, requester_pays: requester_pays, aws_credentials: aws_credentials}
+    in:
+      href: href
+      bands: bands
+      requester_pays: requester_pays
+      allow_host: allow_host
+      aws_credentials: aws_credentials
     out: [scene_dir, stage_in_log]
   downsample:
     run: downsample.cwl

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from landsat_downsample._errors import RunError, UsageError
 from landsat_downsample._plan import Options, ScenePlan, distinct, plan_scene, words
 from landsat_downsample._run import Executor, Outcome, Progress, run_plans
-from landsat_downsample._scene import Scene, open_scene
+from landsat_downsample._scene import Scene, open_given
 from landsat_downsample._scene._given import given_scenes
 from landsat_downsample._turns import PER_HOST
 
@@ -84,7 +84,7 @@ def plan(
     )
     plans = []
     for source, base in given_scenes([sources] if isinstance(sources, Scene) else sources):
-        scene = source if isinstance(source, Scene) else open_scene(source, base=base, bands=options.bands)
+        scene = source if isinstance(source, Scene) else open_given(source, base, options.bands)
         plans.append(plan_scene(scene, fspath(to), options, overwrite=overwrite))
     return distinct(plans)
 

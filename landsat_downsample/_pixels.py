@@ -97,16 +97,17 @@ class Rows:
 def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContextManager[_store.LocalPath]:
     """A path that GDAL can open, with the band's full-resolution bytes (of a window) verified."""
     return _store.fetch(
-        band.href, size=band.size, etag=_etag(band), checksum=band.checksum, policy=_policy(band), window=window
+        band.href,
+        size=band.size,
+        etag=_etag(band),
+        checksum=band.checksum,
+        policy=_store.Policy.of(band),
+        window=window,
     )
 
 
 def _etag(band: Band) -> str | None:
     return None if _store.is_local(band.href) else band.etag
-
-
-def _policy(band: Band) -> _store.Policy:
-    return replace(_store.Policy.from_environ(), requester_pays=band.requester_pays)
 
 
 def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T]) -> tuple[T, _store.LocalPath]:
@@ -138,7 +139,7 @@ def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T])
         size=band.size,
         etag=_etag(band),
         checksum=band.checksum,
-        policy=_policy(band),
+        policy=_store.Policy.of(band),
         window=window,
     )
 

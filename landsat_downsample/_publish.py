@@ -14,6 +14,7 @@ from landsat_downsample._metadata import _stac
 from landsat_downsample._plan import Product, ScenePlan
 from landsat_downsample._process import Done
 from landsat_downsample._scene import Scene
+from landsat_downsample._scene._listing import check_metadata
 from landsat_downsample._scene._product_id import folded
 from landsat_downsample._store._hrefs import scheme, split_tar
 
@@ -86,9 +87,10 @@ def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]):
         return
     kinds = {kind: _store.basename(href) for kind, href in scene.metadata.items()}
     written = {product.filename for product in products} | set(kinds.values())
-    policy = replace(_store.Policy.from_environ(), requester_pays=scene.requester_pays)
+    policy = _store.Policy.of(scene)
     for kind, href in sorted(scene.metadata.items()):
         data = _store.read_bytes(href, policy=policy)
+        check_metadata(kind, data, href)
         if kind.startswith("MTL."):
             data = rewrite_mtl(data, kinds[kind], item, scene, written)
         yield kinds[kind], data, kind, ["metadata"]

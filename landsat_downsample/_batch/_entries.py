@@ -38,6 +38,8 @@ class Entry:
     error: LandsatDownsampleError | None = None
     """Why it is none that can be opened; its source only tells then which one that is. It fails when its turn comes,
     as a scene that is not there does, and the others are done."""
+    origin: str | None = None
+    """The remote list that named it, which limits what it may lead to."""
 
     @property
     def items(self) -> list[dict]:
@@ -65,10 +67,13 @@ class Entry:
         if self.error:
             return {"source": self.source, "invalid": _record.plain(self.error)}
         if isinstance(self.source, str):
-            return {"source": _lasting(self.source)}
+            return {"source": _lasting(self.source), **self._origin()}
         items = [_item.without_secrets(item) for item in self.items]
         base = _lasting(self.base) if self.base else os.path.join(os.getcwd(), "-")
-        return {"source": items if isinstance(self.source, list) else items[0], "base": base}
+        return {"source": items if isinstance(self.source, list) else items[0], "base": base, **self._origin()}
+
+    def _origin(self) -> dict:
+        return {"origin": _store.redact(self.origin)} if self.origin else {}
 
     @classmethod
     def from_dict(cls, record: dict) -> Entry:
@@ -127,14 +132,14 @@ def gathered(entries: Iterable[Entry]) -> list[Entry]:
         if known is not entry and entry.items and known.items:
             ids = {item.get("id") for item in known.items}
             new = [item for item in entry.items if item.get("id") not in ids]
-            found[entry.key] = Entry([*known.items, *new], known.base) if new else known
+            found[entry.key] = Entry([*known.items, *new], known.base, origin=known.origin) if new else known
     return list(found.values())
 
 
-def item_entry(item: object, base: str | None, where: str = "") -> Entry:
+def item_entry(item: object, base: str | None, where: str = "", limits: str | None = None) -> Entry:
     """Make the entry of a STAC item; of one that is none, an entry that fails, and says where it stands."""
     try:
-        return Entry(_item.slim(item), base)
+        return Entry(_item.slim(item), base, origin=_origin(limits))
     except LandsatDownsampleError as error:
         return _failing(item, error, where)
 
@@ -143,6 +148,10 @@ def _failing(what: object, error: LandsatDownsampleError, where: str = "") -> En
     name = what.get("id") if isinstance(what, dict) else what
     name = name if isinstance(name, str) and name.strip() else "an entry without a name"
     return Entry(_record.plain(name, 80), error=UsageError(f"{where}{error}"))
+
+
+def _origin(limits: str | None) -> str | None:
+    return limits if limits and not _store.is_local(limits) else None
 
 
 def retry_entries(href: str) -> list[Entry]:
@@ -383,12 +392,14 @@ def _of_record(record: Any, base: str | None, limits: str | None) -> Iterator[En
     elif isinstance(record, list):
         yield from _of_many(record, base, limits)
     elif _item.is_item(record):
-        yield item_entry(record, base)
+        yield item_entry(record, base, limits=limits)
     elif isinstance(record, dict) and record.get("type") == "FeatureCollection":
-        yield from _of_collection(record, base)
+        yield from _of_collection(record, base, limits)
     elif isinstance(record, dict) and isinstance(record.get("invalid"), str):
         yield _failing(record.get("source"), UsageError(record["invalid"]))
     elif isinstance(record, dict) and record.get("source") is not None:
+        said = record.get("origin")
+        limits = _origin(limits) or (said if isinstance(said, str) else limits)
         yield from _of_record(record["source"], _base(record, base, limits), limits)
     elif isinstance(record, dict) and isinstance(record.get("href"), str) and "status" not in record:
         yield _of_href(record["href"], limits)
@@ -396,12 +407,12 @@ def _of_record(record: Any, base: str | None, limits: str | None) -> Iterator[En
         raise UsageError(_refusal(record))
 
 
-def _of_collection(record: dict, base: str | None) -> Iterator[Entry]:
+def _of_collection(record: dict, base: str | None, limits: str | None) -> Iterator[Entry]:
     items = record.get("features")
     if not isinstance(items, list) or (items and not any(map(_item.is_item, items))):
         raise UsageError("a FeatureCollection of other things than STAC items")
     for number, item in enumerate(items, 1):
-        yield item_entry(item, base, f"item {number}: ")
+        yield item_entry(item, base, f"item {number}: ", limits)
 
 
 def _of_many(records: list, base: str | None, limits: str | None) -> Iterator[Entry]:
@@ -424,7 +435,7 @@ def _base(record: dict, base: str | None, limits: str | None) -> str | None:
 def _of_href(href: str, limits: str | None) -> Entry:
     try:
         check(href)
-        return Entry(_resolved(href, limits))
+        return Entry(_resolved(href, limits), origin=_origin(limits))
     except LandsatDownsampleError as error:
         return _failing(href, error)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from landsat_downsample import _store
 from landsat_downsample._batch._entries import Entry
 from landsat_downsample._errors import LandsatDownsampleError, SceneError, UsageError
 from landsat_downsample._plan import SUFFIX, Options, ScenePlan, plan_scene
-from landsat_downsample._scene import open_scene
+from landsat_downsample._scene import open_with
 from landsat_downsample._scene._product_id import is_tiff, parse, stem
 from landsat_downsample._store._hrefs import is_tar
 
@@ -58,12 +58,10 @@ class SceneRequest:
         if self.entry.error is not None:
             raise self.entry.error
         order = self.order
-        scene = open_scene(
-            self.entry.source,
-            base=self.entry.base,
-            bands=order.options.bands,
-            requester_pays=order.requester_pays,
-        )
+        policy = _store.Policy.from_environ()
+        policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
+        policy = policy.led_by(self.entry.origin) if self.entry.origin else policy
+        scene = open_with(policy, self.entry.source, base=self.entry.base, bands=order.options.bands)
         return plan_scene(scene, order.dest, order.options, overwrite=order.overwrite)
 
 

@@ -23,6 +23,7 @@ from landsat_downsample._cli._parts import (
     NONE_SUCCEEDED,
     PASSING,
     Parser,
+    allowed_hosts,
     complain,
     discard_stdout,
     say,
@@ -92,7 +93,8 @@ def _main(argv: list[str] | None) -> int:
     if arguments.quiet:
         warnings.simplefilter("ignore")
     try:
-        code = arguments.verb(arguments)
+        with allowed_hosts(arguments):
+            code = arguments.verb(arguments)
         sys.stdout.flush()
         return code
     except Exception as error:

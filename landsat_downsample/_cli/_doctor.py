@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from landsat_downsample._cli._parts import DONE, NONE_SUCCEEDED, SOURCE, add_requester_pays, add_verb, href_type
+from landsat_downsample._cli._parts import DONE, NONE_SUCCEEDED, SOURCE, add_access, add_verb, href_type
 
 _EPILOG = """\
 examples:
@@ -27,7 +27,7 @@ def add_doctor(verbs) -> None:
         help="as for run; a cluster that is made here gets one worker, and is removed",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON line for each check")
-    add_requester_pays(parser)
+    add_access(parser)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

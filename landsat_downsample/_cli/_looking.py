@@ -9,7 +9,7 @@ from landsat_downsample._cli._parts import (
     DONE,
     NONE_SUCCEEDED,
     SOURCE,
-    add_requester_pays,
+    add_access,
     add_verb,
     count,
     href_type,
@@ -25,7 +25,7 @@ def add_info(verbs) -> None:
     parser = add_verb(verbs, "info", _info, "show a scene: id, sensor, grid and bands")
     parser.add_argument("source", type=href_type, metavar="SOURCE", help=SOURCE)
     parser.add_argument("--json", action="store_true", help="as one JSON line")
-    add_requester_pays(parser)
+    add_access(parser)
 
 
 def _info(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 
 from landsat_downsample._nearest import did_you_mean
@@ -115,8 +115,37 @@ def add_verb(verbs, name: str, function, text: str, epilog: str | None = None) -
     return parser
 
 
-def add_requester_pays(parser: argparse.ArgumentParser) -> None:
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """Add what a reader agrees to."""
     parser.add_argument("--requester-pays", action="store_true", help="agree to pay for reads where the bucket asks it")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="HOST",
+        help="host of this machine or its own network that remote documents and redirects may lead to; repeatable",
+    )  # fmt: skip
+
+
+@contextmanager
+def variable(name: str, value: str | None) -> Iterator[None]:
+    """Set a variable for this process and those that it starts; None leaves it as it is."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
+
+
+def allowed_hosts(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+    """Let the hosts of ``--allow-host`` be inside, besides those of the environment."""
+    hosts = getattr(arguments, "allow_host", None)
+    if not hosts:
+        return nullcontext()
+    from landsat_downsample._store._policy import ALLOW_HOSTS
+
+    return variable(ALLOW_HOSTS, ",".join([*filter(None, [os.environ.get(ALLOW_HOSTS)]), *hosts]))
 
 
 def seconds(text: str) -> float:

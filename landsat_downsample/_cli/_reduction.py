@@ -11,7 +11,7 @@ from landsat_downsample._cli._parts import (
     SOME_FAILED,
     SOURCE,
     WRONG_USAGE,
-    add_requester_pays,
+    add_access,
     bounds,
     href_type,
     method,
@@ -57,7 +57,7 @@ def add_reduction(parser: argparse.ArgumentParser) -> None:
         "--method", action="append", default=[], type=method, metavar="BAND=METHOD",
         help="mean, median, min, max, sum, std, rms, mode or nearest for one band; repeatable",
     )  # fmt: skip
-    add_requester_pays(parser)
+    add_access(parser)
 
 
 def options(arguments: argparse.Namespace):

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from landsat_downsample._cli._parts import INTERRUPTED, add_verb, count, href_type, loading, number, say, seconds
+from landsat_downsample._cli._parts import (
+    INTERRUPTED,
+    add_verb,
+    count,
+    href_type,
+    loading,
+    number,
+    say,
+    seconds,
+    variable,
+)
 from landsat_downsample._cli._reduction import add_reduction, exit_code, options
 from landsat_downsample._cli._search import add_search, check_search, query
 from landsat_downsample._cli._signals import draining, limited
@@ -76,7 +85,9 @@ def _run(arguments: argparse.Namespace) -> int:
     with loading(arguments.own_process):
         import landsat_downsample._batch._requests
         import landsat_downsample._display  # noqa: F401 - it needs all that runs
-    with limited(arguments.timeout), _requests_per_host(arguments.requests_per_host):
+        from landsat_downsample._store._policy import REQUESTS_PER_HOST
+    per_host = arguments.requests_per_host
+    with limited(arguments.timeout), variable(REQUESTS_PER_HOST, None if per_host is None else str(per_host)):
         requests = _requests(arguments)
         _spin(arguments)
         outcomes, begun_all = _outcomes(arguments, requests)
@@ -86,22 +97,6 @@ def _run(arguments: argparse.Namespace) -> int:
         return INTERRUPTED
     failed = [outcome.error for outcome in outcomes if outcome.error]
     return exit_code(len(outcomes) - len(failed), failed)
-
-
-@contextmanager
-def _requests_per_host(number: int | None) -> Iterator[None]:
-    """Set the limit for this process and those that it starts."""
-    from landsat_downsample._store._policy import REQUESTS_PER_HOST
-
-    before = os.environ.get(REQUESTS_PER_HOST)
-    if number is not None:
-        os.environ[REQUESTS_PER_HOST] = str(number)
-    try:
-        yield
-    finally:
-        os.environ.pop(REQUESTS_PER_HOST, None)
-        if before is not None:
-            os.environ[REQUESTS_PER_HOST] = before
 
 
 def _spin(arguments: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from landsat_downsample._cli._parts import add_requester_pays, add_verb, seconds, words
+from landsat_downsample._cli._parts import add_access, add_verb, seconds, words
 
 _SOURCE = "what run takes, and a remote or compressed tar: URL, s3:// prefix, STAC item, MTL, folder, GeoTIFF"
 
@@ -25,7 +25,7 @@ stdout has the path of catalog.json"""
     parser.add_argument("--to", required=True, metavar="DIR", help="local folder; the scene gets its own in it")
     parser.add_argument("--bands", type=words, metavar="BANDS", help="names of the bands to bring (default: all)")
     parser.add_argument("--overwrite", action="store_true", help="replace a folder that holds something else")
-    add_requester_pays(parser)
+    add_access(parser)
     _add_credentials_once(parser)
 
 

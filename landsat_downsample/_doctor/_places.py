@@ -35,9 +35,9 @@ def describe(scene: Scene) -> str:
     return f"{scene.id}: headers of {len(scene.bands)} bands read{total}"
 
 
-def opened(source: str, *, requester_pays: bool) -> Scene:
+def opened(source: str, *, requester_pays: bool, allow_hosts: tuple[str, ...] = ()) -> Scene:
     """Open a source; headers only."""
-    return open_scene(source, requester_pays=requester_pays)
+    return open_scene(source, requester_pays=requester_pays, allow_hosts=allow_hosts)
 
 
 def uses_s3(source: str | None, to: str | None, scene: Scene | None) -> bool:

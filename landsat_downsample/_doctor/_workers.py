@@ -11,7 +11,7 @@ from landsat_downsample._cluster import dashboard_link
 from landsat_downsample._doctor import _here, _places
 from landsat_downsample._doctor._finding import NO, NOT_ASKED, OK, Finding, tried
 from landsat_downsample._errors import LandsatDownsampleError, ReadError
-from landsat_downsample._store import redact
+from landsat_downsample._store import Policy, redact
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -23,10 +23,10 @@ PATIENCE = 180.0
 PAGE = 10.0
 
 
-def read_there(source: str, requester_pays: bool) -> tuple[bool, str]:
+def read_there(source: str, requester_pays: bool, allow_hosts: tuple[str, ...]) -> tuple[bool, str]:
     """Open a source, on a worker: whether it could, and what it says."""
     try:
-        return True, _places.describe(_places.opened(source, requester_pays=requester_pays))
+        return True, _places.describe(_places.opened(source, requester_pays=requester_pays, allow_hosts=allow_hosts))
     except LandsatDownsampleError as error:
         return False, str(error)
 
@@ -69,9 +69,8 @@ def pays(asked: bool, why: str) -> Finding:
 
 
 def _asked(client: Client, worker: str, source: str, requester_pays: bool) -> str:
-    sent = client.submit(
-        read_there, source, requester_pays, workers=[worker], pure=False, key=f"doctor-source-{id(source):x}"
-    )
+    asked = source, requester_pays, Policy.from_environ().allow_hosts
+    sent = client.submit(read_there, *asked, workers=[worker], pure=False, key=f"doctor-source-{id(source):x}")
     able, told = _result(sent, worker)
     if not able:
         raise ReadError(f"worker {worker}: {told}")

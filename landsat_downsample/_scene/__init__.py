@@ -62,6 +62,10 @@ class Scene:
     """The STAC item it came from, if it did."""
     requester_pays: bool = False
     """Whether its storage says that readers pay."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts that may be of this machine or its own network when its files are read."""
+    led: bool = False
+    """Whether a document of another host led to its files: theirs may not be inside then, unless allowed."""
 
     def band(self, name: str) -> Band:
         """Return the band that answers to a USGS name (``SR_B4``) or a common name (``red``), in any case.
@@ -95,6 +99,7 @@ class Scene:
             "grid": self.grid.to_dict(),
             "bands": {name: band.to_dict() for name, band in self.bands.items()},
             "absent": list(self.absent),
+            "allow_hosts": list(self.allow_hosts),
             "metadata": {kind: _store.redact(href) for kind, href in self.metadata.items()},
         }
 
@@ -105,6 +110,7 @@ class Scene:
             "grid": Grid.from_dict(record["grid"]),
             "bands": {name: Band.from_dict(band) for name, band in record["bands"].items()},
             "absent": tuple(record.get("absent", ())),
+            "allow_hosts": tuple(record.get("allow_hosts", ())),
         }
         return cls(**(record | made))
 
@@ -150,6 +156,7 @@ def open_scene(
     bands: Iterable[str] | str | None = None,
     requester_pays: bool = False,
     as_band: str | None = None,
+    allow_hosts: Iterable[str] = (),
 ) -> Scene:
     """Open a Landsat scene, or a single band file, by its headers.
 
@@ -169,6 +176,9 @@ def open_scene(
         Whether to pay for reading, where the storage asks for it.
     as_band : str, optional
         What a single file holds, against what its name says: ``continuous``, ``BQA``, ``SR_B4`` ...
+    allow_hosts : iterable of str, optional
+        Hosts of this machine or its own network that remote documents and redirects may lead to. The host of
+        `source` itself is allowed to a document that is read there.
 
     Returns
     -------
@@ -184,8 +194,21 @@ def open_scene(
     UsageError
         A band that the scene does not have.
     """
-    policy = _store.Policy.from_environ()
-    finder = Finder(dataclasses.replace(policy, requester_pays=policy.requester_pays or requester_pays))
+    policy = _store.Policy.from_environ().allowing(allow_hosts)
+    policy = dataclasses.replace(policy, requester_pays=policy.requester_pays or requester_pays)
+    return open_with(policy, source, base=base, bands=bands, as_band=as_band)
+
+
+def open_with(
+    policy: _store.Policy,
+    source: str | os.PathLike | dict | Sequence[dict],
+    *,
+    base: str | os.PathLike | None = None,
+    bands: Iterable[str] | str | None = None,
+    as_band: str | None = None,
+) -> Scene:
+    """As `open_scene`, with a policy that says who pays, and whether a document of another host led here."""
+    finder = Finder(policy)
     if isinstance(source, str | os.PathLike):
         href = _absolute(os.fspath(source))
         with _store.reading(href):
@@ -195,11 +218,23 @@ def open_scene(
     if as_band is not None:
         raise UsageError(f"as_band {as_band!r} says what a single file holds: a STAC item is not one")
     place = _absolute(os.fspath(base)) if base is not None else own or os.path.join(os.getcwd(), "item.json")
+    led = Finder(_unproven(policy, own) if base is None else policy)
     with _store.reading(place):
-        return _open(finder, finder.of_items(items, place), bands, as_band)
+        return _open(led, led.of_items(items, place), bands, as_band)
+
+
+def open_given(source: str | os.PathLike | Sequence[dict], place: str | None, bands: Iterable[str] | None) -> Scene:
+    """Open what `given_scenes` gives."""
+    return open_with(_unproven(_store.Policy.from_environ(), place), source, base=place, bands=bands)
+
+
+def _unproven(policy: _store.Policy, place: str | None) -> _store.Policy:
+    """Where an item says itself that it is, is trusted no more than its other hrefs."""
+    return dataclasses.replace(policy, led=policy.led or (place is not None and not _store.is_local(place)))
 
 
 def _open(finder: Finder, found: Source, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
+    finder = Finder(found.policy or finder.policy)
     if found.listing.lone:
         return _open_lone(finder, found.listing, bands, as_band)
     return _open_bands(finder, found, bands)
@@ -257,6 +292,8 @@ def _open_lone(finder: Finder, listing: Listing, bands: Iterable[str] | str | No
         properties=listing.properties or (product.properties() if product else {}),
         item_href=listing.item_href,
         requester_pays=finder.policy.requester_pays or listing.requester_pays,
+        allow_hosts=finder.policy.allow_hosts,
+        led=finder.policy.led,
     )
     for wanted in _names(bands):
         scene.band(wanted)
@@ -297,6 +334,8 @@ def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | Non
         properties=listing.properties,
         item_href=listing.item_href,
         requester_pays=finder.policy.requester_pays or listing.requester_pays,
+        allow_hosts=finder.policy.allow_hosts,
+        led=finder.policy.led,
     )
 
 

@@ -44,6 +44,10 @@ class Band:
     """Multihash (hex) from a STAC item's ``file:checksum``, to verify what is fetched."""
     requester_pays: bool = False
     """Whether its reader has agreed to pay, as its storage demands."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts that may be of this machine or its own network when it is read."""
+    led: bool = False
+    """Whether a document of another host led to it: its own host may not be inside then, unless allowed."""
 
     @property
     def name(self) -> str:
@@ -58,6 +62,7 @@ class Band:
         record["href"] = redact(self.href)
         record["grid"] = self.grid.to_dict()
         record["block_shape"] = list(self.block_shape)
+        record["allow_hosts"] = list(self.allow_hosts)
         if isinstance(self.nodata, float) and not math.isfinite(self.nodata):
             record["nodata"] = str(self.nodata)  # JSON has no NaN
         return record
@@ -71,6 +76,7 @@ class Band:
             "spec": BandSpec(**_tuples(spec)),
             "grid": Grid.from_dict(record["grid"]),
             "block_shape": tuple(record["block_shape"]),
+            "allow_hosts": tuple(record.get("allow_hosts", ())),
             "nodata": float(nodata) if isinstance(nodata, str) else nodata,
         }
         return cls(**(record | made))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from contextlib import suppress
 
 from landsat_downsample._errors import SceneError
@@ -30,7 +31,7 @@ def scene_id(item: dict) -> str:
     return product.id if product else re.sub("_(SR|ST)$", "", text)
 
 
-def own_href(item: dict, base: str) -> str:
+def own_href(item: dict, base: str, allowed: Collection[str] | None = None) -> str:
     """Where an item itself is: its ``self`` link, as far as the document it was read from may say so.
 
     An item on this machine is where it was read: its link often tells where it was downloaded from.
@@ -39,7 +40,7 @@ def own_href(item: dict, base: str) -> str:
         return base
     for link in links(item, "self")[:1]:
         with suppress(SceneError, ValueError):
-            return _stac_source.resolve(link["href"], base)
+            return _stac_source.resolve(link["href"], base, allowed)
     return base
 
 

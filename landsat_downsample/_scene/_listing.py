@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from landsat_downsample._bands import BandSpec, specs, unknown
-from landsat_downsample._errors import SceneError, UsageError
+from landsat_downsample._errors import ReadError, SceneError, UsageError
 from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._scene import _product_id
 from landsat_downsample._scene._product_id import FileName, ProductId
+from landsat_downsample._store._hrefs import redact
 
 #: Metadata files a scene may have, by the end of their names.
 METADATA = ("MTL.json", "MTL.txt", "MTL.xml", "ANG.txt")
+
+_BEGINNINGS = {"txt": rb"\s*GROUP\s*=", "json": rb"\s*\{", "xml": rb"(\xef\xbb\xbf)?\s*<"}
 
 #: Any of these may hide behind a name that says nothing; the codes tell, once they are read.
 _HIDDEN = ("c1", "pre", "qa_pixel")
@@ -80,6 +83,19 @@ def metadata_kind(name: str) -> str | None:
     """
     tail = re.split("[_-]", name)[-1].lower()
     return next((kind for kind in METADATA if kind.lower() == tail), None)
+
+
+def check_metadata(kind: str, data: bytes, href: str) -> None:
+    """Refuse text that is no metadata file of that kind: another server's answer must not be published as one.
+
+    Raises
+    ------
+    ReadError
+        It does not begin as one does, or names no spacecraft.
+    """
+    if not re.match(_BEGINNINGS[kind.rpartition(".")[2]], data) or b"SPACECRAFT_ID" not in data:
+        what = "angle file" if kind == "ANG.txt" else "MTL"
+        raise ReadError(f"{redact(href)!r} is no {what} of a Landsat scene: correct its href, or leave it out")
 
 
 def sort_bands(names: Iterable[str], product: ProductId, listed: Iterable[str] = ()) -> tuple[dict, dict, tuple]:

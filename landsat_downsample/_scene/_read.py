@@ -90,6 +90,8 @@ def read_header(
             etag=getattr(path, "etag", None) or _identity(href),
             checksum=checksum,
             requester_pays=policy is not None and policy.requester_pays,
+            allow_hosts=policy.allow_hosts if policy else (),
+            led=policy is not None and policy.led,
         )
 
 

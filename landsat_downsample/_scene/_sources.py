@@ -37,6 +37,8 @@ class Source:
 
     listing: Listing
     mtl: Mtl | None = None
+    policy: Policy | None = None
+    """How to read its files, where a document led to them."""
 
 
 def lone(href: str) -> Listing:
@@ -95,8 +97,12 @@ class Finder:
         SceneError
             They are no Landsat scene, or several, or point where they must not.
         """
-        entries = [(item, _item.own_href(item, base)) for item in items]
-        return self._stac(iter(entries), entries[0][1])
+        led = self._led_by(base)
+        entries = [(item, _item.own_href(item, base, led.policy.allow_hosts)) for item in items]
+        return led._stac(iter(entries), entries[0][1])
+
+    def _led_by(self, href: str) -> Finder:
+        return Finder(self.policy.led_by(href))
 
     def read_mtl(self, metadata: dict[str, str]) -> Mtl | None:
         """Read the first of a scene's MTL files, or None when it has none."""
@@ -227,12 +233,13 @@ class Finder:
         record = _stac_source.load(data, href)
         if isinstance(record, dict) and "LANDSAT_METADATA_FILE" in record:
             raise SceneError(f"{_store.redact(href)!r} is an MTL: give it its name, ending in _MTL.json")
-        return self._stac(self._items(record, href, _DEPTH), href)
+        led = self._led_by(href)
+        return led._stac(led._items(record, href, _DEPTH), href)
 
     def _collect(self, hrefs: Iterable[str], depth: int = 0) -> Iterator[tuple[dict, str]]:
         for href in hrefs:
             record = _stac_source.load(_store.read_bytes(href, limit=_JSON_LIMIT, policy=self.policy), href)
-            yield from self._items(record, href, depth)
+            yield from self._led_by(href)._items(record, href, depth)
 
     def _items(self, record: dict | list, href: str, depth: int) -> Iterator[tuple[dict, str]]:
         """Every item that a document holds or points to, with where it was read."""
@@ -240,7 +247,7 @@ class Finder:
         if found is not None:
             yield from ((item, href) for item in found)
             return
-        items, children = _stac_source.links(record, href)
+        items, children = _stac_source.links(record, href, self.policy.allow_hosts)
         if depth < 1:
             raise SceneError(f"{_store.redact(href)!r} is a catalogue nested too deep: give the one that has the items")
         yield from self._collect(chain(items, children), depth - 1)
@@ -255,13 +262,16 @@ class Finder:
                 )
         if not taken:
             raise SceneError(f"{_store.redact(href)!r} points to no STAC item")
+        led = self
+        for _, base in taken:
+            led = led._led_by(base)
         local = {base: _stac_source.folder_of(base) for _, base in taken if _store.is_local(base)}
         beside = {base: _store.list_names(folder, policy=self.policy) for base, folder in local.items()}
-        listing = _stac_source.listing(taken, href, beside)
+        listing = _stac_source.listing(taken, href, beside, led.policy.allow_hosts)
         product = _product_id.parse(listing.id)
         here = all(_store.is_local(place) for place in listing.metadata.values())
         mtl = self.read_mtl(listing.metadata) if here and not listing.lone else None
-        return Source(replace(listing, properties=_properties(product, mtl, listing.properties)), mtl)
+        return Source(replace(listing, properties=_properties(product, mtl, listing.properties)), mtl, led.policy)
 
 
 def _item_hrefs(href: str, names: list[str]) -> list[str]:

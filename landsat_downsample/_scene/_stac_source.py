@@ -8,11 +8,10 @@ places only, so that opening a scene cannot be made to read this machine's files
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from landsat_downsample._bands import BandSpec, find, specs
@@ -21,9 +20,13 @@ from landsat_downsample._scene import _checked_item, _product_id
 from landsat_downsample._scene._listing import OURS, File, Listing, catalogue, metadata_kind
 from landsat_downsample._scene._product_id import ProductId
 from landsat_downsample._store._hrefs import basename, check, is_local, is_tar, join, redact, scheme, split_tar
+from landsat_downsample._store._inside import BUCKETS, host_name, is_inside
+from landsat_downsample._store._policy import Policy
 
 _WEB = ("http", "https")
 _REMOTE = (*_WEB, "s3")
+
+_IPV6 = re.compile(r"\[[0-9A-Fa-f:.]*\]")
 
 #: USGS serves the same tree twice: after a login here, and to requesters who pay on S3.
 USGS_LOGIN = "https://landsatlook.usgs.gov/data/"
@@ -62,15 +65,20 @@ def items(record: dict | list, href: str) -> list[dict] | None:
     return None
 
 
-def links(record: dict, href: str) -> tuple[list[str], list[str]]:
+def links(record: dict, href: str, allowed: Collection[str] | None = None) -> tuple[list[str], list[str]]:
     """Hrefs of the items, and of the child catalogues, that a catalogue or collection points to."""
     if record.get("type") not in ("Catalog", "Collection") and "links" not in record:
         raise SceneError(f"{redact(href)!r} is neither a STAC item nor a catalogue, nor an MTL file")
-    items, children = (_checked_item.links(record, rel) for rel in ("item", "child"))
-    return [resolve(link["href"], href) for link in items], [resolve(link["href"], href) for link in children]
+    items, children = ([link["href"] for link in _checked_item.links(record, rel)] for rel in ("item", "child"))
+    return [resolve(one, href, allowed) for one in items], [resolve(one, href, allowed) for one in children]
 
 
-def listing(entries: list[tuple[dict, str]], href: str, beside: Mapping[str, Iterable[str]] | None = None) -> Listing:
+def listing(
+    entries: list[tuple[dict, str]],
+    href: str,
+    beside: Mapping[str, Iterable[str]] | None = None,
+    allowed: Collection[str] | None = None,
+) -> Listing:
     """List the files of the scene that STAC items describe.
 
     Parameters
@@ -82,6 +90,8 @@ def listing(entries: list[tuple[dict, str]], href: str, beside: Mapping[str, Ite
     beside : mapping of str to iterable of str, optional
         For each item's href, the names of the files in its own folder when that is on this
         machine: those are taken in place of remote ones.
+    allowed : collection of str, optional
+        As in `resolve`.
 
     Raises
     ------
@@ -92,7 +102,7 @@ def listing(entries: list[tuple[dict, str]], href: str, beside: Mapping[str, Ite
     entries = [(_checked_item.checked(item), base) for item, base in entries]
     for item, base in entries:
         for key, asset in item["assets"].items():
-            file, payer = _file(asset, base, (beside or {}).get(base, ()))
+            file, payer = _file(asset, base, (beside or {}).get(base, ()), allowed)
             name = basename(file.href)
             kind = metadata_kind(name)
             if kind:
@@ -217,7 +227,7 @@ def _spec(name: str, key: str, asset: dict, known: dict[str, BandSpec]) -> BandS
     return next((spec for word in words if word and (spec := find(re.sub(r"\.TIF$", "", word), known))), None)
 
 
-def _file(asset: dict, base: str, beside: Iterable[str]) -> tuple[File, bool]:
+def _file(asset: dict, base: str, beside: Iterable[str], allowed: Collection[str] | None) -> tuple[File, bool]:
     """Where an asset is best read from, and whether its reader pays."""
     href, pays = asset["href"], asset.get("storage:requester_pays", False)
     name = basename(href) if scheme(href) != "tar" else ""
@@ -228,7 +238,7 @@ def _file(asset: dict, base: str, beside: Iterable[str]) -> tuple[File, bool]:
         alternate = asset.get("alternate", {}).get("s3", {})
         href = alternate.get("href") or _USGS_BUCKET + href.removeprefix(USGS_LOGIN)
         pays = alternate.get("storage:requester_pays", True)
-    href = resolve(href, base)
+    href = resolve(href, base, allowed)
     return File(href, asset.get("file:size"), asset.get("file:checksum")), pays or href.startswith(_USGS_BUCKET)
 
 
@@ -247,14 +257,17 @@ def folder_of(href: str) -> str:
     return href.rpartition("/")[0] or "/"
 
 
-def resolve(href: str, base: str) -> str:
+def resolve(href: str, base: str, allowed: Collection[str] | None = None) -> str:
     """Make an href of a document absolute.
 
     Parameters
     ----------
     href : str
         As the document at `base` has it. A document on this machine may point anywhere; a remote
-        one only to remote places, and not to loopback or link-local hosts other than its own.
+        one only to remote places, and to no host of this machine or its own network but its own.
+    allowed : collection of str, optional
+        Hosts that may be inside all the same, as `_inside.canonical` spells them; those of the environment if not
+        given. What other names resolve to is judged when they are connected to.
 
     Raises
     ------
@@ -272,11 +285,19 @@ def resolve(href: str, base: str) -> str:
         return posixpath.normpath(posixpath.join(folder_of(base), href))
     if "://" not in href:
         return _relative(href, base)
-    if scheme(href) not in (*_REMOTE, scheme(base)) or "::" in href:
+    if scheme(href) not in (*_REMOTE, scheme(base)) or "::" in _IPV6.sub("", href):
         raise _refused(href, base, "only http(s) and s3 are allowed there")
-    if scheme(href) in _WEB and urlsplit(href).netloc != urlsplit(base).netloc and _is_inside(href):
-        raise _refused(href, base, "that is this machine or its own network")
+    if scheme(href) not in BUCKETS:
+        host = host_name(href)
+        if scheme(href) not in _WEB and host != host_name(base):
+            raise _refused(href, base, "another host is not allowed there")
+        if host != host_name(base) and is_inside(host) and host not in _allowed(allowed):
+            raise _refused(href, base, f"that is this machine or its own network (if it is meant: --allow-host {host})")
     return href
+
+
+def _allowed(hosts: Collection[str] | None) -> Collection[str]:
+    return Policy.from_environ().allow_hosts if hosts is None else hosts
 
 
 def _relative(href: str, base: str) -> str:
@@ -291,27 +312,6 @@ def _relative(href: str, base: str) -> str:
     if path.startswith(".."):
         raise _refused(href, base, "it leaves its store")
     return f"{head}://{path}"
-
-
-def _is_inside(href: str) -> bool:
-    """Whether a URL names this machine, or a link-local service such as a cloud's metadata, in any spelling."""
-    import socket  # not above: a scene that is no item needs none of it
-
-    try:
-        host = (urlsplit(href).hostname or "").rstrip(".")
-    except ValueError:
-        return True
-    if not host or host == "localhost" or host.endswith((".localhost", ".internal")):
-        return True
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        try:
-            address = ipaddress.ip_address(socket.inet_aton(host))  # 127.1, 0x7f000001, 2130706433
-        except OSError:
-            return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def _refused(href: str, base: str, why: str) -> SceneError:

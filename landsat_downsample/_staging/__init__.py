@@ -11,7 +11,7 @@ from dataclasses import replace
 from landsat_downsample import _stop, _store
 from landsat_downsample._errors import UsageError, WriteError
 from landsat_downsample._metadata import dumps
-from landsat_downsample._scene import open_scene
+from landsat_downsample._scene import open_with
 from landsat_downsample._staging import _archive, _cargo, _staged_before, _staged_item
 from landsat_downsample._staging._cargo import Cargo, Raster
 from landsat_downsample._staging._staged_item import CATALOGUE, ITEM, StagedFile
@@ -31,6 +31,7 @@ def stage_in(
     bands: Iterable[str] | str | None = None,
     requester_pays: bool = False,
     overwrite: bool = False,
+    allow_hosts: Iterable[str] = (),
 ) -> str:
     """Bring a scene or a single file into a local folder, with a self-contained STAC catalogue.
 
@@ -48,6 +49,8 @@ def stage_in(
         Whether to pay for reading, where the storage asks for it.
     overwrite : bool
         Replace a folder of that name that holds something else.
+    allow_hosts : iterable of str
+        As in `open_scene`.
 
     Returns
     -------
@@ -64,11 +67,11 @@ def stage_in(
         The scene has no such band, or the folder is not local.
     """
     href, folder = os.fspath(href), _local(os.fspath(folder))
-    policy = Policy.from_environ()
+    policy = Policy.from_environ().allowing(allow_hosts)
     policy = replace(policy, requester_pays=policy.requester_pays or requester_pays)
     with _archive.readable(href, folder, policy) as place, _archive.told_as(href, place):
-        scene = open_scene(place, bands=bands, requester_pays=requester_pays)
-        policy = replace(policy, requester_pays=scene.requester_pays)
+        scene = open_with(policy, place, bands=bands)
+        policy = Policy.of(scene)
         cargo = _cargo.load(scene, href, policy)
         if place != href:
             cargo = replace(cargo, scene=replace(scene, href=_store.redact(href)))

@@ -10,6 +10,7 @@ from landsat_downsample import _store
 from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import ReadError, SceneError
 from landsat_downsample._scene import Scene, _stac_source
+from landsat_downsample._scene._listing import METADATA, check_metadata
 from landsat_downsample._staging import _staged_item
 from landsat_downsample._staging._names import distinct, plain_name
 from landsat_downsample._staging._staged_item import CATALOGUE, ITEM
@@ -148,6 +149,8 @@ def _check_text(text: Text, known: dict[str, str], scene: Scene) -> None:
     place = scene.metadata.get(text.key, text.name)
     if "web page" in _tiff.describe(text.data[:512]):
         raise ReadError(f"cannot read {_store.redact(place)!r}: {_tiff.describe(text.data[:512])}")
+    if text.key in METADATA:
+        check_metadata(text.key, text.data, place)
     expected = known.get(_store.basename(place))
     if expected and hashlib.md5(text.data, usedforsecurity=False).hexdigest() != expected:
         raise ReadError(f"cannot read {_store.redact(place)!r}: it does not have the MD5 that _MD5.txt gives")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from landsat_downsample._errors import UsageError
+from landsat_downsample._store._hrefs import is_local
+from landsat_downsample._store._inside import canonical, host_name
 
 #: Objects read from one host or bucket at one time, and the environment variable that says otherwise.
 PER_HOST, REQUESTS_PER_HOST = 32, "LANDSAT_DOWNSAMPLE_REQUESTS_PER_HOST"
+
+#: Hosts that may be inside, with commas between them.
+ALLOW_HOSTS = "LANDSAT_DOWNSAMPLE_ALLOW_HOSTS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,10 @@ class Policy:
     """Whether the reader agrees to pay (S3 Requester Pays buckets)."""
     per_host: int = PER_HOST
     """Objects that this process reads from one host or bucket at one time."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts that may be of this machine or its own network (`_inside`), whoever names them."""
+    led: bool = False
+    """Whether a document of another host led here; what the user names himself may be inside."""
 
     def __post_init__(self) -> None:
         if min(self.budget, self.slowest, self.timeout, self.base, self.cap) <= 0:
@@ -37,9 +47,38 @@ class Policy:
         if self.per_host < 1:
             raise UsageError(f"requests per host {self.per_host!r} must be at least 1: nothing would ever be fetched")
 
+    def led_by(self, href: str) -> Policy:
+        """What to follow a document with: a remote one may lead to its own host, and to none inside but that."""
+        return self if self.led or is_local(href) else replace(self, allow_hosts=self.may_be_inside(href), led=True)
+
+    def may_be_inside(self, href: str) -> tuple[str, ...]:
+        """Hosts that may be inside while an href is read."""
+        own = () if self.led else (host_name(href),)
+        return tuple(host for host in dict.fromkeys((*self.allow_hosts, *own)) if host)
+
+    def allowing(self, hosts: Iterable[str]) -> Policy:
+        """Let more hosts be inside.
+
+        Raises
+        ------
+        UsageError
+            One is a URL, or empty.
+        """
+        hosts = (hosts,) if isinstance(hosts, str) else tuple(hosts)
+        for host in hosts:
+            if not canonical(host) or "/" in host:
+                raise UsageError(f"allowed host {host!r} is no host: give its name or address alone, such as 10.0.0.5")
+        return replace(self, allow_hosts=tuple(dict.fromkeys((*self.allow_hosts, *map(canonical, hosts)))))
+
+    @classmethod
+    def of(cls, part: Any) -> Policy:
+        """Build one from the environment and what was agreed when a scene or band was opened."""
+        policy = cls.from_environ().allowing(part.allow_hosts)
+        return replace(policy, requester_pays=part.requester_pays, led=part.led)
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Policy:
-        """Build a policy from LANDSAT_DOWNSAMPLE_BUDGET, _TIMEOUT, _REQUESTS_PER_HOST and AWS_REQUEST_PAYER."""
+        """Build one from LANDSAT_DOWNSAMPLE_BUDGET, _TIMEOUT, _REQUESTS_PER_HOST, _ALLOW_HOSTS; AWS_REQUEST_PAYER."""
         values = {}
         for name in ("budget", "timeout"):
             text = environ.get(f"LANDSAT_DOWNSAMPLE_{name.upper()}")
@@ -51,4 +90,5 @@ class Policy:
             if not per_host.isdecimal():
                 raise UsageError(f"{REQUESTS_PER_HOST} is {per_host!r}: give a whole number")
             values["per_host"] = int(per_host)
-        return cls(**values, requester_pays=environ.get("AWS_REQUEST_PAYER") == "requester")
+        hosts = [host.strip() for host in environ.get(ALLOW_HOSTS, "").split(",") if host.strip()]
+        return cls(**values, requester_pays=environ.get("AWS_REQUEST_PAYER") == "requester").allowing(hosts)

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from typing import Any
-from urllib.parse import urlsplit
 
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
@@ -66,10 +66,12 @@ def filesystem(href: str, policy: Policy) -> Any:
     fsspec itself keeps one per thread, and so leaves a session behind for every thread that ends.
     """
     protocol = scheme(href)
-    key = (os.getpid(), protocol, policy.timeout, policy.requester_pays, _endpoint())
+    # Of its own for each set of hosts that may be inside: their connections are kept, and are not for others.
+    inside = frozenset(policy.may_be_inside(href)) if protocol in ("http", "https") else frozenset()
+    key = (os.getpid(), protocol, policy.timeout, policy.requester_pays, _endpoint(), inside)
     with _lock:
         if key not in _filesystems:
-            _filesystems[key] = _make(protocol, policy)
+            _filesystems[key] = _make(protocol, policy, inside)
         return _filesystems[key]
 
 
@@ -123,7 +125,7 @@ def _filesystem_class(protocol: str, options: dict[str, Any]) -> type:
     return found
 
 
-def _make(protocol: str, policy: Policy) -> Any:
+def _make(protocol: str, policy: Policy, inside: frozenset[str]) -> Any:
     import fsspec  # here, not above: with asyncio and ssl it is a sixth of what a run on local files would load
     from fsspec.asyn import sync
 
@@ -134,6 +136,7 @@ def _make(protocol: str, policy: Policy) -> Any:
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=policy.timeout, sock_read=policy.timeout)
         options["client_kwargs"] = {"timeout": timeout, "trust_env": True} | ambient.get("client_kwargs", {})
+        options["get_client"] = partial(_client, inside)
     elif protocol in ("s3", "s3a"):
         if not (_endpoint() or "https://").lower().startswith(("http://", "https://")):
             raise ReadError("the S3 endpoint of AWS_ENDPOINT_URL is no URL: give http://HOST:PORT, or https://HOST")
@@ -147,6 +150,14 @@ def _make(protocol: str, policy: Policy) -> Any:
     if protocol in ("http", "https"):
         sync(fs.loop, fs.set_session)  # under the lock: it does not guard itself against two callers
     return fs
+
+
+async def _client(inside: frozenset[str], **settings: Any) -> Any:
+    import aiohttp
+
+    from landsat_downsample._store._guard import Connector
+
+    return aiohttp.ClientSession(**settings | {"connector": Connector(inside)})
 
 
 def _bound(policy: Policy, seconds: float, size: int = 0) -> float:
@@ -475,8 +486,3 @@ def listing(href: str, *, deep: bool, policy: Policy, seconds: float) -> list[di
     work = getattr(fs, "_find", None)
     found = _wait(fs, _bound(policy, seconds), work(path, detail=True)) if work else fs.find(path, detail=True)
     return list(found.values())
-
-
-def is_loopback(href: str) -> bool:
-    """Tell whether an href points to this machine."""
-    return urlsplit(href).hostname in ("localhost", "127.0.0.1", "::1")

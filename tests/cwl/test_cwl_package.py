@@ -58,8 +58,8 @@ def test_every_input_is_an_option_of_the_verb(step):
 
 def test_downsample_offers_what_run_offers():
     """An option that run gains is offered here too, or is named here as one that makes no sense in a step."""
-    senseless = {"help", "verbose", "quiet", "to", "overwrite", "requester_pays", "sources", "retry_failed"}
-    senseless |= {"log_format", "requests_per_host", "search_again"}
+    senseless = {"help", "verbose", "quiet", "to", "overwrite", "sources", "retry_failed"}
+    senseless |= {"log_format", "requests_per_host", "search_again", "requester_pays", "allow_host"}
     senseless |= {"stac", "collection", "bbox", "datetime", "path_row", "cloud_cover", "tier", "limit"}
     (tool,) = cwl_cases.tools("downsample")
     offered = {action.dest for action in actions("run")} - senseless
