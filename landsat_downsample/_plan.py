@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -379,17 +380,19 @@ def distinct(plans: Iterable[ScenePlan]) -> list[ScenePlan]:
 def estimate(item: ScenePlan) -> dict:
     """What a scene will cost: bytes in, bytes decoded, cells out, and peak memory of one target at a time.
 
-    The memory figure is that of `_kernels.STRIP_ROWS` rows with their masks and sums, the
-    block cache, and the reduced band with its COG; it excludes the interpreter and its imports.
+    The memory figure is that of `_kernels.STRIP_ROWS` rows, or those of a block, with their masks and sums,
+    two blocks, the block cache, and the reduced band with its COG; it excludes the interpreter and its imports.
     """
     cells = item.coarse.height * item.coarse.width
-    widest = max(t.band.grid.width * min(STRIP_ROWS, t.band.grid.height) for t in item.targets)
+    bands = [target.band for target in item.targets]
+    widest = max(b.grid.width * min(max(STRIP_ROWS, b.block_shape[0]), b.grid.height) for b in bands)
+    block = max(math.prod(b.block_shape) * _itemsize(b) for b in bands)
     return {
         "bytes_in": sum(t.bytes_in for t in item.targets),
         "bytes_decoded": sum(t.band.grid.height * t.band.grid.width * _itemsize(t.band) for t in item.targets),
         "shape": list(item.coarse.shape),
         "bytes_out": cells * sum(bytes_of_cell(t) for t in item.targets),
-        "peak_memory": widest * 8 + BLOCK_CACHE + cells * 8,
+        "peak_memory": widest * 8 + 2 * block + BLOCK_CACHE + cells * 8,
     }
 
 

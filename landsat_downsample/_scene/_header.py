@@ -11,9 +11,6 @@ from landsat_downsample._errors import SceneError
 from landsat_downsample._grid import Grid
 from landsat_downsample._store._hrefs import redact
 
-#: The most that one decoded block may take: USGS writes 128 KiB, a whole 30 m band as one strip is 120 MiB.
-MAX_BLOCK = 512 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class Band:
@@ -107,19 +104,17 @@ class Layout:
     """(height, width)."""
     block_shape: tuple[int, int]
     dtype: str
-    itemsize: int
-    """Bytes of a pixel."""
     gcps: int = 0
     """Ground control points."""
 
 
 def check(layout: Layout, href: str) -> None:
-    """Refuse a raster that cannot be a band of Landsat, or that would not fit in memory.
+    """Refuse a raster that cannot be a band of Landsat.
 
     Raises
     ------
     SceneError
-        Several bands, complex or 64-bit integers, ground control points, or huge blocks.
+        Several bands, complex or 64-bit integers, or ground control points.
     """
     where = repr(redact(href))
     if layout.bands != 1:
@@ -134,13 +129,6 @@ def check(layout: Layout, href: str) -> None:
     if layout.gcps:
         raise SceneError(
             f"{where} is placed by {layout.gcps} ground control points, not by a grid: warp it first (gdalwarp)"
-        )
-    height, width = layout.block_shape
-    needed = height * width * layout.itemsize
-    if needed > MAX_BLOCK:
-        raise SceneError(
-            f"{where}: block of {height} x {width} {layout.dtype} pixels would need {needed >> 20} MiB of memory, "
-            f"more than {MAX_BLOCK >> 20}: rewrite it with small blocks (gdal_translate -of COG IN OUT)"
         )
 
 

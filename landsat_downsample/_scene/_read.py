@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
@@ -102,7 +101,6 @@ def _layout(source: rasterio.DatasetReader) -> _header.Layout:
         shape=source.shape,
         block_shape=source.block_shapes[0],
         dtype=dtype,
-        itemsize=16 if dtype.startswith("complex") else np.dtype(dtype).itemsize,
         gcps=len(source.gcps[0]),
     )
 

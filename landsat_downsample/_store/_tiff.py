@@ -8,10 +8,12 @@ Layout after the TIFF 6.0 specification, BigTIFF, and the "ghost area" of GDAL's
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,10 +21,12 @@ from landsat_downsample._errors import ReadError
 
 MAX_DIRECTORIES = 256
 MAX_ENTRIES = 4096
-#: Block arrays of one file: 4 million blocks; a full Landsat band has about a thousand.
-MAX_ARRAYS = 64 << 20
-#: Bytes that one block may decode to: a full panchromatic band in one strip takes 0.5 GiB.
-MAX_BLOCK = 1 << 30
+#: Bytes of values that its directories keep apart, and blocks of all its images; a Landsat band has a thousand or two.
+MAX_VALUES, MAX_BLOCKS = 64 << 20, 1 << 21
+#: Pixels of a side; the panchromatic band has 17 000.
+MAX_SIDE = 1 << 16
+#: Bytes that an image and a block decode to: the panchromatic band has 0.5 GiB, a 30 m band as one strip 0.12.
+MAX_IMAGE, MAX_BLOCK = 4 << 30, 512 << 20
 
 #: Bytes before a block that repeat its length, in a COG by GDAL.
 LEADER = 4
@@ -31,7 +35,10 @@ DEFLATE = (8, 32946)
 _UNCOMPRESSED = 1
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+_REWRITE = "gdal_translate -of COG IN OUT"
 _GHOST = b"GDAL_STRUCTURAL_METADATA_SIZE="
+
+T = TypeVar("T", int, np.ndarray)
 
 Read = Callable[[int, int], bytes]
 """Read (offset, length): exactly that many bytes, or an exception."""
@@ -64,6 +71,12 @@ class Directory:
     def grid(self) -> tuple[int, int]:
         """(rows, columns) of blocks in one plane."""
         return -(-self.shape[0] // self.block_shape[0]), -(-self.shape[1] // self.block_shape[1])
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of all planes."""
+        down, across = self.grid
+        return down * across * (self.samples if self.planar else 1)
 
     def decoded_size(self, index: int) -> int:
         """Count the bytes that a block holds once decompressed."""
@@ -150,7 +163,8 @@ class _Parser:
     size: int
     order: str
     wide: bool
-    arrays: int = 0
+    values: int = 0
+    blocks: int = 0
     parts: list[tuple[int, int]] = None
 
     def __post_init__(self) -> None:
@@ -171,7 +185,7 @@ class _Parser:
                 )
             tags, following = self.directory(offset)
             found.append(self.image(tags))
-            queue += [int(child) for child in self.integers(tags, 330)]
+            queue += self.integers(tags, 330)[:MAX_DIRECTORIES].tolist()
             queue += [following] if following else []
         return tuple(found)
 
@@ -200,6 +214,11 @@ class _Parser:
                     raise ReadError(
                         f"TIFF is cut or damaged: tag {tag} would end at byte {where + length} of {self.size}"
                     )
+                self.values += length
+                if self.values > MAX_VALUES:
+                    raise ReadError(
+                        f"TIFF has more than {MAX_VALUES >> 20} MiB of tags: the file is damaged or not a Landsat band"
+                    )
                 self.parts.append((where, length))
             if length:
                 tags[tag] = (kind, number, where)
@@ -211,13 +230,7 @@ class _Parser:
             return np.zeros(0, "u8")
         if kind not in _INTEGERS:
             raise ReadError(f"TIFF tag {tag} has type {kind}: the file is damaged")
-        length = number * _TYPE_SIZES[kind]
-        self.arrays += length
-        if self.arrays > MAX_ARRAYS:
-            raise ReadError(
-                f"TIFF lists more than {MAX_ARRAYS >> 20} MiB of blocks: the file is damaged or not a Landsat band"
-            )
-        data = self.take(where, length, f"tag {tag}")
+        data = self.take(where, number * _TYPE_SIZES[kind], f"tag {tag}")
         return np.frombuffer(data, self.order + _INTEGERS[kind]).astype("u8")
 
     def number(self, tags: dict, tag: int, default: int) -> int:
@@ -229,11 +242,7 @@ class _Parser:
         tiled = 324 in tags
         rows = self.number(tags, 323 if tiled else 278, height)
         block = (rows, self.number(tags, 322, 0)) if tiled else (min(rows, height), width)
-        offsets = self.integers(tags, 324 if tiled else 273)
-        counts = self.integers(tags, 325 if tiled else 279)
-        if not tiled and offsets.size == 1 and not counts.size:
-            # Early writers left the count of a single strip out: it runs to the end.
-            counts = np.array([max(self.size - int(offsets[0]), 0)], "u8")
+        none = np.zeros(0, "u8")
         found = Directory(
             (height, width),
             block,
@@ -243,29 +252,56 @@ class _Parser:
             self.number(tags, 259, 1),
             bool(self.number(tags, 254, 0) & 5),
             tiled,
-            offsets,
-            counts,
+            none,
+            none,
             self.number(tags, 317, 1),
             self.number(tags, 339, 1),
             self.number(tags, 266, 1),
             self.order == "<",
         )
-        return _sensible(found)
+        _check_sizes(found)
+        self.blocks += found.blocks
+        if self.blocks > MAX_BLOCKS:
+            raise ReadError(f"TIFF has more than {MAX_BLOCKS} blocks: rewrite it with larger ones ({_REWRITE})")
+        return self.located(found, tags)
+
+    def located(self, image: Directory, tags: dict) -> Directory:
+        """The image with its tables, which are not read unless they are as long as it has blocks."""
+        offsets, counts = (324, 325) if image.tiled else (273, 279)
+        listed = tuple(tags.get(tag, (0, 0, 0))[1] for tag in (offsets, counts))
+        alone = not image.tiled and listed == (1, 0)
+        if image.blocks != listed[0] or not (image.blocks == listed[1] or alone):
+            raise ReadError(
+                f"TIFF image of {image.blocks} blocks lists {listed[0]} offsets and {listed[1]} sizes: "
+                "the file is damaged"
+            )
+        where = self.integers(tags, offsets)
+        # Early writers left the count of a single strip out: it runs to the end.
+        rest = min(max(self.size - int(where[0]), 0), _most_stored(image.decoded_size(0))) if alone else 0
+        return replace(image, offsets=where, counts=np.array([rest], "u8") if alone else self.integers(tags, counts))
 
 
-def _sensible(image: Directory) -> Directory:
+def _check_sizes(image: Directory) -> None:
+    """Refuse what no band of Landsat is, before any table is read."""
     if min(*image.shape, *image.block_shape, image.samples, image.bits) < 1:
         raise ReadError(f"TIFF image of shape {image.shape} in blocks of {image.block_shape}: the file is damaged")
-    down, across = image.grid
-    blocks = down * across * (image.samples if image.planar else 1)
-    if not blocks == image.offsets.size == image.counts.size:
+    (height, width), (rows, columns) = image.shape, image.block_shape
+    needed, whole = image.decoded_size(0), image.decoded_size(0) * image.blocks
+    if max(height, width, rows, columns) > MAX_SIDE or whole > MAX_IMAGE:
         raise ReadError(
-            f"TIFF image of {blocks} blocks lists {image.offsets.size} offsets and {image.counts.size} sizes: "
-            "the file is damaged"
+            f"TIFF image of {height} x {width} pixels in blocks of {rows} x {columns} is too large for a Landsat band: "
+            "the file is damaged, or cut it first (gdal_translate -srcwin X Y WIDTH HEIGHT IN OUT)"
         )
-    if image.decoded_size(0) > MAX_BLOCK:
-        raise ReadError(f"TIFF block of shape {image.block_shape} would take {image.decoded_size(0)} bytes: too large")
-    return image
+    if needed > MAX_BLOCK:
+        raise ReadError(
+            f"TIFF block of {rows} x {columns} pixels would need {needed >> 20} MiB of memory, "
+            f"more than {MAX_BLOCK >> 20}: rewrite it with small blocks ({_REWRITE})"
+        )
+
+
+def _most_stored(decoded: T) -> T:
+    """Bytes that a compressor may make of a block that it only makes longer (LZW: half as much again), and tables."""
+    return decoded + decoded // 2 + (64 << 10)
 
 
 def _trailer(read: Read, size: int, start: int) -> int:
@@ -308,10 +344,16 @@ def _check_blocks_inside(image: Directory, size: int, trailer: int) -> None:
     end = int((offsets + counts).max()) + trailer
     if end > size:
         raise ReadError(f"TIFF is cut: its blocks end at byte {end}, the file at {size}; fetch it again")
-    if image.compression == _UNCOMPRESSED:
-        wanted = np.array([image.decoded_size(i) for i in np.flatnonzero(there)], "u8")
-        if (counts < wanted).any():
-            raise ReadError("TIFF is damaged: an uncompressed block is smaller than its pixels")
+    plane = math.prod(image.grid)
+    last = np.arange(image.blocks) % plane == plane - 1  # of strips it may have fewer rows
+    sizes = np.where(last, image.decoded_size(plane - 1), image.decoded_size(0))[there].astype("u8")
+    if image.compression == _UNCOMPRESSED and (counts < sizes).any():
+        raise ReadError("TIFF is damaged: an uncompressed block is smaller than its pixels")
+    if (counts > _most_stored(sizes)).any():
+        raise ReadError("TIFF is damaged: a block takes more bytes than its pixels can need")
+    order = np.argsort(offsets, kind="stable")
+    if (offsets[order][1:] < (offsets + counts)[order][:-1]).any():
+        raise ReadError(f"TIFF has blocks that share bytes: the file is damaged, or rewrite it ({_REWRITE})")
 
 
 def full_resolution_run(layout: Layout) -> tuple[int, int] | None:
