@@ -70,15 +70,15 @@ class Seaweed:
         flags = [f"-{name}={first + i}" for i, name in enumerate(names)]
         flags += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false"]
         flags += ["-master.telemetry=false", "-webdav=false", f"-s3.config={config}", f"-bucket={BUCKET}"]
-        log = open(os.path.join(self.folder, "log"), "wb")  # noqa: SIM115 - lives as long as the server
-        self.process = subprocess.Popen(
-            [weed(), "mini", f"-dir={self.folder}", *flags], stdout=log, stderr=log, cwd=self.folder
-        )
+        with open(os.path.join(self.folder, "log"), "wb") as log:
+            self.process = subprocess.Popen(
+                [weed(), "mini", f"-dir={self.folder}", *flags], stdout=log, stderr=log, cwd=self.folder
+            )
         self._await()
         return self
 
     def _await(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break

@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import io
 import os
-import signal
 import subprocess
 import sys
+import time
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,17 +33,14 @@ class Result:
 
 
 def call(*argv: object) -> Result:
-    """Run a command inside this process."""
+    """Run a command inside this process; what it warns of is told on stderr, as in a process of its own."""
     out, err = io.StringIO(), io.StringIO()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
             code = main([str(word) for word in argv])
     except SystemExit as leaving:
         code = leaving.code
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
     return Result(code, out.getvalue(), err.getvalue())
 
 
@@ -93,6 +92,14 @@ def peak_mib(*argv: object) -> tuple[int, float]:
     words = [sys.executable, "-c", _TELLING, *(str(word) for word in argv)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.returncode, int(done.stderr.rpartition("peak ")[2]) / 1024
+
+
+def wait_until(true: Callable[[], object], *alive: subprocess.Popen) -> None:
+    """Wait for what must come while processes live; pytest's own limit ends what never does."""
+    while not true():
+        for process in alive:
+            assert process.poll() is None, f"it ended too early: {process.communicate()}"
+        time.sleep(0.01)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -18,6 +18,8 @@ Faults (strings in ``FaultProxy.faults``, taken from the front; None lets a requ
 ``login``        200 with a web page
 ``forbidden``    403
 ===============  =====================================================================
+
+Where something must happen in the midst of other work, ``hold`` keeps that work waiting until ``let_go``.
 """
 
 from __future__ import annotations
@@ -28,14 +30,18 @@ import random
 import ssl
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import ClientSession, ClientTimeout, web
 from multidict import CIMultiDict
 from yarl import URL
 
+from landsat_downsample._store._remote import HEADER
+
 FAULTS = ("slowdown", "error", "reset", "headers", "midbody", "short", "cut", "flip", "stall", "silence", "lost")
 _HOP = {"expect", "connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"}
+_HEADER = f"bytes=0-{HEADER - 1}"
 _SLOW = '<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
 _LOGIN = "<!DOCTYPE html><html><title>Sign in</title></html>" + " " * 3000
 
@@ -63,10 +69,32 @@ class FaultProxy:
     down: int = 0
     """Bytes of bodies sent to clients."""
     port: int = 0
+    may_break: Callable[[], bool] = lambda: True
+    """Whether a body may break off already."""
+    _held: str | None = None
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def hold(self, end: str) -> None:
+        """Keep requests for the pixels of files whose name ends so, all but their headers, until `let_go`."""
+        self._let_go.clear()
+        self._held = end
+
+    def let_go(self) -> None:
+        self._held = None
+        self._loop.call_soon_threadsafe(self._let_go.set)
+
+    @property
+    def holding(self) -> bool:
+        """Whether a request has come that is kept."""
+        return any(seen.fault == "held" for seen in self.seen)
+
+    @property
+    def silent(self) -> bool:
+        """Whether a request has come that never gets an answer."""
+        return any(seen.fault == "silence" for seen in self.seen)
 
     def __enter__(self) -> FaultProxy:
         self.random = random.Random(self.seed)
@@ -91,7 +119,8 @@ class FaultProxy:
         return self
 
     async def _start(self) -> None:
-        self._session = ClientSession(auto_decompress=False, timeout=ClientTimeout(total=60))
+        self._let_go = asyncio.Event()
+        self._session = ClientSession(auto_decompress=False, timeout=ClientTimeout(total=None))
         self._runner = web.ServerRunner(web.Server(self._handle), handle_signals=False, shutdown_timeout=0.2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -110,8 +139,10 @@ class FaultProxy:
         if request.headers.get("Expect", "").lower() == "100-continue":
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await request.read()
-        fault = self.faults.popleft() if self.faults and request.method in self.methods else None
+        fault = self._next_fault(request)
         self.seen.append(Seen(request.method, request.raw_path, dict(request.headers), fault))
+        if fault == "held":
+            await self._let_go.wait()
         early = await self._before(request, fault)
         if early is not None:
             return early
@@ -119,6 +150,11 @@ class FaultProxy:
             body = self._flip(body)
         status, headers, data = await self._forward(request, body)
         return await self._after(request, fault, status, headers, data)
+
+    def _next_fault(self, request: web.BaseRequest) -> str | None:
+        if self._held and request.path.endswith(self._held) and request.headers.get("Range") != _HEADER:
+            return "held"
+        return self.faults.popleft() if self.faults and request.method in self.methods else None
 
     async def _before(self, request: web.BaseRequest, fault: str | None) -> web.StreamResponse | None:
         plain = {
@@ -133,8 +169,7 @@ class FaultProxy:
         if fault == "reset":
             self._abort(request)
         if fault == "silence":
-            await asyncio.sleep(30)
-            self._abort(request)
+            await asyncio.Event().wait()
         return None
 
     async def _forward(self, request: web.BaseRequest, body: bytes) -> tuple[int, CIMultiDict, bytes]:
@@ -176,8 +211,10 @@ class FaultProxy:
 
     async def _break(self, request: web.BaseRequest, fault: str) -> None:
         await asyncio.sleep(0.01)
+        while not self.may_break():
+            await asyncio.sleep(0.01)
         if fault == "stall":
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         if fault == "cut":
             if request.transport is not None:
                 request.transport.close()

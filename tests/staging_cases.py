@@ -11,7 +11,10 @@ import s3
 import landsat_downsample as ld
 from landsat_downsample._staging._staged_item import CATALOGUE
 
-QUICK = {"LANDSAT_DOWNSAMPLE_BUDGET": "30", "LANDSAT_DOWNSAMPLE_TIMEOUT": "1"}
+#: Silence is soon taken for a fault, and every fault is borne.
+QUICK = {"LANDSAT_DOWNSAMPLE_BUDGET": "1000", "LANDSAT_DOWNSAMPLE_TIMEOUT": "1"}
+#: For runs that are kept waiting: what ends them must be something else.
+PATIENT = {"LANDSAT_DOWNSAMPLE_BUDGET": "1000", "LANDSAT_DOWNSAMPLE_TIMEOUT": "1000"}
 BANDS = ["SR_B4", "SR_B5", "QA_PIXEL"]
 
 

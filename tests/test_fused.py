@@ -54,7 +54,7 @@ def reduced(reducer, overlay, values, ok=None):
     return [np.concatenate(parts, axis=-2) for parts in zip(*strips, strict=True)]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_values_equal_the_plain_path(data):
     dtype = np.dtype(data.draw(st.sampled_from(["uint8", "uint16", "int16"])))
@@ -70,7 +70,7 @@ def test_values_equal_the_plain_path(data):
     np.testing.assert_array_equal(run(), without_extension(run), strict=True)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_quality_equals_the_plain_path(data):
     overlay = data.draw(overlays())

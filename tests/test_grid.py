@@ -44,7 +44,7 @@ ratios = st.fractions(min_value=1, max_value=9, max_denominator=12)
 offsets = st.fractions(min_value=0, max_value=Fraction(3, 2), max_denominator=4)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(1, 40), ratios, offsets)
 def test_weights_are_the_lengths_in_common(pixels, ratio, offset):
     count = math.ceil((pixels + offset) / ratio)
@@ -55,7 +55,7 @@ def test_weights_are_the_lengths_in_common(pixels, ratio, offset):
     assert [Fraction(int(e), cells.unit) for e in cells.extent] == list(found.sum(1))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 9), st.data())
 def test_a_part_keeps_the_cells_it_names(pixels, ratio, data):
     cells = Cells.cut(pixels, -(-pixels // ratio), Fraction(ratio))

@@ -118,7 +118,7 @@ def test_windows_hold_the_pixels_and_weights_of_each_cell(down, across, portion,
     assert sorted(seen) == list(range(len(wanted)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(-(1 << 62), 1 << 62), st.integers(1, 1 << 40))
 def test_quotients_round_half_to_even(total, count):
     for bound in (2 * abs(total), 1 << 62):
@@ -126,14 +126,14 @@ def test_quotients_round_half_to_even(total, count):
         assert int(found[0]) == round(Fraction(total, count))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(-(1 << 90), 1 << 90), st.integers(1, 1 << 60))
 def test_quotients_of_long_sums_round_half_to_even(total, count):
     found = divide_half_even(np.array([total], object), np.array([count], object), 1 << 100)
     assert int(found[0]) == round(Fraction(total, count))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(-(1 << 30), 1 << 30), st.integers(1, 1 << 20))
 def test_exact_halves_go_to_the_even_side(whole, half):
     total, count = (2 * whole + 1) * half, 2 * half

@@ -100,7 +100,7 @@ def test_uniform_blocks_give_back_their_code(sensor, policy):
 
 @pytest.mark.parametrize("sensor", SENSORS)
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_codes_are_possible_and_flags_agree(sensor, policy, data):
     pool = sorted(set(CODES[sensor]))

@@ -148,7 +148,7 @@ def test_mean_is_the_exact_mean_to_the_last_bit(dtype, nodata, factor):
         np.testing.assert_array_equal(found, wanted)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 23),
     st.integers(1, 23),
@@ -418,7 +418,7 @@ def test_azimuths_are_averaged_on_the_circle_with_their_sign(angles, mean):
     assert abs(int(found) - mean) <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(-18000, 18000), min_size=1, max_size=30), st.sampled_from(["int16", "float32", "int32"]))
 def test_azimuths_against_complex_numbers(angles, dtype):
     mean = sum(cmath.rect(1, math.radians(a / 100)) for a in angles)

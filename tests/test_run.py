@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 import s3
-from command import call, digests, holds, peak_mib, spawn, spawn_begun
-from conftest_s3 import proxied, s3_env, seaweed  # noqa: F401 - fixtures
-from staging_cases import to_s3
+from command import call, digests, holds, peak_mib, spawn, spawn_begun, wait_until
+from conftest_s3 import apply, proxied, s3_env, seaweed  # noqa: F401 - fixtures
+from fault_proxy import FaultProxy, FileServer
+from staging_cases import PATIENT, served, to_s3
 
 import landsat_downsample as ld
 
@@ -33,7 +34,7 @@ def scene(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def medium(tmp_path_factory) -> Path:
-    """A scene that takes about a second or two, so that there is a time to be interrupted in."""
+    """A scene that takes about a second or two, so that there are moments to be interrupted in."""
     return ld.make_scene(tmp_path_factory.mktemp("medium"), size=(1500, 1400), bands=BANDS)
 
 
@@ -152,7 +153,7 @@ def test_products_know_nothing_of_this_machine(form, scene, tmp_path):
 
 def interrupted(process: subprocess.Popen) -> None:
     """Exit code 130, and one line more than the progress."""
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert process.returncode == 130, err
     told = [line for line in err.splitlines() if line.startswith("landsat-downsample")]
     assert len(told) <= 2 and "interrupted" in told[-1] and all("finishing" in line for line in told[:-1]), err
@@ -161,10 +162,12 @@ def interrupted(process: subprocess.Popen) -> None:
 
 def seconds_of_a_run(scene: Path, dest: Path) -> float:
     process, begun = spawn_begun("run", scene, "--to", dest, *FACTOR, "-q"), time.perf_counter()
-    assert process.wait() == 0
+    process.communicate()
+    assert process.returncode == 0
     return time.perf_counter() - begun
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interruption_at_any_moment_leaves_nothing(number, medium, tmp_path):
     length = seconds_of_a_run(medium, tmp_path / "whole")
@@ -178,7 +181,7 @@ def test_an_interruption_at_any_moment_leaves_nothing(number, medium, tmp_path):
         if number == signal.SIGINT:  # the first one lets the scene finish, if it comes while the scene is in hand
             time.sleep(0.02)
             process.send_signal(number)
-        code = process.wait(timeout=60)
+        code = process.wait()
         if code == 0 or (code == -number and not dest.exists()):  # it was faster, or had no handlers yet
             process.communicate()
         else:
@@ -187,6 +190,7 @@ def test_an_interruption_at_any_moment_leaves_nothing(number, medium, tmp_path):
         assert not holds(dest) or digests(product(dest, medium)) == whole
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("pool", ["landsat-downsample", "publishing"])
 def test_an_interruption_while_a_thread_starts_leaves_nothing(pool, scene, tmp_path, monkeypatch):
     """The thread is at work by then: whoever cleans up must know it, and wait for it."""
@@ -208,6 +212,7 @@ def test_an_interruption_while_a_thread_starts_leaves_nothing(pool, scene, tmp_p
     assert holds(tmp_path) in ([], [product(tmp_path, scene).name])
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interruption_where_python_drops_errors_is_not_lost():
     """In a weakref's callback, as import has them."""
     code = (
@@ -226,51 +231,55 @@ def test_an_interruption_where_python_drops_errors_is_not_lost():
     interrupted(subprocess.Popen([sys.executable, "-c", code, "doctor"], **pipes))
 
 
-def test_impatience_does_not_disturb_the_cleaning(medium, tmp_path):
+@pytest.fixture
+def web(scene, monkeypatch):
+    """The scene on a web server that keeps a run waiting in its midst; see `held`."""
+    apply(monkeypatch, PATIENT)
+    with FileServer(served(scene)) as server, FaultProxy(server.endpoint) as proxy:
+        proxy.hold("_SR_B4.TIF")
+        yield proxy
+
+
+def held(web: FaultProxy, scene: Path, dest: Path, *words: str) -> subprocess.Popen:
+    """Start a run, and wait until some of the product is stored and the source keeps back the rest."""
+    process = spawn("run", f"{web.endpoint}/scene/{scene.name}_MTL.json", "--to", dest, *FACTOR, "-q", *words)
+    wait_until(lambda: web.holding and any(name.startswith(".") for name in holds(dest)), process)
+    return process
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_impatience_does_not_disturb_the_cleaning(scene, web, tmp_path):
     dest = tmp_path / "out"
-    process = spawn("run", medium, "--to", dest, *FACTOR)
-    wait_for_staging(dest)
-    for _ in range(5):
+    process = held(web, scene, dest)
+    while process.poll() is None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)
     interrupted(process)
     assert holds(dest) == []
 
 
-def wait_for_staging(dest: Path) -> None:
-    until = time.monotonic() + 30
-    while not holds(dest) and time.monotonic() < until:
-        time.sleep(0.005)
-    assert holds(dest)
-
-
-def test_a_killed_run_leaves_only_hidden_folders_and_can_be_repeated(medium, tmp_path):
+def test_a_killed_run_leaves_only_hidden_folders_and_can_be_repeated(scene, web, tmp_path):
     dest = tmp_path / "out"
-    process = spawn("run", medium, "--to", dest, *FACTOR, "-q")
-    wait_for_staging(dest)
+    process = held(web, scene, dest)
     process.kill()
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
     left = holds(dest)
-    assert left and all(name.startswith(f".{medium.name}_downsampled.partial-") for name in left)
+    assert left and all(name.startswith(f".{scene.name}_downsampled.partial-") for name in left)
     for place in (dest, tmp_path / "fresh"):
-        assert call("run", medium, "--to", place, *FACTOR, "-q").code == 0
-    assert digests(product(dest, medium)) == digests(product(tmp_path / "fresh", medium))
+        assert call("run", scene, "--to", place, *FACTOR, "-q").code == 0
+    assert digests(product(dest, scene)) == digests(product(tmp_path / "fresh", scene))
 
 
-def test_an_interrupted_replacement_keeps_the_old_or_the_new(medium, tmp_path):
+def test_an_interrupted_replacement_keeps_the_old(scene, web, tmp_path):
     dest = tmp_path / "out"
-    assert call("run", medium, "--to", dest, "--factor", 9, "-q").code == 0
-    old = digests(product(dest, medium))
-    process = spawn("run", medium, "--to", dest, *FACTOR, "-q", "--overwrite")
-    until = time.monotonic() + 30
-    while len(holds(dest)) < 2 and time.monotonic() < until:
-        time.sleep(0.005)
+    assert call("run", scene, "--to", dest, "--factor", 9, "-q").code == 0
+    old = digests(product(dest, scene))
+    process = held(web, scene, dest, "--overwrite")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate()
     assert process.returncode == 130
-    assert holds(dest) == [f"{medium.name}_downsampled"]
-    assert digests(product(dest, medium)) == old
+    assert holds(dest) == [f"{scene.name}_downsampled"]
+    assert digests(product(dest, scene)) == old
 
 
 # Memory ----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from landsat_downsample._run import run_plans
 from landsat_downsample._scene import open_scene
 from landsat_downsample._store import Policy
 
-QUICK = Policy(budget=30, timeout=5, base=0.01, cap=0.05)
+QUICK = Policy(budget=1000, base=0.01, cap=0.05)
 L2 = ("landsat-c2-l2",)
 USGS = ("landsat-c2l2-sr", "landsat-c2l2-st")
 
@@ -177,7 +177,7 @@ def test_faults_at_random_lose_and_double_nothing(api, scene, seed):
 def test_silence_is_bounded(api, scene):
     served = api("planetary", [one_item(scene)])
     served.faults = deque(["silence"])
-    policy = Policy(budget=30, timeout=0.5, base=0.01, cap=0.05)
+    policy = Policy(budget=1000, timeout=0.5, base=0.01, cap=0.05)
     assert len(list(search(Query(served.url, L2), policy=policy))) == 1
 
 

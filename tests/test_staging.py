@@ -9,16 +9,15 @@ import random
 import re
 import signal
 import tarfile
-import time
 import warnings
 from pathlib import Path
 
 import pytest
 import s3
-from command import call, peak_mib, spawn
+from command import call, holds, peak_mib, spawn, wait_until
 from conftest_s3 import apply, figures, proxied, s3_env, seaweed  # noqa: F401 - fixtures
 from fault_proxy import FaultProxy, FileServer
-from staging_cases import BANDS, QUICK, check_catalogue, files, own_files, served, small, to_s3, visible
+from staging_cases import BANDS, PATIENT, QUICK, check_catalogue, files, own_files, served, small, to_s3, visible
 from tiffs import cog, pixels, tiff
 
 import landsat_downsample as ld
@@ -279,7 +278,6 @@ def test_a_scene_may_be_staged_onto_itself(scene, tmp_path):
 
 
 def test_no_fault_of_the_predecessor_passes(scene, web, tmp_path, monkeypatch):
-    monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "1")
     cases = [
         ("login", f"{web.endpoint}/B4.TIF", "it is a web page"),
         ("login", f"{web.endpoint}/scene/{scene.name}_MTL.json", "web page|not JSON|MTL"),
@@ -298,14 +296,14 @@ def test_no_fault_of_the_predecessor_passes(scene, web, tmp_path, monkeypatch):
     ]
     for fault, href, words in cases:
         web.plan(*[fault] * 500)
-        began = time.monotonic()
+        monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "1" if fault in ("cut", "stall", "silence") else "1000")
         secret = "?sig=SECRET&X-Amz-Signature=SECRET" if href.startswith("http") else ""
         result = call("stage-in", href.replace("://127", "://me:SECRET@127") + secret, "--to", tmp_path / "in")
         assert result.code in (1, 2, 75), href
         assert result.out == "" and len(result.lines) == 1, (href, result.err)
         assert re.search(words, result.err), (href, result.err)
         assert "SECRET" not in result.err
-        assert time.monotonic() - began < 4
+        assert web.faults or not fault, "it gave up, though more were to come"
         assert not (tmp_path / "in").exists() or os.listdir(tmp_path / "in") == []
 
 
@@ -440,28 +438,24 @@ def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_killed_at_any_moment_and_repeated(scene, proxied, seaweed, tmp_path, figures):  # noqa: F811
     href = to_s3(seaweed, scene, "kill")
-    began = time.monotonic()
     expected = check(stage_in(href, tmp_path / "calm"), scene)
-    settings = {
-        "env": {**os.environ, "TMPDIR": str(tmp_path), **{k: v for k, v in s3.environ(proxied.endpoint).items() if v}}
-    }
-    rng, left, span = random.Random(7), 0, 0.0
-    for run in range(9):
-        dest = tmp_path / str(run)
+    env = os.environ | PATIENT | {"TMPDIR": str(tmp_path)}
+    proxied.plan()
+    whole = spawn("stage-in", href, "--to", tmp_path / "alone", env=env)
+    whole.communicate()
+    assert whole.returncode == 0
+    moments = random.Random(7).sample(range(1, len(proxied.seen)), 8)
+    left = 0
+    for moment in moments:  # requests that are answered before it is killed
+        dest = tmp_path / str(moment)
+        proxied.plan(*[None] * moment, *["silence"] * 50)
+        process = spawn("stage-in", href, "--to", dest, env=env)
+        wait_until(lambda: proxied.silent, process)
+        process.kill()
+        process.communicate()
         proxied.plan()
-        began = time.monotonic()
-        process = spawn("stage-in", href, "--to", dest, **settings)
-        if run == 0:  # how long it takes undisturbed, to draw the other moments from
-            process.communicate(timeout=60)
-            span = time.monotonic() - began
-            continue
-        while not dest.exists() and process.poll() is None:
-            time.sleep(0.002)
-        time.sleep(rng.uniform(0, span / 14))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
         assert visible(dest) in ([], [scene.name])
-        left += len([name for name in os.listdir(dest) if name.startswith(".")])
+        left += len([name for name in holds(dest) if name.startswith(".")])
         again = call("stage-in", href, "--to", dest)
         assert again.code == 0, again.err
         assert files(Path(again.out.strip()).parent) == expected
@@ -472,18 +466,14 @@ def test_killed_at_any_moment_and_repeated(scene, proxied, seaweed, tmp_path, fi
     assert left > 0
 
 
-def test_an_interrupted_one_leaves_nothing(scene, proxied, seaweed, tmp_path):  # noqa: F811
+def test_an_interrupted_one_leaves_nothing(scene, proxied, seaweed, tmp_path, monkeypatch):  # noqa: F811
     href = to_s3(seaweed, scene, "int")
     proxied.plan(*[None] * 12, *["stall"] * 50)
-    env = {**os.environ, "LANDSAT_DOWNSAMPLE_TIMEOUT": "3", "LANDSAT_DOWNSAMPLE_BUDGET": "60"}
-    env |= {k: v for k, v in s3.environ(proxied.endpoint).items() if v}
-    process = spawn("stage-in", href, "--to", tmp_path / "in", env=env)
-    while len(proxied.seen) < 16 and process.poll() is None:
-        time.sleep(0.01)
-    began = time.monotonic()
+    monkeypatch.setenv("LANDSAT_DOWNSAMPLE_TIMEOUT", "3")  # it waits for one silence, not for the budget
+    process = spawn("stage-in", href, "--to", tmp_path / "in")
+    wait_until(lambda: len(proxied.seen) >= 16, process)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 6  # one silence, not the budget
+    _, err = process.communicate()
     assert process.returncode == 130 and len(err.splitlines()) == 1
     assert not (tmp_path / "in").exists() or os.listdir(tmp_path / "in") == []
 

@@ -75,7 +75,7 @@ def drawn_calls(data):
         yield
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_rows_equal_gdal(data, tmp_path_factory):
     shape = data.draw(st.tuples(st.integers(1, 200), st.integers(1, 200)))
@@ -102,7 +102,7 @@ def weights(cells: Cells) -> np.ndarray:
     return out
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_sums_equal_matrix_products(data, tmp_path_factory):
     shape = data.draw(st.tuples(st.integers(1, 200), st.integers(1, 200)))

@@ -29,7 +29,14 @@ from landsat_downsample._cli._parts import (
     say,
     tell_in_json,
 )
-from landsat_downsample._cli._signals import interrupt, interrupt_again, on_signals, timed_out, told_to_stop
+from landsat_downsample._cli._signals import (
+    begin_to_listen,
+    interrupt_again,
+    leave_signals,
+    on_signals,
+    timed_out,
+    told_to_stop,
+)
 from landsat_downsample._errors import LandsatDownsampleError
 from landsat_downsample._shortage import shortage
 
@@ -77,13 +84,15 @@ def main(argv: list[str] | None = None) -> int:
         if argv is None:
             _leave(code)
         return code
-    finally:  # the code is known: a Ctrl-C while Python winds up must not change it
-        on_signals(signal.SIG_IGN)
+    finally:
+        if argv is None:  # the code is known: a Ctrl-C while Python winds up must not change it
+            on_signals(signal.SIG_IGN)
+        else:
+            leave_signals()
 
 
 def _main(argv: list[str] | None) -> int:
-    told_to_stop.clear()
-    on_signals(interrupt)
+    begin_to_listen()
     warnings.showwarning = _show_warning
     _open_streams()
     tell_in_json(False)

@@ -13,17 +13,37 @@ from contextlib import contextmanager
 #: does so with its locks. No Event: a handler that comes in the middle of another would wait for its lock forever.
 told_to_stop: list[int] = []
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_before: dict[int, object] = {}  # their handlers when the command began
+
 
 def timed_out() -> bool:
     """Whether it was the time limit that told so."""
-    return any(number not in (signal.SIGINT, signal.SIGTERM) for number in told_to_stop)
+    return any(number not in _STOPPING for number in told_to_stop)
+
+
+def begin_to_listen() -> None:
+    """Let Ctrl-C and SIGTERM stop a command that begins."""
+    told_to_stop.clear()
+    _before.update((number, signal.getsignal(number)) for number in _STOPPING)
+    on_signals(interrupt)
 
 
 def on_signals(handler, *numbers: int) -> None:
-    """Set a handler for SIGINT and SIGTERM, or for the signals named; only the main thread can."""
+    """Set a handler for SIGINT and SIGTERM, or for the signals named; only the main thread can.
+
+    What was ignored when the command began stays so: scripts start what works in the background like that.
+    """
     if threading.current_thread() is threading.main_thread():
-        for number in numbers or (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, handler)
+        for number in numbers or _STOPPING:
+            if _before.get(number) != signal.SIG_IGN:
+                signal.signal(number, handler)
+
+
+def leave_signals() -> None:
+    """Do about signals what was done before the command began."""
+    for number, handler in _before.items():
+        on_signals(handler, number)
 
 
 def interrupt(signum, frame):

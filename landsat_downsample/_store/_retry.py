@@ -179,10 +179,12 @@ class Patience:
     error: type[LandsatDownsampleError] = ReadError
     retries: int = 0
     allowed: int = 0
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = _stop.pause
     deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.deadline = time.monotonic() + self.policy.budget
+        self.deadline = self.clock() + self.policy.budget
 
     def allow(self, size: int) -> None:
         """Grant a large object the time it takes at the slowest rate tolerated."""
@@ -193,7 +195,7 @@ class Patience:
     @property
     def left(self) -> float:
         """Seconds left, never quite none."""
-        return max(0.05, self.deadline - time.monotonic())
+        return max(0.05, self.deadline - self.clock())
 
     def call(self, what: str, attempt: Callable[[float], T]) -> T:
         """Call ``attempt(seconds left)`` until it succeeds, cannot succeed, or time is up.
@@ -222,13 +224,13 @@ class Patience:
                 wait = self._wait(fault, tries)
                 mismatches += isinstance(error, Mismatch)
                 hopeless = not fault.heals or mismatches >= MAX_MISMATCHES
-                if hopeless or time.monotonic() + wait >= self.deadline:
+                if hopeless or self.clock() + wait >= self.deadline:
                     # Not chained: what aiohttp and botocore say holds URLs with signatures.
                     # Bytes that are wrong each time are wrong where they lie.
                     passing = not isinstance(error, Mismatch)
                     raise self._final(what, fault, tries, passing=passing) from None
             self.retries += 1
-            _stop.pause(wait)
+            self.pause(wait)
         raise AssertionError("unreachable")
 
     def _wait(self, fault: Fault, tries: int) -> float:
