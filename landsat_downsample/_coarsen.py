@@ -8,59 +8,41 @@ whatever rows the array gives.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-from affine import Affine
 
 from landsat_downsample import _bands
-from landsat_downsample._errors import SceneError, UsageError
-from landsat_downsample._grid import Cells, Grid, Overlay, ratio_for
+from landsat_downsample._array_blocks import BLOCK_ROWS, Job, Request, blocks, token
+from landsat_downsample._array_grid import axes, georeference, grid_of, north_up, other_coordinates
+from landsat_downsample._array_meaning import (
+    FLAGS,
+    NODATA,
+    Meaning,
+    Origin,
+    check_mask,
+    meaning_of,
+    origin_of,
+    origins,
+    planes_of,
+)
+from landsat_downsample._errors import UsageError
+from landsat_downsample._grid import ratio_for
 from landsat_downsample._nearest import did_you_mean
-from landsat_downsample._pixels import Rows, open_companion, open_rows, read_band
+from landsat_downsample._pixels import open_rows
 from landsat_downsample._plan import words
-from landsat_downsample._process import recognised
-from landsat_downsample._recent import Recent
 from landsat_downsample._reduce import (
     METHODS,
-    Rule,
     _quality,
     declared_nodata,
     output_dtype,
-    reduce_strips,
-    reducer_for,
     rule_of,
 )
 from landsat_downsample._scene import Band, Scene
-from landsat_downsample._scene._product_id import FileName, parse_file
-
-#: Source rows per block of a lazy result: a quarter of a scene, so that two to four threads share it.
-BLOCK_ROWS = 2048
-
-#: Which of our bands an untouched lazy array came from, by the name of its dask graph, which
-#: is a digest of the band: the newest few, so that a long session does not grow.
-ORIGINS = 4096
-_origin: Recent[str, _Origin] = Recent(ORIGINS)
-
-
-@dataclass(frozen=True, eq=False)
-class _Origin:
-    """A lazy array's own band, and the quality band beside it."""
-
-    band: Band
-    quality: Band | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What `coarsen` was asked for, checked."""
-
-    method: str | None
-    qa: str
-    mask: tuple[str, ...]
-    min_valid: Fraction
+from landsat_downsample._store import redact
 
 
 def lazy_band(scene: Scene, band: Band):
@@ -77,10 +59,10 @@ def lazy_band(scene: Scene, band: Band):
     step = max(1, BLOCK_ROWS // band.block_shape[0]) * band.block_shape[0]
     read = dask.delayed(_read_rows, pure=True)
     quality = scene.bands.get("QA_PIXEL")
-    token = _token((band, quality))  # the quality band too: `_origin` must not mix up two scenes that share a file
+    digest = token((band, quality))  # the quality band too: `origins` must not mix up two scenes that share a file
     chunks = [
         da.from_delayed(
-            read(band, start, min(start + step, height), dask_key_name=f"read-{band.name}-{token}-{start}"),
+            read(band, start, min(start + step, height), dask_key_name=f"read-{band.name}-{digest}-{start}"),
             (min(step, height - start), width),
             np.dtype(band.dtype),
         )
@@ -88,8 +70,9 @@ def lazy_band(scene: Scene, band: Band):
     ]
     data = da.concatenate(chunks, axis=0)
     array = xr.DataArray(data, dims=("y", "x"), name=band.name, attrs=_attributes(scene, band))
-    _origin.put(data.name, _Origin(band, quality))
-    return _georeference(array, band.grid, band.nodata)
+    array.encoding = {"source": redact(band.href), "dtype": band.dtype}  # goes when pixels are computed
+    origins.put(data.name, Origin(band, quality))
+    return georeference(array, band.grid, band.nodata)
 
 
 def lazy_dataset(scene: Scene, names: Iterable[str] | None = None):
@@ -109,12 +92,6 @@ def lazy_dataset(scene: Scene, names: Iterable[str] | None = None):
     elif len(grids) > 1:
         raise UsageError(f"bands {', '.join(wanted)} lie on different grids: take the panchromatic band by itself")
     return xr.Dataset({name: lazy_band(scene, scene.bands[name]) for name in wanted})
-
-
-def _token(value) -> str:
-    from dask.base import tokenize
-
-    return tokenize(str(value))
 
 
 def _read_rows(band: Band, start: int, stop: int) -> np.ndarray:
@@ -137,23 +114,17 @@ def _attributes(scene: Scene, band: Band) -> dict:
     return {key: value for key, value in record.items() if value is not None}
 
 
-def _georeference(array, grid: Grid, nodata: float | None):
-    import rioxarray  # noqa: F401  (registers the .rio accessor)
-
-    y, x = grid.coordinates()
-    array = array.assign_coords(y=y, x=x)
-    array = array.rio.write_crs(grid.crs).rio.write_transform(grid.transform)
-    return array if nodata is None else array.rio.write_nodata(nodata)
-
-
 def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="conservative", mask=(), min_valid=0.0):
     """Reduce a raster to coarser cells, lazily, each band by what it means.
 
     Parameters
     ----------
     obj : xarray.DataArray or xarray.Dataset
-        Rasters with a CRS and dimensions (..., y, x), from `Scene` or from rioxarray. A
-        Dataset's QA_PIXEL serves as the mask of its other variables.
+        Rasters with a CRS and dimensions (..., y, x), from `Scene` or from rioxarray. The QA_PIXEL
+        of a Dataset, or of a stack of bands, serves as the mask of the others. An array that was
+        computed from a band (xarray dropped its ``encoding``) is not that band, whatever its
+        attributes say: of floats NaN alone means no data (and a stated value other than 0 and 1),
+        of conditions the share of true is taken, and integers that state a nodata value are refused.
     factor, resolution, size : optional
         Exactly one: pixels per cell; cell size in CRS units; or (width, height) in cells, where a 0
         keeps the aspect.
@@ -174,7 +145,8 @@ def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="co
     Raises
     ------
     UsageError
-        The cells do not fit the grid, or a bit field was to be averaged.
+        The cells do not fit the grid, a bit field was to be averaged, or whether pixels of an array
+        hold data is not known: its integers were computed, or its file has a mask that it lost.
     SceneError
         The object has no CRS or no regular north-up grid.
 
@@ -194,12 +166,12 @@ def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="co
             f"cannot coarsen a {type(obj).__name__}: give a DataArray or Dataset, such as scene['red'] or "
             "rioxarray.open_rasterio(...)"
         )
-    quality = next((a for n, a in obj.data_vars.items() if _is_quality(n, a)), None)
-    parts = {n: _coarsen_array(a, target, request, quality) if _axes(a) else a for n, a in obj.data_vars.items()}
+    quality = next(((a, None) for n, a in obj.data_vars.items() if _is_quality(n, a)), None)
+    parts = {n: _coarsen_array(a, target, request, quality) if axes(a) else a for n, a in obj.data_vars.items()}
     return xr.Dataset(parts, attrs=obj.attrs)
 
 
-def _request(method, qa, mask, min_valid) -> _Request:
+def _request(method, qa, mask, min_valid) -> Request:
     if method is not None and method not in METHODS:
         near = did_you_mean(str(method), METHODS)
         raise UsageError(f"method {method!r} is unknown{near}: choose one of {', '.join(METHODS)}")
@@ -209,7 +181,7 @@ def _request(method, qa, mask, min_valid) -> _Request:
         raise UsageError(f"min_valid {min_valid!r} is not a number: give a share from 0 to 1") from error
     if not 0 <= share <= 1:
         raise UsageError(f"min_valid {min_valid!r} must lie between 0 and 1: it is a share of the pixels")
-    return _Request(method, _quality.check_policy(qa), words(mask), share)
+    return Request(method, _quality.check_policy(qa), words(mask), share)
 
 
 def fractions(quality, *, factor=None, resolution=None, size=None):
@@ -229,24 +201,24 @@ def fractions(quality, *, factor=None, resolution=None, size=None):
     """
     import xarray as xr
 
-    names = _axes(quality)
+    names = axes(quality)
     single = [dim for dim in quality.dims if dim not in names and quality.sizes[dim] == 1]
-    quality = _north_up(quality.squeeze(single, drop=True))
+    quality = north_up(quality.squeeze(single, drop=True))
     if quality.ndim != 2:
         raise UsageError(f"cannot give fractions of dimensions {quality.dims}: take one time or band of it")
-    spec, source = _spec(quality), _source_of(quality)
+    spec, source = meaning_of(quality).spec, origin_of(quality)
     if spec.kind != "bits":
         raise UsageError(f"cannot give fractions of {quality.name!r}: they are made from QA_PIXEL")
     bands = _quality.fraction_names(spec)
-    grid = _grid_of(quality)
+    grid = grid_of(quality)
     ratio = ratio_for(grid, factor=factor, resolution=resolution, size=size)
     rule = _quality.QualityRule(spec, fractions=True)
-    job = _Job(rule, grid, grid.coarsen(ratio), ratio, dtype="uint8", pick=1, bands=len(bands))
-    data = _blocks(quality.data, None, job, source)
+    job = Job(rule, grid, grid.coarsen(ratio), ratio, dtype="uint8", pick=1, bands=len(bands))
+    data = blocks(quality.data, None, job, source)
     attrs = {"units": "percent", "landsat_band": "QA_FRACTIONS"}
-    coords = _other_coordinates(quality)
+    coords = other_coordinates(quality)
     arrays = {
-        name: _georeference(
+        name: georeference(
             xr.DataArray(data[k], dims=("y", "x"), coords=coords, attrs=attrs | {"long_name": name}), job.coarse, 255
         )
         for k, name in enumerate(bands)
@@ -255,29 +227,76 @@ def fractions(quality, *, factor=None, resolution=None, size=None):
 
 
 def _is_quality(name, array) -> bool:
-    return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(_axes(array))
+    return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(axes(array))
 
 
-def _coarsen_array(array, target: dict, request: _Request, quality):
+def _coarsen_array(array, target: dict, request: Request, quality):
     """Reduce the last two dimensions of an array, plane by plane of the others."""
     import xarray as xr
 
-    names = _axes(array)
-    array = _north_up(array)
-    grid = _grid_of(array)
+    names = axes(array)
+    array = north_up(array)
+    grid = grid_of(array)
     ratio = ratio_for(grid, **target)
-    spec, source = _spec(array), _source_of(array)
+    check_mask(array)
+    grids, planes = (grid, grid.coarsen(ratio), ratio), planes_of(array)
+    if quality is None and len(planes) > 1:
+        quality = next((plane for plane in planes if plane[1].spec.name == "QA_PIXEL"), None)
+    parts = [_reduced(part, meaning, grids, request, quality) for part, meaning in planes]
+    data, kept, nodata = parts[0] if len(parts) == 1 else _joined(array, planes, parts)
+    out = xr.DataArray(data, dims=array.dims, coords=other_coordinates(array), name=array.name, attrs=kept)
+    if "source" in array.encoding and out.dtype == array.dtype:
+        out.encoding["source"] = array.encoding["source"]  # coarser, but still the band
+    return georeference(out, grids[1], nodata).rename(dict(zip(("y", "x"), names, strict=True)))
+
+
+def _reduced(array, meaning: Meaning, grids: tuple, request: Request, quality) -> tuple:
+    """Data, attributes and nodata value of an array of one meaning, (..., y, x)."""
+    spec, source = meaning.spec, origin_of(array)
     companion = _companion(array, spec, request, quality)
-    rule = _rule(array, spec, request, companion)
+    if array.dtype.kind == "b":
+        array = array.astype("float32")
+    _warn_of_plain_mean(array, meaning, request)
+    rule = _rule(array, meaning, request, companion)
     dtype = array.dtype if spec.kind == "bits" else output_dtype(rule.method, array.dtype)
-    job = _Job(rule, grid, grid.coarsen(ratio), ratio, dtype=np.dtype(dtype).name, bits=companion.bits, request=request)
+    plain = array.dtype.kind in "iu" and request.method is None and spec == _bands.unknown(spec.name)
+    job = Job(
+        rule,
+        *grids,
+        dtype=np.dtype(dtype).name,
+        bits=companion.bits,
+        request=request,
+        doubt=meaning.doubt,
+        plain=spec.name if plain else None,
+    )
     lead = array.shape[:-2]
-    planes = [_blocks(array.data[at], companion.plane(at), job, companion.origin(source)) for at in np.ndindex(lead)]
+    planes = [blocks(array.data[at], companion.plane(at), job, companion.origin(source)) for at in np.ndindex(lead)]
     data = planes[0] if not lead else _stacked(planes, lead)
-    attrs = _kept_attributes(array, spec, rule)
-    out = xr.DataArray(data, dims=array.dims, coords=_other_coordinates(array), name=array.name, attrs=attrs)
-    nodata = spec.fill if spec.kind == "bits" else declared_nodata(rule)
-    return _georeference(out, job.coarse, nodata).rename(dict(zip(("y", "x"), names, strict=True)))
+    codes = np.nan if data.dtype.kind == "f" else spec.fill
+    return data, _kept_attributes(array, meaning, rule), codes if spec.kind == "bits" else declared_nodata(rule)
+
+
+def _joined(array, planes: list, parts: list) -> tuple:
+    """Planes of several meanings as one; a nodata value is stated where it is that of all."""
+    axis = next(k for k, n in enumerate(planes[0][0].shape) if n != array.shape[k])
+    data, kept, nodata = zip(*parts, strict=True)
+    if any(hasattr(part, "dask") for part in data):
+        import dask.array as da
+
+        joined = da.concatenate(data, axis)
+    else:
+        joined = np.concatenate(data, axis)
+    return joined, kept[0], nodata[0] if len(set(map(str, nodata))) == 1 else None
+
+
+def _warn_of_plain_mean(array, meaning: Meaning, request: Request) -> None:
+    was = meaning.was
+    if was and request.method is None and was.method not in ("mean", "bits"):
+        warnings.warn(
+            f"{meaning.spec.name} as {array.dtype} is not what {was.name} stores: averaged as plain numbers; "
+            f"give method={was.method!r} if its values still are those of {was.name}",
+            stacklevel=5,
+        )
 
 
 def _stacked(planes: list, lead: tuple[int, ...]):
@@ -288,115 +307,18 @@ def _stacked(planes: list, lead: tuple[int, ...]):
     return np.stack(planes).reshape(*lead, *planes[0].shape)
 
 
-def _kept_attributes(array, spec, rule) -> dict:
-    attrs = {k: v for k, v in array.attrs.items() if k not in ("_FillValue", "missing_value", "grid_mapping")}
-    if spec.kind != "bits" and rule.method in ("std", "sum"):
-        attrs.pop("add_offset", None)  # an offset cancels in a deviation and multiplies in a sum
-    return attrs
+def _kept_attributes(array, meaning: Meaning, rule) -> dict:
+    """What still holds: of a computed array not which band it was, and of its mean not what codes mean."""
+    stale = {"grid_mapping", *NODATA} | (FLAGS if not meaning.spec.categorical else set())
+    computed = meaning.was or meaning.masked
+    kept = {k: v for k, v in array.attrs.items() if k not in stale and not (computed and k == "landsat_band")}
+    if meaning.spec.kind != "bits" and rule.method in ("std", "sum"):
+        kept.pop("add_offset", None)  # an offset cancels in a deviation and multiplies in a sum
+    return kept
 
 
-def _other_coordinates(array) -> dict:
-    """Coordinates that do not depend on the pixel: time, band ..."""
-    return {
-        name: coordinate.variable
-        for name, coordinate in array.coords.items()
-        if not {"y", "x"} & set(coordinate.dims) and "grid_mapping_name" not in coordinate.attrs
-    }
-
-
-def _axes(array) -> tuple:
-    """Names of an array's spatial dimensions (y, x); empty if it has none."""
-    from rioxarray.exceptions import MissingSpatialDimensionError
-
-    try:
-        return array.rio.y_dim, array.rio.x_dim
-    except MissingSpatialDimensionError:
-        return ()
-
-
-def _north_up(array):
-    """The array as (..., y, x), its first row in the north."""
-    names = _axes(array)
-    if not names:
-        raise SceneError(f"cannot coarsen an array of dimensions {array.dims}: it needs y and x")
-    if array.rio.crs is None:
-        raise SceneError("cannot coarsen an array without a CRS: give it one with .rio.write_crs('EPSG:...')")
-    if array.dtype.kind not in "uif":
-        raise UsageError(f"cannot coarsen {array.dtype} pixels: make numbers of them first, such as .astype('float32')")
-    renamed = {old: new for old, new in zip(names, ("y", "x"), strict=True) if old != new}
-    array = (array.rename(renamed) if renamed else array).transpose(..., "y", "x")
-    if array.sizes["y"] > 1 and "y" in array.coords and array.y[0] < array.y[-1]:
-        array = array.isel(y=slice(None, None, -1))
-    return array
-
-
-def _grid_of(array) -> Grid:
-    """The grid that the coordinates say; the stored transform may be stale after a selection."""
-    from landsat_downsample._scene._read import crs_name
-
-    transform = array.rio.transform()
-    origin, steps = [], []
-    for dim, stored in (("x", transform.a), ("y", transform.e)):
-        if dim not in array.coords:
-            raise SceneError(f"cannot coarsen an array without {dim} coordinates: assign pixel centres to it")
-        centre, step = np.asarray(array[dim], np.float64), stored
-        if len(centre) > 1:
-            step = (centre[-1] - centre[0]) / (len(centre) - 1)
-            if np.abs(centre[0] + np.arange(len(centre)) * step - centre).max() > abs(step) * 1e-3:
-                raise SceneError(
-                    f"cannot coarsen: the {dim} coordinates are not evenly spaced; was the array coarsened by xarray?"
-                )
-        origin.append(centre[0] - step / 2)
-        steps.append(step)
-    exact = Affine(steps[0], 0.0, origin[0], 0.0, steps[1], origin[1])
-    stored = transform.almost_equals(exact, 1e-6 * abs(steps[0]))
-    return Grid((array.sizes["y"], array.sizes["x"]), transform if stored else exact, crs_name(array.rio.crs))
-
-
-def _spec(array) -> _bands.BandSpec:
-    source = _source_of(array)
-    if source:
-        return source.band.spec
-    file = _file_of(array)
-    name = str(array.attrs.get("landsat_band", array.name or "band"))
-    found = _named(array, name, file)
-    if file and not found.categorical and "landsat_band" not in array.attrs:
-        of_file = _named(array, file.suffix, file)  # rioxarray gives a GeoTIFF's array no name
-        name, found = (file.suffix, of_file) if of_file.categorical else (name, found)
-    if found.kind == "bits" and array.dtype.kind not in "ui":
-        raise UsageError(
-            f"cannot coarsen {name} as {array.dtype}: its codes are bits and must stay integers; "
-            "open it unmasked and unscaled"
-        )
-    return found
-
-
-def _file_of(array) -> FileName | None:
-    """The Landsat file that somebody else's array says it was opened from."""
-    href = str(array.encoding.get("source", "")).partition("?")[0]
-    return parse_file(href.replace("\\", "/").rpartition("/")[2])
-
-
-def _named(array, name: str, file: FileName | None) -> _bands.BandSpec:
-    sensor = str(array.attrs.get("landsat_sensor", file.product.sensor if file else "oli_tirs"))
-    level = int(array.attrs.get("landsat_level", file.product.level if file else 2))
-    found = _bands.find(name, _bands.specs(sensor, level))
-    own = found is not None and ("landsat_band" in array.attrs or found.categorical)
-    return found if own else _foreign(name)
-
-
-def _foreign(name: str) -> _bands.BandSpec:
-    """What the name of somebody else's array says: only that it holds codes; its own nodata speaks for the rest."""
-    for sensor, level in (("oli_tirs", 2), ("tm", 2), ("etm", 1)):
-        found = _bands.find(name, _bands.specs(sensor, level))
-        if found and found.categorical:
-            return found
-    if name.upper() == "BQA":  # Collection 1 or older, which the name does not tell: codes stay codes
-        return _bands.BandSpec(name=name, kind="class", method="mode")
-    return _bands.unknown(name)
-
-
-def _rule(array, spec, request: _Request, companion: _Companion):
+def _rule(array, meaning: Meaning, request: Request, companion: _Companion):
+    spec = meaning.spec
     if spec.kind == "bits":
         if request.method not in (None, "mode", "nearest"):
             raise UsageError(
@@ -408,18 +330,11 @@ def _rule(array, spec, request: _Request, companion: _Companion):
         raise UsageError(
             f"method {request.method!r} for {spec.name} is refused: its values are classes; use mode or nearest"
         )
-    nodata = array.rio.nodata
-    nodata = spec.fill if nodata is None else float(nodata)
     method = request.method or spec.method
-    rule = rule_of(spec, array.dtype, nodata, method=method, min_valid=request.min_valid, beside=companion.tells)
-    if array.dtype.kind == "f" and spec.dtype and np.dtype(spec.dtype).kind != "f":
-        rule = replace(rule, fill=np.nan)  # the stored fill means nothing once pixels were masked or scaled
-    return rule
-
-
-def _source_of(array) -> _Origin | None:
-    name = getattr(array.data, "name", None)
-    return _origin.get(name) if isinstance(name, str) else None
+    rule = rule_of(
+        spec, array.dtype, meaning.nodata, method=method, min_valid=request.min_valid, beside=companion.tells
+    )
+    return replace(rule, fill=np.nan) if meaning.masked else rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,24 +354,26 @@ class _Companion:
             return None
         return self.array.data[at[len(at) - (self.array.ndim - 2) :]]
 
-    def origin(self, source: _Origin | None) -> _Origin | None:
+    def origin(self, source: Origin | None) -> Origin | None:
         """Where a block may be read from, instead of taking the pixels it is given."""
         if source is None or self.array is not None:
             return None
-        return source if self.bits else _Origin(source.band, None)
+        return source if self.bits else Origin(source.band, None)
 
 
-def _companion(array, spec, request: _Request, quality) -> _Companion:
+def _companion(array, spec, request: Request, quality) -> _Companion:
     wanted = request.mask if not spec.categorical else ()
     if not wanted and not spec.fill_from:
         return _Companion()
-    tells, source = "mask" if wanted else "fill", _source_of(array)
-    quality = None if quality is None else _beside(array, _north_up(quality))
-    own = _source_of(quality) if quality is not None else None
+    tells, source = "mask" if wanted else "fill", origin_of(array)
+    quality, meaning = quality or (None, None)
+    quality = None if quality is None else _beside(array, north_up(quality))
+    own = origin_of(quality) if quality is not None else None
     if source and source.quality and (quality is None or (own and own.band == source.quality)):
         return _Companion(_tested(source.quality.spec, wanted, spec), tells)
     if quality is not None:
-        return _Companion(_tested(_spec(quality), wanted, spec), tells, quality)
+        meaning = meaning or meaning_of(quality)
+        return _Companion(_tested(meaning.spec, wanted, spec), tells, quality)
     if wanted:
         raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it on the same grid")
     return _Companion()
@@ -473,95 +390,3 @@ def _beside(array, quality):
         return None
     quality = quality.squeeze(extra, drop=True) if extra else quality
     return quality if quality.shape == array.shape[array.ndim - quality.ndim :] else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What one block needs besides its rows; small, so that a task is a few kilobytes."""
-
-    rule: Rule | _quality.QualityRule
-    fine: Grid
-    coarse: Grid
-    ratio: tuple[Fraction, Fraction]
-    dtype: str
-    pick: int = 0
-    """Which of the reducer's arrays is wanted."""
-    bits: int = 0
-    """Quality bits of pixels that do not count."""
-    bands: int = 0
-    """Leading dimension of the result, 0 for none."""
-    request: _Request | None = None
-    rows: tuple[int, int] | None = None
-    """Cell rows of the block, first and past the last; None for all."""
-
-    def overlay(self) -> Overlay:
-        whole = Overlay.of(self.fine, self.coarse, self.fine, self.ratio)
-        return whole if self.rows is None else Overlay(whole.rows.part(*self.rows), whole.columns)
-
-    def run(self, read) -> np.ndarray:
-        overlay = self.overlay()
-        if isinstance(self.rule, _quality.QualityRule):
-            found = _quality.reduce_quality(self.rule, overlay, read)
-            wanted = found.percent if self.pick else found.codes
-        else:
-            parts = [data for _, (data,) in reduce_strips(reducer_for(self.rule, overlay), overlay, read)]
-            wanted = np.concatenate(parts)
-        return wanted.astype(self.dtype, copy=False)
-
-
-def _blocks(data, quality, job: _Job, source: _Origin | None):
-    """The reduced array: at once for NumPy, else a dask array of one block per row range."""
-    if not hasattr(data, "dask"):
-        return _reduce_rows(np.asarray(data), None if quality is None else np.asarray(quality), job, 0)
-    import dask
-    import dask.array as da
-
-    rows = job.overlay().rows
-    token = _token((data.name, getattr(quality, "name", None) or id(quality), repr(job)))
-    label = getattr(getattr(job.rule, "spec", None), "name", "band")
-    reduce_rows, reduce_file = dask.delayed(_reduce_rows, pure=True), dask.delayed(_reduce_file, pure=True)
-    blocks = []
-    for first, last in _row_ranges(rows, whole=bool(source and source.band.spec.candidates)):
-        start, stop, part = int(rows.start[first]), int(rows.stop[last - 1]), replace(job, rows=(first, last))
-        key = f"coarsen-{label}-{token}-{first}"
-        if source:
-            block = reduce_file(source.band, source.quality, part, dask_key_name=key)
-        else:
-            ok = None if quality is None else quality[start:stop]
-            block = reduce_rows(data[start:stop], ok, part, start, dask_key_name=key)
-        shape = (last - first, job.coarse.width)
-        blocks.append(da.from_delayed(block, (job.bands, *shape) if job.bands else shape, np.dtype(job.dtype)))
-    return da.concatenate(blocks, axis=-2)
-
-
-def _row_ranges(rows: Cells, *, whole: bool) -> list[tuple[int, int]]:
-    """Cell rows of each block: about `BLOCK_ROWS` source rows, or all of a file whose meaning all its codes tell."""
-    if whole:
-        return [(0, rows.size)]
-    high = max(1, int((rows.stop - rows.start).max()))
-    step = max(1, BLOCK_ROWS // high)
-    return [(first, min(first + step, rows.size)) for first in range(0, rows.size, step)]
-
-
-def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: _Job, start: int) -> np.ndarray:
-    def read(a: int, b: int):
-        ok = None if quality is None else (quality[a - start : b - start] & job.bits) == 0
-        return values[a - start : b - start], ok
-
-    return job.run(read)
-
-
-def _reduce_file(band: Band, quality: Band | None, job: _Job) -> np.ndarray:
-    from contextlib import nullcontext
-
-    with open_companion(quality, job.bits, band.grid) if quality else nullcontext() as companion:
-
-        def reduce(rows: Rows) -> np.ndarray:
-            spec = recognised(band.spec, rows, (0, band.grid.height))
-            known = job
-            if spec is not band.spec and spec.kind == "bits":
-                request = job.request
-                known = replace(job, rule=_quality.QualityRule(spec, request.method or request.qa, request.min_valid))
-            return known.run(lambda a, b: (rows.read(a, b), companion.ok(a, b) if companion else None))
-
-        return read_band(band, None, reduce)[0]
