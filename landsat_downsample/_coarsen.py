@@ -120,14 +120,11 @@ def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="co
     Parameters
     ----------
     obj : xarray.DataArray or xarray.Dataset
-        Rasters with a CRS and dimensions (..., y, x), from `Scene` or from rioxarray. The QA_PIXEL
-        of a Dataset, or of a stack of bands, serves as the mask of the others. An array that was
-        computed from a band (xarray dropped its ``encoding``) is not that band, whatever its
-        attributes say: of floats NaN alone means no data (and a stated value other than 0 and 1),
-        of conditions the share of true is taken, and integers that state a nodata value are refused.
+        Rasters with a CRS and dimensions (..., y, x). QA_PIXEL of a Dataset or stack masks the rest.
+        An array that was computed from a band (xarray dropped its ``encoding``) is not that band:
+        NaN, not a stated 0 or 1, is no data; conditions give shares; integers must say what they are.
     factor, resolution, size : optional
-        Exactly one: pixels per cell; cell size in CRS units; or (width, height) in cells, where a 0
-        keeps the aspect.
+        Exactly one: pixels per cell; cell size in CRS units; or (width, height), 0 to keep the aspect.
     method : str, optional
         Reducer instead of the band's own: mean, median, min, max, sum, std, rms, mode, nearest.
     qa : str
@@ -145,8 +142,7 @@ def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="co
     Raises
     ------
     UsageError
-        The cells do not fit the grid, a bit field was to be averaged, or whether pixels of an array
-        hold data is not known: its integers were computed, or its file has a mask that it lost.
+        The cells do not fit, codes were to be averaged, or which pixels hold data is not known.
     SceneError
         The object has no CRS or no regular north-up grid.
 
@@ -162,10 +158,7 @@ def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="co
     if isinstance(obj, xr.DataArray):
         return _coarsen_array(obj, target, request, None)
     if not isinstance(obj, xr.Dataset):
-        raise UsageError(
-            f"cannot coarsen a {type(obj).__name__}: give a DataArray or Dataset, such as scene['red'] or "
-            "rioxarray.open_rasterio(...)"
-        )
+        raise UsageError(f"cannot coarsen a {type(obj).__name__}: give a DataArray or Dataset, such as scene['red']")
     quality = next(((a, None) for n, a in obj.data_vars.items() if _is_quality(n, a)), None)
     parts = {n: _coarsen_array(a, target, request, quality) if axes(a) else a for n, a in obj.data_vars.items()}
     return xr.Dataset(parts, attrs=obj.attrs)
