@@ -232,7 +232,7 @@ def _with_nodata(array, meaning: Meaning, kept: bool) -> Meaning:
         raise UsageError(
             f"cannot coarsen {array.name or 'the array'}: its {array.dtype} pixels were computed, and whether "
             f"{value:g} still means no data is not known: leave pixels out as NaN (.where(...)), or say "
-            f".rio.write_nodata({value:g}, encoded=True), or .drop_attrs(deep=False) if every value counts"
+            f".rio.write_nodata({value:g}, encoded=True), or array.attrs = {{}} if every value counts"
         )
     return replace(meaning, nodata=value, masked=False)
 
