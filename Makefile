@@ -7,11 +7,12 @@ MINOR = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 BASE_IMAGE ?= docker.io/library/python:$(MINOR)-slim
 IMAGE ?= ghcr.io/landsat-downsample/landsat-downsample:0.1.0
 KUBERNETES_TESTS ?= tests/kubernetes
+FUZZ_SECONDS ?= 60
 BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $(tool))))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kubernetes check format notebooks package bench image clean
+.PHONY: help demo test test-slow test-kubernetes fuzz check format notebooks package bench image clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -56,6 +57,9 @@ test-slow: $(VENV)/.test-slow  ## run the slow tests: faults by the hundred, kil
 
 test-kubernetes: $(VENV)/.kubernetes  ## run the tests that need KUBECONFIG and LANDSAT_DOWNSAMPLE_IMAGE
 	$(BIN)/python -m pytest -m kubernetes --durations=0 --durations-min=1 $(KUBERNETES_TESTS)
+
+fuzz: $(VENV)/.test  ## run the C kernel on damaged and made-up input under sanitizers (FUZZ_SECONDS; needs gcc)
+	cd tests && ../$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
 check: $(VENV)/.test  ## lint, format, metadata
 	$(BIN)/ruff check .

@@ -38,7 +38,7 @@ def tiled(
     offsets: Sequence[int] | None = None,
     more: dict[int, tuple[int, Sequence]] | None = None,
 ) -> bytes:
-    """A tiled TIFF of one DEFLATE band on a 30 m grid, with its tiles after the directory; or with tables as given."""
+    """A tiled TIFF of one DEFLATE band on a 30 m grid, its tiles after the directory, or tables as given."""
     counts = [len(stream) for stream in streams] if counts is None else counts
     tags = {
         256: (LONG, [shape[1]]),
@@ -57,7 +57,8 @@ def tiled(
     } | (more or {})
     first = 8 + len(directory(tags | {324: (LONG, offsets or counts)}, 8))
     if offsets is None:
-        offsets = [first + before for before in itertools.accumulate(map(len, streams), initial=0)][:-1]
+        before = itertools.accumulate(map(len, streams), initial=first)
+        offsets = [place if stream else 0 for place, stream in zip(before, streams, strict=False)]
     tags[324] = (LONG, offsets)
     return struct.pack("<2sHI", b"II", 42, 8) + directory(tags, 8) + b"".join(streams)
 

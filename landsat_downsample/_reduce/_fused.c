@@ -18,7 +18,8 @@
 
 #include "_inflate.h"
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+/* Not under sanitizers: what chooses between clones runs before they are there. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
 #define FAST __attribute__((target_clones("avx2", "default")))
 #else
 #define FAST
@@ -674,6 +675,7 @@ static pixel decide(const Codes *c, const Meaning *meaning, const Quality *q, co
         if (most < 0 || c->weight[j] > c->weight[most]
             || (c->weight[j] == c->weight[most] && c->code[j] < c->code[most])) most = j;
     }
+    if (!different) return (pixel)q->fill;
     /* One code beside fill: it is given back as it is. */
     if (q->policy == MODE || different == 1) return c->code[most];
     return decide_fields(c, meaning, q, level, levels, valid);
