@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from ades_cases import CWL, ogc_package, pygeoapi
+from command import wait_until
 
 import landsat_downsample as ld
 from landsat_downsample._ades import AdesError, _http, _job, ades
@@ -79,7 +79,7 @@ def test_a_real_service_refuses(there):
 
 @pytest.mark.slow
 def test_a_job_of_a_real_service_is_dismissed_when_an_error_leaves_the_block(there, scene, tmp_path):
-    inputs = {"scene": str(scene), "to": str(tmp_path), "factor": 7, "pause": 15}
+    inputs = {"scene": str(scene), "to": str(tmp_path), "factor": 7, "pause": 600}
     with (
         pytest.raises(AdesError, match=r"still .* after 0.1 s: wait again"),
         there.execute("downsample", inputs) as job,
@@ -166,10 +166,8 @@ def test_a_job_is_dismissed(here, process, scene):
     job.dismiss()
     with pytest.raises(AdesError, match="no-such-job"):
         job.status()
-    end = time.monotonic() + 30
-    while running.child is not None and running.child.poll() is None and time.monotonic() < end:
-        time.sleep(0.1)
-    assert running.state == "dismissed" and (running.child is None or running.child.poll() is not None)
+    wait_until(lambda: running.child is None or running.child.poll() is not None)
+    assert running.state == "dismissed"
 
 
 @pytest.mark.parametrize(
@@ -262,7 +260,7 @@ def test_waiting_backs_off(monkeypatch):
     monkeypatch.setattr(_job, "FIRST", 0.05)
     with answering(RUNNING) as (service, seen), pytest.raises(AdesError, match=r"still running, 40 % after 2 s"):
         service.job("7").wait(deadline=2)
-    assert 2 <= len(seen) <= 9  # 0.05 s and half as much again each time
+    assert len(seen) <= 9  # 0.05 s and half as much again each time
 
 
 def test_an_outage_is_waited_for(monkeypatch):

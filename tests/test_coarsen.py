@@ -448,7 +448,7 @@ def test_arrays_that_are_no_rasters_are_refused():
 
 def run_script(body: str) -> subprocess.CompletedProcess:
     script = textwrap.dedent(body)
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
 
 def test_an_interpreter_leaves_in_silence(folders):

@@ -11,13 +11,12 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command import call, command
+from command import call, command, wait_until
 
 import landsat_downsample as ld
 from landsat_downsample._display import Reporter, choose_style
@@ -248,11 +247,7 @@ def test_a_cluster_is_counted_and_linked(steps, capsys):
     from landsat_downsample._cluster import cluster
 
     with cluster("local", workers=1) as client, Reporter(scenes=3, style="json", client=client) as reporter:
-        for _ in range(300):
-            if reporter._workers == 1:
-                break
-            threading.Event().wait(0.1)
-        assert reporter._workers == 1
+        wait_until(lambda: reporter._workers == 1)
         link = client.dashboard_link
     begun = json.loads(capsys.readouterr().err.splitlines()[0])
     assert begun["event"] == "run-begun" and begun["dashboard"] == link
