@@ -15,7 +15,7 @@ from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Grid
 from landsat_downsample._nearest import did_you_mean
-from landsat_downsample._scene import _frame, _listing
+from landsat_downsample._scene import _frame, _listing, _validity
 from landsat_downsample._scene._given import given_items
 from landsat_downsample._scene._header import Band
 from landsat_downsample._scene._listing import File, Listing
@@ -261,6 +261,7 @@ def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback
         fallback_grid=fallback_grid,
         size=file.size,
         checksum=file.checksum,
+        beside=file.beside,
         policy=dataclasses.replace(finder.policy, requester_pays=pays),
     )
 
@@ -303,7 +304,8 @@ def _open_lone(finder: Finder, listing: Listing, bands: Iterable[str] | str | No
 def _with_meaning(band: Band, spec: BandSpec, name: str, *, forced: bool) -> Band:
     """Give a band the meaning that its name or the user says, once its data type is known."""
     if not forced:
-        spec = _listing.settle(spec, band.dtype, name)
+        spec = _listing.settle(spec, band.dtype, band.nodata, name)
+        spec = _validity.settled(spec, band.spec, name)
     elif spec.categorical:
         _listing.check_dtype(spec, band.dtype, name)
     return dataclasses.replace(band, spec=spec, nodata=spec.fill if band.nodata is None else band.nodata)
@@ -318,10 +320,12 @@ def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | Non
     _warn(listing, bands is None)
     read = _read_all(finder, source, [*wanted, *_extra(listing, wanted)])
     for name, band in read.items():
-        _listing.check_dtype(band.spec, band.dtype, _store.basename(listing.files[name].href))
-    grid = _frame.scene_grid(read)
+        _listing.check_stored(band.spec, band.dtype, band.nodata, _store.basename(listing.files[name].href))
+    grid = _frame.scene_grid(read, _frame.of(mtl) if mtl else None)
+    _frame.check_predictors(read)
     if mtl is not None:
         _frame.check_mtl(mtl, read)
+    read = {n: b if b.spec.group == _frame.PAN else dataclasses.replace(b, grid=grid) for n, b in read.items()}
     return Scene(
         id=listing.id,
         href=_store.redact(listing.href),

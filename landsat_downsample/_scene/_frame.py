@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from affine import Affine
@@ -11,6 +12,7 @@ from rasterio.errors import CRSError
 from landsat_downsample._errors import SceneError
 from landsat_downsample._grid import Grid
 from landsat_downsample._scene._header import Band
+from landsat_downsample._store._hrefs import redact
 
 if TYPE_CHECKING:
     from landsat_downsample._mtl import Mtl
@@ -20,9 +22,17 @@ PAN = "panchromatic"
 #: Of a pixel: 30 micrometres on the ground, which only rounding in a file's tags can explain.
 TOLERANCE = 1e-6
 
+#: Of what an MTL says, in CRS units: its corners have three decimals, which tell half of that.
+MTL_TOLERANCE = 1e-3
 
-def scene_grid(bands: dict[str, Band]) -> Grid:
-    """The grid that all bands but the panchromatic one share.
+
+def scene_grid(bands: dict[str, Band], frame: Grid | None = None) -> Grid:
+    """The grid that all bands but the panchromatic one share: where they differ by rounding, that of most.
+
+    Parameters
+    ----------
+    frame : Grid, optional
+        What the MTL says, which counts as a band where it differs by no more.
 
     Raises
     ------
@@ -39,12 +49,53 @@ def scene_grid(bands: dict[str, Band]) -> Grid:
                 "open them one by one"
             )
     for name, band in pan.items():
-        if not same_crs(band.grid.crs, anchor.grid.crs) or not _within(band.grid, anchor.grid, anchor.grid.resolution):
+        if not _overlays(band.grid, anchor.grid):
             raise SceneError(
                 f"panchromatic band {name} does not lie over {first}: {describe(band.grid)} and "
                 f"{describe(anchor.grid)}; open them one by one"
             )
-    return anchor.grid
+    votes = Counter(band.grid for band in (main or pan).values())
+    if frame is not None and main and same(frame, anchor.grid):
+        votes[frame] += 1
+    return votes.most_common(1)[0][0]
+
+
+def _overlays(pan: Grid, main: Grid) -> bool:
+    """Whether a panchromatic grid lies over that of the other bands, to within a pixel of theirs.
+
+    One of half their pixels, as USGS has it, shares either their upper left edge or their first centre; copies on
+    fewer pixels need not.
+    """
+    if not same_crs(pan.crs, main.crs) or not _within(pan, main, main.resolution):
+        return False
+    halves = [fine / wide * 2 for fine, wide in zip(pan.resolution, main.resolution, strict=True)]
+    if any(abs(half - 1) > 0.01 for half in halves):
+        return True
+    ahead = (main.transform.f - pan.transform.f, pan.transform.c - main.transform.c)
+    return all(
+        abs(half - 1) * size < 1e-3 and min(abs(by), abs(by - (wide - fine) / 2)) < TOLERANCE * wide
+        for half, size, by, fine, wide in zip(halves, pan.shape, ahead, pan.resolution, main.resolution, strict=True)
+    )
+
+
+def check_predictors(bands: dict[str, Band]) -> None:
+    """Refuse bands whose blocks are to be decoded in different ways: differences would be taken for values.
+
+    Raises
+    ------
+    SceneError
+        The header of one of them is damaged.
+    """
+    known = {name: band for name, band in bands.items() if band.predictor is not None and band.dtype[0] != "f"}
+    ways: dict[int, list[str]] = {}
+    for name, band in known.items():
+        ways.setdefault(band.predictor, []).append(name)
+    if len(ways) > 1:
+        odd = min(ways, key=lambda way: len(ways[way]))
+        raise SceneError(
+            f"{redact(known[ways[odd][0]].href)!r} says predictor {odd}, other bands of the scene do not: "
+            "one of them is damaged; fetch it again, or open them one by one"
+        )
 
 
 def same(one: Grid, other: Grid) -> bool:
@@ -80,29 +131,47 @@ def describe(grid: Grid) -> str:
     )
 
 
+def of(mtl: Mtl) -> Grid | None:
+    """The grid of the bands but the panchromatic one, as an MTL says."""
+    from landsat_downsample import _mtl  # not above: a band of its own has none
+
+    return _mtl.frame(mtl, "reflective") or _mtl.frame(mtl, "thermal")
+
+
 def check_mtl(mtl: Mtl, bands: dict[str, Band]) -> None:
     """Hold the MTL's frame against the rasters.
 
-    Bounds are compared, not shapes: an overview of a whole scene still covers its frame. The
-    panchromatic band is not asked, as it is held against the others already.
+    A raster of the frame's shape lies just where that does; an overview of a whole scene covers it to
+    within one of its own, larger pixels.
 
     Raises
     ------
     SceneError
-        An edge differs by more than a pixel of the raster, or the CRS does.
+        An edge differs by more than that, or the CRS does.
     """
     from landsat_downsample import _mtl  # not above: a band of its own has none
 
-    for group in ("reflective", "thermal"):
+    reflective = _mtl.frame(mtl, "reflective")
+    for group in ("reflective", "thermal", PAN):
         frame = _mtl.frame(mtl, group)
         name, band = next(((n, b) for n, b in bands.items() if b.spec.group == group), (None, None))
         if frame is None or band is None:
             continue
-        if not same_crs(frame.crs, band.grid.crs) or not _within(frame, band.grid, band.grid.resolution):
+        if group == PAN and reflective and not _within(frame, reflective, reflective.resolution):
+            continue  # it was left as it was when the others were cut
+        if not same_crs(frame.crs, band.grid.crs) or not _covers(band.grid, frame):
             raise SceneError(
                 f"the MTL disagrees with {name}: it says {describe(frame)}, the file says {describe(band.grid)}; "
                 "they are not of one product"
             )
+
+
+def _covers(grid: Grid, frame: Grid) -> bool:
+    """Whether a raster is the frame's, or an overview of all of it."""
+    if grid.shape == frame.shape:
+        return _within(grid, frame, (MTL_TOLERANCE, MTL_TOLERANCE))
+    coarser = all(step > 1.5 * fine for step, fine in zip(grid.resolution, frame.resolution, strict=True))
+    return coarser and _within(grid, frame, grid.resolution)
 
 
 def fallback(mtl: Mtl, group: str, shape: tuple[int, int]) -> Grid | None:

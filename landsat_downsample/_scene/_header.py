@@ -10,6 +10,7 @@ from landsat_downsample._bands import BandSpec, BitField
 from landsat_downsample._errors import SceneError
 from landsat_downsample._grid import Grid
 from landsat_downsample._store._hrefs import redact
+from landsat_downsample._store._tiff import Layout as TiffLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Band:
     """Identity of these bytes where the store gives one."""
     checksum: str | None = None
     """Multihash (hex) from a STAC item's ``file:checksum``, to verify what is fetched."""
+    predictor: int | None = None
+    """Predictor of a compressed file without overviews, which would repeat it."""
     requester_pays: bool = False
     """Whether its reader has agreed to pay, as its storage demands."""
     allow_hosts: tuple[str, ...] = ()
@@ -130,6 +133,26 @@ def check(layout: Layout, href: str) -> None:
         raise SceneError(
             f"{where} is placed by {layout.gcps} ground control points, not by a grid: warp it first (gdalwarp)"
         )
+
+
+def lone_predictor(layout: TiffLayout, spec: BandSpec, href: str) -> int | None:
+    """The predictor of compressed blocks, where no overview repeats it; other bands of the scene may.
+
+    Raises
+    ------
+    SceneError
+        It is not the one that USGS's layout, which the file has in all else, goes with.
+    """
+    image, *others = layout.directories
+    if any(other.reduced and not other.mask for other in others) or image.compression == 1:
+        return None
+    usgs = layout.trailer and spec.dtype and image.block_shape == (256, 256) and image.compression == 8
+    if usgs and image.predictor != 2:
+        raise SceneError(
+            f"{redact(href)!r} says predictor {image.predictor}, with which USGS writes no band: it is damaged or was "
+            "changed; fetch it again"
+        )
+    return image.predictor
 
 
 def grid_of(shape: tuple[int, int], transform, crs: str, href: str) -> Grid:

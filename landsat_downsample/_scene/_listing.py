@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from landsat_downsample._bands import BandSpec, specs, unknown
+from landsat_downsample._bands import BandSpec, coded, specs, unknown
 from landsat_downsample._errors import ReadError, SceneError, UsageError
 from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._scene import _product_id
@@ -35,6 +35,8 @@ class File:
     size: int | None = None
     checksum: str | None = None
     """Multihash, hex."""
+    beside: tuple[str, ...] = ()
+    """Hrefs of what GDAL would read with it, as the listing of its folder tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def sort_bands(names: Iterable[str], product: ProductId, listed: Iterable[str] =
             continue
         elif _product_id.folded(name) in listed:
             band = parts.suffix if ours and parts.suffix else _product_id.stem(name)
-            found[band] = unknown(band), name
+            found[band] = _unknown(band), name
         else:
             skipped.append(name)
     order = {band: rank for rank, band in enumerate(known)}
@@ -150,7 +152,7 @@ def lone_spec(name: str) -> BandSpec:
     parts, era = _product_id.parse_file(name), _product_id.era(name)
     if era == "c2":
         found = _leading(parts.suffix, catalogue(parts.product))
-        return found or unknown(parts.suffix or _product_id.stem(name))
+        return found or _unknown(parts.suffix or _product_id.stem(name))
     if era == "c1" and parts.suffix in _C1_QUALITY:
         raise SceneError(
             f"{name!r} is a quality band of Collection 1 Level 2, whose bits are another table: "
@@ -165,7 +167,7 @@ def _hinted(name: str, parts: FileName | None, era: str | None) -> BandSpec:
     tables = specs(sensor or "oli_tirs", 1) | specs(sensor or "oli_tirs", 2)
     token = _token(parts.suffix if parts and parts.suffix else stem, [*tables, "BQA"])
     if token is None:
-        return unknown(parts.suffix if parts and parts.suffix else stem)
+        return _unknown(parts.suffix if parts and parts.suffix else stem)
     if token == "BQA":
         spec = specs(era or "c1", 1)["BQA"]
         return spec if era else replace(spec, candidates=("c1", "pre"))
@@ -176,19 +178,27 @@ def _hinted(name: str, parts: FileName | None, era: str | None) -> BandSpec:
     return replace(tables[token], common_name=None, wavelength=None, title="")
 
 
-def settle(spec: BandSpec, dtype: str, name: str) -> BandSpec:
+def _unknown(name: str) -> BandSpec:
+    """A band that the catalogue does not know: classes, where its name says so."""
+    return coded(name) or unknown(name)
+
+
+def settle(spec: BandSpec, dtype: str, nodata: float | None, name: str) -> BandSpec:
     """Hold what a lone file's name says against its data type.
 
     Raises
     ------
     SceneError
-        The name says Collection 2, and that band has another data type there.
+        The name says Collection 2, and that band has another data type or nodata value there.
     """
+    named_only = spec.dtype is None and spec.kind == "class"
     if _product_id.era(name) == "c2":
-        check_dtype(spec, dtype, name)
+        check_stored(spec, dtype, nodata, name)
     elif spec.dtype and dtype != spec.dtype:
         spec = unknown(spec.name)
-    hidden = spec.dtype is None and dtype in ("uint8", "uint16")
+    if named_only and dtype.startswith("float"):
+        spec = unknown(spec.name)
+    hidden = spec.dtype is None and spec.kind == "continuous" and dtype in ("uint8", "uint16")
     return replace(spec, candidates=_HIDDEN) if hidden else spec
 
 
@@ -198,6 +208,16 @@ def check_dtype(spec: BandSpec, dtype: str, name: str) -> None:
         raise SceneError(
             f"{name!r}: {spec.name} is {spec.dtype} in Collection 2, this file holds {dtype}: it was changed; "
             "give the original, or open it alone with as_band='continuous'"
+        )
+
+
+def check_stored(spec: BandSpec, dtype: str, nodata: float | None, name: str) -> None:
+    """Refuse a band whose data type or nodata value is not the one that Collection 2 gives it."""
+    check_dtype(spec, dtype, name)
+    if spec.fill is not None and spec.kind != "bits" and nodata not in (None, spec.fill):
+        raise SceneError(
+            f"{name!r}: nodata of {spec.name} is {spec.fill} in Collection 2, this file says {nodata:g}: it is damaged "
+            "or was changed; give the original, or open it alone with as_band='continuous'"
         )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
 from landsat_downsample import _store
@@ -16,12 +17,13 @@ from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import ReadError, SceneError
 from landsat_downsample._grid import Grid
 from landsat_downsample._locks import process_lock
-from landsat_downsample._scene import _header
+from landsat_downsample._scene import _header, _validity
 from landsat_downsample._scene._header import Band
 from landsat_downsample._store import _tar
 from landsat_downsample._store._hrefs import scheme, split_tar
 
-#: No sidecar files (.aux.xml, .ovr, .tfw): what a folder happens to hold must not change what is read.
+#: No sidecar files (.ovr, .tfw): what a folder happens to hold must not change what is read. Those that say
+#: which pixels are valid, or what they mean, are looked for (`_validity`).
 OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GTIFF_POINT_GEO_IGNORE": False}
 
 #: Bytes at each end of a local file that tell it from another.
@@ -38,6 +40,7 @@ def read_header(
     fallback_grid: Callable[[tuple[int, int]], Grid | None] | None = None,
     size: int | None = None,
     checksum: str | None = None,
+    beside: tuple[str, ...] = (),
     policy: _store.Policy | None = None,
 ) -> Band:
     """Read what the header of a one-band GeoTIFF says; no pixels.
@@ -55,6 +58,8 @@ def read_header(
         Bytes of the file, where already known.
     checksum : str, optional
         Multihash of the file, recorded for when it is fetched.
+    beside : tuple of str, optional
+        Hrefs of its sidecars, as a listing told; those of a local file are looked for.
     policy : Policy, optional
         Patience with a remote store, and who pays.
 
@@ -65,12 +70,21 @@ def read_header(
     SceneError
         It has no CRS, is rotated, holds several bands, or pixels that cannot be reduced.
     """
-    with ExitStack() as stack:
+    with ExitStack() as stack, _damage_told(href):
         path = stack.enter_context(_store.header(href, size, policy=policy))
         stack.enter_context(rasterio.Env(**OPTIONS))
         source = stack.enter_context(open_raster(path, href, pixels=False))
+        found = _validity.sidecars(href) or beside
+        if found and (scheme(href) == "tar" or not _store.is_local(href)):
+            _validity.check_apart(href, found, policy)
+        elif found:
+            stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False))
+            own, source = source, stack.enter_context(open_raster(path, href, pixels=False))
+            _validity.check_sidecars(own, source, found, path.layout, href)
+        _validity.check_masks(source, path.layout, href)
         layout = _layout(source)
         _header.check(layout, href)
+        spec = _validity.meaning(source, spec, found, href)
         scale, offset = source.scales[0], source.offsets[0]
         scaled = (scale, offset) != (1.0, 0.0)
         return Band(
@@ -88,10 +102,20 @@ def read_header(
             size=size if size is not None else _size(href, path),
             etag=getattr(path, "etag", None) or _identity(href),
             checksum=checksum,
+            predictor=_header.lone_predictor(path.layout, spec, href),
             requester_pays=policy is not None and policy.requester_pays,
             allow_hosts=policy.allow_hosts if policy else (),
             led=policy is not None and policy.led,
         )
+
+
+@contextmanager
+def _damage_told(href: str) -> Iterator[None]:
+    """What GDAL says of a damaged directory, where rasterio lets it through as it is."""
+    try:
+        yield
+    except CPLE_BaseError as error:
+        raise ReadError(f"cannot open {_store.redact(href)!r}: its header is damaged; fetch it again") from error
 
 
 def _layout(source: rasterio.DatasetReader) -> _header.Layout:

@@ -14,6 +14,7 @@ from landsat_downsample._errors import ReadError, SceneError
 from landsat_downsample._scene import _item, _listing, _product_id, _stac_source
 from landsat_downsample._scene._listing import File, Listing
 from landsat_downsample._scene._product_id import ProductId
+from landsat_downsample._scene._validity import SIDECARS
 from landsat_downsample._store._hrefs import is_tar, scheme
 from landsat_downsample._store._policy import Policy
 
@@ -202,7 +203,7 @@ class Finder:
                 sensor=product.sensor,
                 level=product.level,
                 specs=specs,
-                files={band: File(_store.join(href, name)) for band, name in files.items()},
+                files={band: self._file(href, name, names) for band, name in files.items()},
                 absent=tuple(absent),
                 metadata=metadata,
                 properties=_properties(product, mtl),
@@ -210,6 +211,10 @@ class Finder:
             ),
             mtl,
         )
+
+    def _file(self, folder: str, name: str, names: list[str]) -> File:
+        beside = tuple(_store.join(folder, name + end) for end in SIDECARS if name + end in names)
+        return File(_store.join(folder, name), beside=beside)
 
     def _beside_mtl(self, href: str) -> Source:
         """The scene of an MTL file: what it lists, in its own folder."""

@@ -84,13 +84,21 @@ class LocalPath(str):
         Bytes that came over the network for it so far, and in how many requests; 0 for local files.
     compared : bool
         Whether the checksums that its DEFLATE blocks carry were compared already: see `check_blocks`.
+    layout : Layout or None
+        The directories of a TIFF, where `header` gave it.
     """
 
-    __slots__ = ("_remote", "arriving")
+    __slots__ = ("_remote", "arriving", "layout")
 
-    def __new__(cls, path: str, remote: _remote.Remote | None = None, arriving: Arriving | None = None) -> LocalPath:
+    def __new__(
+        cls,
+        path: str,
+        remote: _remote.Remote | None = None,
+        arriving: Arriving | None = None,
+        layout: _tiff.Layout | None = None,
+    ) -> LocalPath:
         made = super().__new__(cls, path)
-        made._remote, made.arriving = remote, arriving
+        made._remote, made.arriving, made.layout = remote, arriving, layout
         return made
 
     @property
@@ -198,14 +206,14 @@ def header(href: str, size: int | None = None, *, policy: Policy | None = None) 
         If it is no TIFF, was cut, changed, or cannot be read.
     """
     if is_local(href) or scheme(href) == "tar":
-        yield LocalPath(_verified_local(href, size, None))
+        yield _verified_local(href, size, None)
         return
     from landsat_downsample._store import _remote
 
     with _spill() as (handle, path):
         remote = _remote.Remote(href, policy or Policy.from_environ(), size)
-        _remote.spill_header(remote, handle)
-        yield LocalPath(path, remote)
+        layout = _remote.spill_header(remote, handle)
+        yield LocalPath(path, remote, layout=layout)
 
 
 @contextmanager
@@ -243,7 +251,7 @@ def fetch(
         If it is no TIFF, was cut, damaged, changed, or cannot be read.
     """
     if is_local(href) or scheme(href) == "tar":
-        yield LocalPath(_verified_local(href, size, checksum))
+        yield _verified_local(href, size, checksum)
         return
     from landsat_downsample._store import _remote
 
@@ -289,7 +297,7 @@ def follow(
         As `fetch`.
     """
     if is_local(href) or scheme(href) == "tar":
-        path = LocalPath(_verified_local(href, size, checksum))
+        path = _verified_local(href, size, checksum)
         return work(path), path
     from landsat_downsample._store import _follow, _remote
 
@@ -329,19 +337,21 @@ def check_blocks(href: str, window: tuple[int, int, int, int] | None = None, *, 
             raise ReadError(f"cannot read {redact(origin or href)!r}: {error}; fetch it again") from error
 
 
-def _verified_local(href: str, size: int | None, checksum: str | None) -> str:
+def _verified_local(href: str, size: int | None, checksum: str | None) -> LocalPath:
     path, offset, there = _place(href)
     if size is not None and size != there:
         raise ReadError(f"cannot read {redact(href)!r}: it has {there} bytes where {size} were expected; plan again")
     try:
         with open(path, "rb") as file:
-            _tiff.check_complete(lambda start, length: _read_exactly(file.fileno(), offset + start, length), there)
+            layout = _tiff.check_complete(
+                lambda start, length: _read_exactly(file.fileno(), offset + start, length), there
+            )
             _compare(file, offset, there, checksum)
     except OSError as error:
         raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
     except ReadError as error:
         raise ReadError(f"cannot read {redact(href)!r}: {error}") from error
-    return f"/vsisubfile/{offset}_{there},{path}" if scheme(href) == "tar" else path
+    return LocalPath(f"/vsisubfile/{offset}_{there},{path}" if scheme(href) == "tar" else path, layout=layout)
 
 
 def _place(href: str) -> tuple[str, int, int]:

@@ -275,7 +275,7 @@ def _add(remote: Remote, segments: _Segments, span: Span) -> Answer:
     return answer
 
 
-def spill_header(remote: Remote, handle: int) -> None:
+def spill_header(remote: Remote, handle: int) -> _tiff.Layout:
     """Write the parts that describe a TIFF into an empty file of its full size.
 
     Over a bare connection they are read twice, for no checksum guards them. They are kept for
@@ -287,7 +287,7 @@ def spill_header(remote: Remote, handle: int) -> None:
         If it is no TIFF, is cut, or cannot be read.
     """
 
-    def attempt() -> None:
+    def attempt() -> _tiff.Layout:
         try:
             segments, layout, answer = _read_header(remote)
             if not answer.sealed and _read_header(remote)[0].parts != segments.parts:
@@ -296,11 +296,11 @@ def spill_header(remote: Remote, handle: int) -> None:
                 found = _known.Header(segments.parts, layout, remote.size, remote.requests, remote.received)
                 _known.keep(remote.href, remote.etag, found)
         except HeaderTooLarge:
-            _attempt_whole(remote, handle)
-            return
+            return _attempt_whole(remote, handle)
         _write(segments, handle, remote.size)
+        return layout
 
-    remote.persist(attempt)
+    return remote.persist(attempt)
 
 
 def _write(segments: _Segments, handle: int, size: int) -> None:
@@ -410,7 +410,7 @@ def _worthwhile_run(layout: _tiff.Layout, segments: _Segments, size: int) -> Spa
     return run if run[1] - run[0] + segments.total < 0.9 * size else None
 
 
-def _attempt_whole(remote: Remote, handle: int) -> None:
+def _attempt_whole(remote: Remote, handle: int) -> _tiff.Layout:
     if (remote.size or 0) > WHOLE_LIMIT:
         raise ReadError(f"cannot read {redact(remote.href)!r}: its {remote.size} bytes are too many for a Landsat band")
     os.ftruncate(handle, 0)
@@ -422,11 +422,12 @@ def _attempt_whole(remote: Remote, handle: int) -> None:
     except ReadError as error:
         raise _damaged(remote, sink.read(0, 16), error) from error
     if proven:  # as it was stored, which may be after it was damaged
-        return
+        return layout
     if _tiff.verifiable(layout.directories[0]):
         compare_blocks(remote, sink, layout)
     elif not answer.sealed:
         _compare_again(remote, sink)
+    return layout
 
 
 def compare_blocks(remote: Remote, sink: FileSink, layout: _tiff.Layout, blocks: np.ndarray | None = None) -> None:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from landsat_downsample._errors import ReadError
+from landsat_downsample._store import _agreement
 
 MAX_DIRECTORIES = 256
 MAX_ENTRIES = 4096
@@ -66,6 +67,10 @@ class Directory:
     """1 unsigned, 2 signed, 3 floating point."""
     fill_order: int = 1
     little_endian: bool = True
+    mask: bool = False
+    """Whether it says which pixels of another image are valid."""
+    nodata: bytes | None = None
+    """What GDAL's tag says of the pixels without data, as it stands there."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -203,9 +208,12 @@ class _Parser:
             raise ReadError(f"TIFF directory of {count} entries: the file is damaged")
         body = self.take(offset + head, count * entry + link, "directory")
         self.parts.append((offset, head + count * entry + link))
-        tags = {}
+        tags, before = {}, 0
         for i in range(count):
             tag, kind, number, value = struct.unpack_from(form, body, i * entry)
+            if tag <= before:
+                raise ReadError(f"TIFF tag {tag} follows tag {before}: the file is damaged")
+            before = tag
             length = _TYPE_SIZES.get(kind, 0) * number
             inline = length <= (8 if self.wide else 4)
             where = offset + head + i * entry + (12 if self.wide else 8) if inline else value
@@ -237,6 +245,10 @@ class _Parser:
         values = self.integers(tags, tag)
         return int(values[0]) if values.size else default
 
+    def nodata(self, tags: dict) -> bytes | None:
+        _, number, where = tags.get(42113, (0, 0, 0))
+        return self.take(where, min(number, 64), "nodata value").rstrip(b"\0 ") if number else None
+
     def image(self, tags: dict) -> Directory:
         height, width = self.number(tags, 257, 0), self.number(tags, 256, 0)
         tiled = 324 in tags
@@ -258,6 +270,8 @@ class _Parser:
             self.number(tags, 339, 1),
             self.number(tags, 266, 1),
             self.order == "<",
+            bool(self.number(tags, 254, 0) & 4),
+            self.nodata(tags),
         )
         _check_sizes(found)
         self.blocks += found.blocks
@@ -276,8 +290,9 @@ class _Parser:
                 "the file is damaged"
             )
         where = self.integers(tags, offsets)
-        # Early writers left the count of a single strip out: it runs to the end.
-        rest = min(max(self.size - int(where[0]), 0), _most_stored(image.decoded_size(0))) if alone else 0
+        # Early writers left the count of a single strip out: it runs to the end, or to a directory.
+        ends = [start for start, _ in self.parts if start > where[0]] if alone else []
+        rest = min(max(min([*ends, self.size]) - int(where[0]), 0), _most_stored(image.decoded_size(0))) if alone else 0
         return replace(image, offsets=where, counts=np.array([rest], "u8") if alone else self.integers(tags, counts))
 
 
@@ -324,11 +339,12 @@ def check_complete(read: Read, size: int) -> Layout:
     Raises
     ------
     ReadError
-        If a directory, a tag or a block is not inside the file.
+        If a directory, a tag or a block is not inside the file, or what it says twice it says differently.
     """
     layout = parse(read, size)
     for image in layout.directories:
         _check_blocks_inside(image, size, layout.trailer)
+    _agreement.check(layout)
     return layout
 
 
@@ -351,9 +367,6 @@ def _check_blocks_inside(image: Directory, size: int, trailer: int) -> None:
         raise ReadError("TIFF is damaged: an uncompressed block is smaller than its pixels")
     if (counts > _most_stored(sizes)).any():
         raise ReadError("TIFF is damaged: a block takes more bytes than its pixels can need")
-    order = np.argsort(offsets, kind="stable")
-    if (offsets[order][1:] < (offsets + counts)[order][:-1]).any():
-        raise ReadError(f"TIFF has blocks that share bytes: the file is damaged, or rewrite it ({_REWRITE})")
 
 
 def full_resolution_run(layout: Layout) -> tuple[int, int] | None:
