@@ -98,7 +98,7 @@ def _check_files(product: str, item: dict, met: dict, report: Report) -> None:
             report.wrong.append(f"file {name!r} is not the one that was published: its size or SHA-256 differs")
     for record in met["files"]:
         if record["file"] in sizes and record["bytes"] != sizes[record["file"]]:
-            report.wrong.append(f"file {record['filename']!r} has another size than met.json says")
+            report.wrong.append(f"file {record['file']!r} has another size than met.json says")
     if not report.wrong:
         report.checked.append(f"{len(sizes)} files have the size and SHA-256 that the item records")
 

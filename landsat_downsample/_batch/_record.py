@@ -92,9 +92,18 @@ def run_ids(dest: str, *, policy: Policy | None = None) -> list[str]:
     ReadError
         The destination cannot be listed.
     """
-    folder = _store.join(dest, RUNS)
-    names = _local_names(folder) if _store.is_local(dest) else _remote_names(folder, policy or Policy.from_environ())
-    return sorted(name for name in names if _RUN_ID.fullmatch(name))
+    return sorted(name for name in names_in(_store.join(dest, RUNS), policy=policy) if _RUN_ID.fullmatch(name))
+
+
+def names_in(folder: str, *, policy: Policy | None = None) -> list[str]:
+    """List the names of files and folders directly in a folder or prefix; none where there is no such.
+
+    Raises
+    ------
+    ReadError
+        It cannot be listed.
+    """
+    return _local_names(folder) if _store.is_local(folder) else _remote_names(folder, policy or Policy.from_environ())
 
 
 def _local_names(folder: str) -> list[str]:

@@ -7,10 +7,10 @@ import json
 
 from landsat_downsample._cli._parts import (
     DONE,
-    NONE_SUCCEEDED,
     SOURCE,
     add_access,
     add_verb,
+    complain,
     count,
     href_type,
     number,
@@ -19,6 +19,8 @@ from landsat_downsample._cli._parts import (
     whole,
     words,
 )
+from landsat_downsample._cli._reduction import exit_code
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
 
 
 def add_info(verbs) -> None:
@@ -44,7 +46,10 @@ def add_verify(verbs) -> None:
     parser = add_verb(
         verbs, "verify", _verify, "check a product, and recompute random blocks of it by a second code path"
     )
-    parser.add_argument("product", type=href_type, metavar="PRODUCT", help="folder of the product")
+    parser.add_argument(
+        "products", nargs="+", type=href_type, metavar="PRODUCT",
+        help="folder or item of a product, a destination that holds some, or @LIST of them (- for stdin)",
+    )  # fmt: skip
     parser.add_argument(
         "--blocks", type=count, default=16, metavar="N", help="random cells to recompute in each band (default 16)"
     )
@@ -58,14 +63,31 @@ def add_verify(verbs) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from landsat_downsample._batch._products import products
     from landsat_downsample._verify import verify
 
-    problems = verify(arguments.product, source=arguments.source, blocks=arguments.blocks, seed=arguments.seed)
-    for line in problems.checked:
-        print(line)
-    for line in problems.wrong:
-        say(line)
-    return NONE_SUCCEEDED if problems.wrong else DONE
+    found = products(arguments.products)
+    if arguments.source and len(found) > 1:
+        raise UsageError(f"--source is of one product, but {len(found)} are named: verify them one by one")
+    alone, failures = len(found) == 1, []
+    for product in found:
+        try:
+            if isinstance(product, LandsatDownsampleError):
+                raise product
+            report = verify(product, source=arguments.source, blocks=arguments.blocks, seed=arguments.seed)
+        except LandsatDownsampleError as error:
+            complain(error, arguments)
+            failures.append(error)
+            continue
+        for line in report.checked if alone or arguments.verbose else ():
+            print(line if alone else f"{product}: {line}")
+        for line in report.wrong:
+            say(line if alone else f"{product}: {line}")
+        failures += [ReadError(f"{product!r} is not right")] if report.wrong else []
+    if not alone:
+        wrong = f", {len(failures)} wrong or unreadable" if failures else ""
+        print(f"{len(found) - len(failures)} of {len(found)} products are right{wrong}")
+    return exit_code(len(found) - len(failures), failures)
 
 
 def add_make_scene(verbs) -> None:

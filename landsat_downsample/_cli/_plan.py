@@ -24,8 +24,15 @@ PRICES = {
 }
 
 
+_EPILOG = """\
+stdout has the bands of a scene and what it costs; of several scenes a line each (-v for the bands), and
+what they cost together"""
+
+
 def add_plan(verbs) -> None:
-    parser = add_verb(verbs, "plan", _plan, "show what run would do: targets, shapes, bytes, peak memory, cost")
+    parser = add_verb(
+        verbs, "plan", _plan, "show what run would do: targets, shapes, bytes, peak memory, cost", _EPILOG
+    )
     add_reduction(parser)
     parser.add_argument(
         "--to", type=href_type, default="out", metavar="DEST", help="folder or prefix for the products (default: out)"
@@ -57,13 +64,14 @@ def _plan(arguments: argparse.Namespace) -> int:
     from landsat_downsample._batch._entries import read_entries
     from landsat_downsample._batch._requests import Order, SceneRequest, distinct
     from landsat_downsample._cost import Prices, cost_of, total
-    from landsat_downsample._display._tables import show_cost, show_plan
+    from landsat_downsample._display._tables import show_cost, show_plan, show_plan_line
 
     order = Order(options(arguments), arguments.to, requester_pays=arguments.requester_pays)
     requests = [SceneRequest(entry, order) for entry in distinct(read_entries(arguments.sources))]
     if not requests:
         raise UsageError("no scene to plan: give a SOURCE, or @LIST")
     costs, failures, prices, setting = [], [], Prices(**dict(arguments.price)), _setting()
+    summary = len(requests) > 1 and not arguments.verbose
     for request in requests:
         try:
             item = request.plan()
@@ -74,6 +82,8 @@ def _plan(arguments: argparse.Namespace) -> int:
         costs.append(cost_of(item, setting))
         if arguments.json:
             print(json.dumps(_record(item, arguments.scenes, prices, setting)))
+        elif summary:
+            show_plan_line(item)
         else:
             show_plan(item)
     if costs and not arguments.json:

@@ -152,11 +152,13 @@ def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -
     style = choose_style(quiet=arguments.quiet, log_format=arguments.log_format)
     with ExitStack() as stack:
         client = stack.enter_context(_client(arguments, requests))
-        # The record ends last: the address of its page comes below the display.
-        listeners = [stack.enter_context(_journal(arguments, requests, client))] if len(requests) > 1 else []
         reporter = Reporter(
-            scenes=len(requests), style=style, client=client, workers=arguments.workers, verbose=arguments.verbose
-        )
+            scenes=len(requests), style=style, client=client, workers=arguments.workers, verbose=arguments.verbose,
+            summary_later=True,
+        )  # fmt: skip
+        # The record ends after the display: the address of its page comes below that, and the summary last of all.
+        stack.callback(reporter.summarise)
+        listeners = [stack.enter_context(_journal(arguments, requests, client))] if len(requests) > 1 else []
         listeners.append(stack.enter_context(reporter))
         stack.enter_context(draining(stop, lambda: [listener.stopping() for listener in listeners]))
         outcomes = run_plans(

@@ -95,7 +95,8 @@ def _scenes(one) -> str:
 
 
 def _lines(one) -> Iterator[str]:
-    from landsat_downsample._display._words import duration_words, size_words
+    from landsat_downsample._batch._record import OUTCOMES
+    from landsat_downsample._display._words import duration_words, grouped, size_words
 
     yield f"run {one.id}: {_state(one)}"
     yield f"  {_scenes(one)}"
@@ -111,3 +112,6 @@ def _lines(one) -> Iterator[str]:
     for failure in one.failures:
         name, told = failure["id"] or "", failure["error"] or failure["cause"] or "for no reason told"
         yield f"  failed: {told}" if name in told else f"  failed: {name}: {told}"
+    if one.failed:
+        more = one.failed - len(one.failures)
+        yield f"  {f'and {grouped(more)} more failed; ' if more > 0 else ''}each stands in {one.href}/{OUTCOMES}"

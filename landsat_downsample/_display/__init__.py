@@ -63,6 +63,8 @@ class Reporter:
         Threads that were asked for, without a client.
     verbose : bool
         Show how each failure came about.
+    summary_later : bool
+        Whether something is said between the display and the summary: who does so calls `summarise` then.
     """
 
     def __init__(
@@ -73,7 +75,9 @@ class Reporter:
         client: Client | None = None,
         workers: int | None = None,
         verbose: bool = False,
+        summary_later: bool = False,
     ) -> None:
+        self._later, self._closed, self._interrupted = summary_later, None, False
         self._verbose, self._client, self._workers = verbose, client, workers
         self._tally = Tally(scenes, time.monotonic())
         self._lock = threading.RLock()
@@ -99,8 +103,16 @@ class Reporter:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         self._ended.set()
         warnings.showwarning = self._warner
-        self._view.close(self._tally, time.monotonic(), interrupted=kind is not None)
+        self._closed, self._interrupted = time.monotonic(), kind is not None
+        self._view.close()
         self._products.close()
+        if not self._later:
+            self.summarise()
+
+    def summarise(self) -> None:
+        """Tell what became of the run: its last line."""
+        if self._closed is not None:
+            self._view.summarise(self._tally, self._closed, interrupted=self._interrupted)
 
     def __call__(self, step: Progress) -> None:
         """Take a step."""

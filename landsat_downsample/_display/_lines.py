@@ -29,7 +29,8 @@ class View(Protocol):
     def fail(self, outcome: Outcome, trace: str) -> None: ...
     def warn(self, message: str) -> None: ...
     def stopping(self, in_hand: int) -> None: ...
-    def close(self, tally: Tally, now: float, *, interrupted: bool) -> None: ...
+    def close(self) -> None: ...
+    def summarise(self, tally: Tally, now: float, *, interrupted: bool) -> None: ...
 
 
 def failure_line(outcome: Outcome) -> str:
@@ -93,7 +94,10 @@ class Quiet:
     def stopping(self, in_hand: int) -> None:
         say(stopping_line(in_hand))
 
-    def close(self, tally: Tally, now: float, *, interrupted: bool) -> None:
+    def close(self) -> None:
+        """Nothing to tell."""
+
+    def summarise(self, tally: Tally, now: float, *, interrupted: bool) -> None:
         """Nothing to tell."""
 
 
@@ -138,7 +142,7 @@ class Plain(Quiet):
     def warn(self, message: str) -> None:
         say(f"warning: {message}")
 
-    def close(self, tally: Tally, now: float, *, interrupted: bool) -> None:
+    def summarise(self, tally: Tally, now: float, *, interrupted: bool) -> None:
         if is_batch(tally):
             say(summary(tally, now, interrupted=interrupted))
 
@@ -172,7 +176,10 @@ class Events:
     def stopping(self, in_hand: int) -> None:
         _event("stopping", {"scenes_in_hand": in_hand})
 
-    def close(self, tally: Tally, now: float, *, interrupted: bool) -> None:
+    def close(self) -> None:
+        """Nothing to tell."""
+
+    def summarise(self, tally: Tally, now: float, *, interrupted: bool) -> None:
         counts = {status: tally.ended[status] for status in ("done", "skipped", "failed")}
         facts = {"scenes": tally.scenes_total, "bands": tally.bands, "bytes_in": tally.bytes_in}
         seconds = {"seconds": round(tally.elapsed(now), 3), "interrupted": interrupted}

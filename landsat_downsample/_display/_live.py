@@ -71,9 +71,11 @@ class Live:
         self._stopping = True
         self._say(f"landsat-downsample: {stopping_line(in_hand)}")
 
-    def close(self, tally: Tally, now: float, *, interrupted: bool) -> None:
+    def close(self) -> None:
         self._logs.__exit__(None, None, None)
         self._screen.stop()
+
+    def summarise(self, tally: Tally, now: float, *, interrupted: bool) -> None:
         if is_batch(tally):
             self._say(f"landsat-downsample: {summary(tally, now, interrupted=interrupted)}")
 

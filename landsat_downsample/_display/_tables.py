@@ -84,6 +84,17 @@ def show_plan(item: ScenePlan) -> None:
     )
 
 
+def show_plan_line(item: ScenePlan) -> None:
+    """Print what would be done with a scene in a line."""
+    cost, (height, width) = estimate(item), item.coarse.shape
+    console().print(
+        f"{item.scene.id} -> {item.dest}/{item.name}: {count_words(len(item.targets), 'band')}, "
+        f"{height} x {width} cells, {size_words(cost['bytes_in'])} to read, "
+        f"at most {size_words(cost['bytes_out'])} to write",
+        soft_wrap=True,
+    )
+
+
 def show_cost(cost: Cost, scenes: int, prices: Prices) -> None:
     """Print what the scenes of a plan cost, what so many like them would, and what that assumes."""
     out, many = console(), cost.like(scenes)
