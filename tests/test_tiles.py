@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import streams
+import tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
@@ -256,3 +258,20 @@ def test_a_flipped_bit_is_an_error_whoever_reads(way, kernel, tmp_path, monkeypa
         band.write_bytes(damaged)
         with pytest.raises(ReadError, match="damaged"):
             READS[way](band)
+
+
+@pytest.mark.parametrize("kernel", ["compiled", "plain"])
+@pytest.mark.parametrize("good", [True, False], ids=["complete", "incomplete"])
+def test_a_code_is_refused_that_leaves_bits_whoever_reads(good, kernel, tmp_path, monkeypatch):
+    if kernel == "plain":
+        monkeypatch.setattr(_tiles, "deflate", None)
+    lengths = [0] * 257
+    lengths[65] = lengths[streams.END] = 1 if good else 2
+    tile = streams.block(lengths, [0], [65] * 256 + [streams.END]).stream(b"A" * 256)
+    (tmp_path / "b.tif").write_bytes(tables.tiled((16, 16), (16, 16), [tile], bits=8))
+    target = ld.plan(tmp_path / "b.tif", "out", factor=4)[0].targets[0]
+    if good:
+        assert (process.reduce_target(target).data == 65).all()
+        return
+    with pytest.raises(ReadError, match="damaged"):
+        process.reduce_target(target)
