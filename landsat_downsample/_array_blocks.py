@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from landsat_downsample._array_meaning import Origin
+from landsat_downsample._array_meaning import NATURAL, Origin
 from landsat_downsample._errors import UsageError
 from landsat_downsample._grid import Cells, Grid, Overlay
 from landsat_downsample._pixels import Rows, open_companion, read_band
@@ -115,7 +115,9 @@ def _row_ranges(rows: Cells, *, whole: bool) -> list[tuple[int, int]]:
 
 
 def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start: int) -> np.ndarray:
-    if job.doubt is not None:
+    if values.dtype.kind in "iu":
+        _check_flags(values, job)
+    elif job.doubt is not None:
         _warn_of_doubt(values, job.doubt)
     if job.plain:
         _warn_of_codes(values, job.rule.nodata, job.plain)
@@ -149,6 +151,25 @@ def _whole_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     if ((codes != np.rint(codes)) | (codes < 0) | (codes > 0xFFFF)).any():
         raise UsageError("a quality band in the stack holds fractions: take it out of the stack before computing")
     return codes.astype(np.uint16), known
+
+
+def _check_flags(values: np.ndarray, job: Job) -> None:
+    """Tell of integers that are but 0 and 1, one of which their name or attributes call no data or a code."""
+    bits = isinstance(job.rule, _quality.QualityRule)
+    if job.doubt is None if bits else job.rule.nodata not in NATURAL:
+        return
+    if values.max() != 1 or values.min() != 0:
+        return
+    if bits:
+        raise UsageError(
+            f"cannot coarsen {job.rule.spec.name}: it was computed, and holds but 0 and 1: a flag, and no codes; "
+            "give the condition itself (bool) for the share of true, or another name"
+        )
+    warnings.warn(
+        f"an array of 0 and 1 calls {job.rule.nodata:g} no data, so that its cells are all alike: "
+        "give the condition itself (bool) for the share of true",
+        stacklevel=3,
+    )
 
 
 def _warn_of_doubt(values: np.ndarray, doubt: float) -> None:

@@ -60,7 +60,7 @@ class Meaning:
     masked: bool = False
     """Whether NaN is what a cell without data holds, whatever the stored band has."""
     doubt: float | None = None
-    """A nodata value that the attributes state and that is not believed: the array was computed."""
+    """What a computed array may hold beside its band's meaning: a stated nodata value as data, flags instead of codes."""
     was: _bands.BandSpec | None = None
     """The band that a computed array came from, where it says so."""
 
@@ -81,7 +81,8 @@ def meaning_of(array, plane: str | None = None) -> Meaning:
     found = _own(array, kept) or _foreign(array, plane, kept)
     believed = _holds_codes if found and found.categorical else _is_stored
     if found and believed(array, found, plane, kept):
-        return _with_nodata(array, Meaning(found), kept)
+        flag = 1.0 if found.kind == "bits" and "landsat_band" in array.attrs and not kept else None
+        return _with_nodata(array, Meaning(found, doubt=flag), kept)
     return _with_nodata(array, Meaning(_bands.unknown(label), was=found), kept)
 
 
@@ -205,12 +206,12 @@ def _holds_codes(array, spec: _bands.BandSpec, plane: str | None, kept: bool) ->
         return True
     if not spec.dtype:
         return False
-    words = "open it unmasked and unscaled"
+    words = ": open it unmasked and unscaled"
     if not masked:
-        words = "or, if it was computed from them, another name, or the condition itself (bool), whose mean is a share"
+        words = ", or, if it was computed from them, another name, or the condition itself (bool) for the share of true"
     raise UsageError(
         f"cannot coarsen {spec.name} as {array.dtype}: its codes are {spec.kind} and must stay integers; "
-        f"give {spec.dtype}: {words}"
+        f"give {spec.dtype}{words}"
     )
 
 

@@ -216,6 +216,8 @@ def fractions(quality, *, factor=None, resolution=None, size=None):
         )
         for k, name in enumerate(bands)
     }
+    for array in arrays.values():
+        array.encoding["source"] = "QA_FRACTIONS"  # goes when pixels are computed
     return xr.Dataset(arrays)
 
 

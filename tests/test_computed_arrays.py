@@ -213,6 +213,26 @@ def test_own_bands_that_were_computed(scene, attributes):
         ld.coarsen(quality & np.uint16(8), factor=F).compute()
 
 
+def test_flags_cast_to_the_type_of_codes_are_refused(scene, attributes):
+    flag = ((scene["SR_QA_AEROSOL"] >> 6) == 1).astype("uint8").compute()
+    assert set(np.unique(flag)) == {0, 1}
+    if attributes:
+        with pytest.raises(ld.UsageError, match="a flag, and no codes; give the condition itself"):
+            ld.coarsen(flag, factor=F)
+
+
+def test_flags_whose_zero_is_called_no_data_are_told_of():
+    flag = xr.DataArray((RED > 10000).astype("uint8"), coords=raster(RED).coords, dims=("y", "x"), attrs={"nodata": 0})
+    with pytest.warns(UserWarning, match="an array of 0 and 1 calls 0 no data"):
+        ld.coarsen(flag, factor=F)
+
+
+def test_fractions_may_be_coarsened_further(scene):
+    found = ld.coarsen(ld.fractions(scene["qa_pixel"], factor=F)["cloud"], factor=2)
+    assert found.rio.nodata == 255
+    assert (found.values == 255).any()
+
+
 def test_a_computed_band_of_another_reducer_is_averaged_with_a_word(scene, attributes):
     distance = scene["ST_CDIST"].where(scene["QA_PIXEL"] != 1) * 0.01
     if attributes:
