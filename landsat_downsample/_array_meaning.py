@@ -60,7 +60,7 @@ class Meaning:
     masked: bool = False
     """Whether NaN is what a cell without data holds, whatever the stored band has."""
     doubt: float | None = None
-    """What a computed array may hold beside its band's meaning: a stated nodata value as data, flags instead of codes."""
+    """What a computed array may hold against its band's meaning: that nodata value as data, flags instead of codes."""
     was: _bands.BandSpec | None = None
     """The band that a computed array came from, where it says so."""
 
