@@ -8,6 +8,8 @@ band that its attributes tell of.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +20,7 @@ from rasterio.errors import RasterioError
 from landsat_downsample import _bands
 from landsat_downsample._errors import UsageError
 from landsat_downsample._recent import Recent
-from landsat_downsample._scene import Band
+from landsat_downsample._scene import Band, _validity
 from landsat_downsample._scene._product_id import FileName, parse_file
 
 #: Where a nodata value is stated, as rioxarray looks for it; the first two are of CF.
@@ -94,19 +96,35 @@ def check_mask(array) -> None:
     UsageError
         It has, and the array's integers cannot say which pixels were masked.
     """
-    source, stored = str(array.encoding.get("source", "")), array.encoding.get("rasterio_dtype")
-    if stored != array.dtype.name or not os.path.isfile(source):
-        return
-    try:
-        with rasterio.open(source) as file:
-            flags = {flag for band in file.mask_flag_enums for flag in band}
-    except RasterioError:
-        return
+    with _file_behind(array) as file:
+        flags = {flag for band in file.mask_flag_enums for flag in band} if file else ()
+        source = file.name if file else ""
     if MaskFlags.per_dataset in flags and array.dtype.kind in "iu":
         raise UsageError(
             f"cannot coarsen what was opened from {source!r}: the file's mask says which pixels are valid, "
             "and the array does not; open it with rioxarray.open_rasterio(..., masked=True)"
         )
+
+
+@contextmanager
+def _file_behind(array) -> Iterator[rasterio.DatasetReader | None]:
+    """The file on this disk that rioxarray opened an array from, unmasked."""
+    source, stored = str(array.encoding.get("source", "")), array.encoding.get("rasterio_dtype")
+    with ExitStack() as stack:
+        file = None
+        if stored == array.dtype.name and os.path.isfile(source):
+            with suppress(RasterioError):  # the array may still be read where its file is no longer a raster
+                file = stack.enter_context(rasterio.open(source))
+        yield file
+
+
+def _says_classes(array, label: str) -> bool:
+    """Whether attributes, or the file's colour table, say that integers are classes."""
+    if not FLAGS.isdisjoint(array.attrs):
+        return True
+    with _file_behind(array) as file:
+        spec = _bands.unknown(label)
+        return file is not None and _validity.meaning(file, spec, _validity.sidecars(file.name), file.name).categorical
 
 
 def planes_of(array) -> list[tuple[object, Meaning]]:
@@ -153,8 +171,9 @@ def _foreign(array, plane: str | None, kept: bool) -> _bands.BandSpec | None:
     for name in [plane] if plane else _names(array, file):
         if spec := _categorical(array, name, file):
             return spec
-    if array.dtype.kind in "iu" and not FLAGS.isdisjoint(array.attrs):
-        return _bands.BandSpec(name=str(plane or array.name or "flags"), kind="class", method="mode")
+    label = str(plane or array.name or "the array")
+    if array.dtype.kind in "iu" and _says_classes(array, label):
+        return _bands.BandSpec(name=label, kind="class", method="mode")
     return _find(array, plane or file.suffix, file) if plane or file else None
 
 

@@ -365,6 +365,19 @@ def test_a_mask_is_honoured_or_its_loss_refused(tmp_path, kind, chunks):
     np.testing.assert_allclose(found[0], mean(RED, RED > 9000), rtol=1e-6)
     with pytest.raises(ld.UsageError, match=r"the file's mask says .* masked=True"):
         ld.coarsen(rioxarray.open_rasterio(path, chunks=chunks), factor=F)
+    with pytest.raises(ld.SceneError, match="which pixels are valid"):
+        ld.open_scene(str(path))
+
+
+def test_a_colour_table_says_classes_in_both_faces(tmp_path):
+    codes = np.random.default_rng(0).choice(np.array([1, 5, 9], "uint8"), (40, 40))
+    path = opened(tmp_path, "north.tif", codes)
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {k: (k, 255 - k, k, 255) for k in range(256)})
+    lone = ld.coarsen(ld.open_scene(str(path))["north"], factor=10)
+    found = ld.coarsen(rioxarray.open_rasterio(path), factor=10)
+    np.testing.assert_array_equal(found[0], lone)
+    assert set(np.unique(found)) <= {1, 5, 9}
 
 
 def test_nodata_of_a_sidecar_is_honoured(tmp_path):
@@ -374,6 +387,7 @@ def test_nodata_of_a_sidecar_is_honoured(tmp_path):
     )
     found = ld.coarsen(rioxarray.open_rasterio(path), factor=F)
     np.testing.assert_array_equal(found[0], np.nan_to_num(np.rint(mean(RED, RED != 0))))
+    np.testing.assert_array_equal(found[0], ld.coarsen(ld.open_scene(str(path))["x"], factor=F))
 
 
 def test_an_opened_landsat_file_means_what_its_name_says(tmp_path):
