@@ -14,6 +14,7 @@ from landsat_downsample._display._words import size_words
 from landsat_downsample._plan import Options, plan_scene
 from landsat_downsample._run import Outcome, run_plans
 from landsat_downsample._scene import open_scene
+from landsat_downsample._shown import plain
 from landsat_downsample._synthetic import make_scene
 
 
@@ -116,4 +117,4 @@ def _upload(source: str, prefix: str) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(plain(line), file=sys.stderr)

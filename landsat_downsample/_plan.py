@@ -17,6 +17,7 @@ from landsat_downsample._pixels import BLOCK_CACHE
 from landsat_downsample._reduce import METHODS, _quality
 from landsat_downsample._reduce._kernels import STRIP_ROWS
 from landsat_downsample._scene import Band, Scene
+from landsat_downsample._store._hrefs import redacted_repr
 
 SUFFIX = "_downsampled"
 FRACTIONS = "QA_FRACTIONS"
@@ -216,6 +217,8 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class ScenePlan:
     """One scene on its way to one product."""
+
+    __repr__ = redacted_repr
 
     scene: Scene
     options: Options

@@ -16,6 +16,7 @@ from landsat_downsample._interrupts import undisturbed
 from landsat_downsample._plan import ScenePlan, Target
 from landsat_downsample._process import Done
 from landsat_downsample._shortage import shortage
+from landsat_downsample._store._hrefs import redacted_repr
 from landsat_downsample._threads import Threads, threads_for
 from landsat_downsample._turns import PER_HOST
 
@@ -29,6 +30,8 @@ OPENING, PUBLISHING = 8, 4
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one scene."""
+
+    __repr__ = redacted_repr
 
     scene_id: str
     """Its product ID; the href of its source where that could not be opened."""

@@ -10,9 +10,11 @@ import importlib.util
 import json
 import os
 import secrets
+import socket
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -28,6 +30,8 @@ _CONFORMS += [_PART2 + name for name in ("deploy-replace-undeploy", "ogcapppkg",
 
 #: Largest body taken: a package is text.
 _MAX_BODY = 16 << 20
+#: Bytes of a refused one that are let pass by.
+_MAX_LINGER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ class LocalService:
         """Answer ``POST /processes/{id}/execution``: always a job."""
         process = self._process(request)
         inputs = document(request.body).get("inputs", {})
+        if not isinstance(inputs, dict):
+            raise Problem(400, "invalid-parameter", "the inputs are no JSON object")
         process.check(inputs)
         job_id = str(uuid.uuid4())
         folder = os.path.join(self._scratch.name, job_id)
@@ -186,7 +192,10 @@ class LocalService:
         return Reply(200, raw=(process.media, process.package))
 
     def _deployable(self, request: Request) -> Process:
-        return deployable(request.media, request.body, (request.query.get("w") or [None])[0])
+        try:
+            return deployable(request.media, request.body, (request.query.get("w") or [None])[0])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise Problem(400, "invalid-parameter", "the package is not written as one") from error
 
     def _process(self, request: Request) -> Process:
         name = request.path[1]
@@ -223,12 +232,16 @@ class _Handler(BaseHTTPRequestHandler):
     service: LocalService
     protocol_version = "HTTP/1.1"
 
+    timeout = 60
+    """Seconds of silence after which a connection ends."""
+
     def _serve(self) -> None:
         try:
             reply = self._answer()
         except Problem as problem:
-            body = json.dumps(problem.record()).encode()
-            reply = Reply(problem.status, raw=("application/problem+json", body))
+            reply = _refusal(problem)
+        except Exception as error:  # ours, not the client's: told as such, where an answer is waited for
+            reply = _refusal(Problem(500, "internal-error", f"the service failed: {type(error).__name__}"))
         kind, body = reply.raw or (
             "application/json",
             b"" if reply.document is None else json.dumps(reply.document).encode(),
@@ -239,29 +252,78 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         if reply.location:
             self.send_header("Location", reply.location)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+        if self.close_connection:
+            self._linger()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve
 
+    def handle_expect_100(self) -> bool:
+        """Ask for no body before the token was seen: `_body` does."""
+        return True
+
     def _answer(self) -> Reply:
-        size = int(self.headers.get("Content-Length") or 0)
-        if size > _MAX_BODY:
-            self.close_connection = True
-            raise Problem(413, "invalid-parameter", f"a body of {size} bytes is too large")
-        body = self.rfile.read(size)
-        parts = urlsplit(self.path)
-        path = [unquote(word) for word in parts.path.strip("/").split("/")]
+        # Until all of the body is read nothing that comes after may be taken for a request.
+        persistent, self.close_connection = not self.close_connection, True
+        path, query = self._address()
         # Files need no token: whoever reads results has their links, and a job's id cannot be guessed.
         if path[2:3] != ["files"] and not self._knows():
             raise Problem(401, "unauthorized", "the token is missing or wrong")
+        body = self._body()
+        self.close_connection = not persistent
         method = "GET" if self.command == "HEAD" else self.command
         found = _ROUTES.get((method, _pattern(path)))
         if found is None:
             raise Problem(404, "not-found", f"there is nothing at {self.command} /{'/'.join(path)}")
         media = (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-        return found(self.service, Request(path, parse_qs(parts.query), media, body))
+        return found(self.service, Request(path, query, media, body))
+
+    def _address(self) -> tuple[list[str], dict[str, list[str]]]:
+        if self.request_version >= "HTTP/1.1" and len(self.headers.get_all("Host") or ()) != 1:
+            raise Problem(400, "invalid-parameter", "the request must have one Host")
+        try:
+            parts = urlsplit(self.path)
+            path = [unquote(word, errors="strict") for word in parts.path.strip("/").split("/")]
+            query = parse_qs(parts.query)
+        except ValueError:
+            path, query = ["\0"], {}
+        if any("\0" in word for word in path):
+            raise Problem(400, "invalid-parameter", "the request's path is none")
+        return path, query
+
+    def _body(self) -> bytes:
+        """Read the body, of a length that is told and bounded."""
+        if "Transfer-Encoding" in self.headers:
+            raise Problem(411, "invalid-parameter", "the body must come with a Content-Length, not in chunks")
+        told = {text.strip() for text in self.headers.get_all("Content-Length") or ("0",)}
+        text = told.pop()
+        if told or not (text.isascii() and text.isdecimal()):
+            raise Problem(400, "invalid-parameter", "Content-Length is no whole number")
+        if len(text) > len(str(_MAX_BODY)) or int(text) > _MAX_BODY:
+            raise Problem(413, "invalid-parameter", f"a body of more than {_MAX_BODY} bytes is too large")
+        if (self.headers.get("Expect") or "").lower() == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+        try:
+            body = self.rfile.read(int(text))
+        except TimeoutError:
+            raise Problem(408, "invalid-parameter", "the body did not come") from None
+        if len(body) < int(text):
+            raise Problem(400, "invalid-parameter", f"the body ended after {len(body)} of {text} bytes")
+        return body
+
+    def _linger(self) -> None:
+        """Let the client read the answer although it still sends: closed at once, the system would drop that."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(1)
+            left = _MAX_LINGER
+            while left > 0 and (data := self.connection.recv(min(left, 1 << 16))):
+                left -= len(data)
 
     def _knows(self) -> bool:
         told = self.headers.get("Authorization") or ""
@@ -269,6 +331,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args) -> None:
         """Keep quiet."""
+
+
+def _refusal(problem: Problem) -> Reply:
+    return Reply(problem.status, raw=("application/problem+json", json.dumps(problem.record()).encode()))
 
 
 def _pattern(path: list[str]) -> str:

@@ -182,7 +182,7 @@ def document(body: bytes) -> dict:
     """Read the JSON object that a request brings."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise Problem(400, "invalid-parameter", "the body is no JSON object")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from landsat_downsample._batch._record import plain
+from landsat_downsample._shown import plain
 
 #: Groups, and rows of each of them, that a page shows.
 GROUPS, ROWS = 20, 10

@@ -17,7 +17,9 @@ from landsat_downsample import _store
 from landsat_downsample._batch import _record
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample._scene import _item, _stac_source
-from landsat_downsample._store._hrefs import check, scheme
+from landsat_downsample._shown import plain
+from landsat_downsample._store._hrefs import check, redacted_repr, scheme
+from landsat_downsample._store._regular import open_regular
 
 #: Bytes of a remote list, or of a local one that is a single JSON document.
 LIMIT = 1 << 30
@@ -28,6 +30,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One scene of a list."""
+
+    __repr__ = redacted_repr
 
     source: str | dict | list[dict]
     """An href; a STAC item; or the items of one scene, of which USGS has two (SR and ST). Items are cut down to
@@ -65,7 +69,7 @@ class Entry:
     def to_dict(self) -> dict:
         """Describe it in JSON types, as a line of a frozen list: paths absolute, no signatures or passwords."""
         if self.error:
-            return {"source": self.source, "invalid": _record.plain(self.error)}
+            return {"source": self.source, "invalid": plain(self.error)}
         if isinstance(self.source, str):
             return {"source": _lasting(self.source), **self._origin()}
         items = [_item.without_secrets(item) for item in self.items]
@@ -147,7 +151,7 @@ def item_entry(item: object, base: str | None, where: str = "", limits: str | No
 def _failing(what: object, error: LandsatDownsampleError, where: str = "") -> Entry:
     name = what.get("id") if isinstance(what, dict) else what
     name = name if isinstance(name, str) and name.strip() else "an entry without a name"
-    return Entry(_record.plain(name, 80), error=UsageError(f"{where}{error}"))
+    return Entry(plain(name, 80), error=UsageError(f"{where}{error}"))
 
 
 def _origin(limits: str | None) -> str | None:
@@ -293,7 +297,7 @@ def _lines(href: str) -> Iterator[bytes]:
         return
     path = _store.local_path(href)
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             yield from file
     except OSError as error:
         raise ReadError(f"cannot read the list {href!r}: {(error.strerror or 'it failed').lower()}") from error

@@ -12,8 +12,8 @@ from statistics import median
 from urllib.parse import quote
 
 from landsat_downsample import _store
-from landsat_downsample._batch._record import plain
 from landsat_downsample._errors import LandsatDownsampleError
+from landsat_downsample._shown import plain
 from landsat_downsample._store._policy import Policy
 
 #: Pictures of a page, their longer side in pixels, and bytes of all of them as data URIs.

@@ -20,6 +20,7 @@ from landsat_downsample import __version__, _store
 from landsat_downsample._batch import _record
 from landsat_downsample._batch._keeper import Keeper
 from landsat_downsample._run import Outcome, Progress
+from landsat_downsample._shown import plain
 from landsat_downsample._store._policy import Policy
 from landsat_downsample._tally import Tally
 
@@ -107,7 +108,7 @@ class Journal:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if kind is not None:
             interrupted = issubclass(kind, KeyboardInterrupt)
-            reason = "interrupted" if interrupted else _record.plain(f"{kind.__name__}: {error}", 500)
+            reason = "interrupted" if interrupted else plain(f"{kind.__name__}: {error}", 500)
             self._final = ("failed", reason)
         elif self._state == "stopping" and self._tally.scenes_ended != self._tally.scenes:
             self._final = ("ended", "stopped early, as asked")
@@ -177,7 +178,7 @@ def facts(tally: Tally, now: float) -> dict:
         "rate": round(tally.rate_over(now, MINUTE), 1),
         "eta": None if left is None else round(left, 1),
         "failures": [
-            {"id": _record.plain(one.scene_id, 300), "cause": one.cause, "error": _record.plain(one.message, 500)}
+            {"id": plain(one.scene_id, 300), "cause": one.cause, "error": plain(one.message, 500)}
             for one in tally.failures
         ],
     }
@@ -204,5 +205,5 @@ def _line(outcome: Outcome, now: float) -> bytes:
     """Encode an outcome, with the second of the run in which it came."""
     record = outcome.to_dict() | {"ended": round(now, 3)}
     if outcome.error is not None:
-        record["error"] = _record.plain(record["error"])
+        record["error"] = plain(record["error"])
     return json.dumps(record).encode() + b"\n"

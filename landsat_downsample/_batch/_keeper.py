@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from landsat_downsample import _store
 from landsat_downsample._batch import _record
+from landsat_downsample._shown import plain
 from landsat_downsample._store import _small
 from landsat_downsample._store._policy import Policy
 
@@ -91,7 +92,7 @@ class Keeper:
         """Warn, the first time."""
         if not self.told:
             self.told = True
-            text = f"cannot keep the record of this run: {_record.plain(why)}; the run goes on without it"
+            text = f"cannot keep the record of this run: {plain(why)}; the run goes on without it"
             with suppress(Warning):  # where warnings are errors: of no use on this thread
                 warnings.warn(text, stacklevel=2)
 

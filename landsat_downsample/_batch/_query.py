@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from landsat_downsample._batch import _interval
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._scene import _product_id
-from landsat_downsample._store._hrefs import redact, scheme
+from landsat_downsample._store._hrefs import redact, redacted_repr, scheme
 
 #: Items in a page: Planetary Computer and Earth Search refuse or time out on much larger ones.
 PAGE = 100
@@ -41,6 +41,8 @@ class Query:
     UsageError
         Something in it makes no sense.
     """
+
+    __repr__ = redacted_repr
 
     url: str
     """Of the STAC API, or of its ``/search``."""

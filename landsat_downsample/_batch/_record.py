@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 
 from landsat_downsample import _store
 from landsat_downsample._errors import ReadError, UsageError
+from landsat_downsample._shown import plain
 from landsat_downsample._store._hrefs import redact
 from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._regular import open_regular
 
 #: Folder of a destination that holds the records of its runs.
 RUNS = "_runs"
@@ -29,11 +31,7 @@ _PART = re.compile(r"outcomes-\d{5,}\.ndjson")
 #: Bytes of a remote file of a record, which is read whole; a local one is read line by line.
 LIMIT = 128 << 20
 
-_HREF = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>]+")
 _SECRET = re.compile(r"(?i)password|passwd|secret|token|signature|credential|authorization|(^|_)key($|_id$)")
-
-#: What would steer a terminal, or turn the direction of a page's text.
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -48,23 +46,6 @@ def new_run_id(now: datetime | None = None) -> str:
 def part_name(number: int) -> str:
     """Name a part of the outcomes, counted from 1."""
     return f"outcomes-{number:05d}.ndjson"
-
-
-def plain(text: object, limit: int = 2000) -> str:
-    """Make a text safe to show: on one line, without control characters, secrets of hrefs taken out.
-
-    >>> plain("cannot read https://me:pw@host/B4.TIF?sig=abc: \\x1b[31mno")
-    'cannot read https://host/B4.TIF: �[31mno'
-    """
-    line = " ".join(str(text)[: 4 * limit].split())
-    line = _HREF.sub(lambda found: _public(found[0]), line)
-    line = _CONTROLS.sub("\ufffd", line)
-    return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-def _public(href: str) -> str:
-    bare = href.rstrip(".,;:)]")
-    return redact(bare) + href[len(bare) :]  # the sentence around it
 
 
 def scrubbed(value: object, name: str = "") -> object:
@@ -221,7 +202,7 @@ def _lines(href: str, policy: Policy | None) -> Iterator[bytes]:
         yield from data[: data.rfind(b"\n") + 1].splitlines()
         return
     try:
-        with open(_store.local_path(href), "rb") as file:
+        with open_regular(_store.local_path(href)) as file:
             yield from (line for line in file if line.endswith(b"\n"))
     except OSError as error:
         raise ReadError(f"cannot read {href!r}: {(error.strerror or 'it failed').lower()}") from error

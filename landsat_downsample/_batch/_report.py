@@ -15,6 +15,7 @@ from landsat_downsample._batch._chart import STATUSES, Bins, cut, draw
 from landsat_downsample._batch._gallery import Card, cards, relative
 from landsat_downsample._batch._status import Status, from_record
 from landsat_downsample._display._words import count_words, duration_words, grouped, size_words
+from landsat_downsample._shown import plain
 from landsat_downsample._store import _small
 from landsat_downsample._store._policy import Policy
 
@@ -87,7 +88,7 @@ def slowest(records: Iterable[dict]) -> list[Slow]:
     found = heapq.nlargest(SLOWEST, reduced, key=lambda record: _number(record.get("seconds")))
     return [
         Slow(
-            _record.plain(record.get("id"), 200),
+            plain(record.get("id"), 200),
             relative(record["href"]) if isinstance(record.get("href"), str) else None,
             record["status"],
             duration_words(_number(record.get("seconds"))),
@@ -207,7 +208,7 @@ def _summary(status: Status, found: Findings) -> list[tuple[str, str]]:
 def _rows(options: dict) -> list[tuple[str, str]]:
     """Options that were given, as text."""
     given = ((name, value) for name, value in options.items() if value not in (None, "", [], {}, False))
-    return [(_record.plain(name, 60), _record.plain(_words(value), 400)) for name, value in given]
+    return [(plain(name, 60), plain(_words(value), 400)) for name, value in given]
 
 
 def _words(value: object) -> str:

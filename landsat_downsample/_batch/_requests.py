@@ -12,12 +12,14 @@ from landsat_downsample._errors import LandsatDownsampleError, SceneError, Usage
 from landsat_downsample._plan import SUFFIX, Options, ScenePlan, plan_scene
 from landsat_downsample._scene import open_with
 from landsat_downsample._scene._product_id import is_tiff, parse, stem
-from landsat_downsample._store._hrefs import is_tar
+from landsat_downsample._store._hrefs import is_tar, redacted_repr
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is asked of every scene of a run."""
+
+    __repr__ = redacted_repr
 
     options: Options
     dest: str

@@ -15,7 +15,7 @@ from landsat_downsample._batch._query import Query, is_landsat
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample._scene import _checked_item, _item
 from landsat_downsample._store import _small
-from landsat_downsample._store._hrefs import check
+from landsat_downsample._store._hrefs import check, redacted_repr
 
 #: More pages than any search for Landsat has; and empty ones in a row that an API may give before it has more.
 MAX_PAGES = 100_000
@@ -28,6 +28,8 @@ SLOWER = 2
 @dataclass(frozen=True, slots=True)
 class _Request:
     """One request for a page."""
+
+    __repr__ = redacted_repr
 
     href: str
     body: dict | None = None

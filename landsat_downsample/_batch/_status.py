@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from landsat_downsample import _store
 from landsat_downsample._batch import _record
+from landsat_downsample._shown import plain
 from landsat_downsample._store._policy import Policy
 
 #: Seconds without a sign of life after which a run is taken for dead, and how many are missed by then at least.
@@ -100,7 +101,7 @@ def status(place: str | os.PathLike, *, run: str | None = None) -> Status:
     policy = Policy.from_environ()
     record = _record.read_status(folder, policy=policy)
     if record is None:
-        return Status(_record.run_id_of(folder), _record.plain(folder), "unknown", age=_age_of(folder))
+        return Status(_record.run_id_of(folder), plain(folder), "unknown", age=_age_of(folder))
     return from_record(record, folder)
 
 
@@ -126,7 +127,7 @@ def from_record(record: dict, folder: str, now: datetime | None = None) -> Statu
     age = None if alive is None else max(0.0, ((now or datetime.now(UTC)) - alive).total_seconds())
     return Status(
         id=_record.run_id_of(folder),
-        href=_record.plain(folder),
+        href=plain(folder),
         state=_one_of(record.get("state"), ("running", "stopping", "ended", "failed")),
         reason=_text(record.get("reason")),
         begun=_text(record.get("begun")),
@@ -166,7 +167,7 @@ def _one_of(value: object, names: tuple[str, ...]) -> str:
 
 
 def _text(value: object) -> str | None:
-    return _record.plain(value) if isinstance(value, str) else None
+    return plain(value) if isinstance(value, str) else None
 
 
 def _number(value: object) -> float | None:

@@ -16,6 +16,7 @@ from landsat_downsample._cli._parts import (
     number,
     say,
     size,
+    tell,
     whole,
     words,
 )
@@ -80,7 +81,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             failures.append(error)
             continue
         for line in report.checked if alone or arguments.verbose else ():
-            print(line if alone else f"{product}: {line}")
+            tell(line if alone else f"{product}: {line}")
         for line in report.wrong:
             say(line if alone else f"{product}: {line}")
         failures += [ReadError(f"{product!r} is not right")] if report.wrong else []

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 
 from landsat_downsample._nearest import did_you_mean
+from landsat_downsample._shown import plain, trace
 
 DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -32,7 +33,13 @@ def discard_stdout() -> None:
 
 def say(line: str) -> None:
     """Tell the user one line, on stderr."""
+    line = plain(line)
     print(json_line(line) if _told_in_json.is_set() else f"landsat-downsample: {line}", file=sys.stderr)
+
+
+def tell(line: str) -> None:
+    """Print a line for people on stdout, where data goes as it is."""
+    print(plain(line), flush=True)
 
 
 def tell_in_json(wanted: bool) -> None:
@@ -49,9 +56,7 @@ def json_line(line: str) -> str:
 def complain(error: Exception, arguments: argparse.Namespace, line: str | None = None) -> None:
     """Tell of an error in one line; with -v how it came about too."""
     if arguments.verbose:
-        import traceback
-
-        traceback.print_exception(error)
+        sys.stderr.write(trace(error))
     say(line or str(error))
 
 
@@ -81,7 +86,7 @@ class Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str):
-        self.exit(WRONG_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(WRONG_USAGE, f"{self.prog}: {plain(message)}; see {self.prog} --help\n")
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
         """Parse; an option that there is not is told of before what lacks for want of it."""

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from landsat_downsample._cli._parts import add_verb, href_type
+from landsat_downsample._cli._parts import add_verb, href_type, tell
 
 
 def add_status(verbs) -> None:
@@ -55,9 +55,10 @@ def _status(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(one.to_dict()), flush=True)
         elif arguments.all:
-            print(f"{one.id}  {_state(one)}; {_scenes(one)}")
+            tell(f"{one.id}  {_state(one)}; {_scenes(one)}")
         else:
-            print("\n".join(_lines(one)))
+            for line in _lines(one):
+                tell(line)
     return found[-1].exit_code
 
 

@@ -9,13 +9,13 @@ import os
 import sys
 import threading
 import time
-import traceback
 import warnings
 from typing import TYPE_CHECKING
 
 from landsat_downsample._display._lines import Events, Plain, Quiet, View
 from landsat_downsample._display._products import Products
 from landsat_downsample._run import Outcome, Progress
+from landsat_downsample._shown import trace
 from landsat_downsample._store import is_local
 from landsat_downsample._tally import Tally
 from landsat_downsample._threads import threads_for
@@ -136,7 +136,7 @@ class Reporter:
         self._view.warn(" ".join(str(message).split()))
 
     def _trace(self, outcome: Outcome) -> str:
-        return "".join(traceback.format_exception(outcome.error)) if self._verbose else ""
+        return trace(outcome.error) if self._verbose else ""
 
     def _dashboard(self) -> str | None:
         if self._client is None:

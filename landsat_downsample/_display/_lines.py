@@ -10,6 +10,7 @@ from typing import Protocol
 
 from landsat_downsample._display._words import count_words, duration_words, grouped, size_words
 from landsat_downsample._run import Outcome, Progress
+from landsat_downsample._shown import plain
 from landsat_downsample._tally import Tally
 
 #: Runs of more scenes get a line for each scene instead of each band: 10 000 scenes have 200 000 bands.
@@ -64,7 +65,7 @@ def is_batch(tally: Tally) -> bool:
 
 def say(line: str) -> None:
     """Print a line on stderr as the command line does."""
-    _write(f"landsat-downsample: {line}\n")
+    _write(f"landsat-downsample: {plain(line)}\n")
 
 
 def _write(text: str) -> None:
@@ -114,7 +115,7 @@ class Plain(Quiet):
     def show(self, step: Progress, now: float) -> None:
         what = self._what(step)
         if what:
-            _write(f"{what}; {self._facts(now)}\n")
+            _write(f"{plain(what)}; {self._facts(now)}\n")
 
     def _by_scene(self) -> bool:
         scenes = self._tally.scenes_total

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from landsat_downsample._display._lines import STATUS_WORDS, failure_line, is_batch, stopping_line, summary
 from landsat_downsample._display._words import duration_words, grouped, size_words
 from landsat_downsample._run import Outcome, Progress
+from landsat_downsample._shown import plain
 from landsat_downsample._tally import Tally
 
 #: Scenes in hand that are shown one by one.
@@ -59,13 +60,13 @@ class Live:
 
     def show(self, step: Progress, now: float) -> None:
         if step.outcome and step.outcome.status == "skipped":
-            self._say(f"{step.scene_id} {STATUS_WORDS['skipped']}")
+            self._say(f"{plain(step.scene_id)} {STATUS_WORDS['skipped']}")
 
     def fail(self, outcome: Outcome, trace: str) -> None:
-        self._say(f"{trace}landsat-downsample: {failure_line(outcome)}")
+        self._say(f"{trace}landsat-downsample: {plain(failure_line(outcome))}")
 
     def warn(self, message: str) -> None:
-        self._say(f"landsat-downsample: warning: {message}")
+        self._say(f"landsat-downsample: warning: {plain(message)}")
 
     def stopping(self, in_hand: int) -> None:
         self._stopping = True
@@ -128,7 +129,8 @@ class Live:
         for scene in waiting[:SHOWN]:
             counted = f"{scene.done}/{scene.bands}"
             room = self._console.width - len(counted) - 5
-            name = scene.scene_id if len(scene.scene_id) <= room else f"...{scene.scene_id[3 - room :]}"
+            name = plain(scene.scene_id)
+            name = name if len(name) <= room else f"...{name[3 - room :]}"
             yield _line(f"  {name}  {counted}")
         if len(waiting) > SHOWN:
             yield _line(f"  and {len(waiting) - SHOWN} more in hand", style="dim")

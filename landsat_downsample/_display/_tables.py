@@ -8,23 +8,32 @@ from typing import TYPE_CHECKING
 from landsat_downsample._display._words import count_words, duration_words, grouped, size_words
 from landsat_downsample._plan import FRACTIONS, ScenePlan, Target, estimate
 from landsat_downsample._scene import Scene
+from landsat_downsample._shown import plain
 
 if TYPE_CHECKING:
     from landsat_downsample._cost import Cost, Prices
 
 
 def console():
-    """Make a console on stdout; in a file or pipe nothing is wrapped or cut."""
+    """Make a console on stdout that shows any text safely; in a file or pipe nothing is wrapped or cut."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False, emoji=False)
+    class Safe(Console):
+        def print(self, *parts, **settings) -> None:
+            super().print(*(plain(part) if isinstance(part, str) else part for part in parts), **settings)
+
+    return Safe(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False, emoji=False)
 
 
 def table(*columns: str):
     """Begin a table without lines."""
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False)
+    class Safe(Table):
+        def add_row(self, *cells, **settings) -> None:
+            super().add_row(*(plain(cell) if isinstance(cell, str) else cell for cell in cells), **settings)
+
+    made = Safe(box=None, pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
     return made

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from landsat_downsample._doctor import _here, _places
 from landsat_downsample._doctor._finding import NO, NOT_ASKED, OK, Finding, cleaned, secrets, tried
 from landsat_downsample._scene import Scene
+from landsat_downsample._store._hrefs import redacted_repr
 from landsat_downsample._threads import threads_for
 
 #: Seconds that a source or destination gets to answer; a run is more patient.
@@ -24,6 +25,8 @@ _BUDGET = "LANDSAT_DOWNSAMPLE_BUDGET"
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What to look at; None for what not to."""
+
+    __repr__ = redacted_repr
 
     source: str | None = None
     to: str | None = None

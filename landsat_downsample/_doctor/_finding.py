@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlsplit
 
 from landsat_downsample._errors import LandsatDownsampleError
+from landsat_downsample._shown import plain
 
 OK, NO, NOT_ASKED = "ok", "no", "--"
 
@@ -66,7 +67,7 @@ def secrets(hrefs: Iterable[str]) -> tuple[str, ...]:
 
 def cleaned(finding: Finding, hidden: tuple[str, ...]) -> Finding:
     """One line, without any of the values to hide."""
-    fact = " ".join(finding.fact.split())
+    fact = plain(finding.fact)
     for value in hidden:
         fact = fact.replace(value, "***")
     return replace(finding, fact=fact)

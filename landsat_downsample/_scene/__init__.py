@@ -22,6 +22,7 @@ from landsat_downsample._scene._listing import File, Listing
 from landsat_downsample._scene._product_id import parse
 from landsat_downsample._scene._read import read_header
 from landsat_downsample._scene._sources import Finder, Source, lone
+from landsat_downsample._shown import plain
 from landsat_downsample._store._hrefs import check
 
 if TYPE_CHECKING:
@@ -131,11 +132,9 @@ class Scene:
         return f"{kind}, {height} x {width} pixels of {size}, {self.grid.crs.partition('[')[0]}"
 
     def __repr__(self) -> str:
-        lines = [f"<Scene {self.id}: {self._facts()}>"]
-        lines += [f"  {group}: {', '.join(names)}" for group, names in self._groups().items()]
-        if self.absent:
-            lines.append(f"  absent: {', '.join(self.absent)}")
-        return "\n".join(lines)
+        rows = [*self._groups().items(), *([("absent", list(self.absent))] if self.absent else [])]
+        lines = [plain(f"<Scene {self.id}: {self._facts()}>")]
+        return "\n".join([*lines, *(f"  {plain(group)}: {plain(', '.join(names))}" for group, names in rows)])
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -143,10 +142,10 @@ class Scene:
         rows = [*self._groups().items(), *([("absent", list(self.absent))] if self.absent else [])]
         cells = "".join(
             f"<tr><th style='text-align:left;vertical-align:top'>{escape(group)}</th>"
-            f"<td style='text-align:left'>{escape(', '.join(names))}</td></tr>"
+            f"<td style='text-align:left'>{escape(plain(', '.join(names)))}</td></tr>"
             for group, names in rows
         )
-        return f"<div><strong>{escape(self.id)}</strong><br>{escape(self._facts())}<table>{cells}</table></div>"
+        return f"<div><strong>{escape(plain(self.id))}</strong><br>{escape(self._facts())}<table>{cells}</table></div>"
 
 
 def open_scene(

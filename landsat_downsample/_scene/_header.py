@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from landsat_downsample._bands import BandSpec, BitField
 from landsat_downsample._errors import SceneError
 from landsat_downsample._grid import Grid
-from landsat_downsample._store._hrefs import redact
+from landsat_downsample._store._hrefs import redact, redacted_repr
 from landsat_downsample._store._tiff import Layout as TiffLayout
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
     """One raster of a scene: what it means, where it is, and what its header says."""
+
+    __repr__ = redacted_repr
 
     spec: BandSpec
     href: str

@@ -11,7 +11,7 @@ from landsat_downsample._errors import ReadError, SceneError, UsageError
 from landsat_downsample._nearest import did_you_mean
 from landsat_downsample._scene import _product_id
 from landsat_downsample._scene._product_id import FileName, ProductId
-from landsat_downsample._store._hrefs import redact
+from landsat_downsample._store._hrefs import redact, redacted_repr
 
 #: Metadata files a scene may have, by the end of their names.
 METADATA = ("MTL.json", "MTL.txt", "MTL.xml", "ANG.txt")
@@ -31,6 +31,8 @@ _C1_QUALITY = ("PIXEL_QA", "RADSAT_QA", "SR_AEROSOL", "SR_CLOUD_QA", "SR_CFMASK"
 class File:
     """Where a file is, and what is known of its bytes."""
 
+    __repr__ = redacted_repr
+
     href: str
     size: int | None = None
     checksum: str | None = None
@@ -42,6 +44,8 @@ class File:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The files of a scene, or of a lone file."""
+
+    __repr__ = redacted_repr
 
     id: str
     href: str

@@ -21,6 +21,7 @@ from landsat_downsample._scene import _header, _validity
 from landsat_downsample._scene._header import Band
 from landsat_downsample._store import _tar
 from landsat_downsample._store._hrefs import scheme, split_tar
+from landsat_downsample._store._regular import open_regular
 
 #: No sidecar files (.ovr, .tfw): what a folder happens to hold must not change what is read. Those that say
 #: which pixels are valid, or what they mean, are looked for (`_validity`).
@@ -201,7 +202,7 @@ def _identity(href: str) -> str | None:
         path, start = _store.local_path(href), 0
         size = os.path.getsize(path)
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         for position in (start, start + max(size - ENDS, 0)):
             file.seek(position)
             digest.update(file.read(min(ENDS, size)))

@@ -17,6 +17,7 @@ from landsat_downsample._scene._product_id import ProductId
 from landsat_downsample._scene._validity import SIDECARS
 from landsat_downsample._store._hrefs import is_tar, scheme
 from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._regular import open_regular
 
 if TYPE_CHECKING:
     from landsat_downsample._mtl import Mtl
@@ -139,7 +140,7 @@ class Finder:
             return self._folder(path, _store.list_names(path, policy=self.policy))
         if not os.path.exists(path):
             raise ReadError(f"cannot open {href!r}: no such file or folder")
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             start = file.read(512)
         if start[:2] in (b"II", b"MM"):
             return Source(lone(path))

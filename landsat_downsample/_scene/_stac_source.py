@@ -19,8 +19,18 @@ from landsat_downsample._errors import SceneError
 from landsat_downsample._scene import _checked_item, _product_id
 from landsat_downsample._scene._listing import OURS, File, Listing, catalogue, metadata_kind
 from landsat_downsample._scene._product_id import ProductId
-from landsat_downsample._store._hrefs import basename, check, is_local, is_tar, join, redact, scheme, split_tar
-from landsat_downsample._store._inside import BUCKETS, host_name, is_inside
+from landsat_downsample._store._hrefs import (
+    BUCKETS,
+    basename,
+    check,
+    is_local,
+    is_tar,
+    join,
+    redact,
+    scheme,
+    split_tar,
+)
+from landsat_downsample._store._inside import host_name, is_inside
 from landsat_downsample._store._policy import Policy
 
 _WEB = ("http", "https")

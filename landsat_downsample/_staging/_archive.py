@@ -17,6 +17,7 @@ from landsat_downsample._staging._names import plain_name
 from landsat_downsample._store import _tiff, _whole
 from landsat_downsample._store._hrefs import basename, is_local, is_tar, local_path, redact
 from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._regular import open_regular
 from landsat_downsample._store._remote import WHOLE_LIMIT
 
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
@@ -70,7 +71,7 @@ def _brought(href: str, hidden: str, name: str, policy: Policy) -> str:
     path = local_path(href) if is_local(href) else os.path.join(hidden, name)
     if not is_local(href):
         _whole.copy(_whole.Whole(href), hidden, name, policy)
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(512)
         if "web page" in _tiff.describe(head) or "text" in _tiff.describe(head) or not head:
             raise ReadError(f"cannot read {redact(href)!r}: {_tiff.describe(head)}, not a tar")
@@ -86,7 +87,7 @@ def _brought(href: str, hidden: str, name: str, policy: Policy) -> str:
 
 def _compression(path: str):
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(6)
     except OSError as error:
         raise ReadError(f"cannot read {path!r}: {(error.strerror or 'it failed').lower()}") from error

@@ -11,6 +11,7 @@ from landsat_downsample._scene import _stac_source
 from landsat_downsample._staging._staged_item import CATALOGUE, ITEM
 from landsat_downsample._store import _whole
 from landsat_downsample._store._multihash import parse_multihash
+from landsat_downsample._store._regular import open_regular
 
 _LIMIT = 32 << 20
 
@@ -98,7 +99,7 @@ def _read(path: str, *, catalogued: bool) -> LocalItem:
 
 def _load(path: str) -> tuple[dict, bytes]:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             data = file.read(_LIMIT + 1)
         record = json.loads(data)
     except OSError as error:

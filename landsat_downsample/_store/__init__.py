@@ -35,6 +35,7 @@ from landsat_downsample._store._leftovers import Leftover, leftovers, littered, 
 from landsat_downsample._store._multihash import parse_multihash
 from landsat_downsample._store._policy import Policy
 from landsat_downsample._store._publication import Publication, read_marker
+from landsat_downsample._store._regular import irregular, open_regular
 
 if TYPE_CHECKING:
     from landsat_downsample._store import _remote
@@ -182,7 +183,7 @@ def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -
     if size > limit:
         raise ReadError(f"cannot read {redact(href)!r}: its {size} bytes are more than the {limit} allowed here")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             file.seek(offset)
             data = file.read(size)
     except OSError as error:
@@ -323,7 +324,7 @@ def check_blocks(href: str, window: tuple[int, int, int, int] | None = None, *, 
         A block is damaged.
     """
     path, offset, size = _place(href)
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
 
         def read(start: int, length: int) -> bytes:
             return _read_exactly(file.fileno(), offset + start, length)
@@ -342,7 +343,7 @@ def _verified_local(href: str, size: int | None, checksum: str | None) -> LocalP
     if size is not None and size != there:
         raise ReadError(f"cannot read {redact(href)!r}: it has {there} bytes where {size} were expected; plan again")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             layout = _tiff.check_complete(
                 lambda start, length: _read_exactly(file.fileno(), offset + start, length), there
             )
@@ -362,9 +363,10 @@ def _place(href: str) -> tuple[str, int, int]:
         return local_path(archive), found.offset, found.size
     path = local_path(href)
     try:
-        if not os.path.isfile(path):
-            raise ReadError(f"cannot read {href!r}: {'it is a folder' if os.path.isdir(path) else 'no such file'}")
-        return path, 0, os.path.getsize(path)
+        found = os.stat(path)
+        if why := irregular(found.st_mode):
+            raise ReadError(f"cannot read {href!r}: {why}")
+        return path, 0, found.st_size
     except OSError as error:
         raise ReadError(f"cannot read {href!r}: {_reason(error)}") from error
 

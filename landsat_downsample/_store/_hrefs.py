@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from landsat_downsample._errors import UsageError
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 _WEB = ("http", "https")
+#: Protocols whose hrefs begin with a bucket or container, where others have a host.
+BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "memory")
+
+_QUERY = re.compile(r"[?#;&]|%(?:3[bf]|2[36])", re.IGNORECASE)
 
 
 def scheme(href: str) -> str:
@@ -138,7 +144,7 @@ def host(href: str) -> str | None:
         href = split_tar(href)[1]
     if is_local(href):
         return None
-    return f"{scheme(href)}://{href.partition('://')[2].partition('/')[0].rpartition('@')[2]}"
+    return f"{scheme(href)}://{redact(href).partition('://')[2].partition('/')[0]}"
 
 
 def basename(href: str) -> str:
@@ -160,8 +166,12 @@ def basename(href: str) -> str:
 def redact(href: str) -> str:
     """Take user names, passwords, signatures and every other query out of an href: safe to print and to store.
 
-    >>> redact("https://me:secret@host:8080/B4.TIF?sv=1&sig=abc#x")
-    'https://host:8080/B4.TIF'
+    Where an ``@`` comes after what would be the host, the password may hold a ``/`` or ``?``, and nothing is shown.
+
+    >>> redact("https://me:secret@host:8080/B4.TIF?sv=1&sig=abc#x"), redact("https://host/B4.TIF;sig=abc")
+    ('https://host:8080/B4.TIF', 'https://host/B4.TIF')
+    >>> redact("https://me:se/cret@host/B4.TIF")
+    'https://***'
     """
     kind = scheme(href)
     if kind == "file":
@@ -170,7 +180,23 @@ def redact(href: str) -> str:
         member, sign, archive = href[len("tar://") :].partition("::")
         return f"tar://{member}{sign}{redact(archive)}" if sign else href
     head, _, rest = href.partition("://")
-    host, slash, path = rest.partition("/")
-    host = re.split("[?#]", host)[0].rpartition("@")[2]
-    # "#" and "?" may be part of a key in an object store, but never of a Landsat name.
-    return f"{head}://{host}{slash}{re.split('[?#]', path)[0]}"
+    authority = re.match("[^/?#]*", rest)[0]
+    path = rest[len(authority) :]
+    if "@" in path and (kind not in BUCKETS or ":" in authority):
+        return f"{head}://***"
+    # "#", "?" and ";" may be part of a key in an object store, but never of a Landsat name.
+    return f"{head}://{re.split('[;&]', authority.rpartition('@')[2])[0]}{_QUERY.split(path, maxsplit=1)[0]}"
+
+
+def redacted_repr(self: Any) -> str:
+    """A dataclass' ``__repr__`` that shows no secrets of the hrefs in it."""
+    shown = ", ".join(f"{one.name}={_bare(getattr(self, one.name))!r}" for one in dataclasses.fields(self) if one.repr)
+    return f"{type(self).__qualname__}({shown})"
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if type(value) is dict:
+        return {key: _bare(one) for key, one in value.items()}
+    return type(value)(map(_bare, value)) if type(value) in (list, tuple) else value

@@ -12,10 +12,7 @@ import socket
 import unicodedata
 from urllib.parse import unquote, urlsplit
 
-from landsat_downsample._store._hrefs import scheme
-
-#: Protocols whose hrefs begin with a bucket or container, where others have a host.
-BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "memory")
+from landsat_downsample._store._hrefs import BUCKETS, scheme
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

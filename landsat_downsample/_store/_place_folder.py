@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from landsat_downsample._errors import WriteError
 from landsat_downsample._locks import process_lock
 from landsat_downsample._store._hrefs import local_path
+from landsat_downsample._store._regular import open_regular
 
 try:
     import fcntl
@@ -206,7 +207,7 @@ def _unlink(path: str) -> None:
 
 def _digest(path: str) -> str | None:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from landsat_downsample._errors import ReadError, UsageError
-from landsat_downsample._store._hrefs import is_local, join, local_path, redact, scheme
+from landsat_downsample._store._hrefs import is_local, join, local_path, redact, redacted_repr, scheme
 from landsat_downsample._store._place_folder import Folder
 from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._regular import open_regular
 
 if TYPE_CHECKING:
     from landsat_downsample._store._place_objects import Objects
@@ -40,6 +41,8 @@ class Publication:
     ...     sorted(os.listdir(publication.href))
     ['B4.TIF', 'scene_downsampled.stac.json']
     """
+
+    __repr__ = redacted_repr
 
     dest: str
     """Folder or prefix that holds products."""
@@ -141,7 +144,7 @@ def read_marker(dest: str, name: str, filename: str, *, policy: Policy | None = 
     href = join(dest, name, filename)
     if is_local(href):
         try:
-            with open(local_path(href), "rb") as file:
+            with open_regular(local_path(href)) as file:
                 data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -13,7 +13,7 @@ import numpy as np
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
 from landsat_downsample._store import _known, _signing, _tiff, _transport
-from landsat_downsample._store._hrefs import redact
+from landsat_downsample._store._hrefs import redact, redacted_repr
 from landsat_downsample._store._policy import Policy
 from landsat_downsample._store._retry import Mismatch, Patience, Refusal, classify
 from landsat_downsample._store._transport import Answer, Span
@@ -114,6 +114,8 @@ class HashSink:
 @dataclass(slots=True)
 class Remote:
     """One remote object during one operation."""
+
+    __repr__ = redacted_repr
 
     href: str
     policy: Policy

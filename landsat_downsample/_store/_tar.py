@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from landsat_downsample._errors import ReadError
 from landsat_downsample._store._hrefs import is_local, local_path, redact
+from landsat_downsample._store._regular import open_regular
 
 if TYPE_CHECKING:
     import tarfile
@@ -58,7 +59,7 @@ def _scan(path: str, size: int, _mtime: int) -> tuple[tuple[str, Member], ...]:
 
     found: dict[str, Member] = {}
     try:
-        with open(path, "rb") as raw:
+        with open_regular(path) as raw:
             _refuse_compressed(raw.read(6), path)
             raw.seek(0)
             with tarfile.open(fileobj=_Headers(raw, path), mode="r:") as tar:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError, WriteError
 from landsat_downsample._store import _remote, _tar, _tiff
-from landsat_downsample._store._hrefs import is_local, local_path, redact, scheme, split_tar
+from landsat_downsample._store._hrefs import is_local, local_path, redact, redacted_repr, scheme, split_tar
 from landsat_downsample._store._policy import Policy
+from landsat_downsample._store._regular import open_regular
 from landsat_downsample._store._retry import Mismatch
 
 CHUNK = 1 << 20
@@ -21,6 +22,8 @@ CHUNK = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Whole:
     """An object to copy, and what is known of its bytes."""
+
+    __repr__ = redacted_repr
 
     href: str
     size: int | None = None
@@ -139,7 +142,7 @@ def _each_chunk(href: str, take: Callable[[bytes], object]) -> None:
     """Hand on the bytes of a local file, or of a member of a local tar."""
     path, offset, left = _place(href)
     try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below; errors of taking are not errors of opening
+        file = open_regular(path)
     except OSError as error:
         raise ReadError((error.strerror or "it cannot be opened").lower()) from error
     with file:
