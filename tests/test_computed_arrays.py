@@ -97,6 +97,7 @@ COMPUTED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:pixels of 0 were averaged:UserWarning")
 @pytest.mark.parametrize("what", COMPUTED)
 def test_what_was_computed_is_not_the_band(bands, what):
     array = placed(COMPUTED[what](*bands))
@@ -117,6 +118,7 @@ INTEGERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:an array of 0 and 1 calls 0 no data:UserWarning")
 @pytest.mark.parametrize("what", INTEGERS)
 def test_computed_integers_say_what_their_nodata_is_or_are_refused(bands, what):
     array = placed(INTEGERS[what](*bands))
@@ -244,6 +246,7 @@ def test_a_computed_band_of_another_reducer_is_averaged_with_a_word(scene, attri
 # Codes and stacks ----------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.* is not what .* stores:UserWarning")
 @pytest.mark.parametrize(
     "more",
     [
