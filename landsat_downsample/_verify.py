@@ -24,7 +24,7 @@ from landsat_downsample._errors import LandsatDownsampleError, UsageError
 from landsat_downsample._grid import Grid, lattice
 from landsat_downsample._pixels import fetch_band
 from landsat_downsample._plan import Options, Target, plan_scene
-from landsat_downsample._scene import Band, Scene, open_scene
+from landsat_downsample._scene import Band, Scene, _checksums, open_scene
 from landsat_downsample._scene._read import open_raster
 
 
@@ -146,6 +146,13 @@ def _check_cells(product: str, met: dict, scene: Scene, report: Report, sample: 
     if scene.id != met["source"]["id"]:
         report.wrong.append(f"the source is {scene.id!r}, but the product was made from {met['source']['id']!r}")
         return
+    try:
+        count = _checksums.compare(band.href for band in scene.bands.values())
+    except LandsatDownsampleError as error:
+        report.wrong.append(f"the source: {error}")
+        return
+    if count:
+        report.checked.append(f"{count} source files have the checksums that lie beside them")
     written = {record["file"]: record for record in met["files"]}
     item = plan_scene(scene, ".", Options.from_dict(_options(met)))
     for target in item.targets:

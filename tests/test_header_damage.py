@@ -5,12 +5,14 @@ What else tells of it: the directories of overviews, the MTL, other bands, USGS'
 
 from __future__ import annotations
 
+import hashlib
 import random
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command import call
 from tiffs import cog, pixels, tiff
 
 import landsat_downsample as ld
@@ -31,6 +33,7 @@ CASES = {
     "without overviews": (L2 | NONE, "SR_B4", ()),
     "without overviews, with an MTL alone": ({"bands": ["SR_B4"]} | NONE, "SR_B4", ("stac",)),
     "without overviews, with other bands alone": (L2 | NONE, "SR_B4", ("MTL", "stac")),
+    "with a checksum alone": ({"bands": ["SR_B4"]} | NONE, "SR_B4", ("MTL",)),
     "a quality band": (L2 | OVERVIEWS, "QA_PIXEL", ()),
     "a signed band": ({"bands": ["ST_EMIS", "QA_PIXEL"]} | OVERVIEWS, "ST_EMIS", ()),
     "panchromatic": (L1 | NONE, "B8", ()),
@@ -182,3 +185,42 @@ def test_bands_of_one_scene_are_decoded_in_one_way(tmp_path):
         text.unlink()
     with pytest.raises(SceneError, match=r"SR_B5.TIF' says predictor 1, other bands of the scene do not"):
         ld.open_scene(folder)
+
+
+# Checksums in the folder ---------------------------------------------------------------------
+
+
+@pytest.fixture(name="checked", params=["item", "MD5"])
+def _checked(request, tmp_path):
+    """A scene beside which checksums lie, and its product."""
+    folder = ld.make_scene(tmp_path / "in", **L2 | OVERVIEWS)
+    if request.param == "MD5":
+        for item in folder.glob("*_stac.json"):
+            item.unlink()
+        sums = [f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.name}" for path in folder.glob("*.TIF")]
+        (folder / f"{folder.name}_MD5.txt").write_text("\n".join(sums))
+    assert call("run", folder, "--to", tmp_path / "out", "--factor", 7, "-q").code == 0
+    (product,) = (tmp_path / "out").iterdir()
+    return folder, product
+
+
+def test_verify_compares_the_checksums_that_lie_beside_a_source(checked):
+    folder, product = checked
+    told = call("verify", product, "--source", folder)
+    assert told.code == 0 and "2 source files have the checksums that lie beside them" in told.out
+    band = next(folder.glob("*_SR_B4.TIF"))
+    data = bytearray(band.read_bytes())
+    data[parse(bytes(data)).directories[1].offsets[0] + 99] ^= 1  # in an overview, which no cell is made of
+    band.write_bytes(data)
+    told = call("verify", product, "--source", folder)
+    assert told.code == 1 and "SR_B4.TIF': " in told.err
+    assert "checksum that lies beside it" in told.err
+
+
+def test_a_text_that_is_no_item_has_no_checksums(tmp_path):
+    folder = ld.make_scene(tmp_path, bands=["SR_B4"], **NONE)
+    for text in folder.glob("*_MTL.*"):
+        text.unlink()
+    for number, text in enumerate([b"{", b"[]", b'{"assets": 3}', b'{"assets": {"a": {}}}']):
+        (folder / f"{number}_stac.json").write_bytes(text)
+    assert list(ld.open_scene(folder).bands) == ["SR_B4"]

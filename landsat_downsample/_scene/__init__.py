@@ -15,7 +15,7 @@ from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._grid import Grid
 from landsat_downsample._nearest import did_you_mean
-from landsat_downsample._scene import _frame, _listing, _validity
+from landsat_downsample._scene import _checksums, _frame, _listing, _validity
 from landsat_downsample._scene._given import given_items
 from landsat_downsample._scene._header import Band
 from landsat_downsample._scene._listing import File, Listing
@@ -324,6 +324,8 @@ def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | Non
     _frame.check_predictors(read)
     if mtl is not None:
         _frame.check_mtl(mtl, read)
+    elif len(read) == 1:  # nothing else tells of a damaged header
+        _checksums.compare(band.href for band in read.values())
     read = {n: b if b.spec.group == _frame.PAN else dataclasses.replace(b, grid=grid) for n, b in read.items()}
     return Scene(
         id=listing.id,

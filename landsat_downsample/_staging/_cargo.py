@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from landsat_downsample import _store
 from landsat_downsample._bands import BandSpec
 from landsat_downsample._errors import ReadError, SceneError
-from landsat_downsample._scene import Scene, _stac_source
+from landsat_downsample._scene import Scene, _checksums, _stac_source
 from landsat_downsample._scene._listing import METADATA, check_metadata
 from landsat_downsample._staging import _staged_item
 from landsat_downsample._staging._names import distinct, plain_name
@@ -137,12 +137,8 @@ def _beside(scene: Scene, policy: Policy) -> list[str]:
 
 def _md5_sums(texts: Sequence[Text]) -> dict[str, str]:
     """MD5 by file name, as ``_MD5.txt`` of EarthExplorer has them."""
-    found = {}
-    for text in texts:
-        if text.key == _MD5:
-            pairs = [line.split() for line in text.data.decode("ascii", "replace").splitlines()]
-            found |= {pair[1].lstrip("*"): pair[0].lower() for pair in pairs if len(pair) == 2 and len(pair[0]) == 32}
-    return found
+    lists = (_checksums.md5_sums(text.data) for text in texts if text.key == _MD5)
+    return {name: digest for found in lists for name, (_, digest) in found.items()}
 
 
 def _check_text(text: Text, known: dict[str, str], scene: Scene) -> None:
