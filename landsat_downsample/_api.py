@@ -121,20 +121,23 @@ def run(
     Raises
     ------
     RunError
-        Some scenes failed; the others were published. It carries all outcomes.
+        Some scenes failed; the others were published, but for those that did not begin because the
+        destination would refuse them too. It carries all outcomes.
     """
-    plans = _checked(plans if isinstance(plans, Iterable) else [plans])
+    plans = _checked(plans) if isinstance(plans, Iterator) else list(_checked(plans))
     executor = on_client(client, per_host=requests_per_host)
     outcomes = run_plans(plans, workers=workers, executor=executor, per_host=requests_per_host, report=report)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
+        left = len(plans) - len(outcomes) if isinstance(plans, list) else 0
+        words += f"; {left} did not begin" if left else ""
         raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", tuple(outcomes)) from failed[0].error
     return outcomes
 
 
 def _checked(plans: Iterable[ScenePlan]) -> Iterator[ScenePlan]:
-    for one in plans:
+    for one in plans if isinstance(plans, Iterable) else [plans]:
         if not isinstance(one, ScenePlan):
             raise UsageError(f"run takes plans, and {type(one).__name__!r} is none: give what plan(...) returns")
         yield one

@@ -39,6 +39,9 @@ class ReadError(LandsatDownsampleError):
 class WriteError(LandsatDownsampleError):
     """A destination could not be written, or holds a different product."""
 
+    for_all = False
+    """Whether it would refuse all other scenes too: it is full or read-only, or the keys are not taken."""
+
 
 class RunError(LandsatDownsampleError):
     """At least one scene of a run failed; the others were published.

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 
 from landsat_downsample import _browse, _metadata, _store
 from landsat_downsample._errors import UsageError, WriteError
 from landsat_downsample._metadata import _stac
-from landsat_downsample._plan import Product, ScenePlan
+from landsat_downsample._plan import SUFFIX, Product, ScenePlan
 from landsat_downsample._process import Done
 from landsat_downsample._scene import Scene
 from landsat_downsample._scene._listing import check_metadata
 from landsat_downsample._scene._product_id import folded
 from landsat_downsample._store._hrefs import scheme, split_tar
+from landsat_downsample._store._probe import try_place
 
 _MEDIA = {
     "txt": "text/plain",
@@ -144,6 +146,26 @@ def check_apart(item: ScenePlan) -> None:
                 f"source {item.scene.href!r} lies inside {product!r}, which it would replace: "
                 "choose another destination"
             )
+
+
+def refusal_of(item: ScenePlan, scenes: int) -> WriteError | None:
+    """Try a scene's destination, which is to take so many like it; what it says against that.
+
+    Products that are there are taken for some of the scenes: to be sure, each would have to be looked for.
+    """
+    needed, left = 0.0, scenes
+    if scenes > 1 and _store.is_local(item.dest):
+        from landsat_downsample._cost import cost_of  # not above: only a run of many needs it
+
+        path = _store.local_path(item.dest)
+        with suppress(OSError):
+            left = max(1, scenes - sum(name.endswith(SUFFIX) for name in os.listdir(path)))
+        needed = cost_of(item).bytes_out * left
+    try:
+        try_place(item.dest, needed, f"{left} scenes like {item.scene.id}")
+    except WriteError as error:
+        return error
+    return None
 
 
 def already_done(item: ScenePlan) -> bool:

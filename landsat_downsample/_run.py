@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from landsat_downsample import _publish, _stop, _store
-from landsat_downsample._errors import LandsatDownsampleError, UsageError, WriteError
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError, WriteError
 from landsat_downsample._interrupts import undisturbed
 from landsat_downsample._plan import ScenePlan, Target
 from landsat_downsample._process import Done
@@ -172,7 +172,8 @@ def run_plans(
     -------
     list of Outcome
         One for each scene that began or could not, in their order. A failed scene leaves
-        nothing under its final name, and does not stop the others.
+        nothing under its final name, and does not stop the others; unless the destination
+        would refuse them too (`WriteError.for_all`): no further scene begins then.
 
     Raises
     ------
@@ -186,7 +187,7 @@ def run_plans(
         local = _store.is_local(plan.targets[0].band.href)
         return Threads(threads_for(workers, local=local), per_host=per_host)
 
-    run = _Run(iter(requests), executor or threads, report or (lambda step: None), stop or threading.Event())
+    run = _Run(requests, executor or threads, report or (lambda step: None), stop or threading.Event())
     return run.outcomes()
 
 
@@ -195,7 +196,7 @@ class _Run:
 
     def __init__(
         self,
-        requests: Iterator[ScenePlan | Request],
+        requests: Iterable[ScenePlan | Request],
         executor: Executor | Callable[[ScenePlan], Executor],
         report: Callable[[Progress], None],
         stop: threading.Event,
@@ -206,7 +207,8 @@ class _Run:
         self._report, self._stop, self._abandoned = report, stop, threading.Event()
         self._openers = ThreadPoolExecutor(OPENING, thread_name_prefix="opening")
         self._publishers = ThreadPoolExecutor(PUBLISHING, thread_name_prefix="publishing")
-        self._places = _Places()
+        self._places = _Places(len(requests) if isinstance(requests, Sized) else 1)
+        self._refused = False
         self._active: list[_Work] = []
         self._outcomes: dict[int, Outcome] = {}
 
@@ -228,7 +230,7 @@ class _Run:
 
     def _fill(self) -> None:
         """Keep scenes opened ahead, and enough bands in hand for every worker."""
-        while not self._stop.is_set() and sum(not work.begun for work in self._active) < OPENING:
+        while not self._is_stopping() and sum(not work.begun for work in self._active) < OPENING:
             number, request = next(self._requests, (None, None))
             if request is None:
                 break
@@ -236,10 +238,13 @@ class _Run:
             work.opening = self._openers.submit(_open, request, self._places, self._abandoned)
             self._active.append(work)
         for work in [work for work in self._active if work.plan and not work.begun]:
-            if self._stop.is_set():
+            if self._is_stopping():
                 self._active.remove(work)
             elif self._hungry():
                 self._begin(work)
+
+    def _is_stopping(self) -> bool:
+        return self._refused or self._stop.is_set()
 
     def _hungry(self) -> bool:
         """Whether another scene is to begin: two at least, and enough bands in hand for every worker."""
@@ -301,6 +306,10 @@ class _Run:
 
     def _leave(self, work: _Work, outcome: Outcome) -> None:
         self._active.remove(work)
+        if getattr(outcome.error, "for_all", False):
+            if self._refused and not work.begun:
+                return  # it did not begin, as all that come after it
+            self._refused = True
         self._outcomes[work.number] = outcome
         self._report(Progress(work.name, work.plan, outcome=outcome))
 
@@ -328,8 +337,9 @@ class _Run:
 class _Places:
     """Where the scenes of a run go: no two to one place; and what killed runs left there."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, scenes: int) -> None:
+        self._lock, self._trying, self._scenes = threading.Lock(), threading.Lock(), scenes
+        self._tried: dict[str, WriteError | None] = {}
         self._taken: dict[tuple[str, str], str] = {}
         self._littered: dict[str, frozenset[str]] = {}
 
@@ -344,6 +354,20 @@ class _Places:
             if plan.dest not in self._littered:
                 self._littered[plan.dest] = _store.littered(plan.dest)
             return plan.name in self._littered[plan.dest]
+
+    def try_one(self, plan: ScenePlan) -> None:
+        """Try a destination before the first scene that is to go there; what it refuses once, it refuses all.
+
+        Raises
+        ------
+        WriteError
+            It does, or has no room for what the scenes will take.
+        """
+        with self._trying:
+            if plan.dest not in self._tried:
+                self._tried[plan.dest] = _publish.refusal_of(plan, self._scenes)
+            if (error := self._tried[plan.dest]) is not None:
+                raise error
 
     def take(self, plan: ScenePlan) -> bool:
         """Take a scene's place; False where the same scene has it already, having been asked for twice.
@@ -391,7 +415,13 @@ def _open(request: ScenePlan | Request, places: _Places, abandoned: threading.Ev
             _publish.check_apart(plan)
             if first and places.is_littered(plan):
                 publication.sweep()
-            there = not first or _publish.already_done(plan)
+            try:
+                there = not first or _publish.already_done(plan)
+            except ReadError:  # where it cannot even be looked for, the reason may be one for all scenes
+                places.try_one(plan)
+                raise
+            if not there:
+                places.try_one(plan)
         except LandsatDownsampleError as error:
             raise _NotBegun(plan, error) from error
     return _Opened(plan, publication, _store.join(plan.dest, plan.name, plan.marker) if there else None)

@@ -78,7 +78,7 @@ class Journal:
         self._about, self._every = dict(about or {}), every
         self._tally, self._lock = Tally(total), threading.Lock()
         self._started, self._begun = time.monotonic(), _now()
-        self._state, self._reason = "running", None
+        self._state, self._reason, self._refused = "running", None, False
         self._final: tuple[str, str | None] = ("ended", None)
         self._steps: queue.SimpleQueue = queue.SimpleQueue()
         policy = Policy.from_environ()
@@ -95,6 +95,7 @@ class Journal:
         """Take a step of the run in; never waits for the store."""
         now = self._seconds()
         line = None if step.outcome is None else _line(step.outcome, now)
+        self._refused |= getattr(step.outcome and step.outcome.error, "for_all", False)
         with self._lock:
             self._tally.take(step, now)
             if line is not None:
@@ -110,6 +111,8 @@ class Journal:
             interrupted = issubclass(kind, KeyboardInterrupt)
             reason = "interrupted" if interrupted else plain(f"{kind.__name__}: {error}", 500)
             self._final = ("failed", reason)
+        elif self._tally.scenes_ended != self._tally.scenes and self._refused:
+            self._final = ("ended", "stopped early: the destination takes nothing more")
         elif self._state == "stopping" and self._tally.scenes_ended != self._tally.scenes:
             self._final = ("ended", "stopped early, as asked")
         self._steps.put(_END)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from landsat_downsample._cli._parts import DONE, NONE_SUCCEEDED, SOURCE, add_access, add_verb, href_type
+from landsat_downsample._cli._parts import DONE, NONE_SUCCEEDED, SOURCE, add_access, add_verb, count, href_type, number
 
 _EPILOG = """\
 examples:
@@ -26,6 +26,10 @@ def add_doctor(verbs) -> None:
         "--cluster", type=href_type, metavar="SPEC",
         help="as for run; a cluster that is made here gets one worker, and is removed",
     )  # fmt: skip
+    parser.add_argument(
+        "--factor", type=number, metavar="N", help="as for run: compare DEST's room with what the product will take"
+    )
+    parser.add_argument("--scenes", type=count, default=1, metavar="N", help="and so many like it (default: 1)")
     parser.add_argument("--json", action="store_true", help="one JSON line for each check")
     add_access(parser)
 
@@ -33,7 +37,8 @@ def add_doctor(verbs) -> None:
 def _doctor(arguments: argparse.Namespace) -> int:
     from landsat_downsample._doctor import Asked, examine
 
-    asked = Asked(arguments.source, arguments.to, arguments.cluster, arguments.requester_pays)
+    about = (arguments.source, arguments.to, arguments.cluster, arguments.requester_pays)
+    asked = Asked(*about, factor=arguments.factor, scenes=arguments.scenes)
     code = DONE
     for finding in examine(asked):
         print(json.dumps(finding.to_dict()) if arguments.json else finding, flush=True)

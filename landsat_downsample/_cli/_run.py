@@ -91,11 +91,13 @@ def _run(arguments: argparse.Namespace) -> int:
         requests = _requests(arguments)
         _spin(arguments)
         outcomes, begun_all = _outcomes(arguments, requests)
-    if not begun_all:
-        left = len(requests) - len(outcomes)
-        say(f"interrupted: {left} of {len(requests)} scenes did not begin; the same command goes on with them")
-        return INTERRUPTED
     failed = [outcome.error for outcome in outcomes if outcome.error]
+    if not begun_all:
+        left = f"{len(requests) - len(outcomes)} of {len(requests)} scenes did not begin"
+        if not any(getattr(error, "for_all", False) for error in failed):
+            say(f"interrupted: {left}; the same command goes on with them")
+            return INTERRUPTED
+        say(f"stopped: the destination takes nothing more: {left}; once it does, the same command goes on with them")
     return exit_code(len(outcomes) - len(failed), failed)
 
 

@@ -33,6 +33,9 @@ class Asked:
     cluster: str | None = None
     """As `cluster` takes it."""
     requester_pays: bool = False
+    factor: float | None = None
+    scenes: int = 1
+    """How many scenes like the source are to be reduced by which factor, to compare the destination's room."""
 
     @property
     def on_kubernetes(self) -> bool:
@@ -74,7 +77,10 @@ def _findings(asked: Asked) -> Iterator[Finding]:
     if asked.to is None:
         yield Finding(NOT_ASKED, "destination", "not asked (--to DEST)")
     else:
-        yield tried("destination", lambda: _places.takes(asked.to))
+        yield tried(
+            "destination",
+            lambda: _places.takes(asked.to, *_places.needed(scene, asked.to, asked.factor, asked.scenes)),
+        )
     if _places.uses_s3(asked.source, asked.to, scene):
         yield tried("credentials", _here.credentials)
     else:

@@ -9,6 +9,7 @@ import uuid
 
 from landsat_downsample._display._words import size_words
 from landsat_downsample._errors import WriteError
+from landsat_downsample._plan import Options, plan_scene
 from landsat_downsample._scene import Scene, open_scene
 from landsat_downsample._store import (
     Policy,
@@ -21,11 +22,11 @@ from landsat_downsample._store import (
     redact,
 )
 from landsat_downsample._store._hrefs import scheme
+from landsat_downsample._store._probe import PROBE, check_room, put_probe
 from landsat_downsample._store._retry import Patience, classify
 from landsat_downsample._store._small import remove
 
 S3 = ("s3", "s3a")
-_PROBE = b"landsat-downsample doctor\n"
 
 
 def describe(scene: Scene) -> str:
@@ -53,21 +54,30 @@ def largest_fetched(scene: Scene | None) -> int | None:
     return max((band.size or 0 for band in scene.bands.values() if not is_local(band.href)), default=0)
 
 
-def takes(dest: str) -> str:
-    """Write, read and remove a probe the way products are published.
+def takes(dest: str, needed: float = 0, what: str = "") -> str:
+    """Write, read and remove a probe the way products are published; compare the room with what is needed.
 
     Raises
     ------
     WriteError
-        It does not take one, or would let two runs write over each other.
+        It does not take one, has too little room, or would let two runs write over each other.
     UsageError
         It cannot be a destination.
     """
     Publication(dest, "doctor")  # refuses what cannot be one
-    return _folder_takes(local_path(dest)) if is_local(dest) else _store_takes(dest)
+    return _folder_takes(local_path(dest), needed, what) if is_local(dest) else _store_takes(dest)
 
 
-def _folder_takes(path: str) -> str:
+def needed(scene: Scene | None, dest: str, factor: float | None, scenes: int) -> tuple[float, str]:
+    """Bytes that so many scenes like one will take, and what they are; none where that is not known."""
+    if scene is None or factor is None:
+        return 0, ""
+    from landsat_downsample._cost import cost_of
+
+    return cost_of(plan_scene(scene, dest, Options(factor=factor))).bytes_out * scenes, f"{scenes} scenes like it"
+
+
+def _folder_takes(path: str, needed: float, what: str) -> str:
     missing = _missing(path)
     try:
         os.makedirs(path, exist_ok=True)
@@ -81,7 +91,9 @@ def _folder_takes(path: str) -> str:
         for folder in missing:
             if os.path.isdir(folder) and not os.listdir(folder):
                 os.rmdir(folder)
-    return f"{path}: written, synced, renamed and removed; {size_words(free)} free"
+    check_room(path, free, needed, what)
+    told = f", about {size_words(int(needed))} needed by {what}" if needed else ""
+    return f"{path}: written, synced, renamed and removed; {size_words(free)} free{told}"
 
 
 def _missing(path: str) -> list[str]:
@@ -98,13 +110,13 @@ def _publish_in(work: str) -> None:
     for name in ("first", "second"):
         os.mkdir(os.path.join(work, name))
         with open(os.path.join(work, name, "probe"), "wb") as file:
-            file.write(_PROBE)
+            file.write(PROBE)
             file.flush()
             os.fsync(file.fileno())
     final = os.path.join(work, "final")
     os.rename(os.path.join(work, "first"), final)
     with open(os.path.join(final, "probe"), "rb") as file:
-        if file.read() != _PROBE:
+        if file.read() != PROBE:
             raise WriteError(f"cannot write to {work!r}: what was written is not what is read back: see that disk")
     try:
         os.rename(os.path.join(work, "second"), final)
@@ -117,13 +129,13 @@ def _store_takes(dest: str) -> str:
     policy, shown = Policy.from_environ(), redact(dest)
     href, patience = join(dest, f"landsat-downsample-doctor-{uuid.uuid4().hex}"), Patience(policy, WriteError)
     what = f"cannot write to {shown!r}"
-    conditional = patience.call(what, lambda seconds: _put(href, shown, policy, seconds))
+    conditional = patience.call(what, lambda seconds: put_probe(href, shown, policy, seconds, create=True))
     try:
         refused = conditional and patience.call(what, lambda seconds: _second_is_refused(href, policy, seconds))
         data = _remote.read_whole(_remote.Remote(href, policy), 1 << 16)
     finally:
         remove(href, policy=policy)
-    if refused and data != _PROBE:
+    if refused and data != PROBE:
         raise WriteError(f"{what}: what was written is not what is read back: see that store")
     if not refused:
         raise WriteError(
@@ -131,25 +143,6 @@ def _store_takes(dest: str) -> str:
             "each other; give each run a prefix of its own, or update the store"
         )
     return f"{shown}: an object was written, a second one of its name refused, both removed"
-
-
-def _put(href: str, shown: str, policy: Policy, seconds: float) -> bool:
-    """Store the probe; whether on a condition."""
-    try:
-        _transport.put(href, _PROBE, metadata={}, create=True, policy=policy, seconds=seconds)
-    except Exception as error:
-        status = classify(error).status
-        if status == 404:
-            raise WriteError(
-                f"cannot write to {shown!r}: its bucket does not exist: make it, or name another"
-            ) from None
-        if status == 412:  # our own write, whose answer got lost: nobody else knows this name
-            return True
-        if status != 501:
-            raise
-        _transport.put(href, _PROBE, metadata={}, create=False, policy=policy, seconds=seconds)
-        return False
-    return True
 
 
 def _second_is_refused(href: str, policy: Policy, seconds: float) -> bool:

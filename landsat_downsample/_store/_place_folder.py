@@ -27,6 +27,20 @@ if TYPE_CHECKING:
     from landsat_downsample._store._publication import Publication
 
 
+#: What the system says where nothing more can be written.
+_REFUSALS = {
+    errno.ENOSPC: "no space left; free some or choose another destination",
+    errno.EDQUOT: "the quota is used up; free some or choose another destination",
+    errno.EROFS: "it is read-only; choose another destination",
+    errno.EACCES: "permission denied; choose another destination or its permissions",
+}
+
+
+def refusal(error: OSError) -> str:
+    """Say why something could not be written, and what to do."""
+    return _REFUSALS.get(error.errno, (error.strerror or type(error).__name__).lower())
+
+
 @dataclass(frozen=True, slots=True)
 class Folder:
     """A publication's place on the local disk."""
@@ -115,14 +129,9 @@ class Folder:
                     _remove_idle(os.path.join(folder, found[0]))
 
     def _refused(self, filename: str, error: OSError) -> WriteError:
-        known = {
-            errno.ENOSPC: "no space left; free some or choose another destination",
-            errno.EDQUOT: "the quota is used up; free some or choose another destination",
-            errno.EROFS: "it is read-only; choose another destination",
-            errno.EACCES: "permission denied; choose another destination or its permissions",
-        }
-        reason = known.get(error.errno, (error.strerror or type(error).__name__).lower())
-        return WriteError(f"cannot write {filename!r} to {self.publication.dest!r}: {reason}")
+        made = WriteError(f"cannot write {filename!r} to {self.publication.dest!r}: {refusal(error)}")
+        made.for_all = error.errno in _REFUSALS
+        return made
 
 
 #: Name of a file until all of its bytes are there.

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from landsat_downsample import _stop
-from landsat_downsample._errors import LandsatDownsampleError, ReadError
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, WriteError
 from landsat_downsample._store._policy import Policy
 
 T = TypeVar("T")
@@ -240,10 +240,19 @@ class Patience:
     def _final(self, what: str, fault: Fault, tries: int, *, passing: bool) -> LandsatDownsampleError:
         told = f"{what}: {fault.reason}{_remedy(fault, what, self.policy)}"
         if not fault.heals:
-            return self.error(told)
+            error = self.error(told)
+            if isinstance(error, WriteError):
+                error.for_all = _is_for_all(fault)
+            return error
         error = self.error(f"{told}; gave up after {tries} tries (budget {self.policy.budget:g} s)")
         error.passing = passing
         return error
+
+
+def _is_for_all(fault: Fault) -> bool:
+    """Whether a store that refuses one object refuses all: for its keys, its bucket or its room."""
+    expired = fault.status == 400 and "Token" in fault.reason
+    return fault.status in (401, 403, 404, 507) or expired or fault.reason in _FINAL_TYPES.values()
 
 
 def _remedy(fault: Fault, what: str, policy: Policy) -> str:
