@@ -272,8 +272,8 @@ def on_a_terminal(words: list[str], *, columns: int = 100, piped: bool = False, 
     except OSError:  # Linux says so when the other end has closed
         pass
     os.close(leader)
-    out = process.stdout.read().decode() if piped else ""
-    return process.wait(), screen.decode(), out
+    out, _ = process.communicate()
+    return process.returncode, screen.decode(), (out or b"").decode()
 
 
 def plain_text(screen: str) -> list[str]:

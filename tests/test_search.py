@@ -184,7 +184,7 @@ def test_silence_is_bounded(api, scene):
 def test_the_budget_is_kept(api, scene):
     served = api("planetary", [one_item(scene)])
     served.faults = deque(["busy"] * 100_000)
-    with pytest.raises(ReadError, match=r"status 503; gave up after \d+ tries .budget 1 s") as caught:
+    with pytest.raises(ReadError, match=r"gave up after \d+ tries .budget 1 s") as caught:
         list(search(Query(served.url, L2), policy=Policy(budget=1, timeout=1, base=0.05, cap=0.1)))
     assert caught.value.passing
 
