@@ -267,3 +267,11 @@ def test_a_scene_in_a_tar_is_read_as_before(tmp_path, scene):
         tar.add(scene, arcname=scene.name)
     assert len(_tar.members(str(tmp_path / "scene.tar"))) == len(list(scene.iterdir()))
     assert open_scene(tmp_path / "scene.tar").id == scene.name
+
+
+# Folders -------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_scenes_says_what_to_give(scene):
+    with pytest.raises(ld.SceneError, match=r"holds 1 folders or archives, such as .LC08.*: give them .*/\*$"):
+        open_scene(scene.parent)

@@ -176,7 +176,10 @@ class Finder:
                 f"{_store.redact(href)!r} holds {len(rasters)} TIFFs but no MTL and no Landsat product id "
                 f"in their names ({rasters[0]} ...): give the files one by one"
             )
-        raise SceneError(f"{_store.redact(href)!r} holds no Landsat scene: no band, MTL or STAC item among its files")
+        hint = _below(href)
+        raise SceneError(
+            f"{_store.redact(href)!r} holds no Landsat scene: no band, MTL or STAC item among its files{hint}"
+        )
 
     def _of_product(self, href: str, names: list[str], mtls: list[str], product: ProductId | None) -> Source:
         metadata = _metadata(href, names, product)
@@ -283,6 +286,22 @@ class Finder:
 def _item_hrefs(href: str, names: list[str]) -> list[str]:
     """STAC items among the files of a folder: USGS has one for reflectance and one for temperature."""
     return [_store.join(href, name) for name in names if name.lower().endswith(("_stac.json", ".stac.json"))]
+
+
+def _below(href: str) -> str:
+    """What to give where a local folder holds scenes each in a folder or archive of its own."""
+    if is_tar(href) or not _store.is_local(href) or scheme(href) != "file":
+        return ""
+    path = _store.local_path(href)
+    with os.scandir(path) as entries:
+        found = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _may_be_scene(entry))
+    if not found:
+        return ""
+    return f"; it holds {len(found)} folders or archives, such as {found[0]!r}: give them one by one, as {path}/*"
+
+
+def _may_be_scene(entry: os.DirEntry) -> bool:
+    return entry.is_dir() or is_tar(entry.name)
 
 
 def _refuse_others(href: str, names: Iterable[str]) -> None:
