@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Band": "_scene",
     "Grid": "_grid",
+    "InternalError": "_errors",
     "LandsatDownsampleError": "_errors",
     "Options": "_plan",
     "Outcome": "_run",
@@ -48,6 +49,7 @@ _HOME = {
 __all__ = [
     "Band",
     "Grid",
+    "InternalError",
     "LandsatDownsampleError",
     "Options",
     "Outcome",

@@ -5,7 +5,8 @@
     ├── SceneError          the source is not a scene we can read rightly
     ├── ReadError           bytes could not be fetched, verified or decoded
     ├── WriteError          the destination refused, or holds something else
-    └── RunError            some scenes of a run failed; carries their outcomes
+    ├── RunError            some scenes of a run failed; carries their outcomes
+    └── InternalError       a bug in this library: neither the source nor the request is at fault
 
 A message is one lower-case line: what was asked, what is wrong, what to do.
 """
@@ -41,6 +42,32 @@ class WriteError(LandsatDownsampleError):
 
     for_all = False
     """Whether it would refuse all other scenes too: it is full or read-only, or the keys are not taken."""
+
+
+class InternalError(LandsatDownsampleError):
+    """A bug in this library, met at work on a scene: please report it.
+
+    Attributes
+    ----------
+    trace : str
+        The traceback of what went wrong, which survives pickling; free of secrets.
+    """
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
+        if trace:
+            self.__cause__ = Trace(trace)
+
+    def __reduce__(self):
+        return type(self), (str(self), self.trace)
+
+
+class Trace(Exception):
+    """A traceback as text: the cause of an error that may come from another process, or whose words hold secrets."""
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}"""'
 
 
 class RunError(LandsatDownsampleError):

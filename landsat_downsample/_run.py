@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from landsat_downsample import _publish, _stop, _store
+from landsat_downsample._bugs import told
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError, WriteError
 from landsat_downsample._interrupts import undisturbed
 from landsat_downsample._plan import ScenePlan, Target
 from landsat_downsample._process import Done
-from landsat_downsample._shortage import shortage
 from landsat_downsample._store._hrefs import redacted_repr
 from landsat_downsample._threads import Threads, threads_for
 from landsat_downsample._turns import PER_HOST
@@ -277,8 +277,8 @@ class _Run:
         elif isinstance(error, _NotBegun):
             work.plan = error.plan
             self._leave(work, work.outcome("failed", error=error.reason))
-        elif isinstance(error, LandsatDownsampleError):
-            self._leave(work, work.outcome("failed", error=error))
+        elif isinstance(error, Exception):
+            self._leave(work, work.outcome("failed", error=told(error, f"cannot open {work.name!r}")))
         else:
             raise error
 
@@ -422,8 +422,8 @@ def _open(request: ScenePlan | Request, places: _Places, abandoned: threading.Ev
                 raise
             if not there:
                 places.try_one(plan)
-        except LandsatDownsampleError as error:
-            raise _NotBegun(plan, error) from error
+        except Exception as error:
+            raise _NotBegun(plan, told(error, f"cannot begin {plan.name!r}", WriteError)) from error
     return _Opened(plan, publication, _store.join(plan.dest, plan.name, plan.marker) if there else None)
 
 
@@ -439,13 +439,8 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
             raise work.error
         with _stop.stoppable(abandoned):
             href = _publish.publish(work.plan, work.done, work.publication)
-    except LandsatDownsampleError as error:
-        return _failed(work, error, facts)
     except Exception as error:
-        why = shortage(error) or f"{type(error).__name__}: {error}"
-        failure = WriteError(f"cannot publish {work.plan.name!r}: {why}")
-        failure.__cause__ = error
-        return _failed(work, failure, facts)
+        return _failed(work, told(error, f"cannot publish {work.plan.name!r}", WriteError), facts)
     return work.outcome("done", href=href, **facts)
 
 

@@ -9,12 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from landsat_downsample import _stop, _store
-from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample._bugs import telling
+from landsat_downsample._errors import UsageError
 from landsat_downsample._interrupts import undisturbed
 from landsat_downsample._plan import Target
 from landsat_downsample._process import Done, process
 from landsat_downsample._recent import Recent
-from landsat_downsample._shortage import shortage
 from landsat_downsample._turns import PER_HOST, Turns, host_of
 
 #: Threads that wait for the network while as many as there are CPUs decode.
@@ -113,18 +113,9 @@ def _settle(item: _Item, spare: Callable[[], int]) -> None:
 
 
 def _process(item: _Item, spare: Callable[[], int]) -> Done:
-    try:
-        with _stop.stoppable(item.stop):
-            _stop.check()
-            return process(item.target, item.publication, spare)
-    except LandsatDownsampleError:
-        raise
-    except Exception as error:
-        if words := shortage(error):
-            raise ReadError(f"band {item.target.key} failed: {words}") from error
-        if isinstance(error, OSError):  # a file that vanished, a disk that fails
-            raise ReadError(f"band {item.target.key} failed: {(error.strerror or str(error)).lower()}") from error
-        raise ReadError(f"band {item.target.key} failed unexpectedly: {type(error).__name__}: {error}") from error
+    with telling(f"band {item.target.key} failed"), _stop.stoppable(item.stop):
+        _stop.check()
+        return process(item.target, item.publication, spare)
 
 
 def threads_for(workers: int | None, *, local: bool) -> int:

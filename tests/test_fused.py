@@ -212,5 +212,5 @@ def test_calls_that_agree_are_answered():
     lambda: fused.tally(bytes(8), bytearray(8)),
 ])  # fmt: skip
 def test_sizes_that_do_not_agree_are_refused(call):
-    with pytest.raises(ValueError, match="do not agree"):
+    with pytest.raises(BufferError, match="do not agree"):
         call()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +18,8 @@ from hypothesis import strategies as st
 
 import landsat_downsample as ld
 from landsat_downsample._plan import Options, plan_scene
-from landsat_downsample._store import Publication
+from landsat_downsample._store import Policy, Publication, exists, read_bytes
+from landsat_downsample._store._gate import Gate
 from landsat_downsample._threads import Threads
 from landsat_downsample._turns import Turns, host_of
 
@@ -87,24 +90,34 @@ def test_the_host_of_a_target(href, host, targets):
 
 
 class Counting(SimpleHTTPRequestHandler):
-    """Serves files slowly, and counts how many requests it is at; it does not know ranges.
+    """Serves files and counts how many requests wait for their answer; it does not know ranges.
 
-    A request ends before the last byte of its answer is sent: its client may be quicker than this server.
+    A request counts until its answer begins: from its end on, which this thread sees after the client has,
+    the client may make the next one. The first two for whole files are answered once both are there.
     """
 
     busy, most, lock = 0, 0, threading.Lock()
+    pair = threading.Barrier(2)
 
     def do_GET(self) -> None:
+        self._count()
+        super().do_GET()
+
+    def do_HEAD(self) -> None:
+        self._count()
+        super().do_HEAD()
+
+    def _count(self) -> None:
         with self.lock:
             Counting.busy += 1
             Counting.most = max(self.most, self.busy)
-        time.sleep(0.03)  # to be seen beside others
-        super().do_GET()
-
-    def end_headers(self) -> None:
+        if self.path.endswith(".TIF") and "Range" not in self.headers:
+            with suppress(threading.BrokenBarrierError):
+                self.pair.wait(60)
+                self.pair.abort()  # later ones do not wait
+        time.sleep(0.03)  # only to make it likelier that a fault is seen
         with self.lock:
             Counting.busy -= 1
-        super().end_headers()
 
     def log_message(self, *_) -> None:
         """Keep quiet."""
@@ -116,13 +129,60 @@ def test_a_run_asks_a_host_for_no_more_at_once(cluster, most, targets, tmp_path)
     scene = Path(targets[0].band.href).parent
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Counting, directory=str(scene.parent))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        Counting.most = 0
+        Counting.busy, Counting.most, Counting.pair = 0, 0, threading.Barrier(2)
         href = f"http://127.0.0.1:{server.server_port}/{scene.name}/{scene.name}_MTL.json"
         words = ("--factor", 3, "--workers", 6 if cluster == "none" else 2, "--requests-per-host", 2)
         result = call("run", href, "--to", tmp_path / "out", *words, "--cluster", cluster, "-q")
         server.shutdown()
     assert result.code == 0, result.err
-    assert 1 <= Counting.most <= most
+    assert 2 <= Counting.most <= most
+
+
+def test_requests_of_every_kind_take_turns(targets, tmp_path, monkeypatch):
+    """Through the store's own calls, many threads at a time, against a server that counts."""
+    folder = Path(targets[0].band.href).parent
+    names = sorted(path.name for path in folder.iterdir())
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Counting, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        Counting.busy, Counting.most, Counting.pair = 0, 0, threading.Barrier(2)
+        policy = Policy(per_host=2)
+        hrefs = [f"http://127.0.0.1:{server.server_port}/{name}" for name in names]
+        with ThreadPoolExecutor(8) as pool:
+            there = pool.map(lambda href: exists(href, policy=policy), hrefs * 3)
+            sizes = pool.map(lambda href: len(read_bytes(href, policy=policy)), hrefs * 3)
+            assert all(there)
+            assert list(sizes) == [(folder / name).stat().st_size for name in names] * 3
+        server.shutdown()
+    assert Counting.most == 2
+
+
+def test_turns_at_a_gate_come_in_order():
+    gate, order, inside, go = Gate(1), [], threading.Event(), threading.Event()
+
+    def first() -> None:
+        with gate.turn(60):
+            inside.set()
+            go.wait(60)
+
+    def later(number: int) -> None:
+        with gate.turn(60):
+            order.append(number)
+
+    threads = [threading.Thread(target=first), *(threading.Thread(target=later, args=(n,)) for n in range(5))]
+    threads[0].start()
+    inside.wait(60)
+    for number, thread in enumerate(threads[1:], 1):
+        thread.start()
+        while len(gate._waiting) < number:
+            time.sleep(0.001)
+    with pytest.raises(TimeoutError), gate.turn(0):
+        """It came too late, and leaves the queue as it was."""
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2, 3, 4]
+    with gate.turn(0) as left:
+        assert left > 0
 
 
 def test_a_scene_that_is_given_up_leaves_the_others_alone(targets, tmp_path):

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from landsat_downsample._ades._local_processes import Process
+from landsat_downsample._bugs import is_bug, warn
 from landsat_downsample._errors import LandsatDownsampleError
 
 #: Seconds that cwltool gets to end its steps.
@@ -75,6 +76,8 @@ class LocalJob:
         except LandsatDownsampleError as error:
             self._end("failed", str(error))
         except Exception as error:
+            if is_bug(error):
+                warn(error, f"job {self.id} failed")
             self._end("failed", f"{type(error).__name__}: {error}")
 
     def dismiss(self) -> None:

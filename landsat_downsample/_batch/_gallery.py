@@ -12,6 +12,7 @@ from statistics import median
 from urllib.parse import quote
 
 from landsat_downsample import _store
+from landsat_downsample._bugs import is_bug, warn
 from landsat_downsample._errors import LandsatDownsampleError
 from landsat_downsample._shown import plain
 from landsat_downsample._store._policy import Policy
@@ -111,6 +112,8 @@ def _card(product: tuple[str, str], dest: str, policy: Policy) -> Card:
     except LandsatDownsampleError as error:
         return Card(name, link, facts=facts, missing=plain(error, 200))
     except Exception as error:  # a page without one picture is better than no page
+        if is_bug(error):
+            warn(error, f"no picture of {name}")
         return Card(name, link, facts=facts, missing=plain(f"not readable: {type(error).__name__}", 200))
 
 

@@ -19,6 +19,7 @@ from functools import partial
 from landsat_downsample import __version__, _store
 from landsat_downsample._batch import _record
 from landsat_downsample._batch._keeper import Keeper
+from landsat_downsample._bugs import is_bug, warn
 from landsat_downsample._run import Outcome, Progress
 from landsat_downsample._shown import plain
 from landsat_downsample._store._policy import Policy
@@ -192,7 +193,9 @@ def _asked(value: object) -> object:
         return value
     try:
         return value()
-    except Exception:  # a cluster that is going away cannot tell how many workers it has
+    except Exception as error:  # a cluster that is going away cannot tell how many workers it has
+        if is_bug(error):
+            warn(error, "the record of the run lacks what this would tell")
         return None
 
 

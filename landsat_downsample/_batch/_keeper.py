@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from landsat_downsample import _store
 from landsat_downsample._batch import _record
+from landsat_downsample._bugs import is_bug, warn
 from landsat_downsample._shown import plain
 from landsat_downsample._store import _small
 from landsat_downsample._store._policy import Policy
@@ -100,6 +101,9 @@ class Keeper:
         try:
             work()
         except Exception as error:  # whatever it is, the run is worth more than its record
+            if is_bug(error) and not self.told:
+                self.told = True
+                warn(error, "cannot keep the record of this run, which goes on without it")
             self.tell(error)
 
     def _local(self) -> bool:

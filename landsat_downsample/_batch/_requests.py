@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from landsat_downsample import _store
 from landsat_downsample._batch._entries import Entry
-from landsat_downsample._errors import LandsatDownsampleError, SceneError, UsageError
+from landsat_downsample._errors import SceneError, UsageError
 from landsat_downsample._plan import SUFFIX, Options, ScenePlan, plan_scene
 from landsat_downsample._scene import open_with
 from landsat_downsample._scene._product_id import is_tiff, parse, stem
@@ -78,7 +78,7 @@ def sample(requests: Sequence[SceneRequest], tries: int = 3) -> ScenePlan | None
     for request in requests[:tries]:
         try:
             request._sample = request.plan()
-        except LandsatDownsampleError:
+        except Exception:  # the run meets it again
             continue
         return request._sample
     return None

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from landsat_downsample import __version__
+from landsat_downsample._bugs import told
 from landsat_downsample._cli._parts import (
     DONE,
     INTERRUPTED,
@@ -124,17 +125,17 @@ def _failed(error: Exception, arguments: argparse.Namespace) -> int:
     if isinstance(error, BrokenPipeError):  # the reader of our stdout has seen enough
         discard_stdout()
         return DONE
-    if isinstance(error, LandsatDownsampleError):
-        complain(error, arguments)
-        return PASSING if error.passing else error.exit_code
-    if words := shortage(error):
-        complain(error, arguments, words)
-    elif isinstance(error, OSError):
-        discard_stdout()
-        complain(error, arguments, _words_of(error))
-    else:
-        complain(error, arguments, f"unexpected {type(error).__name__}: {error}; please report it with what -v shows")
-    return NONE_SUCCEEDED
+    if not isinstance(error, LandsatDownsampleError):
+        words = shortage(error)
+        if isinstance(error, OSError) and not words:
+            discard_stdout()
+            words = _words_of(error)
+        if words:
+            complain(error, arguments, words)
+            return NONE_SUCCEEDED
+        error = told(error, "the command broke off")
+    complain(error, arguments)
+    return PASSING if error.passing else error.exit_code
 
 
 def _words_of(error: OSError) -> str:
@@ -145,8 +146,7 @@ def _words_of(error: OSError) -> str:
 
 def _leave(code: int) -> None:
     """End this process now: Python would kill itself by SIGINT if the Ctrl-C came while a module was loaded."""
-    with suppress(Exception):
-        atexit._run_exitfuncs()  # of multiprocessing: what it left is complained of by a process of its own
+    atexit._run_exitfuncs()  # of multiprocessing: what it left is complained of by a process of its own
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

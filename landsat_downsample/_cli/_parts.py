@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 
+from landsat_downsample._bugs import Traces
 from landsat_downsample._nearest import did_you_mean
-from landsat_downsample._shown import plain, trace
+from landsat_downsample._shown import plain
 
 DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -54,9 +55,10 @@ def json_line(line: str) -> str:
 
 
 def complain(error: Exception, arguments: argparse.Namespace, line: str | None = None) -> None:
-    """Tell of an error in one line; with -v how it came about too."""
-    if arguments.verbose:
-        sys.stderr.write(trace(error))
+    """Tell of an error in one line; with -v how it came about too, and of the first bug of ours without it."""
+    traces = vars(arguments).setdefault("traces", Traces(verbose=arguments.verbose))
+    if trace := traces.of(error):
+        say(trace) if _told_in_json.is_set() else print(trace, end="", file=sys.stderr)
     say(line or str(error))
 
 

@@ -7,9 +7,10 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from landsat_downsample._bugs import told
 from landsat_downsample._cli._parts import add_verb, complain, count, href_type
 from landsat_downsample._cli._reduction import add_reduction, exit_code, options
-from landsat_downsample._errors import LandsatDownsampleError, UsageError
+from landsat_downsample._errors import UsageError
 
 if TYPE_CHECKING:
     from landsat_downsample._cost import Prices, Setting
@@ -75,9 +76,9 @@ def _plan(arguments: argparse.Namespace) -> int:
     for request in requests:
         try:
             item = request.plan()
-        except LandsatDownsampleError as error:
-            complain(error, arguments)
-            failures.append(error)
+        except Exception as error:
+            failures.append(told(error, f"cannot plan {request.label!r}"))
+            complain(failures[-1], arguments)
             continue
         costs.append(cost_of(item, setting))
         if arguments.json:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from landsat_downsample._bugs import warn
 from landsat_downsample._cli._parts import (
     INTERRUPTED,
     add_verb,
@@ -184,7 +184,7 @@ def _journal(arguments: argparse.Namespace, requests: Sequence[SceneRequest], cl
 
     about = {
         "options": requests[0].order.options.to_dict(),
-        "workers": (lambda: len(client.scheduler_info()["workers"])) if client else arguments.workers,
+        "workers": (lambda: len(client.scheduler_info().get("workers", ()))) if client else arguments.workers,
         "dashboard": dashboard_link(client),
     }
     entries = [request.entry for request in requests]
@@ -201,7 +201,7 @@ def _report(folder: str, *, told: str) -> None:
     try:
         href = write_report(folder)
     except Exception as error:
-        warnings.warn(f"no report was made: {error}", stacklevel=2)
+        warn(error, "no report was made")
     else:
         if told in ("live", "plain"):
             say(f"report: {href}")

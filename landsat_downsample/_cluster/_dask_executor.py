@@ -13,12 +13,12 @@ import threading
 import time
 import uuid
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from landsat_downsample._bugs import is_bug, told, warn
 from landsat_downsample._cluster._dask_tasks import reduce_on_worker, stop_on_worker
-from landsat_downsample._errors import LandsatDownsampleError, ReadError
+from landsat_downsample._errors import InternalError, LandsatDownsampleError, ReadError
 from landsat_downsample._plan import Target
 from landsat_downsample._store import Publication
 from landsat_downsample._turns import PER_HOST, Turns, host_of
@@ -120,7 +120,7 @@ class DaskExecutor:
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = self._staffed = time.monotonic()
         self._revived, self._closing = False, None
-        self._gone: str | None = None
+        self._gone: LandsatDownsampleError | None = None
         self._run, self._tries = uuid.uuid4().hex[:8], itertools.count(1)
         self._topic = f"landsat-downsample-{self._run}"
         client.subscribe_topic(self._topic, lambda event: self._inbox.put((self._on_begun, event[1])))
@@ -165,11 +165,9 @@ class DaskExecutor:
             try:
                 ended = self._act()
             except Exception as error:  # a client that was closed, or a mistake of ours: told either way
-                lost = self._client.status == "closed"
-                why = f"the cluster was left: {type(error).__name__}: {error}"
-                self._lose("the scheduler was lost" if lost else why)
-        with suppress(Exception):
-            self._client.unsubscribe_topic(self._topic)
+                left = ReadError("the scheduler was lost") if self._client.status == "closed" else None
+                self._lose(left or told(error, "the cluster was left"))
+        self._try(self._client.unsubscribe_topic, self._topic)
 
     def _act(self) -> bool:
         """Act on a message, and look after the cluster; True after the last message."""
@@ -186,14 +184,14 @@ class DaskExecutor:
         self._pump()
         return False
 
-    def _lose(self, what: str) -> None:
+    def _lose(self, why: LandsatDownsampleError) -> None:
         """The cluster is gone for good: targets that are still to come are told so at once."""
-        self._gone = what
-        self._fail_all(what)
+        self._gone = why
+        self._fail_all(why)
 
     def _on_submit(self, item: _Item) -> None:
         if self._gone is not None:
-            item.future.set_exception(ReadError(f"band {item.target.key} failed: {self._gone}"))
+            item.future.set_exception(_failure(item, self._gone))
             return
         self._turns.push(item.order, host_of(item.target), item)
 
@@ -222,9 +220,8 @@ class DaskExecutor:
             threading.Timer(0.1, self._inbox.put, [(self._on_close, now)]).start()
             return False
         for item in self._flying.values():
-            with suppress(Exception):  # of a client that was closed
-                item.sent.cancel()
-        self._fail_all("the run was interrupted")
+            self._try(item.sent.cancel)
+        self._fail_all(ReadError("the run was interrupted"))
         return True
 
     def _pump(self) -> None:
@@ -265,7 +262,7 @@ class DaskExecutor:
         except KilledWorker:
             self._again(item, _killed(item))
         except BaseException as error:  # cancelled: the scheduler forgot it; or lost on the way
-            self._again(item, f"was lost by the cluster ({type(error).__name__})")
+            self._again(item, f"was lost by the cluster ({type(error).__name__})", error)
         else:
             self._settle(item, done)
 
@@ -282,10 +279,12 @@ class DaskExecutor:
         else:
             item.future.set_result(result)
 
-    def _again(self, item: _Item, what: str) -> None:
+    def _again(self, item: _Item, what: str, error: BaseException | None = None) -> None:
         """Try a target once more, or tell that it failed."""
         if item.tries >= self._limits.retries or self._closing is not None:
-            self._settle(item, ReadError(f"band {item.target.key} {what}"))
+            name = f"band {item.target.key}"
+            bug = error is not None and is_bug(error)
+            self._settle(item, told(error, f"{name} failed") if bug else ReadError(f"{name} {what}"))
             return
         self._land(item)
         item.tries += 1
@@ -296,12 +295,12 @@ class DaskExecutor:
         workers = self._ask(self._client.scheduler.ncores) if self._client.status == "running" else None
         if workers is None:
             if now - self._heard > limits.lost or self._client.status == "closed":
-                self._lose(f"the scheduler was lost: no answer for {now - self._heard:.0f} s")
+                self._lose(ReadError(f"the scheduler was lost: no answer for {now - self._heard:.0f} s"))
             return
         self._heard, self._workers = now, dict(workers)
         self._staffed = now if workers or not self._flying else self._staffed
         if now - self._staffed > limits.deserted:
-            self._lose(f"there was no worker for {limits.deserted:g} s")
+            self._lose(ReadError(f"there was no worker for {limits.deserted:g} s"))
             return
         for item in list(self._flying.values()):
             if item.worker and item.worker not in workers:
@@ -329,7 +328,7 @@ class DaskExecutor:
         now = time.monotonic()
         self._fed = self._active = now
         if not self._owned or self._revived:
-            self._fail_all(what)
+            self._fail_all(ReadError(what))
             return
         self._revived = True
         for item in list(self._flying.values()):
@@ -338,19 +337,30 @@ class DaskExecutor:
             self._on_submit(item)
         self._ask(self._client._restart, timeout=30, wait_for_workers=False)
 
-    def _fail_all(self, what: str) -> None:
+    def _fail_all(self, why: LandsatDownsampleError) -> None:
         items = [*self._flying.values(), *self._turns.withdraw(lambda item: True)]
         for item in list(self._flying.values()):
             self._land(item)
         for item in items:
-            item.future.set_exception(ReadError(f"band {item.target.key} failed: {what}"))
+            item.future.set_exception(_failure(item, why))
 
     def _ask(self, call, *arguments, **options):
         """Ask the scheduler; None if it does not answer in time."""
+        return self._try(self._client.sync, call, *arguments, callback_timeout=self._limits.lost / 2, **options)
+
+    def _try(self, call, *arguments, **options):
+        """Call the client; None where its scheduler does not answer, which `_look` tells when it lasts."""
         try:
-            return self._client.sync(call, *arguments, callback_timeout=self._limits.lost / 2, **options)
-        except Exception:
+            return call(*arguments, **options)
+        except Exception as error:
+            if not isinstance(error, OSError) and self._client.status != "closed":
+                warn(error, "cannot ask the cluster")
             return None
+
+
+def _failure(item: _Item, why: LandsatDownsampleError) -> LandsatDownsampleError:
+    """Why a target failed that is not to blame itself; a bug stays what it is."""
+    return why if isinstance(why, InternalError) else ReadError(f"band {item.target.key} failed: {why}")
 
 
 def _killed(item: _Item) -> str:

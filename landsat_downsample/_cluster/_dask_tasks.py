@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 
 from landsat_downsample import _stop
-from landsat_downsample._errors import LandsatDownsampleError, ReadError
+from landsat_downsample._bugs import telling
 from landsat_downsample._plan import Target
 from landsat_downsample._process import Done, process
 from landsat_downsample._recent import Recent
-from landsat_downsample._shortage import shortage
 from landsat_downsample._store import Publication
 
 #: Publications of this worker's tasks, by token; the oldest are forgotten beyond this number.
@@ -30,18 +29,9 @@ def reduce_on_worker(target: Target, publication: Publication, topic: str, key: 
     worker = get_worker()
     limit = worker.memory_manager.memory_limit or 0
     worker.log_event(topic, {"key": key, "worker": worker.address, "memory_limit": limit})
-    try:
-        with _stop.stoppable(_flag(publication.token)):
-            _stop.check()
-            return process(target, publication)
-    except LandsatDownsampleError:
-        raise
-    except Exception as error:
-        if words := shortage(error):
-            raise ReadError(f"band {target.key} failed: {words}") from error
-        if isinstance(error, OSError):  # a file that vanished, a disk that fails
-            raise ReadError(f"band {target.key} failed: {(error.strerror or str(error)).lower()}") from error
-        raise ReadError(f"band {target.key} failed unexpectedly: {type(error).__name__}: {error}") from error
+    with telling(f"band {target.key} failed"), _stop.stoppable(_flag(publication.token)):
+        _stop.check()
+        return process(target, publication)
 
 
 def stop_on_worker(token: str) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from landsat_downsample._bugs import raise_bug
 from landsat_downsample._errors import LandsatDownsampleError, ReadError, UsageError
 
 DASK = "kubernetes.dask.org/v1"
@@ -100,6 +101,7 @@ class Api:
         try:
             return self._run(self._request(method, version, path, body))
         except Exception as error:
+            raise_bug(error, f"cannot {method} {path!r} from Kubernetes")
             raise ReadError(
                 f"cannot {method} {path!r} from Kubernetes: {type(error).__name__}: {error or 'no answer'}"
             ) from error

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
 
+from landsat_downsample._bugs import raise_bug
 from landsat_downsample._cluster import _pods
 from landsat_downsample._cluster._kube_api import DASK, Api, KubernetesError, any_version
 from landsat_downsample._errors import LandsatDownsampleError, UsageError
@@ -326,6 +327,7 @@ def _in_time(call, seconds: float, what: str, *, fatal: bool = True):
         )
     result, error = found[0]
     if error is not None:
+        raise_bug(error, f"cannot {what}")
         raise KubernetesError(f"cannot {what}: {type(error).__name__}: {error}") from error
     return result
 

@@ -12,10 +12,10 @@ import time
 import warnings
 from typing import TYPE_CHECKING
 
+from landsat_downsample._bugs import BugWarning, Traces, is_bug, warn
 from landsat_downsample._display._lines import Events, Plain, Quiet, View
 from landsat_downsample._display._products import Products
-from landsat_downsample._run import Outcome, Progress
-from landsat_downsample._shown import trace
+from landsat_downsample._run import Progress
 from landsat_downsample._store import is_local
 from landsat_downsample._tally import Tally
 from landsat_downsample._threads import threads_for
@@ -62,7 +62,7 @@ class Reporter:
     workers : int, optional
         Threads that were asked for, without a client.
     verbose : bool
-        Show how each failure came about.
+        Show how each failure came about, not only the first bug of ours.
     summary_later : bool
         Whether something is said between the display and the summary: who does so calls `summarise` then.
     """
@@ -78,7 +78,7 @@ class Reporter:
         summary_later: bool = False,
     ) -> None:
         self._later, self._closed, self._interrupted = summary_later, None, False
-        self._verbose, self._client, self._workers = verbose, client, workers
+        self._traces, self._client, self._workers = Traces(verbose=verbose), client, workers
         self._tally = Tally(scenes, time.monotonic())
         self._lock = threading.RLock()
         self._view = self._make(style)
@@ -123,7 +123,7 @@ class Reporter:
                 self._workers = threads_for(self._workers, local=is_local(step.plan.targets[0].band.href))
         self._view.show(step, now)
         if step.outcome and step.outcome.error:
-            self._view.fail(step.outcome, self._trace(step.outcome))
+            self._view.fail(step.outcome, self._traces.of(step.outcome.error))
         elif step.outcome:
             self._products.take(step.outcome)
 
@@ -133,10 +133,7 @@ class Reporter:
             self._view.stopping(len(self._tally.in_hand))
 
     def _warn(self, message: Warning | str, *where: object, **more: object) -> None:
-        self._view.warn(" ".join(str(message).split()))
-
-    def _trace(self, outcome: Outcome) -> str:
-        return trace(outcome.error) if self._verbose else ""
+        self._view.warn(str(message) if isinstance(message, BugWarning) else " ".join(str(message).split()))
 
     def _dashboard(self) -> str | None:
         if self._client is None:
@@ -150,7 +147,10 @@ class Reporter:
         while True:
             try:
                 self._workers = len(self._client.nthreads())
-            except Exception:  # whatever happens to the cluster is the executor's to tell
+            except Exception as error:
                 self._workers = None
+                if is_bug(error) and self._client.status == "running":  # else it is the executor's to tell
+                    warn(error, "cannot count the workers")
+                    return
             if self._ended.wait(ASK):
                 return

@@ -169,7 +169,9 @@ class Events:
             _event(f"scene-{step.outcome.status}", step.outcome.to_dict())
 
     def fail(self, outcome: Outcome, trace: str) -> None:
-        """Nothing more to tell: the event of the scene's end has the error."""
+        """The event of the scene's end has the error."""
+        if trace:
+            _event("traceback", {"id": outcome.scene_id, "traceback": trace})
 
     def warn(self, message: str) -> None:
         _event("warning", {"message": message})

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlsplit
 
+from landsat_downsample._bugs import is_bug, warn
 from landsat_downsample._errors import LandsatDownsampleError
 from landsat_downsample._shown import plain
 
@@ -47,7 +48,10 @@ def tried(what: str, check: Callable[[], str | Finding]) -> Finding:
         found = check()
     except LandsatDownsampleError as error:
         return Finding(NO, what, str(error))
-    except Exception as error:  # its own words may hold an address with a signature
+    except Exception as error:
+        if is_bug(error):
+            warn(error, what)
+        # Its own words may hold a secret of any kind.
         return Finding(NO, what, f"failed unexpectedly with {type(error).__name__}: please report it")
     return found if isinstance(found, Finding) else Finding(OK, what, found)
 

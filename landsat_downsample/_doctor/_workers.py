@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from landsat_downsample._bugs import raise_bug
 from landsat_downsample._cluster import dashboard_link
 from landsat_downsample._doctor import _here, _places
 from landsat_downsample._doctor._finding import NO, NOT_ASKED, OK, Finding, tried
@@ -105,6 +106,7 @@ def _result(sent: Future, worker: str):
     except TimeoutError as error:
         raise ReadError(f"worker {worker} did not answer within {PATIENCE:g} s: see its log") from error
     except Exception as error:
+        raise_bug(error, f"worker {worker} failed")
         raise ReadError(f"worker {worker} failed with {type(error).__name__}: see its log") from error
     finally:
         sent.release()

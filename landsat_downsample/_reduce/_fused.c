@@ -214,7 +214,7 @@ static PyObject *done(Py_buffer *b, int good)
     for (int i = 0; i < BUFFERS; i++)
         if (b[i].obj) PyBuffer_Release(&b[i]);
     if (good) Py_RETURN_NONE;
-    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "array sizes do not agree");
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_BufferError, "array sizes do not agree");
     return NULL;
 }
 

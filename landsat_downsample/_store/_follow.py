@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from landsat_downsample import _stop
 from landsat_downsample._store import _remote
-from landsat_downsample._store._transport import PROMPT
+from landsat_downsample._store._gate import PROMPT
 
 T = TypeVar("T")
 

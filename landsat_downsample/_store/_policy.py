@@ -11,7 +11,7 @@ from landsat_downsample._errors import UsageError
 from landsat_downsample._store._hrefs import is_local
 from landsat_downsample._store._inside import canonical, host_name
 
-#: Objects read from one host or bucket at one time, and the environment variable that says otherwise.
+#: Requests to one host or bucket at one time, and the environment variable that says otherwise.
 PER_HOST, REQUESTS_PER_HOST = 32, "LANDSAT_DOWNSAMPLE_REQUESTS_PER_HOST"
 
 #: Hosts that may be inside, with commas between them.
@@ -35,7 +35,7 @@ class Policy:
     requester_pays: bool = False
     """Whether the reader agrees to pay (S3 Requester Pays buckets)."""
     per_host: int = PER_HOST
-    """Objects that this process reads from one host or bucket at one time."""
+    """Requests that this process makes to one host or bucket at one time, reads and writes."""
     allow_hosts: tuple[str, ...] = ()
     """Hosts that may be of this machine or its own network (`_inside`), whoever names them."""
     led: bool = False

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from landsat_downsample import _stop
-from landsat_downsample._errors import LandsatDownsampleError, ReadError, WriteError
+from landsat_downsample._bugs import raise_bug
+from landsat_downsample._errors import LandsatDownsampleError, ReadError, Trace, WriteError
+from landsat_downsample._shown import trace
 from landsat_downsample._store._policy import Policy
 
 T = TypeVar("T")
@@ -93,6 +95,8 @@ class Fault:
     reason: str
     status: int = 0
     retry_after: float | None = None
+    known: bool = True
+    """False where there are no better words for it than its type."""
 
 
 def classify(error: BaseException) -> Fault:
@@ -109,7 +113,7 @@ def classify(error: BaseException) -> Fault:
     if isinstance(error, FileNotFoundError):
         return Fault(False, "status 404", 404)
     heals, reason = _judge_types(_chain(error))
-    return Fault(heals, reason or type(error).__name__)
+    return Fault(heals, reason or type(error).__name__, known=bool(reason))
 
 
 def _judge_types(parts: list[BaseException]) -> tuple[bool, str]:
@@ -221,14 +225,17 @@ class Patience:
                 raise
             except Exception as error:
                 fault = classify(error)
+                if not fault.known:
+                    raise_bug(error, what)
                 wait = self._wait(fault, tries)
                 mismatches += isinstance(error, Mismatch)
                 hopeless = not fault.heals or mismatches >= MAX_MISMATCHES
                 if hopeless or self.clock() + wait >= self.deadline:
-                    # Not chained: what aiohttp and botocore say holds URLs with signatures.
                     # Bytes that are wrong each time are wrong where they lie.
                     passing = not isinstance(error, Mismatch)
-                    raise self._final(what, fault, tries, passing=passing) from None
+                    # Not chained itself: what aiohttp and botocore say holds URLs with signatures.
+                    cause = None if fault.known else Trace(trace(error))
+                    raise self._final(what, fault, tries, passing=passing) from cause
             self.retries += 1
             self.pause(wait)
         raise AssertionError("unreachable")

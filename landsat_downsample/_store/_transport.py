@@ -11,10 +11,8 @@ import base64
 import hashlib
 import os
 import re
-import threading
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -24,13 +22,12 @@ from landsat_downsample import _stop
 from landsat_downsample._errors import ReadError
 from landsat_downsample._locks import process_lock
 from landsat_downsample._nearest import did_you_mean
+from landsat_downsample._store._gate import PROMPT, Gate
 from landsat_downsample._store._hrefs import host, scheme
 from landsat_downsample._store._policy import Policy
 from landsat_downsample._store._retry import Mismatch, Refusal, retry_after
 
 CHUNK = 1 << 18
-#: Seconds after which work that was asked to stop does, while it waits for a server.
-PROMPT = 0.1
 Span = tuple[int, int]
 """(start, stop) of a range of bytes; stop may lie beyond the end of the object."""
 Sink = Callable[[bytes], Any]
@@ -75,24 +72,14 @@ def filesystem(href: str, policy: Policy) -> Any:
         return _filesystems[key]
 
 
-_gates: dict[tuple, threading.BoundedSemaphore] = {}
+_gates: dict[tuple, Gate] = {}
 
 
-@contextmanager
-def _turn(href: str, policy: Policy, seconds: float) -> Iterator[float]:
-    """Wait until the host may be asked once more by this process; give the seconds that are left then."""
+def _turn(href: str, policy: Policy, seconds: float) -> AbstractContextManager[float]:
+    """Wait until the host may be asked once more by this process; gives the seconds that are left then."""
     key = (os.getpid(), host(href), policy.per_host)
     with _lock:
-        gate = _gates.setdefault(key, threading.BoundedSemaphore(policy.per_host))
-    until = time.monotonic() + seconds
-    while not gate.acquire(timeout=PROMPT):
-        _stop.check()
-        if time.monotonic() >= until:
-            raise TimeoutError(f"no turn among {policy.per_host} requests to its host")
-    try:
-        yield max(0.05, until - time.monotonic())
-    finally:
-        gate.release()
+        return _gates.setdefault(key, Gate(policy.per_host)).turn(seconds)
 
 
 def _endpoint() -> str | None:
@@ -205,11 +192,12 @@ def head(href: str, *, policy: Policy, seconds: float) -> Answer:
     """Ask for an object's facts without its bytes; a `Refusal` of status 404 if there is none."""
     fs = filesystem(href, policy)
     kind = scheme(href)
-    if kind in ("http", "https"):
-        return _wait(fs, _bound(policy, seconds), _http_head(fs, href))
-    if kind in ("s3", "s3a"):
-        return _wait(fs, _bound(policy, seconds), _s3_head(fs, href))
-    return _plain_head(fs, href)
+    with _turn(href, policy, seconds) as left:
+        if kind in ("http", "https"):
+            return _wait(fs, _bound(policy, left), _http_head(fs, href))
+        if kind in ("s3", "s3a"):
+            return _wait(fs, _bound(policy, left), _s3_head(fs, href))
+        return _plain_head(fs, href)
 
 
 # --- HTTP ---------------------------------------------------------------------------------
@@ -437,7 +425,8 @@ def put(href: str, data: bytes, *, metadata: dict[str, str], create: bool, polic
     """Store one object in one request; with ``create``, a `Refusal` of status 412 if there is one already."""
     fs = filesystem(href, policy)
     if scheme(href) in ("s3", "s3a"):
-        _wait(fs, _bound(policy, seconds, len(data)), _s3_put(fs, href, data, metadata, create))
+        with _turn(href, policy, seconds) as left:
+            _wait(fs, _bound(policy, left, len(data)), _s3_put(fs, href, data, metadata, create))
         return
     path = fs._strip_protocol(href)
     if create and fs.exists(path):
@@ -468,7 +457,8 @@ def delete(href: str, *, policy: Policy, seconds: float) -> None:
     fs = filesystem(href, policy)
     if scheme(href) in ("s3", "s3a"):
         bucket, key = s3_names(href)
-        _wait(fs, _bound(policy, seconds), fs._call_s3("delete_object", Bucket=bucket, Key=key))
+        with _turn(href, policy, seconds) as left:
+            _wait(fs, _bound(policy, left), fs._call_s3("delete_object", Bucket=bucket, Key=key))
         return
     try:
         fs.rm_file(fs._strip_protocol(href))
@@ -480,9 +470,10 @@ def listing(href: str, *, deep: bool, policy: Policy, seconds: float) -> list[di
     """List what lies under a prefix: dicts with ``name``, ``type`` and ``size`` as fsspec gives them."""
     fs = filesystem(href, policy)
     path = fs._strip_protocol(href)
-    if not deep:
-        work = getattr(fs, "_ls", None)
-        return _wait(fs, _bound(policy, seconds), work(path, detail=True)) if work else fs.ls(path, detail=True)
-    work = getattr(fs, "_find", None)
-    found = _wait(fs, _bound(policy, seconds), work(path, detail=True)) if work else fs.find(path, detail=True)
-    return list(found.values())
+    with _turn(href, policy, seconds) as left:
+        work = getattr(fs, "_find" if deep else "_ls", None)
+        if work:
+            found = _wait(fs, _bound(policy, left), work(path, detail=True))
+        else:
+            found = (fs.find if deep else fs.ls)(path, detail=True)
+    return list(found.values()) if deep else found
