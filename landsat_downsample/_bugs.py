@@ -12,7 +12,8 @@ from landsat_downsample._shortage import shortage
 from landsat_downsample._shown import plain, trace
 
 #: What Python and NumPy raise where a program is wrong. Libraries tell of bad data and servers by classes of their own.
-_KINDS = (ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, RuntimeError, TypeError)
+_KINDS = (ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, RuntimeError)
+_KINDS += (SyntaxError, TypeError, Warning)
 
 
 def is_bug(error: BaseException) -> bool:
@@ -22,7 +23,7 @@ def is_bug(error: BaseException) -> bool:
     """
     if shortage(error) or type(error).__module__.partition(".")[0] not in ("builtins", "numpy", "landsat_downsample"):
         return False
-    return isinstance(error, (*_KINDS, Warning)) or (isinstance(error, ValueError) and _raised_here(error))
+    return isinstance(error, _KINDS) or (isinstance(error, ValueError) and _raised_here(error))
 
 
 def _raised_here(error: BaseException) -> bool:

@@ -247,8 +247,13 @@ class _Run:
         return self._refused or self._stop.is_set()
 
     def _hungry(self) -> bool:
-        """Whether another scene is to begin: two at least, and enough bands in hand for every worker."""
+        """Whether another scene is to begin: two at least, and enough bands in hand for every worker.
+
+        Not while a destination is slow to take those that are reduced: they would pile up in memory.
+        """
         begun = [work for work in self._active if work.begun]
+        if sum(work.ending is not None for work in begun) >= 2 * PUBLISHING:
+            return False
         width = self._executor.width if self._executor else 1
         return len(begun) < SCENES_AT_ONCE or sum(len(work.waiting) for work in begun) < 2 * width
 

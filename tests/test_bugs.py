@@ -33,7 +33,6 @@ RAISED = {
     "race": lambda: RuntimeError(f"dictionary changed size during iteration of {SECRET}"),
     "key": lambda: KeyError("ContentLength"),
     "value": lambda: ValueError("Invalid endpoint"),
-    "disk": lambda: OSError(5, "Input/output error"),
 }
 
 
@@ -68,12 +67,11 @@ def test_a_bug_met_while_reading_is_not_the_sources_fault(name):
     assert "pass@" not in shown and "abcdef" not in shown + str(error)
 
 
-@pytest.mark.parametrize(("name", "words"), [("value", "ValueError"), ("disk", "OSError")])
-def test_what_a_client_library_refuses_is_no_bug_of_ours_and_its_cause_can_be_seen(name, words):
-    with pytest.raises(ReadError, match=words) as caught:
-        read_bytes(f"faulty://{name}/B4.TIF", policy=Policy(budget=1))
+def test_what_a_client_library_refuses_is_no_bug_of_ours_and_its_cause_can_be_seen():
+    with pytest.raises(ReadError, match="ValueError") as caught:
+        read_bytes("faulty://value/B4.TIF", policy=Policy(budget=1))
     assert not isinstance(caught.value, InternalError)
-    assert str(RAISED[name]()) in "".join(traceback.format_exception(caught.value))
+    assert "Invalid endpoint" in "".join(traceback.format_exception(caught.value))
 
 
 def test_it_survives_pickling_with_its_traceback():

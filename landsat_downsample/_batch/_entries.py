@@ -130,14 +130,18 @@ def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list
 
 def gathered(entries: Iterable[Entry]) -> list[Entry]:
     """Join the items of one scene, and drop entries given twice."""
-    found: dict[tuple[str, str], Entry] = {}
+    found: dict[tuple[str, str], tuple[Entry, dict[Any, dict]]] = {}
     for entry in entries:
-        known = found.setdefault(entry.key, entry)
-        if known is not entry and entry.items and known.items:
-            ids = {item.get("id") for item in known.items}
-            new = [item for item in entry.items if item.get("id") not in ids]
-            found[entry.key] = Entry([*known.items, *new], known.base, origin=known.origin) if new else known
-    return list(found.values())
+        _, items = found.setdefault(entry.key, (entry, {}))
+        for item in entry.items:
+            items.setdefault(item.get("id"), item)
+    return [_with(first, list(items.values())) for first, items in found.values()]
+
+
+def _with(first: Entry, items: list[dict]) -> Entry:
+    """The entry of a scene with all of its items: itself, where it has them."""
+    alone = len({item.get("id") for item in first.items}) == len(items)
+    return first if alone else replace(first, source=items)
 
 
 def item_entry(item: object, base: str | None, where: str = "", limits: str | None = None) -> Entry:
