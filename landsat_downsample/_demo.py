@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,11 @@ from contextlib import contextmanager
 from landsat_downsample import _seaweed, _store
 from landsat_downsample._display import Reporter, choose_style
 from landsat_downsample._display._words import size_words
+from landsat_downsample._errors import UsageError, WriteError
 from landsat_downsample._plan import Options, plan_scene
 from landsat_downsample._run import Outcome, run_plans
 from landsat_downsample._scene import open_scene
 from landsat_downsample._shown import plain
-from landsat_downsample._synthetic import make_scene
 
 
 def demo(folder: str, *, size: tuple[int, int] | None = None, factor: float = 10) -> int:
@@ -42,7 +43,18 @@ def _scene_in(folder: str, size: tuple[int, int] | None) -> str:
         return os.path.dirname(finished[0])
     what = "a Landsat 8 Level 2 scene" + (" of full size (19 bands, 0.8 GB; two minutes)" if size is None else "")
     _say(f"making {what} in {scenes}")
-    return str(make_scene(scenes, size=size))
+    return _made(scenes, size)
+
+
+def _made(scenes: str, size: tuple[int, int] | None) -> str:
+    """Make a scene, in a process of its own: its memory is not the run's, which tells the most that it had."""
+    words = ["--size", f"{size[0]},{size[1]}"] if size else []
+    command = [sys.executable, "-m", "landsat_downsample", "make-scene", *words, "--", scenes]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        kind = UsageError if done.returncode == UsageError.exit_code else WriteError
+        raise kind(done.stderr.strip().removeprefix("landsat-downsample: ") or "the scene could not be made")
+    return done.stdout.strip()
 
 
 def _tell(product: str, source: str, outcome: Outcome) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,30 @@ def test_a_relative_destination_is_here_and_not_where_workers_are(scenes, tmp_pa
         assert [outcome.status for outcome in ld.run(plans, client=client)] == ["done"]
     assert [path.name for path in (tmp_path / "here" / "out").iterdir()] == [plans[0].name]
     assert not [path for path in (tmp_path / "there").rglob("*.TIF")]
+
+
+def _groups(dask_scheduler) -> dict[str, int]:
+    """Tasks of each group that the scheduler has known."""
+    return {name: sum(group.states.values()) for name, group in dask_scheduler.task_groups.items()}
+
+
+def test_the_bands_of_a_run_are_one_group_of_the_dashboard(scenes, client, tmp_path):
+    seen: list[dict[str, int]] = []
+    plans = ld.plan(scenes, str(tmp_path / "out"), factor=7)
+    ld.run(plans, client=client, report=lambda step: step.done and seen.append(client.run_on_scheduler(_groups)))
+    names = {name for groups in seen for name in groups}
+    ours = [name for name in names if name.startswith("reduce-")]
+    assert len(ours) == 1 and max(groups.get(ours[0], 0) for groups in seen) > len(plans[0].targets)
+
+
+@pytest.mark.slow
+def test_a_dashboard_that_does_not_work_is_not_linked():
+    code = (
+        "import sys; sys.modules['bokeh'] = None\n"
+        "from landsat_downsample._cluster import cluster, dashboard_link, lacks_dashboard\n"
+        "if __name__ == '__main__':\n"
+        "    with cluster('local', workers=1) as client:\n"
+        "        print(dashboard_link(client), lacks_dashboard(client))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "None True\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,17 @@ def test_what_a_run_tells_can_be_verified(scenes, tmp_path):
     out = call("run", *scenes, "--to", tmp_path / "out", *FACTOR, "-q").out
     hrefs = [json.loads(line)["href"] for line in out.splitlines()]
     assert call("verify", *hrefs).out == "3 of 3 products are right\n"
+
+
+def test_the_demo_makes_its_scene_elsewhere(tmp_path):
+    """Else the memory of that would be told as the run's."""
+    code = (
+        "import sys; from landsat_downsample._cli import main\n"
+        "assert main() == 0; assert not any('_synthetic' in name for name in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, "demo", str(tmp_path / "demo"), "--size", "100,90"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "peak_memory" in done.stdout and "Check it against its source" in done.stderr
+    result = call("demo", tmp_path / "other", "--size", "0,0")
+    assert result.code == 2 and len(result.lines) == 2 and "Traceback" not in result.err

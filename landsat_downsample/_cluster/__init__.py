@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -311,10 +312,22 @@ def _jupyter_prefix(*, here: bool) -> str | None:
 
 
 def dashboard_link(client: Client | None) -> str | None:
-    """Address of a client's dashboard, for a browser; None without one."""
-    if client is None:
+    """Address of a client's dashboard, for a browser; None without one, and where its page does not work."""
+    if client is None or lacks_dashboard(client):
         return None
     try:
         return client.dashboard_link or None
     except (KeyError, ValueError, LandsatDownsampleError):
         return None
+
+
+def lacks_dashboard(client: Client) -> bool:
+    """Whether the scheduler's page would only say that bokeh is missing where it runs."""
+    try:
+        return bool(client.dashboard_link) and not client.run_on_scheduler(_has_pages)
+    except Exception:  # there is no link, or the scheduler does not know this package and cannot be asked
+        return False
+
+
+def _has_pages() -> bool:
+    return "distributed.dashboard.scheduler" in sys.modules  # distributed loads it where there is a bokeh that fits

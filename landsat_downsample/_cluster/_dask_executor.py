@@ -85,7 +85,7 @@ class _Item:
     worker: str | None = None
     memory_limit: int = 0
     sent: distributed.Future | None = field(default=None, repr=False)
-    key: str = ""
+    key: tuple = ()
     """Of its present try: no two are alike, so that nothing is taken for something done before."""
 
 
@@ -116,7 +116,7 @@ class DaskExecutor:
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         self._scene, self._order = "", 0
         self._turns: Turns[_Item] = Turns(per_host)
-        self._flying: dict[str, _Item] = {}
+        self._flying: dict[tuple, _Item] = {}
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = self._staffed = time.monotonic()
         self._revived, self._closing = False, None
@@ -196,7 +196,7 @@ class DaskExecutor:
         self._turns.push(item.order, host_of(item.target), item)
 
     def _on_begun(self, told: dict) -> None:
-        if item := self._flying.get(told["key"]):
+        if item := self._flying.get(tuple(told["key"])):
             item.begun = self._active = time.monotonic()
             item.worker, item.memory_limit = told["worker"], told["memory_limit"]
 
@@ -231,8 +231,9 @@ class DaskExecutor:
             if not self._flying:
                 self._active = time.monotonic()
             item.begun = item.worker = None
-            # dask groups its dashboard by what comes before the first hyphen: the band.
-            item.key = f"{item.target.band.name}-{item.target.scene_id}-{self._run}-{next(self._tries)}"
+            # dask's progress has a bar for each first word of a key, and a group for its first part: the run. That
+            # counts what is done too, as long as the run lasts.
+            item.key = (f"reduce-{self._run}", item.target.band.name, item.target.scene_id, next(self._tries))
             self._flying[item.key] = item  # before it is sent, which may fail
             item.sent = self._client.submit(
                 reduce_on_worker,

@@ -16,7 +16,7 @@ REMEMBERED = 4096
 _flags: Recent[str, threading.Event] = Recent(REMEMBERED)
 
 
-def reduce_on_worker(target: Target, publication: Publication, topic: str, key: str) -> Done:
+def reduce_on_worker(target: Target, publication: Publication, topic: str, key: tuple) -> Done:
     """Reduce a target and store its files, on a dask worker.
 
     Raises

@@ -138,8 +138,10 @@ class Reporter:
     def _dashboard(self) -> str | None:
         if self._client is None:
             return None
-        from landsat_downsample._cluster import dashboard_link
+        from landsat_downsample._cluster import dashboard_link, lacks_dashboard
 
+        if lacks_dashboard(self._client):
+            self._view.warn("there is no dashboard: pip install bokeh where the scheduler runs")
         return dashboard_link(self._client)
 
     def _count_workers(self) -> None:
