@@ -7,9 +7,9 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "landsat_downsample._reduce._fused",
-            ["landsat_downsample/_reduce/_fused.c", "landsat_downsample/_reduce/_inflate.c"],
-            depends=["landsat_downsample/_reduce/_inflate.h"],
+            "landsat_downsample.reduce._native",
+            ["landsat_downsample/reduce/_native.c", "landsat_downsample/reduce/_inflate.c"],
+            depends=["landsat_downsample/reduce/_inflate.h"],
             extra_compile_args=[] if os.name == "nt" else ["-O3"],
             py_limited_api=True,
             optional=True,

@@ -1,4 +1,4 @@
-"""CPU seconds that `landsat_downsample._cost` is made of: ``python -m benchmarks.coefficients [--repeats N]``.
+"""CPU seconds that `landsat_downsample.execution.cost` is made of: ``python -m benchmarks.coefficients [--repeats N]``.
 
 A full-size reflectance band and a full-size QA_PIXEL are reduced, encoded and stored at several factors: what they
 share is the cost of pixels, what grows with the cells is theirs. A band of few pixels gives what a target costs
@@ -20,9 +20,11 @@ import numpy as np
 import landsat_downsample as ld
 from benchmarks import machine
 from benchmarks.scenes import full_scene
-from landsat_downsample import _process, _publish, _store
-from landsat_downsample._seaweed import BUCKET, Seaweed, environ
-from landsat_downsample._store import _small
+from landsat_downsample.pipeline.band import process, reduce_target
+from landsat_downsample.products import publish
+from landsat_downsample.storage import small_objects
+from landsat_downsample.storage.publication import Publication
+from landsat_downsample.testing.seaweed import BUCKET, Seaweed, environ
 
 FACTORS = (3, 4, 6, 10, 30, 64)
 
@@ -41,8 +43,8 @@ def target_seconds(scene: Path, band: str, factor: float, folder: str, repeats: 
     """Pixels, cells, and CPU seconds of one target: read, reduced, encoded and stored."""
     plan = ld.plan(scene, folder, factor=factor, bands=[band])[0]
     target = plan.targets[0]
-    publication = _store.Publication(folder, f"{band}_{factor}", overwrite=True)
-    taken = seconds(lambda: _process.process(target, publication), repeats)
+    publication = Publication(folder, f"{band}_{factor}", overwrite=True)
+    taken = seconds(lambda: process(target, publication), repeats)
     publication.abort()
     return int(np.prod(target.band.grid.shape)), int(np.prod(target.coarse.shape)), taken
 
@@ -61,12 +63,12 @@ def scene_seconds(folder: str, repeats: int) -> dict[str, float]:
         begun = time.process_time()
         (plan,) = ld.plan(scene, f"{folder}/out{k}", factor=4)
         opened.append(time.process_time() - begun)
-        publication = _store.Publication(plan.dest, plan.name)
+        publication = Publication(plan.dest, plan.name)
         begun = time.process_time()
-        done = [_process.process(target, publication) for target in plan.targets]
+        done = [process(target, publication) for target in plan.targets]
         small.append((time.process_time() - begun) / len(done))
         begun = time.process_time()
-        _publish.publish(plan, done, publication)
+        publish.publish(plan, done, publication)
         published.append(time.process_time() - begun)
     bands = len(plan.targets)
     return {"target": median(small), "open, a band": median(opened) / bands, "publish small": median(published)}
@@ -77,10 +79,10 @@ def publish_seconds(scene: Path, folder: str, repeats: int) -> float:
     (plan,) = ld.plan(scene, folder, factor=10)
     taken = []
     for _ in range(repeats):
-        publication = _store.Publication(folder, plan.name, overwrite=True)
-        done = [_process.process(target, publication) for target in plan.targets]
+        publication = Publication(folder, plan.name, overwrite=True)
+        done = [process(target, publication) for target in plan.targets]
         begun = time.process_time()
-        _publish.publish(plan, done, publication)
+        publish.publish(plan, done, publication)
         taken.append(time.process_time() - begun)
     return median(taken)
 
@@ -96,9 +98,11 @@ def remote_seconds(scene: Path, repeats: int) -> tuple[float, float]:
         near, far = (
             ld.plan(str(href), "out", factor=10)[0].targets[0] for href in (path, f"s3://{BUCKET}/{path.name}")
         )
-        received = _process.reduce_target(far).received
-        taken = [seconds(lambda target=target: _process.reduce_target(target), repeats) for target in (near, far)]
-        small = seconds(lambda: [_small.put(f"s3://{BUCKET}/small", b"x" * 20_000) for _ in range(50)], repeats) / 50
+        received = reduce_target(far).received
+        taken = [seconds(lambda target=target: reduce_target(target), repeats) for target in (near, far)]
+        small = (
+            seconds(lambda: [small_objects.put(f"s3://{BUCKET}/small", b"x" * 20_000) for _ in range(50)], repeats) / 50
+        )
         return (taken[1] - taken[0]) / received, small
     finally:
         server.stop()

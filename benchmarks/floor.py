@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from landsat_downsample._store import _tiff
+from landsat_downsample.formats import tiff
 
 SOURCE = Path(__file__).with_name("floor.c")
 
@@ -40,7 +40,7 @@ class Floor:
         """Sums and counts of the pixels that are not 0, by cells of `factor` pixels; only inflates for factor 0."""
         with open(path, "rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        image = _tiff.parse(lambda start, length: data[start : start + length], len(data)).directories[0]
+        image = tiff.parse(lambda start, length: data[start : start + length], len(data)).directories[0]
         if (image.predictor, image.bits, image.block_shape[0]) != (2, 16, image.block_shape[1]):
             raise ValueError(f"{path}: the floor is for 16 bits, predictor 2 and square tiles")
         shape = tuple(-(-n // factor) if factor else 1 for n in image.shape)

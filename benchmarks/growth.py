@@ -10,7 +10,7 @@ from statistics import median
 from benchmarks.interleave import cpu_seconds
 from benchmarks.scenes import EIGHT
 from benchmarks.steady import target_of
-from landsat_downsample import _process
+from landsat_downsample.pipeline.band import reduce_target
 
 COUNTS = (1, 2, 4, 8, 16)
 
@@ -31,7 +31,7 @@ def in_bands(scene: Path, factor: int, repeats: int) -> dict[int, float]:
 
 
 def _reduction(*targets) -> Callable:
-    return lambda: [_process.reduce_target(target) for target in targets]
+    return lambda: [reduce_target(target) for target in targets]
 
 
 def exponent(costs: dict[float, float]) -> float:

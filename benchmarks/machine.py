@@ -12,8 +12,8 @@ from pathlib import Path
 
 import rasterio
 
-from landsat_downsample import _tiles
-from landsat_downsample._reduce import _fast
+from landsat_downsample.pipeline import tiles
+from landsat_downsample.reduce import native
 
 PACKAGES = ("numpy", "rasterio", "deflate", "xarray", "rioxarray", "dask", "distributed", "odc-stac", "stackstac")
 PACKAGES += ("rio-tiler", "pyresample", "xarray-spatial")
@@ -26,7 +26,7 @@ def load() -> str:
 
 def described(before: str, after: str) -> list[str]:
     """Lines about machine and versions; the loads are those before and after the run."""
-    fast = "in use" if _fast.available() and _tiles.deflate else "NOT in use"
+    fast = "in use" if native.available() and tiles.deflate else "NOT in use"
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     return [
         f"- {datetime.date.today()}: {processor()}, {os.cpu_count()} cores, {memory()}, "

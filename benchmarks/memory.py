@@ -14,7 +14,8 @@ from pathlib import Path
 import landsat_downsample as ld
 from benchmarks.scenes import band_of
 from benchmarks.steady import target_of
-from landsat_downsample import _process, _store
+from landsat_downsample.pipeline.band import process
+from landsat_downsample.storage.publication import Publication
 
 
 def extra(small: Path, path: Path, factor: float, out: str) -> float | None:
@@ -25,9 +26,9 @@ def extra(small: Path, path: Path, factor: float, out: str) -> float | None:
     band = "QA_PIXEL" if "QA_PIXEL" in path.name else "SR_B4"
     for source, number in ((small, 4), (path, factor)):
         target = target_of(source, band, number)
-        publication = _store.Publication(out, f"{band}_{number:g}")
+        publication = Publication(out, f"{band}_{number:g}")
         before = _reset()
-        _process.process(target, publication)
+        process(target, publication)
     return None if before is None else (_status("VmHWM") - before) / 1024
 
 

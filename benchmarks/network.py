@@ -24,8 +24,12 @@ from statistics import median
 
 import landsat_downsample as ld
 from benchmarks.steady import decode, target_of
-from landsat_downsample import _process, _seaweed, _threads
-from landsat_downsample._store import Policy, _remote
+from landsat_downsample.execution import threads
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.pipeline.band import reduce_target
+from landsat_downsample.storage.remote import FileSink, Remote, begin_band
+from landsat_downsample.testing import seaweed
+from landsat_downsample.testing.seaweed import BUCKET, Seaweed
 
 BANDS = ("SR_B2", "SR_B3", "SR_B4", "SR_B5")
 FACTOR = 10
@@ -40,10 +44,10 @@ BOUND = 1.2
 def fetch(target) -> None:
     """Only get every byte into a file: what `fetch` asks for, and nothing compared or decoded."""
     with tempfile.TemporaryFile() as file:
-        remote = _remote.Remote(target.band.href, Policy(), etag=target.band.etag)
-        begun = _remote.begin_band(remote, file.fileno())
+        remote = Remote(target.band.href, Policy(), etag=target.band.etag)
+        begun = begin_band(remote, file.fileno())
         for span in begun.spans:
-            remote.get(span, _remote.FileSink(file.fileno(), span[0]))
+            remote.get(span, FileSink(file.fileno(), span[0]))
 
 
 def each(work: Callable, targets: list, width: int) -> Callable[[], None]:
@@ -112,14 +116,14 @@ def _row(scene: Path, base: str, repeats: int, where: tuple[str, tuple[float, fl
     near = [target_of(scene, band, FACTOR) for band in BANDS[:count]]
     (plan,) = ld.plan(f"{base}/{scene.name}_MTL.json", to=scene.parent / "nowhere", factor=FACTOR, bands=BANDS[:count])
     far = list(plan.targets)
-    reduce = _process.reduce_target
-    width = _threads.threads_for(None, local=False)
-    ours = reduce if count > 1 else partial(reduce, spare=_threads.cpus)  # as a run does
+    reduce = reduce_target
+    width = threads.threads_for(None, local=False)
+    ours = reduce if count > 1 else partial(reduce, spare=threads.cpus)  # as a run does
     cases = {
         "fetch": each(fetch, far, width),
-        "decode": each(decode, near, _threads.cpus()),
+        "decode": each(decode, near, threads.cpus()),
         "ours": each(ours, far, width),
-        "from disk": each(ours, near, _threads.cpus()),
+        "from disk": each(ours, near, threads.cpus()),
     }
     results = [(reduce(one), reduce(other)) for one, other in zip(near, far, strict=True)]
     same = all((one.data == other.data).all() for one, other in results)
@@ -173,12 +177,12 @@ def table(rows: list[dict]) -> list[str]:
 
 @contextmanager
 def _s3(scene: Path) -> Iterator[tuple[str, str]]:
-    server = _seaweed.Seaweed().start()
+    server = Seaweed().start()
     try:
         client = server.client()
         for path in scene.iterdir():
-            client.put_object(Bucket=_seaweed.BUCKET, Key=f"{scene.name}/{path.name}", Body=path.read_bytes())
-        yield server.endpoint, f"s3://{_seaweed.BUCKET}/{scene.name}"
+            client.put_object(Bucket=BUCKET, Key=f"{scene.name}/{path.name}", Body=path.read_bytes())
+        yield server.endpoint, f"s3://{BUCKET}/{scene.name}"
     finally:
         server.stop()
 
@@ -212,7 +216,7 @@ def _process_of(*words: str) -> Iterator[int]:
 def _pointed_to(endpoint: str) -> Iterator[None]:
     """S3 clients of this process talk to an endpoint meanwhile."""
     kept = dict(os.environ)
-    for name, value in _seaweed.environ(endpoint).items():
+    for name, value in seaweed.environ(endpoint).items():
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
     try:
         yield

@@ -29,12 +29,18 @@ from affine import Affine
 from distributed import Client, SchedulerPlugin, WorkerPlugin
 
 import landsat_downsample as ld
-from landsat_downsample import _bands, _cost, _process, _publish, _run
-from landsat_downsample._cluster._dask_executor import DaskExecutor
-from landsat_downsample._grid import Grid
-from landsat_downsample._plan import Options, Product, ScenePlan, Target, plan_scene
-from landsat_downsample._process import PREVIEW, Done
-from landsat_downsample._scene import Band, Scene
+from landsat_downsample.execution import cost
+from landsat_downsample.execution.cost import Setting
+from landsat_downsample.execution.dask_executor import DaskExecutor
+from landsat_downsample.execution.run import Outcome, Progress, run_plans
+from landsat_downsample.model import bands as bands_module
+from landsat_downsample.model.band import Band
+from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.plan import Options, ScenePlan, Target, plan_scene
+from landsat_downsample.model.product import Product
+from landsat_downsample.model.scene import Scene
+from landsat_downsample.pipeline.band import PREVIEW, Done, process
+from landsat_downsample.products import publish
 
 HERE = Path(__file__).parent
 
@@ -78,7 +84,7 @@ class StubRequest:
 
     def plan(self) -> ScenePlan:
         """Plan it as if its headers had been read."""
-        href, specs = self.source["source"], _bands.specs("oli_tirs", 2)
+        href, specs = self.source["source"], bands_module.specs("oli_tirs", 2)
         bands = {}
         for name in BANDS[: self.bands]:
             spec = specs[name]
@@ -111,11 +117,11 @@ class StubWork(WorkerPlugin):
     """Puts the stub where workers reduce targets, in those too that start later."""
 
     def setup(self, worker) -> None:
-        from landsat_downsample._cluster import _dask_tasks
+        from landsat_downsample.execution import dask_worker
 
         height, width = min(GRID.height // 10 + 1, PREVIEW), min(GRID.width // 10 + 1, PREVIEW)
         preview = np.random.default_rng(1).integers(7273, 43636, (height, width)).astype("uint16")
-        _dask_tasks.process = partial(stub_process, preview=preview)
+        dask_worker.process = partial(stub_process, preview=preview)
 
 
 class Held(SchedulerPlugin):
@@ -197,7 +203,7 @@ class Watch:
     walls: dict[float, float] = field(default_factory=dict)
     begun: float = field(default_factory=time.perf_counter)
 
-    def __call__(self, step: _run.Progress) -> None:
+    def __call__(self, step: Progress) -> None:
         if step.outcome is None:
             return
         self.ended += 1
@@ -250,14 +256,14 @@ def simulate(scenes: int, bands: int, workers: int, *, direct: bool = True) -> F
     )  # fmt: skip
 
 
-def _run_stubs(client: Client, scenes: int, bands: int, dest: str, report=None) -> list[_run.Outcome]:
+def _run_stubs(client: Client, scenes: int, bands: int, dest: str, report=None) -> list[Outcome]:
     os.mkdir(dest)
     requests = (StubRequest(number, bands, dest) for number in range(scenes))
-    kept, _publish.publish = _publish.publish, stub_publish
+    kept, publish.publish = publish.publish, stub_publish
     try:
-        return _run.run_plans(requests, executor=DaskExecutor(client, owned=True), report=report)
+        return run_plans(requests, executor=DaskExecutor(client, owned=True), report=report)
     finally:
-        _publish.publish = kept
+        publish.publish = kept
 
 
 # The report -------------------------------------------------------------------------------------
@@ -273,7 +279,7 @@ def reference(repeats: int = 5) -> float:
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             begun = time.process_time()
-            _process.process(target, ld._store.Publication(folder, "reference"))
+            process(target, ld._store.Publication(folder, "reference"))
             taken.append(time.process_time() - begun)
     return median(taken)
 
@@ -313,7 +319,8 @@ def report(record: Record) -> str:
         "## Memory, and tasks held",
         "\n".join(_memory(record.main)),
         "## Predicted by `_cost`",
-        "Stub bands say that they took 2 requests each, as real ones do (tests/test_cost.py). Overhead is predicted "
+        "Stub bands say that they took 2 requests each, as real ones do "
+        "(tests/execution/test_cost.py). Overhead is predicted "
         "from the second and third line above.",
         "\n".join(_predicted(record.main)),
     ]
@@ -366,8 +373,8 @@ def _memory(run: Figures) -> list[str]:
 def _predicted(run: Figures) -> list[str]:
     """What `_cost` tells of these scenes, beside what was measured."""
     plan = StubRequest(0, run.targets // run.scenes, "s3://bucket/out").plan()
-    told = _cost.cost_of(plan).like(run.scenes)
-    reads = _cost.total(_cost.reduction(target, _cost.Setting()) for target in plan.targets).times(run.scenes)
+    told = cost.cost_of(plan).like(run.scenes)
+    reads = cost.total(cost.reduction(target, Setting()) for target in plan.targets).times(run.scenes)
     pairs = {
         "scenes": (told.scenes, sum(run.statuses.values())),
         "targets": (told.targets, run.targets),

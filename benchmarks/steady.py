@@ -21,8 +21,10 @@ import landsat_downsample as ld
 from benchmarks.floor import Floor, exact_mean, numpy_sums
 from benchmarks.interleave import cpu_seconds
 from benchmarks.scenes import band_of
-from landsat_downsample import _pixels, _process, _tiles
-from landsat_downsample._reduce import _fast, _kernels
+from landsat_downsample.model.plan import STRIP_ROWS
+from landsat_downsample.pipeline import pixels, tiles
+from landsat_downsample.pipeline.band import reduce_target
+from landsat_downsample.reduce import native
 
 FACTORS = (2, 2.5, 3, 4, 5, 7, 10, 10.5, 11, 16, 30, 64)
 #: Factors at which an installation without a compiler is measured too.
@@ -57,21 +59,21 @@ def target_of(source: Path, band: str, factor: float):
 def decode(target) -> None:
     """Only read every pixel."""
     height = target.band.grid.height
-    with _pixels.open_rows(target.band) as rows:
-        for start in range(0, height, _kernels.STRIP_ROWS):
-            rows.read(start, min(start + _kernels.STRIP_ROWS, height))
+    with pixels.open_rows(target.band) as rows:
+        for start in range(0, height, STRIP_ROWS):
+            rows.read(start, min(start + STRIP_ROWS, height))
 
 
 def plain(call: Callable) -> Callable:
     """The same without extension and tile reader: what an installation without a compiler does."""
 
     def run():
-        kept = _fast._fused, _tiles.deflate
-        _fast._fused, _tiles.deflate = None, None
+        kept = native._native, tiles.deflate
+        native._native, tiles.deflate = None, None
         try:
             return call()
         finally:
-            _fast._fused, _tiles.deflate = kept
+            native._native, tiles.deflate = kept
 
     return run
 
@@ -92,7 +94,7 @@ def measure(scene: Path, band: str, floor: Floor | None, repeats: int) -> list[S
 
 
 def _cases(target, path: Path, factor: float, floor: Floor | None) -> dict[str, Callable]:
-    cases = {"ours": lambda: _process.reduce_target(target), "decode": lambda: decode(target)}
+    cases = {"ours": lambda: reduce_target(target), "decode": lambda: decode(target)}
     cases["plain decode"] = plain(cases["decode"])
     if factor in PLAIN_FACTORS:
         cases["plain"] = plain(cases["ours"])
@@ -101,7 +103,7 @@ def _cases(target, path: Path, factor: float, floor: Floor | None) -> dict[str, 
 
 def _same(target, path: Path, factor: float) -> bool:
     """Whether ours is right: by sums that NumPy takes of what GDAL reads, or by the path without C."""
-    ours, other = _process.reduce_target(target), plain(lambda: _process.reduce_target(target))()
+    ours, other = reduce_target(target), plain(lambda: reduce_target(target))()
     same = np.array_equal(ours.data, other.data) and ours.tally == other.tally
     same = same and (ours.fractions is None or np.array_equal(ours.fractions, other.fractions))
     if ours.method == "mean" and factor == int(factor):

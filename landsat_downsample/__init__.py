@@ -19,31 +19,31 @@ __version__ = "0.1.0"
 
 #: Where each public name lives; modules are imported when a name is first used.
 _HOME = {
-    "Band": "_scene",
-    "Grid": "_grid",
-    "InternalError": "_errors",
-    "LandsatDownsampleError": "_errors",
-    "Options": "_plan",
-    "Outcome": "_run",
-    "ReadError": "_errors",
-    "RunError": "_errors",
-    "Scene": "_scene",
-    "SceneError": "_errors",
-    "UsageError": "_errors",
-    "WriteError": "_errors",
-    "ades": "_ades",
-    "clean": "_staging._cleaning",
-    "cluster": "_cluster",
-    "coarsen": "_coarsen",
-    "fractions": "_coarsen",
-    "make_scene": "_synthetic",
-    "open_scene": "_scene",
-    "plan": "_api",
-    "plot": "_plot",
-    "run": "_api",
-    "stage_in": "_staging",
-    "stage_out": "_staging._stage_out",
-    "verify": "_verify",
+    "Band": "scenes.open",
+    "Grid": "model.grid",
+    "InternalError": "errors",
+    "LandsatDownsampleError": "errors",
+    "Options": "model.plan",
+    "Outcome": "execution.run",
+    "ReadError": "errors",
+    "RunError": "errors",
+    "Scene": "api.scene",
+    "SceneError": "errors",
+    "UsageError": "errors",
+    "WriteError": "errors",
+    "ades": "ogc.client",
+    "clean": "products.staging.clean",
+    "cluster": "execution.cluster",
+    "coarsen": "api.lazy",
+    "fractions": "api.lazy",
+    "make_scene": "testing.synthetic.make",
+    "open_scene": "api.scene",
+    "plan": "api.verbs",
+    "plot": "api.plot",
+    "run": "api.verbs",
+    "stage_in": "products.staging.stage_in",
+    "stage_out": "products.staging.stage_out",
+    "verify": "products.verify",
 }
 
 __all__ = [
@@ -79,7 +79,7 @@ def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{_HOME[name]}")
-    value = module if f"_{name}" == _HOME[name] and not hasattr(module, name) else getattr(module, name)
+    value = module if name == "plot" else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from landsat_downsample._cli import main
+from landsat_downsample.cli.main import main
 
 sys.exit(main())

@@ -25,9 +25,9 @@ from rasterio.control import GroundControlPoint
 from rasterio.errors import CRSError
 
 import landsat_downsample as ld
-from landsat_downsample import _threads
-from landsat_downsample._plan import Options, plan_scene
-from landsat_downsample._store import Publication
+from landsat_downsample.execution import threads
+from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.storage.publication import Publication
 
 FACTOR = ("--factor", 4)
 
@@ -447,8 +447,8 @@ def test_a_band_that_lacks_something_says_what(what, scene, tmp_path):
 
     (target, *_) = plan_scene(ld.open_scene(band(scene, "SR_B4")), str(tmp_path), Options(factor=4)).targets
     publication = Publication(str(tmp_path), "x_downsampled")
-    item = _threads._Item(target, publication, Future(), threading.Event())
-    _threads._settle(item, spare)
+    item = threads._Item(target, publication, Future(), threading.Event())
+    threads._settle(item, spare)
     publication.abort()
     found = item.future.exception()
     assert isinstance(found, ld.ReadError) and words in str(found)

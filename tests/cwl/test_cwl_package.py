@@ -15,8 +15,8 @@ from cwl_cases import CWL, folder
 from staging_cases import check_catalogue
 
 import landsat_downsample as ld
-from landsat_downsample._cli import _parser
-from landsat_downsample._staging import stage_in
+from landsat_downsample.cli.main import _parser
+from landsat_downsample.products.staging.stage_in import stage_in
 
 STEPS = {"stage_in": "stage-in", "downsample": "run", "stage_out": "stage-out"}
 #: Inputs that speak to the runner and not to the command.

@@ -53,8 +53,8 @@ def build(folder: Path) -> tuple[Path, str]:
         sys.exit("fuzz: needs gcc with its address sanitizer: apt-get install gcc libc6-dev")
     common = [compiler, "-g", "-O1", "-fno-omit-frame-pointer", "-fPIC"]
     subprocess.run([*common, "-c", Path(__file__).with_name("edges.c"), "-o", folder / "edges.o"], check=True)
-    sources = [SOURCES / "_fused.c", SOURCES / "_inflate.c", folder / "edges.o"]
-    library = folder / "_fused.abi3.so"
+    sources = [SOURCES / "_native.c", SOURCES / "_inflate.c", folder / "edges.o"]
+    library = folder / "_native.abi3.so"
     headers = f"-I{sysconfig.get_path('include')}"
     flags = [*SANITIZED, "-fsanitize-coverage=trace-pc", headers]
     subprocess.run([*common, *flags, "-shared", *sources, "-o", library], check=True)

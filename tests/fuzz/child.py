@@ -12,7 +12,7 @@ import time
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 
-NAME = "landsat_downsample._reduce._fused"
+NAME = "landsat_downsample.reduce._native"
 
 #: Seconds that no input may take.
 HUNG = 60

@@ -14,10 +14,12 @@ import numpy as np
 import tables
 from streams import END, PLAIN, block, fixed
 
-from landsat_downsample import _tiles
-from landsat_downsample._errors import ReadError
-from landsat_downsample._grid import Cells, Overlay
-from landsat_downsample._store import _tiff
+from landsat_downsample.errors import ReadError
+from landsat_downsample.formats import tiff
+from landsat_downsample.formats.tiff_layout import Directory
+from landsat_downsample.model.cells import Cells, Overlay
+from landsat_downsample.pipeline import tiles as tiles_module
+from landsat_downsample.pipeline.tiles import TileRows
 
 #: Numbers at which something ends.
 EDGES = [0, 1, 2, 7, 8, 15, 16, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
@@ -181,11 +183,11 @@ class Tiles:
 
     def run(self, data: bytes) -> None:
         try:
-            image = _tiff.check_complete(lambda start, length: data[start : start + length], len(data)).directories[0]
+            image = tiff.check_complete(lambda start, length: data[start : start + length], len(data)).directories[0]
         except ReadError:
             return
-        dtype = _tiles._DTYPES.get((image.bits, image.sample_format))
-        if dtype is None or not _tiles.supported(image) or image.shape[0] * image.shape[1] > self.MOST:
+        dtype = tiles_module._DTYPES.get((image.bits, image.sample_format))
+        if dtype is None or not tiles_module.supported(image) or image.shape[0] * image.shape[1] > self.MOST:
             return
         if image.blocks * image.decoded_size(0) > 8 * self.MOST:
             return
@@ -193,7 +195,7 @@ class Tiles:
         self.file.seek(0)
         self.file.write(data)
         expected = by_numpy(data, image, np.dtype(dtype))
-        with _tiles.open_tiles(self.file.name, "fuzz", np.dtype(dtype).name, lambda: 7) as rows:
+        with tiles_module.open_tiles(self.file.name, "fuzz", np.dtype(dtype).name, lambda: 7) as rows:
             same(expected, lambda: rows.read(0, image.shape[0]))
             if rows.dtype.itemsize == 2:
                 cells = [Cells.cut(side, -(-2 * side // 5), Fraction(5, 2)) for side in image.shape]
@@ -202,7 +204,7 @@ class Tiles:
         self.accepted += expected is not None
 
 
-def added(rows: _tiles.TileRows, overlay: Overlay) -> list[np.ndarray]:
+def added(rows: TileRows, overlay: Overlay) -> list[np.ndarray]:
     """Weights and sums of the cells, by the kernel."""
     parts = [(weights.copy(), totals.copy()) for _, weights, totals in rows.sums(overlay, 7)]
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
@@ -218,12 +220,12 @@ def same(expected: object, call) -> None:
     np.testing.assert_array_equal(got, expected)
 
 
-def by_numpy(data: bytes, image: _tiff.Directory, dtype: np.dtype) -> np.ndarray | None:
+def by_numpy(data: bytes, image: Directory, dtype: np.dtype) -> np.ndarray | None:
     """The pixels by zlib and NumPy, or None where a tile is damaged."""
     (rows, columns), across = image.block_shape, image.grid[1]
     out = np.full((image.grid[0] * rows, across * columns), 7, dtype)
     try:
-        _tiff.check_blocks(lambda start, length: data[start : start + length], image)
+        tiff.check_blocks(lambda start, length: data[start : start + length], image)
     except ReadError:
         return None
     for index in np.flatnonzero(image.counts).tolist():
@@ -269,7 +271,7 @@ class Calls:
         made = Arguments(random.Random(data))
         name, arguments = made.call()
         with suppress(ValueError, OverflowError, MemoryError, EOFError, OSError):
-            getattr(_tiles._fused, name)(*arguments)
+            getattr(tiles_module._native, name)(*arguments)
             self.accepted += 1
 
 
@@ -346,7 +348,7 @@ class Arguments:
         offsets, counts = (np.array([self.number(0) % (1 << 64) for _ in range(count)], np.uint64) for _ in range(2))
         item = self.rng.choice([1, 2]) if name == "decode" else 2
         layout = tuple(self.number(value) for value in (item, high, wide, self.rng.choice([1, 2]), 7, self.wide))
-        given = _tiles.deflate, self.number(0), self.number(0), offsets, counts, layout
+        given = tiles_module.deflate, self.number(0), self.number(0), offsets, counts, layout
         if name == "decode":
             return *given, self.room(self.high * self.wide * item, np.uint8)
         return *given, self.number(self.high), 0, self.number(-1), y, x, self.room(cells), self.room(cells)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from landsat_downsample import _seaweed
+from landsat_downsample.testing import seaweed
+from landsat_downsample.testing.seaweed import BUCKET, Seaweed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ class CanaryStore:
 
     def objects(self, prefix: str) -> dict[str, bytes]:
         """What lies under a prefix, by the rest of its key."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=_seaweed.BUCKET, Prefix=prefix)
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
         get = self.client.get_object
-        return {key.removeprefix(prefix): get(Bucket=_seaweed.BUCKET, Key=key)["Body"].read() for key in keys}
+        return {key.removeprefix(prefix): get(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
 
 
 @contextmanager
@@ -43,8 +44,8 @@ def canary_store(host: str) -> Iterator[CanaryStore]:
     """Run a server on an address of this machine that pods reach."""
     pair = (f"CANARYKEY{secrets.token_hex(6)}", f"canary-{secrets.token_hex(16)}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_seaweed, "RW", pair)
-        server = _seaweed.Seaweed().start()
+        patch.setattr(seaweed, "RW", pair)
+        server = Seaweed().start()
         client = server.client()
     try:
         with _forwarded(host, server.port) as port:

@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import s3
 
-from landsat_downsample._cluster import _kube_api, _kubernetes
+from landsat_downsample.execution import kubernetes
+from landsat_downsample.execution.kube_api import DASK, Api
+from landsat_downsample.execution.kubernetes import IMAGE
 
 #: Address of this machine as the pods see it.
 HOST = os.environ.get("HOST_ADDRESS", "")
@@ -46,12 +48,12 @@ RULES = [
 
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
-    ready = os.environ.get("KUBECONFIG") and os.environ.get(_kubernetes.IMAGE)
+    ready = os.environ.get("KUBECONFIG") and os.environ.get(IMAGE)
     for item in items:
         if here in Path(item.path).parents:
             item.add_marker(pytest.mark.kubernetes)
             if not ready:
-                item.add_marker(pytest.mark.skip(reason=f"needs KUBECONFIG and {_kubernetes.IMAGE}"))
+                item.add_marker(pytest.mark.skip(reason=f"needs KUBECONFIG and {IMAGE}"))
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +62,7 @@ def api(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kube")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(_config(folder / "admin", NAMESPACE)))
-        with _kube_api.Api() as found:
+        with Api() as found:
             _sweep(found)
             try:
                 _namespace(found)
@@ -122,8 +124,8 @@ def _namespace(api) -> None:
 
 def _sweep(api) -> None:
     """Remove the tests' namespace, and clusters first: their finalizers would hold it."""
-    for made in api.items(_kube_api.DASK, f"namespaces/{NAMESPACE}/daskclusters"):
-        _kubernetes.remove(api, made["metadata"]["name"], NAMESPACE, hurry=True)
+    for made in api.items(DASK, f"namespaces/{NAMESPACE}/daskclusters"):
+        kubernetes.remove(api, made["metadata"]["name"], NAMESPACE, hurry=True)
     api.request("DELETE", "v1", f"namespaces/{NAMESPACE}")
     until = time.monotonic() + 90
     while api.request("GET", "v1", f"namespaces/{NAMESPACE}").status != 404:
@@ -141,9 +143,9 @@ def pods_of(api, component: str | None = None) -> list[dict]:
 def spotless(api):
     """Fail a test that leaves a cluster or a pod of one; the next one begins without it."""
     yield
-    left = [made.name for made in _kubernetes.find(api, NAMESPACE)]
+    left = [made.name for made in kubernetes.find(api, NAMESPACE)]
     pods = [pod["metadata"]["name"] for pod in pods_of(api)]
-    _kubernetes.clean(api, NAMESPACE, everything=True)
+    kubernetes.clean(api, NAMESPACE, everything=True)
     assert (left, pods) == ([], [])
 
 

@@ -21,7 +21,7 @@ import yaml
 from canary_store import CanaryStore, canary_store
 
 import landsat_downsample as ld
-from landsat_downsample._seaweed import BUCKET, environ, weed
+from landsat_downsample.testing.seaweed import BUCKET, environ, weed
 
 ROOT = Path(__file__).parents[2]
 HOST = os.environ.get("HOST_ADDRESS", "")
@@ -204,9 +204,9 @@ def watch(deployment, tmp_path):
 
 
 def test_image_reads_by_the_compiled_kernel(deployment):
-    code = "from landsat_downsample import _tiles; print(_tiles._fused.__name__, _tiles.deflate is not None)"
+    code = "from landsat_downsample.pipeline import tiles; print(tiles._native.__name__, tiles.deflate is not None)"
     told = deployment.call("exec", "access-volumes", "--", "python", "-c", code)
-    assert told.split() == ["landsat_downsample._reduce._fused", "True"]
+    assert told.split() == ["landsat_downsample.reduce._native", "True"]
 
 
 def test_workflow_from_store_to_store(deployment, scenes, expected, watch):

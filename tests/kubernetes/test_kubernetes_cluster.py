@@ -12,7 +12,10 @@ import pytest
 from conftest import NAMESPACE, pods_of
 
 import landsat_downsample as ld
-from landsat_downsample._cluster import _kube_api, _kubernetes, cluster, dashboard_link
+from landsat_downsample.execution import kubernetes
+from landsat_downsample.execution.cluster import cluster, dashboard_link
+from landsat_downsample.execution.kube_api import DASK
+from landsat_downsample.execution.kubernetes import RUN, KubernetesCluster
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def pods(api, bucket, as_client):
     """A cluster of two workers, made when the secret with the bucket's keys is there."""
     with cluster("kubernetes", workers=2, deadline=180) as client:
         yield client
-    assert _kubernetes.find(api, NAMESPACE) == []
+    assert kubernetes.find(api, NAMESPACE) == []
     assert pods_of(api) == []
 
 
@@ -37,8 +40,8 @@ def test_workers_run_as_the_manifest_says(pods, api):
     assert set(pods.run(os.getuid).values()) == {1001}
     assert set(pods.run(os.access, "/opt", os.W_OK).values()) == {False}
     assert set(pods.run(os.access, "/scratch", os.W_OK).values()) == {True}
-    [made] = _kubernetes.find(api, NAMESPACE)
-    assert [pod["metadata"]["labels"][_kubernetes.RUN] for pod in pods_of(api)] == [made.run] * 3
+    [made] = kubernetes.find(api, NAMESPACE)
+    assert [pod["metadata"]["labels"][RUN] for pod in pods_of(api)] == [made.run] * 3
     for pod in pods_of(api):
         [container] = pod["spec"]["containers"]
         assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
@@ -72,18 +75,18 @@ def test_scaling_down_at_work_loses_nothing(pods, bucket, batch):
 
 
 def test_lost_phase_is_corrected(pods, api):
-    [made] = _kubernetes.find(api, NAMESPACE)
+    [made] = kubernetes.find(api, NAMESPACE)
     path = f"namespaces/{NAMESPACE}/daskclusters/{made.name}"
-    api.request("PATCH", _kube_api.DASK, path, {"status": {"phase": "Pending"}})
-    kept = _kubernetes.KubernetesCluster({"metadata": {"name": made.name}, "spec": {}})
+    api.request("PATCH", DASK, path, {"status": {"phase": "Pending"}})
+    kept = KubernetesCluster({"metadata": {"name": made.name}, "spec": {}})
     kept._correct_phase()
     kept.api.close()
-    assert _kubernetes.find(api, NAMESPACE)[0].phase == "Running"
+    assert kubernetes.find(api, NAMESPACE)[0].phase == "Running"
 
 
 def test_cluster_in_use_is_listed_and_not_cleaned(pods, api):
-    [made] = _kubernetes.find(api, NAMESPACE)
+    [made] = kubernetes.find(api, NAMESPACE)
     assert made.workers == 2
     assert not made.orphan
-    assert _kubernetes.clean(api, NAMESPACE) == []
-    assert len(_kubernetes.find(api, NAMESPACE)) == 1
+    assert kubernetes.clean(api, NAMESPACE) == []
+    assert len(kubernetes.find(api, NAMESPACE)) == 1

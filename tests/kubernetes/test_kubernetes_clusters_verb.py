@@ -11,26 +11,28 @@ from pathlib import Path
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from command import call
 
 import landsat_downsample as ld
-from landsat_downsample._cluster import _kube_api, _kubernetes
-from landsat_downsample._doctor import Asked, examine
+from landsat_downsample.cli.doctor.examine import Asked, examine
+from landsat_downsample.execution import kubernetes
+from landsat_downsample.execution.kube_api import DASK
+from landsat_downsample.execution.kubernetes import ALIVE, IMAGE, MANAGED
 
 pytestmark = pytest.mark.usefixtures("spotless")
 
 
 def make(api, *, alive: str | None = None, ours: bool = True) -> str:
     """Make a cluster without workers, as a run that died long ago would have left it; give its name."""
-    made = _kubernetes.prepared(_kubernetes.read_manifest(), _kubernetes.run_id(), workers=0)
+    made = kubernetes.prepared(kubernetes.read_manifest(), kubernetes.run_id(), workers=0)
     if alive:
-        made["metadata"]["annotations"][_kubernetes.ALIVE] = alive
+        made["metadata"]["annotations"][ALIVE] = alive
     if not ours:
-        made["metadata"]["labels"].pop(_kubernetes.MANAGED)
+        made["metadata"]["labels"].pop(MANAGED)
     path = f"namespaces/{api.namespace}/daskclusters"
-    assert api.request("POST", _kube_api.DASK, path, made).status == 201
+    assert api.request("POST", DASK, path, made).status == 201
     return made["metadata"]["name"]
 
 
@@ -52,10 +54,10 @@ def test_orphans_are_listed_and_removed_and_nothing_else(api):
         assert lines("list", "--namespace", "kube-system") == []
         assert [line["name"] for line in lines("clean", "--all", "--yes")] == [living]
         path = f"namespaces/{api.namespace}/daskclusters/{foreign}"
-        assert api.request("GET", _kube_api.DASK, path).status == 200
+        assert api.request("GET", DASK, path).status == 200
     finally:
         for name in (orphan, living, foreign):
-            _kubernetes.remove(api, name, api.namespace, hurry=True)
+            kubernetes.remove(api, name, api.namespace, hurry=True)
 
 
 def powerless(api, folder: Path) -> str:
@@ -103,7 +105,7 @@ def test_doctor_of_a_good_cluster(api, bucket, tmp_path):
 
 
 def test_doctor_of_an_image_that_is_not_there(api, monkeypatch):
-    monkeypatch.setenv(_kubernetes.IMAGE, "localhost/nowhere:1")
+    monkeypatch.setenv(IMAGE, "localhost/nowhere:1")
     found = states(Asked(cluster="kubernetes"))
     assert found["image"][0] == "no" and "localhost/nowhere:1" in found["image"][1]
     assert found["cluster"] == ("--", "not tried: it would not come about")

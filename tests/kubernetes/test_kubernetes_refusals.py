@@ -15,14 +15,17 @@ import pytest
 import yaml
 from conftest import NAMESPACE, RULES, account, pods_of
 
-from landsat_downsample._cluster import _kube_api, _kubernetes, _pods, cluster
+from landsat_downsample.execution import kubernetes, pods
+from landsat_downsample.execution.cluster import cluster
+from landsat_downsample.execution.kube_api import DASK, KubernetesError
+from landsat_downsample.execution.kubernetes import ALIVE, IMAGE, KubernetesCluster
 
 pytestmark = pytest.mark.usefixtures("as_client", "spotless")
 
 
 def manifest(folder: Path, change) -> str:
     """The package's manifest with a change, as a file."""
-    spec = _kubernetes.read_manifest()
+    spec = kubernetes.read_manifest()
     change(spec["spec"])
     path = folder / "cluster.yaml"
     path.write_text(yaml.safe_dump(spec))
@@ -30,7 +33,7 @@ def manifest(folder: Path, change) -> str:
 
 
 def refused(spec: str, **options) -> str:
-    with pytest.raises(_kube_api.KubernetesError) as caught, cluster(spec, workers=1, **options):
+    with pytest.raises(KubernetesError) as caught, cluster(spec, workers=1, **options):
         pass
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -92,35 +95,35 @@ def test_account_without_rights(api, tmp_path, monkeypatch):
 def test_account_that_may_not_forward_ports(api, tmp_path, monkeypatch):
     rules = [rule for rule in RULES if "pods/portforward" not in rule["resources"]]
     monkeypatch.setenv("KUBECONFIG", str(account(api, tmp_path, "deaf", rules)))
-    monkeypatch.setattr(_kubernetes, "CONNECT", 20)
+    monkeypatch.setattr(kubernetes, "CONNECT", 20)
     assert "see that pods may be port-forwarded to" in refused("kubernetes", deadline=180)
 
 
 def test_server_without_the_type(api, monkeypatch):
-    monkeypatch.setattr(_kubernetes, "DASK", "kubernetes.dask.org/v0")
+    monkeypatch.setattr(kubernetes, "DASK", "kubernetes.dask.org/v0")
     told = refused("kubernetes")
     assert "its DaskCluster type is unknown: install the dask-kubernetes operator with its CRDs" in told
 
 
 def test_idle_cluster_ends_by_itself(api, tmp_path):
-    spec = _kubernetes.read_manifest()
+    spec = kubernetes.read_manifest()
     spec["spec"]["idleTimeout"] = 5
-    made = _kubernetes.prepared(spec, _kubernetes.run_id(), workers=0, image=os.environ[_kubernetes.IMAGE])
-    left = _kubernetes.KubernetesCluster(made)
+    made = kubernetes.prepared(spec, kubernetes.run_id(), workers=0, image=os.environ[IMAGE])
+    left = KubernetesCluster(made)
     left.start()
-    await_that(lambda: not _kubernetes.find(api, NAMESPACE) and not pods_of(api), 180)
+    await_that(lambda: not kubernetes.find(api, NAMESPACE) and not pods_of(api), 180)
     left.close()
 
 
 def test_orphan_is_found_and_cleaned(api):
-    image = os.environ[_kubernetes.IMAGE]
-    made = _kubernetes.prepared(_kubernetes.read_manifest(), _kubernetes.run_id(), workers=0, image=image)
-    made["metadata"]["annotations"][_kubernetes.ALIVE] = "2020-01-01T00:00:00+00:00"
+    image = os.environ[IMAGE]
+    made = kubernetes.prepared(kubernetes.read_manifest(), kubernetes.run_id(), workers=0, image=image)
+    made["metadata"]["annotations"][ALIVE] = "2020-01-01T00:00:00+00:00"
     path = f"namespaces/{NAMESPACE}/daskclusters"
-    assert api.request("POST", _kube_api.DASK, path, made).status == 201
-    [found] = _kubernetes.find(api, NAMESPACE)
+    assert api.request("POST", DASK, path, made).status == 201
+    [found] = kubernetes.find(api, NAMESPACE)
     assert found.orphan
-    assert [gone.name for gone in _kubernetes.clean(api, NAMESPACE)] == [made["metadata"]["name"]]
+    assert [gone.name for gone in kubernetes.clean(api, NAMESPACE)] == [made["metadata"]["name"]]
 
 
 @pytest.fixture
@@ -130,10 +133,10 @@ def at_work(api, bucket, tmp_path):
     words = ("run", href, "--to", f"s3://{batches.BUCKET}/never", "--factor", "7")
     client = command.spawn(*words, "--cluster", "kubernetes", "--workers", "1")
     try:
-        await_that(lambda: client.poll() is not None or _kubernetes.find(api, NAMESPACE), 60)
+        await_that(lambda: client.poll() is not None or kubernetes.find(api, NAMESPACE), 60)
         await_that(lambda: client.poll() is not None or pods_of(api, "worker"), 90)
         assert client.poll() is None, client.communicate()
-        [made] = _kubernetes.find(api, NAMESPACE)
+        [made] = kubernetes.find(api, NAMESPACE)
         yield client, made
     finally:
         client.kill()
@@ -152,23 +155,23 @@ def test_killed_client_leaves_an_orphan_that_is_cleaned(api, at_work):
     client, made = at_work
     client.kill()
     client.wait()
-    assert _kubernetes.clean(api, NAMESPACE) == []  # it may yet be in use: ten minutes of silence make an orphan
+    assert kubernetes.clean(api, NAMESPACE) == []  # it may yet be in use: ten minutes of silence make an orphan
     path = f"namespaces/{NAMESPACE}/daskclusters/{made.name}"
-    silent = {"metadata": {"annotations": {_kubernetes.ALIVE: "2020-01-01T00:00:00+00:00"}}}
-    assert api.request("PATCH", _kube_api.DASK, path, silent).status == 200
-    assert [gone.run for gone in _kubernetes.clean(api, NAMESPACE)] == [made.run]
+    silent = {"metadata": {"annotations": {ALIVE: "2020-01-01T00:00:00+00:00"}}}
+    assert api.request("PATCH", DASK, path, silent).status == 200
+    assert [gone.run for gone in kubernetes.clean(api, NAMESPACE)] == [made.run]
     assert pods_of(api) == []
 
 
 def test_applied_manifest_is_joined_and_left(api, bucket, tmp_path):
     """What ``kubectl apply -f k8s/cluster.yaml`` makes, reached by a port-forward; only the image is another."""
     path = Path(__file__).parents[2] / "k8s" / "cluster.yaml"
-    assert path.read_bytes() == Path(_kubernetes.__file__).with_name("cluster.yaml").read_bytes()
-    image = _kubernetes.read_manifest()["spec"]["worker"]["spec"]["containers"][0]["image"]
-    text = path.read_text().replace(image, os.environ[_kubernetes.IMAGE])
+    assert path.read_bytes() == Path(kubernetes.__file__).with_name("cluster.yaml").read_bytes()
+    image = kubernetes.read_manifest()["spec"]["worker"]["spec"]["containers"][0]["image"]
+    text = path.read_text().replace(image, os.environ[IMAGE])
     subprocess.run(["kubectl", "apply", "-f", "-"], input=text, text=True, check=True, timeout=60)
     name = "landsat-downsample"
-    await_that(lambda: _pods.look(api, NAMESPACE, name, "worker").ready, 180)
+    await_that(lambda: pods.look(api, NAMESPACE, name, "worker").ready, 180)
     [href] = batches.upload(bucket, tmp_path, [(151, 139)])
     forward = subprocess.Popen(
         ["kubectl", "port-forward", f"service/{name}-scheduler", ":8786"], stdout=subprocess.PIPE, text=True
@@ -185,15 +188,15 @@ def test_applied_manifest_is_joined_and_left(api, bucket, tmp_path):
         forward.terminate()
         forward.communicate()
     assert len(batches.take(bucket).objects) >= 10
-    [left] = _kubernetes.find(api, NAMESPACE)
+    [left] = kubernetes.find(api, NAMESPACE)
     assert left.name == name  # joined, so not removed
     assert not dataclasses.replace(left, silent=1e6).orphan  # nor by `clean`: its users give no signs of life
-    assert _kubernetes.remove(api, name, NAMESPACE) == []
+    assert kubernetes.remove(api, name, NAMESPACE) == []
 
 
 @pytest.mark.skipif("LANDSAT_K8S_HOME" not in os.environ, reason="stops the operator: only on a cluster for tests")
 def test_no_operator(api, monkeypatch):
-    monkeypatch.setattr(_kubernetes, "NOTICE", 4)
+    monkeypatch.setattr(kubernetes, "NOTICE", 4)
     path = "namespaces/dask-operator/deployments/dask-operator"
     api.request("PATCH", "apps/v1", path, {"spec": {"replicas": 0}})
     gone = "namespaces/dask-operator/pods?labelSelector=app%3Ddask-operator"

@@ -11,8 +11,8 @@ import urllib.request
 import pytest
 
 import landsat_downsample as ld
-from landsat_downsample._cluster import dashboard_link
-from landsat_downsample._seaweed import free_port
+from landsat_downsample.execution.cluster import dashboard_link
+from landsat_downsample.testing.seaweed import free_port
 
 TOKEN = "only-for-this-test"
 BASE = "/user/me/"

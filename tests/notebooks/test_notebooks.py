@@ -85,9 +85,9 @@ def test_only_the_public_face_is_used(name):
 
 def words_of(verb: str) -> set[str]:
     """Options and arguments of a verb, as Python names."""
-    from landsat_downsample import _cli
+    from landsat_downsample.cli import main
 
-    (verbs,) = (action for action in _cli._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    (verbs,) = (action for action in main._parser()._actions if isinstance(action, argparse._SubParsersAction))
     return {action.dest for action in verbs.choices[verb]._actions}
 
 

@@ -1,0 +1,1 @@
+"""What a notebook imports: lazy arrays, the verbs, plots."""

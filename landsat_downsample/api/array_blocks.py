@@ -1,0 +1,216 @@
+"""Blocks of a lazy result: rows of cells, from rows of an array or straight from its file."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from landsat_downsample.api.array_meaning import NATURAL, Origin
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model.band import Band
+from landsat_downsample.model.cells import Cells, Overlay
+from landsat_downsample.model.flags import fill_mask
+from landsat_downsample.model.grid import Grid
+from landsat_downsample.pipeline.band import recognised
+from landsat_downsample.pipeline.pixels import Rows, open_companion, read_band
+from landsat_downsample.reduce.bits import QualityRule, check_tally, reduce_quality
+from landsat_downsample.reduce.rule import Rule
+from landsat_downsample.reduce.values import reduce_strips, reducer_for
+
+#: Source rows per block of a lazy result: a quarter of a scene, so that two to four threads share it.
+BLOCK_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `coarsen` was asked for, checked."""
+
+    method: str | None
+    qa: str
+    mask: tuple[str, ...]
+    min_valid: Fraction
+
+
+def token(value) -> str:
+    """A digest of what a value says of itself, for names in dask graphs."""
+    from dask.base import tokenize
+
+    return tokenize(str(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one block needs besides its rows; small, so that a task is a few kilobytes."""
+
+    rule: Rule | QualityRule
+    fine: Grid
+    coarse: Grid
+    ratio: tuple[Fraction, Fraction]
+    dtype: str
+    pick: int = 0
+    """Which of the reducer's arrays is wanted."""
+    bits: int = 0
+    """Quality bits of pixels that do not count."""
+    bands: int = 0
+    """Leading dimension of the result, 0 for none."""
+    request: Request | None = None
+    rows: tuple[int, int] | None = None
+    """Cell rows of the block, first and past the last; None for all."""
+    doubt: float | None = None
+    """Value that attributes call no data and that counts all the same."""
+    plain: str | None = None
+    """Name of integers of which nothing says that they may be averaged."""
+
+    def overlay(self) -> Overlay:
+        whole = Overlay.of(self.fine, self.coarse, self.fine, self.ratio)
+        return whole if self.rows is None else Overlay(whole.rows.part(*self.rows), whole.columns)
+
+    def run(self, read, *, given: bool = False) -> np.ndarray:
+        overlay = self.overlay()
+        if isinstance(self.rule, QualityRule):
+            found = reduce_quality(self.rule, overlay, read)
+            if given:  # not read from a file of ours: it may have been computed
+                check_tally(found.tally, self.rule.spec, f"the array {self.rule.spec.name}")
+            wanted = found.percent if self.pick else found.codes
+            if np.dtype(self.dtype).kind == "f":
+                wanted = np.where(found.codes & fill_mask(self.rule.spec), np.nan, found.codes)
+        else:
+            parts = [data for _, (data,) in reduce_strips(reducer_for(self.rule, overlay), overlay, read)]
+            wanted = np.concatenate(parts)
+        return wanted.astype(self.dtype, copy=False)
+
+
+def blocks(data, quality, job: Job, source: Origin | None):
+    """The reduced array: at once for NumPy, else a dask array of one block per row range."""
+    if not hasattr(data, "dask"):
+        return _reduce_rows(np.asarray(data), None if quality is None else np.asarray(quality), job, 0)
+    import dask
+    import dask.array as da
+
+    rows = job.overlay().rows
+    digest = token((data.name, getattr(quality, "name", None) or id(quality), repr(job)))
+    label = getattr(getattr(job.rule, "spec", None), "name", "band")
+    reduce_rows, reduce_file = dask.delayed(_reduce_rows, pure=True), dask.delayed(_reduce_file, pure=True)
+    parts = []
+    for first, last in _row_ranges(rows, whole=bool(source and source.band.spec.candidates)):
+        start, stop, part = int(rows.start[first]), int(rows.stop[last - 1]), replace(job, rows=(first, last))
+        key = f"coarsen-{label}-{digest}-{first}"
+        if source:
+            block = reduce_file(source.band, source.quality, part, dask_key_name=key)
+        else:
+            ok = None if quality is None else quality[start:stop]
+            block = reduce_rows(data[start:stop], ok, part, start, dask_key_name=key)
+        shape = (last - first, job.coarse.width)
+        parts.append(da.from_delayed(block, (job.bands, *shape) if job.bands else shape, np.dtype(job.dtype)))
+    return da.concatenate(parts, axis=-2)
+
+
+def _row_ranges(rows: Cells, *, whole: bool) -> list[tuple[int, int]]:
+    """Cell rows of each block: about `BLOCK_ROWS` source rows, or all of a file whose meaning all its codes tell."""
+    if whole:
+        return [(0, rows.size)]
+    high = max(1, int((rows.stop - rows.start).max()))
+    step = max(1, BLOCK_ROWS // high)
+    return [(first, min(first + step, rows.size)) for first in range(0, rows.size, step)]
+
+
+def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start: int) -> np.ndarray:
+    if values.dtype.kind in "iu":
+        _check_flags(values, job)
+    elif job.doubt is not None:
+        _warn_of_doubt(values, job.doubt)
+    if job.plain:
+        _warn_of_codes(values, job.rule.nodata, job.plain)
+    bits = isinstance(job.rule, QualityRule)
+
+    def read(a: int, b: int):
+        part, ok = values[a - start : b - start], None
+        if quality is not None:
+            flags, known = _whole_codes(quality[a - start : b - start])
+            ok = (flags & job.bits) == 0 if known is None else known & ((flags & job.bits) == 0)
+        if bits and part.dtype.kind == "f":
+            part, known = _whole_codes(part)
+            ok = known if ok is None else ok & known
+        return part, ok
+
+    return job.run(read, given=True)
+
+
+def _whole_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Codes that a stack of floats holds, and where it holds any; integers as they are.
+
+    Raises
+    ------
+    UsageError
+        They are no whole numbers: something was computed from codes.
+    """
+    if values.dtype.kind != "f":
+        return values, None
+    known = np.isfinite(values)
+    codes = np.where(known, values, 0)
+    if ((codes != np.rint(codes)) | (codes < 0) | (codes > 0xFFFF)).any():
+        raise UsageError("a quality band in the stack holds fractions: take it out of the stack before computing")
+    return codes.astype(np.uint16), known
+
+
+def _check_flags(values: np.ndarray, job: Job) -> None:
+    """Tell of integers that are but 0 and 1, one of which their name or attributes call no data or a code."""
+    bits = isinstance(job.rule, QualityRule)
+    if job.doubt is None if bits else job.rule.nodata not in NATURAL:
+        return
+    if values.max() != 1 or values.min() != 0:
+        return
+    if bits:
+        raise UsageError(
+            f"cannot coarsen {job.rule.spec.name}: it was computed, and holds but 0 and 1: a flag, and no codes; "
+            "give the condition itself (bool) for the share of true, or another name"
+        )
+    warnings.warn(
+        f"an array of 0 and 1 calls {job.rule.nodata:g} no data, so that its cells are all alike: "
+        "give the condition itself (bool) for the share of true",
+        stacklevel=3,
+    )
+
+
+def _warn_of_doubt(values: np.ndarray, doubt: float) -> None:
+    """Tell of stored numbers that were only made floats: thresholds and differences do not look like them."""
+    number = values[~np.isnan(values)]
+    if number.size and number.min() == doubt and number.max() > 100 and (number == np.rint(number)).all():
+        warnings.warn(
+            f"pixels of {doubt:g} were averaged as values, as in all computed floats, though the attributes call them "
+            f"no data: if they are, mask them first: array.where(array != {doubt:g})",
+            stacklevel=3,
+        )
+
+
+def _warn_of_codes(values: np.ndarray, nodata: float | None, name: str) -> None:
+    """Tell of integers that look like classes: a few different ones among many pixels, and not just 0 and 1."""
+    step = max(1, math.isqrt(values.size) // 64)
+    some = values[::step, ::step]
+    found = np.setdiff1d(some, [] if nodata is None else [nodata])
+    if some.size >= 1024 and 1 < len(found) <= 16 and found[-1] - found[0] > 1:
+        warnings.warn(
+            f"{name} holds {len(found)} different whole numbers, which look like classes or codes, and was averaged: "
+            "give method='mode' if they are, method='mean' if they are not",
+            stacklevel=3,
+        )
+
+
+def _reduce_file(band: Band, quality: Band | None, job: Job) -> np.ndarray:
+    from contextlib import nullcontext
+
+    with open_companion(quality, job.bits, band.grid) if quality else nullcontext() as companion:
+
+        def reduce(rows: Rows) -> np.ndarray:
+            spec = recognised(band.spec, rows, (0, band.grid.height))
+            known = job
+            if spec is not band.spec and spec.kind == "bits":
+                request = job.request
+                known = replace(job, rule=QualityRule(spec, request.method or request.qa, request.min_valid))
+            return known.run(lambda a, b: (rows.read(a, b), companion.ok(a, b) if companion else None))
+
+        return read_band(band, None, reduce)[0]

@@ -1,0 +1,385 @@
+"""The xarray face: lazy bands, and `coarsen` for any raster that rioxarray understands.
+
+A coarse block is made by the reducers that `run` uses. Where the array is one of ours,
+untouched, a block streams its rows from the file through one handle (a third of the cost of
+``xarray.coarsen().mean()``); where the user has changed the pixels, the same reducers take
+whatever rows the array gives.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from landsat_downsample.api.array_blocks import BLOCK_ROWS, Job, Request, blocks, token
+from landsat_downsample.api.array_grid import axes, georeference, grid_of, north_up, other_coordinates
+from landsat_downsample.api.array_meaning import (
+    FLAGS,
+    NODATA,
+    Meaning,
+    Origin,
+    check_mask,
+    meaning_of,
+    origin_of,
+    origins,
+    planes_of,
+)
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model import flags, methods
+from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import BandSpec, unknown
+from landsat_downsample.model.grid import ratio_for
+from landsat_downsample.model.location import redact
+from landsat_downsample.model.methods import METHODS
+from landsat_downsample.model.nearest import did_you_mean
+from landsat_downsample.model.scene import Scene
+from landsat_downsample.model.words import words
+from landsat_downsample.pipeline.pixels import open_rows
+from landsat_downsample.reduce.bits import QualityRule
+from landsat_downsample.reduce.rule import declared_nodata, output_dtype, rule_of
+
+
+def lazy_band(scene: Scene, band: Band):
+    """A band as a DataArray backed by dask: (y, x), stored values, nothing read yet.
+
+    Chunks are whole rows of blocks. Attributes hold the catalogue's scale, offset and unit as
+    ``scale_factor``, ``add_offset`` and ``units``; values are DN, not scaled.
+    """
+    import dask
+    import dask.array as da
+    import xarray as xr
+
+    height, width = band.grid.shape
+    step = max(1, BLOCK_ROWS // band.block_shape[0]) * band.block_shape[0]
+    read = dask.delayed(_read_rows, pure=True)
+    quality = scene.bands.get("QA_PIXEL")
+    digest = token((band, quality))  # the quality band too: `origins` must not mix up two scenes that share a file
+    chunks = [
+        da.from_delayed(
+            read(band, start, min(start + step, height), dask_key_name=f"read-{band.name}-{digest}-{start}"),
+            (min(step, height - start), width),
+            np.dtype(band.dtype),
+        )
+        for start in range(0, height, step)
+    ]
+    data = da.concatenate(chunks, axis=0)
+    array = xr.DataArray(data, dims=("y", "x"), name=band.name, attrs=_attributes(scene, band))
+    array.encoding = {"source": redact(band.href), "dtype": band.dtype}  # goes when pixels are computed
+    origins.put(data.name, Origin(band, quality))
+    return georeference(array, band.grid, band.nodata)
+
+
+def lazy_dataset(scene: Scene, names: Iterable[str] | None = None):
+    """Several bands as a Dataset, by USGS name; all on the scene's grid.
+
+    Raises
+    ------
+    UsageError
+        A name the scene does not have, or bands on two grids (the panchromatic one beside others).
+    """
+    import xarray as xr
+
+    wanted = list(scene.bands) if names is None else [scene.band(name).name for name in names]
+    grids = {scene.bands[name].grid.shape for name in wanted}
+    if names is None and len(grids) > 1:
+        wanted = [name for name in wanted if scene.bands[name].grid.shape == scene.grid.shape]
+    elif len(grids) > 1:
+        raise UsageError(f"bands {', '.join(wanted)} lie on different grids: take the panchromatic band by itself")
+    return xr.Dataset({name: lazy_band(scene, scene.bands[name]) for name in wanted})
+
+
+def _read_rows(band: Band, start: int, stop: int) -> np.ndarray:
+    with open_rows(band) as rows:
+        return rows.read(start, stop)
+
+
+def _attributes(scene: Scene, band: Band) -> dict:
+    spec = band.spec
+    record = {
+        "long_name": spec.title or spec.name,
+        "units": band.unit or spec.unit,
+        "scale_factor": band.scale if band.scale is not None else spec.scale,
+        "add_offset": band.offset if band.offset is not None else spec.offset,
+        "landsat_band": spec.name,
+        "landsat_sensor": scene.sensor,
+        "landsat_level": scene.level,
+        "landsat_product_id": None if scene.lone else scene.id,
+    }
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="conservative", mask=(), min_valid=0.0):
+    """Reduce a raster to coarser cells, lazily, each band by what it means.
+
+    Parameters
+    ----------
+    obj : xarray.DataArray or xarray.Dataset
+        Rasters with a CRS and dimensions (..., y, x). QA_PIXEL of a Dataset or stack masks the rest.
+        An array that was computed from a band (xarray dropped its ``encoding``) is not that band:
+        NaN, not a stated 0 or 1, is no data; conditions give shares; integers must say what they are.
+    factor, resolution, size : optional
+        Exactly one: pixels per cell; cell size in CRS units; or (width, height), 0 to keep the aspect.
+    method : str, optional
+        Reducer instead of the band's own: mean, median, min, max, sum, std, rms, mode, nearest.
+    qa : str
+        Policy for bit fields: conservative, majority, mode, nearest.
+    mask : str or sequence of str
+        Flags of QA_PIXEL whose pixels are left out of continuous bands.
+    min_valid : float
+        Least share of valid pixels in a cell that holds data, 0 to 1.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        The same names, attributes, CRS and dtype on the coarse grid; dask where the input was dask.
+
+    Raises
+    ------
+    UsageError
+        The cells do not fit, codes were to be averaged, or which pixels hold data is not known.
+    SceneError
+        The object has no CRS or no regular north-up grid.
+
+    Examples
+    --------
+    >>> import landsat_downsample as ld                                  # doctest: +SKIP
+    >>> red = ld.coarsen(ld.open_scene("scene")["red"], factor=10)       # doctest: +SKIP
+    """
+    import xarray as xr
+
+    request = _request(method, qa, mask, min_valid)
+    target = {"factor": factor, "resolution": resolution, "size": size}
+    if isinstance(obj, xr.DataArray):
+        return _coarsen_array(obj, target, request, None)
+    if not isinstance(obj, xr.Dataset):
+        raise UsageError(f"cannot coarsen a {type(obj).__name__}: give a DataArray or Dataset, such as scene['red']")
+    quality = next(((a, None) for n, a in obj.data_vars.items() if _is_quality(n, a)), None)
+    parts = {n: _coarsen_array(a, target, request, quality) if axes(a) else a for n, a in obj.data_vars.items()}
+    return xr.Dataset(parts, attrs=obj.attrs)
+
+
+def _request(method, qa, mask, min_valid) -> Request:
+    if method is not None and method not in METHODS:
+        near = did_you_mean(str(method), METHODS)
+        raise UsageError(f"method {method!r} is unknown{near}: choose one of {', '.join(METHODS)}")
+    try:
+        share = Fraction(str(min_valid))
+    except ValueError as error:
+        raise UsageError(f"min_valid {min_valid!r} is not a number: give a share from 0 to 1") from error
+    if not 0 <= share <= 1:
+        raise UsageError(f"min_valid {min_valid!r} must lie between 0 and 1: it is a share of the pixels")
+    return Request(method, methods.check_policy(qa), words(mask), share)
+
+
+def fractions(quality, *, factor=None, resolution=None, size=None):
+    """Percent of valid, clear, cloudy ... pixels in each cell of a QA_PIXEL array.
+
+    Parameters
+    ----------
+    quality : xarray.DataArray
+        QA_PIXEL, (y, x).
+    factor, resolution, size : optional
+        As in `coarsen`.
+
+    Returns
+    -------
+    xarray.Dataset
+        uint8 variables ``valid``, ``clear``, ``cloud`` ...; percent, 255 = no data.
+    """
+    import xarray as xr
+
+    names = axes(quality)
+    single = [dim for dim in quality.dims if dim not in names and quality.sizes[dim] == 1]
+    quality = north_up(quality.squeeze(single, drop=True))
+    if quality.ndim != 2:
+        raise UsageError(f"cannot give fractions of dimensions {quality.dims}: take one time or band of it")
+    spec, source = meaning_of(quality).spec, origin_of(quality)
+    if spec.kind != "bits":
+        raise UsageError(f"cannot give fractions of {quality.name!r}: they are made from QA_PIXEL")
+    bands = flags.fraction_names(spec)
+    grid = grid_of(quality)
+    ratio = ratio_for(grid, factor=factor, resolution=resolution, size=size)
+    rule = QualityRule(spec, fractions=True)
+    job = Job(rule, grid, grid.coarsen(ratio), ratio, dtype="uint8", pick=1, bands=len(bands))
+    data = blocks(quality.data, None, job, source)
+    attrs = {"units": "percent", "landsat_band": "QA_FRACTIONS"}
+    coords = other_coordinates(quality)
+    arrays = {
+        name: georeference(
+            xr.DataArray(data[k], dims=("y", "x"), coords=coords, attrs=attrs | {"long_name": name}), job.coarse, 255
+        )
+        for k, name in enumerate(bands)
+    }
+    for array in arrays.values():
+        array.encoding["source"] = "QA_FRACTIONS"  # goes when pixels are computed
+    return xr.Dataset(arrays)
+
+
+def _is_quality(name, array) -> bool:
+    return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(axes(array))
+
+
+def _coarsen_array(array, target: dict, request: Request, quality):
+    """Reduce the last two dimensions of an array, plane by plane of the others."""
+    import xarray as xr
+
+    names = axes(array)
+    array = north_up(array)
+    grid = grid_of(array)
+    ratio = ratio_for(grid, **target)
+    check_mask(array)
+    grids, planes = (grid, grid.coarsen(ratio), ratio), planes_of(array)
+    if quality is None and len(planes) > 1:
+        quality = next((plane for plane in planes if plane[1].spec.name == "QA_PIXEL"), None)
+    parts = [_reduced(part, meaning, grids, request, quality) for part, meaning in planes]
+    data, kept, nodata = parts[0] if len(parts) == 1 else _joined(array, planes, parts)
+    out = xr.DataArray(data, dims=array.dims, coords=other_coordinates(array), name=array.name, attrs=kept)
+    if "source" in array.encoding and out.dtype == array.dtype:
+        out.encoding["source"] = array.encoding["source"]  # coarser, but still the band
+    return georeference(out, grids[1], nodata).rename(dict(zip(("y", "x"), names, strict=True)))
+
+
+def _reduced(array, meaning: Meaning, grids: tuple, request: Request, quality) -> tuple:
+    """Data, attributes and nodata value of an array of one meaning, (..., y, x)."""
+    spec, source = meaning.spec, origin_of(array)
+    companion = _companion(array, spec, request, quality)
+    if array.dtype.kind == "b":
+        array = array.astype("float32")
+    _warn_of_plain_mean(array, meaning, request)
+    rule = _rule(array, meaning, request, companion)
+    dtype = array.dtype if spec.kind == "bits" else output_dtype(rule.method, array.dtype)
+    plain = array.dtype.kind in "iu" and request.method is None and spec == unknown(spec.name)
+    job = Job(
+        rule,
+        *grids,
+        dtype=np.dtype(dtype).name,
+        bits=companion.bits,
+        request=request,
+        doubt=meaning.doubt,
+        plain=spec.name if plain else None,
+    )
+    lead = array.shape[:-2]
+    planes = [blocks(array.data[at], companion.plane(at), job, companion.origin(source)) for at in np.ndindex(lead)]
+    data = planes[0] if not lead else _stacked(planes, lead)
+    codes = np.nan if data.dtype.kind == "f" else spec.fill
+    return data, _kept_attributes(array, meaning, rule), codes if spec.kind == "bits" else declared_nodata(rule)
+
+
+def _joined(array, planes: list, parts: list) -> tuple:
+    """Planes of several meanings as one; a nodata value is stated where it is that of all."""
+    axis = next(k for k, n in enumerate(planes[0][0].shape) if n != array.shape[k])
+    data, kept, nodata = zip(*parts, strict=True)
+    if any(hasattr(part, "dask") for part in data):
+        import dask.array as da
+
+        joined = da.concatenate(data, axis)
+    else:
+        joined = np.concatenate(data, axis)
+    return joined, kept[0], nodata[0] if len(set(map(str, nodata))) == 1 else None
+
+
+def _warn_of_plain_mean(array, meaning: Meaning, request: Request) -> None:
+    was = meaning.was
+    if was and request.method is None and was.method not in ("mean", "bits"):
+        warnings.warn(
+            f"{meaning.spec.name} as {array.dtype} is not what {was.name} stores: averaged as plain numbers; "
+            f"give method={was.method!r} if its values still are those of {was.name}",
+            stacklevel=5,
+        )
+
+
+def _stacked(planes: list, lead: tuple[int, ...]):
+    if hasattr(planes[0], "dask"):
+        import dask.array as da
+
+        return da.stack(planes).reshape(*lead, *planes[0].shape)
+    return np.stack(planes).reshape(*lead, *planes[0].shape)
+
+
+def _kept_attributes(array, meaning: Meaning, rule) -> dict:
+    """What still holds: of a computed array not which band it was, and of its mean not what codes mean."""
+    stale = {"grid_mapping", *NODATA} | (FLAGS if not meaning.spec.categorical else set())
+    computed = meaning.was or meaning.masked
+    kept = {k: v for k, v in array.attrs.items() if k not in stale and not (computed and k == "landsat_band")}
+    if meaning.spec.kind != "bits" and rule.method in ("std", "sum"):
+        kept.pop("add_offset", None)  # an offset cancels in a deviation and multiplies in a sum
+    return kept
+
+
+def _rule(array, meaning: Meaning, request: Request, companion: _Companion):
+    spec = meaning.spec
+    if spec.kind == "bits":
+        if request.method not in (None, "mode", "nearest"):
+            raise UsageError(
+                f"method {request.method!r} for {spec.name} is refused: its values are bits; "
+                "use mode or nearest, or qa="
+            )
+        return QualityRule(spec, request.method or request.qa, request.min_valid)
+    if spec.kind == "class" and request.method in ("mean", "median", "sum", "std", "rms", "circular"):
+        raise UsageError(
+            f"method {request.method!r} for {spec.name} is refused: its values are classes; use mode or nearest"
+        )
+    method = request.method or spec.method
+    rule = rule_of(
+        spec, array.dtype, meaning.nodata, method=method, min_valid=request.min_valid, beside=companion.tells
+    )
+    return replace(rule, fill=np.nan) if meaning.masked else rule
+
+
+@dataclass(frozen=True, slots=True)
+class _Companion:
+    """Which quality band says which pixels count, and where it is."""
+
+    bits: int = 0
+    """Quality bits of pixels that do not count; 0 where there is no quality band."""
+    tells: str = ""
+    """``mask`` or ``fill``; empty where there is none."""
+    array: object = None
+    """(..., y, x), north up; None where it is read from its file."""
+
+    def plane(self, at: tuple[int, ...]):
+        """Its pixels beside one plane of the array."""
+        if self.array is None:
+            return None
+        return self.array.data[at[len(at) - (self.array.ndim - 2) :]]
+
+    def origin(self, source: Origin | None) -> Origin | None:
+        """Where a block may be read from, instead of taking the pixels it is given."""
+        if source is None or self.array is not None:
+            return None
+        return source if self.bits else Origin(source.band, None)
+
+
+def _companion(array, spec, request: Request, quality) -> _Companion:
+    wanted = request.mask if not spec.categorical else ()
+    if not wanted and not spec.fill_from:
+        return _Companion()
+    tells, source = "mask" if wanted else "fill", origin_of(array)
+    quality, meaning = quality or (None, None)
+    quality = None if quality is None else _beside(array, north_up(quality))
+    own = origin_of(quality) if quality is not None else None
+    if source and source.quality and (quality is None or (own and own.band == source.quality)):
+        return _Companion(_tested(source.quality.spec, wanted, spec), tells)
+    if quality is not None:
+        meaning = meaning or meaning_of(quality)
+        return _Companion(_tested(meaning.spec, wanted, spec), tells, quality)
+    if wanted:
+        raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it on the same grid")
+    return _Companion()
+
+
+def _tested(quality: BandSpec, wanted: tuple[str, ...], spec: BandSpec) -> int:
+    return flags.mask_bits(quality, wanted) | (flags.fill_mask(quality) if spec.fill_from else 0)
+
+
+def _beside(array, quality):
+    """A quality array whose planes lie beside those of another; None if they do not."""
+    extra = [dim for dim in quality.dims if dim not in array.dims]
+    if any(quality.sizes[dim] > 1 for dim in extra):
+        return None
+    quality = quality.squeeze(extra, drop=True) if extra else quality
+    return quality if quality.shape == array.shape[array.ndim - quality.ndim :] else None

@@ -1,0 +1,90 @@
+"""Scenes as notebooks have them: what is known of one, and its bands as lazy arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from landsat_downsample.model import scene as model
+from landsat_downsample.scenes import open as opening
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from pystac import Item, ItemCollection
+
+
+class Scene(model.Scene):
+    """A Landsat scene, or a lone file: an id, one grid, and its bands by USGS name; lazy arrays on request."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, scene: model.Scene) -> Scene:
+        """The same scene with lazy arrays."""
+        return cls(**{field.name: getattr(scene, field.name) for field in dataclasses.fields(scene)})
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        """Open a band lazily, as a dask-backed `xarray.DataArray` of stored values, dimensions (y, x)."""
+        from landsat_downsample.api import lazy
+
+        return lazy.lazy_band(self, self.band(name))
+
+    def dataset(self, names: Iterable[str] | None = None) -> xr.Dataset:
+        """Open bands of one grid lazily, as an `xarray.Dataset`; all of them by default."""
+        from landsat_downsample.api import lazy
+
+        return lazy.lazy_dataset(self, names)
+
+
+def open_scene(
+    source: str | os.PathLike | dict | Sequence[dict] | Item | ItemCollection,
+    *,
+    base: str | os.PathLike | None = None,
+    bands: Iterable[str] | str | None = None,
+    requester_pays: bool = False,
+    as_band: str | None = None,
+    allow_hosts: Iterable[str] = (),
+) -> Scene:
+    """Open a Landsat scene, or a single band file, by its headers.
+
+    Parameters
+    ----------
+    source : str, path, dict, pystac.Item or pystac.ItemCollection, or a sequence of these items
+        Href of a GeoTIFF, of a folder or prefix that holds one scene, of its ``_MTL.json``, ``.txt`` or
+        ``.xml``, of a STAC item (USGS, Planetary Computer, Earth Search) or a catalogue that points to one,
+        or of a ``.tar`` as EarthExplorer delivers it. Or a STAC item itself, or the items of one scene.
+    base : str or path, optional
+        Where items given as such were read: their relative hrefs start there, and where it is remote
+        they may not point to this machine. By default an item of pystac knows it, and so does one whose ``self`` link
+        is a path; the current directory otherwise.
+    bands : iterable of str, optional
+        USGS or common names, in any case; all by default. QA_PIXEL comes along where there is one.
+    requester_pays : bool, optional
+        Whether to pay for reading, where the storage asks for it.
+    as_band : str, optional
+        What a single file holds, against what its name says: ``continuous``, ``BQA``, ``SR_B4`` ...
+    allow_hosts : iterable of str, optional
+        Hosts of this machine or its own network that remote documents and redirects may lead to. The host of
+        `source` itself is allowed to a document that is read there.
+
+    Returns
+    -------
+    Scene
+        All bands but the panchromatic one lie on its grid.
+
+    Raises
+    ------
+    SceneError
+        It is not one Landsat scene that can be read rightly.
+    ReadError
+        Something could not be fetched, or is not a TIFF.
+    UsageError
+        A band that the scene does not have.
+    """
+    return Scene.of(
+        opening.open_scene(
+            source, base=base, bands=bands, requester_pays=requester_pays, as_band=as_band, allow_hosts=allow_hosts
+        )
+    )

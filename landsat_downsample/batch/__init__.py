@@ -1,0 +1,1 @@
+"""Many scenes: lists, searches, the record of a run and its report."""

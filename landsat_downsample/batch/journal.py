@@ -1,0 +1,216 @@
+"""The record of a run, kept while it goes on: what was asked for, a sign of life, and every outcome.
+
+What is written stays readable whatever becomes of the process. The writing is done on a thread of
+its own: a store that is slow or gone costs the record, never the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+from landsat_downsample import __version__
+from landsat_downsample.batch.record import RUNS, new_run_id, scrubbed
+from landsat_downsample.batch.record_writer import RecordWriter
+from landsat_downsample.execution.progress import ProgressCounter
+from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.model import location
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.safe_text import plain
+from landsat_downsample.storage.bugs import is_bug, warn
+
+#: Seconds between two signs of life.
+EVERY = 5.0
+
+#: Seconds that one write of the record may take, all retries included, and that the end waits for the last ones.
+BUDGET, PATIENCE = 30.0, 60.0
+
+#: Seconds over which the rate is taken that a sign of life tells.
+MINUTE = 60.0
+
+_END = "end"
+
+
+class Journal:
+    """Keeps the record of a run in ``DEST/_runs/<run id>/``; called with each step of it.
+
+    Parameters
+    ----------
+    dest : str
+        Folder or prefix that the products go to.
+    entries : bytes or callable
+        Lines of ``scenes.ndjson``; or what writes them, given the href (on the journal's thread).
+    total : int or None
+        Scenes asked for.
+    about : mapping, optional
+        JSON values that tell how the run is made: ``workers`` (a number, or a callable that gives
+        it, asked for each sign of life), ``dashboard`` (a link), ``options`` (a dict). What is
+        named like a secret, and what hrefs carry of them, is taken out.
+    every : float
+        Seconds between two signs of life.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as dest:
+    ...     with Journal(dest, entries=b"", total=0) as journal:
+    ...         pass  # run_plans(plans, report=journal)
+    ...     sorted(os.listdir(journal.href))
+    ['outcomes.ndjson', 'scenes.ndjson', 'status.json']
+    """
+
+    def __init__(
+        self,
+        dest: str | os.PathLike,
+        *,
+        entries: bytes | Callable[[str], object],
+        total: int | None,
+        about: Mapping | None = None,
+        every: float = EVERY,
+    ) -> None:
+        self.id = new_run_id()
+        self.href = location.join(os.fspath(dest), RUNS, self.id)
+        self._about, self._every = dict(about or {}), every
+        self._tally, self._lock = ProgressCounter(total), threading.Lock()
+        self._started, self._begun = time.monotonic(), _now()
+        self._state, self._reason, self._refused = "running", None, False
+        self._final: tuple[str, str | None] = ("ended", None)
+        self._steps: queue.SimpleQueue = queue.SimpleQueue()
+        policy = Policy.from_environ()
+        self._keeper = RecordWriter(self.href, entries, replace(policy, budget=min(policy.budget, BUDGET)))
+        # A daemon: a disk that hangs must not keep this process from ending.
+        self._thread = threading.Thread(target=self._keep, name="landsat-downsample-journal", daemon=True)
+
+    def __enter__(self) -> Journal:
+        self._started, self._begun = time.monotonic(), _now()
+        self._thread.start()
+        return self
+
+    def __call__(self, step: Progress) -> None:
+        """Take a step of the run in; never waits for the store."""
+        now = self._seconds()
+        line = None if step.outcome is None else _line(step.outcome, now)
+        self._refused |= getattr(step.outcome and step.outcome.error, "for_all", False)
+        with self._lock:
+            self._tally.take(step, now)
+            if line is not None:
+                self._steps.put(line)
+
+    def stopping(self) -> None:
+        """Tell that no more scenes are begun."""
+        self._state = "stopping"
+        self._count()
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            interrupted = issubclass(kind, KeyboardInterrupt)
+            reason = "interrupted" if interrupted else plain(f"{kind.__name__}: {error}", 500)
+            self._final = ("failed", reason)
+        elif self._tally.scenes_ended != self._tally.scenes and self._refused:
+            self._final = ("ended", "stopped early: the destination takes nothing more")
+        elif self._state == "stopping" and self._tally.scenes_ended != self._tally.scenes:
+            self._final = ("ended", "stopped early, as asked")
+        self._steps.put(_END)
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            self._keeper.tell(f"its end was not written in {PATIENCE:g} s")
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def _count(self) -> None:
+        """Queue a sign of life behind the lines of what it counts: none tells of an outcome that is not on record."""
+        with self._lock:
+            self._steps.put(facts(self._tally, self._seconds()))
+
+    def _keep(self) -> None:
+        """Write what comes until the end: lines at once, a sign of life every few seconds."""
+        due = time.monotonic()
+        while True:
+            if time.monotonic() >= due:
+                self._count()
+                due = time.monotonic() + self._every
+            try:
+                item = self._steps.get(timeout=max(0.0, due - time.monotonic()))
+            except queue.Empty:
+                continue
+            if item is _END:
+                self._state, self._reason = self._final  # not before: all outcomes are in by now
+                self._keeper.end(partial(self._status, facts(self._tally, self._seconds())))
+                return
+            if isinstance(item, bytes):
+                self._keeper.add(item)
+            else:
+                self._keeper.beat(partial(self._status, item))
+                due = time.monotonic() + self._every
+
+    def _status(self, told: dict) -> bytes:
+        """Encode a sign of life that tells what was counted."""
+        about = scrubbed({key: _asked(value) for key, value in self._about.items()})
+        if self._state in ("ended", "failed"):
+            about.pop("dashboard", None)  # nobody answers there any more
+        record = {
+            "id": self.id,
+            "format": 1,
+            "version": __version__,
+            "state": self._state,
+            "reason": self._reason,
+            "begun": _rfc3339(self._begun),
+            "alive": _rfc3339(_now()),
+            "seconds": round(self._seconds(), 3),
+            "every": self._every,
+            **told,
+            **about,
+        }
+        return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
+
+
+def facts(tally: ProgressCounter, now: float) -> dict:
+    """Describe what was counted in JSON types: a part of ``status.json``."""
+    left = tally.seconds_left(now)
+    scenes = {"total": tally.scenes, **{name: tally.ended[name] for name in ("done", "skipped", "failed")}}
+    return {
+        "scenes": scenes | {"in_hand": len(tally.in_hand)},
+        "bands": {"done": tally.bands, "known": tally.bands_known},
+        "bytes": {"in": tally.bytes_in, "out": tally.bytes_out},
+        "rate": round(tally.rate_over(now, MINUTE), 1),
+        "eta": None if left is None else round(left, 1),
+        "failures": [
+            {"id": plain(one.scene_id, 300), "cause": one.cause, "error": plain(one.message, 500)}
+            for one in tally.failures
+        ],
+    }
+
+
+def _asked(value: object) -> object:
+    if not callable(value):
+        return value
+    try:
+        return value()
+    except Exception as error:  # a cluster that is going away cannot tell how many workers it has
+        if is_bug(error):
+            warn(error, "the record of the run lacks what this would tell")
+        return None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _line(outcome: Outcome, now: float) -> bytes:
+    """Encode an outcome, with the second of the run in which it came."""
+    record = outcome.to_dict() | {"ended": round(now, 3)}
+    if outcome.error is not None:
+        record["error"] = plain(record["error"])
+    return json.dumps(record).encode() + b"\n"

@@ -1,0 +1,38 @@
+"""Which finished products the words of a command line name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from landsat_downsample.batch.record import names_in
+from landsat_downsample.batch.scene_lists import Entry, read_entries
+from landsat_downsample.errors import LandsatDownsampleError, UsageError
+from landsat_downsample.model import location
+from landsat_downsample.storage.leftovers import SUFFIX
+
+
+def products(words: Iterable[str]) -> list[str | LandsatDownsampleError]:
+    """List folders of products, each once; what names none is the error that says so.
+
+    Parameters
+    ----------
+    words : iterable of str
+        Each a product's folder or STAC item, a destination that holds products, ``@LIST``, or ``-`` (a list on stdin).
+    """
+    return list(dict.fromkeys(found for entry in read_entries(words) for found in _of(entry)))
+
+
+def _of(entry: Entry) -> Iterator[str | LandsatDownsampleError]:
+    if entry.error or not isinstance(entry.source, str):
+        yield entry.error or UsageError(f"{entry.label} is an item, not the place of a product: give its href")
+        return
+    href = entry.source.rstrip("/")
+    if href.endswith(f"{SUFFIX}.stac.json"):
+        yield href.rpartition("/")[0] or "."
+        return
+    try:
+        inside = [] if href.endswith(SUFFIX) else [name for name in sorted(names_in(href)) if name.endswith(SUFFIX)]
+    except LandsatDownsampleError as error:
+        yield error
+        return
+    yield from (location.join(href, name) for name in inside) if inside else (href,)

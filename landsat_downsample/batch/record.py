@@ -1,0 +1,221 @@
+"""Where the record of a run lies, and how its small files are written and read.
+
+``DEST/_runs/<run id>/`` holds ``scenes.ndjson`` (what was asked for), ``status.json`` (a sign of
+life), ``outcomes.ndjson`` (a line for each scene that has ended) and ``report.html``. While a run
+to an object store goes on, its outcomes lie in parts: ``outcomes-00001.ndjson`` ...
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from landsat_downsample.errors import ReadError, UsageError
+from landsat_downsample.model import location
+from landsat_downsample.model.location import redact
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.safe_text import plain
+from landsat_downsample.storage import files
+from landsat_downsample.storage.regular_files import open_regular
+
+#: Folder of a destination that holds the records of its runs.
+RUNS = "_runs"
+SCENES, STATUS, OUTCOMES, REPORT = "scenes.ndjson", "status.json", "outcomes.ndjson", "report.html"
+
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+_PART = re.compile(r"outcomes-\d{5,}\.ndjson")
+
+#: Bytes of a remote file of a record, which is read whole; a local one is read line by line.
+LIMIT = 128 << 20
+
+_SECRET = re.compile(r"(?i)password|passwd|secret|token|signature|credential|authorization|(^|_)key($|_id$)")
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """Name a run after its beginning, so that names sort by time.
+
+    >>> new_run_id(datetime(2026, 11, 22, 21, 50, 49, tzinfo=UTC))[:-4]
+    '20261122T215049Z-'
+    """
+    return f"{(now or datetime.now(UTC)).astimezone(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
+
+
+def part_name(number: int) -> str:
+    """Name a part of the outcomes, counted from 1."""
+    return f"outcomes-{number:05d}.ndjson"
+
+
+def scrubbed(value: object, name: str = "") -> object:
+    """Take secrets out of JSON values: what is named like one, and what hrefs carry.
+
+    >>> scrubbed({"to": "s3://bucket/out", "token": "abc", "from": ["https://host/a?sig=1"]})
+    {'to': 's3://bucket/out', 'token': '***', 'from': ['https://host/a']}
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value if value is None or math.isfinite(value) else None
+    if _SECRET.search(name):
+        return "***"
+    if isinstance(value, dict):
+        return {str(key): scrubbed(part, str(key)) for key, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [scrubbed(part, name) for part in value]
+    return plain(value)
+
+
+def run_ids(dest: str, *, policy: Policy | None = None) -> list[str]:
+    """List the runs to a destination that are on record, the oldest first.
+
+    Raises
+    ------
+    ReadError
+        The destination cannot be listed.
+    """
+    return sorted(name for name in names_in(location.join(dest, RUNS), policy=policy) if _RUN_ID.fullmatch(name))
+
+
+def names_in(folder: str, *, policy: Policy | None = None) -> list[str]:
+    """List the names of files and folders directly in a folder or prefix; none where there is no such.
+
+    Raises
+    ------
+    ReadError
+        It cannot be listed.
+    """
+    return _local_names(folder) if location.is_local(folder) else _remote_names(folder, policy or Policy.from_environ())
+
+
+def _local_names(folder: str) -> list[str]:
+    try:
+        return os.listdir(location.local_path(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ReadError(f"cannot list {folder!r}: {(error.strerror or 'it failed').lower()}") from error
+
+
+def _remote_names(folder: str, policy: Policy) -> list[str]:
+    from landsat_downsample.storage import transport  # not above: a record on this disk needs none of it
+    from landsat_downsample.storage.retry import RetryBudget
+
+    def attempt(seconds: float) -> list[dict]:
+        try:
+            return transport.listing(folder, deep=False, policy=policy, seconds=seconds)
+        except FileNotFoundError:
+            return []
+
+    entries = RetryBudget(policy).call(f"cannot list {redact(folder)!r}", attempt)
+    return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries]
+
+
+def find_run(place: str | os.PathLike, run: str | None = None) -> str:
+    """Give the folder of a run's record.
+
+    Parameters
+    ----------
+    place : str or path
+        The destination of the run, or the folder itself.
+    run : str, optional
+        Its id; the latest run by default.
+
+    Raises
+    ------
+    UsageError
+        There is no such run.
+    ReadError
+        The destination cannot be listed.
+    """
+    place = os.fspath(place)
+    place = location.local_path(place) if location.is_local(place) else place
+    if is_run_folder(place) and run in (None, run_id_of(place)):
+        return place.rstrip("/")
+    found = run_ids(place)
+    if not found:
+        raise UsageError(f"no run is on record at {redact(place)!r}: give the --to of a run of several scenes")
+    if run is not None and run not in found:
+        raise UsageError(f"no run {run!r} is on record at {redact(place)!r}: the latest is {found[-1]}")
+    return location.join(place, RUNS, run or found[-1])
+
+
+def is_run_folder(place: str) -> bool:
+    """Tell whether an href is the folder of one run's record, by its name."""
+    parts = place.rstrip("/").rsplit("/", 2)
+    return len(parts) > 1 and parts[-2] == RUNS and bool(_RUN_ID.fullmatch(parts[-1]))
+
+
+def run_id_of(folder: str) -> str:
+    return folder.rstrip("/").rpartition("/")[2]
+
+
+def dest_of(folder: str) -> str:
+    """Give the destination of a run from the folder of its record."""
+    return folder.rstrip("/").rsplit("/", 2)[0]
+
+
+def read_status(folder: str, *, policy: Policy | None = None) -> dict | None:
+    """Read a run's sign of life; None before the first one.
+
+    Raises
+    ------
+    ReadError
+        It is there but cannot be read, or is not a JSON object.
+    """
+    href = location.join(folder, STATUS)
+    if not files.exists(href, policy=policy):
+        return None
+    data = files.read_bytes(href, policy=policy)
+    try:
+        record = json.loads(data)
+    except ValueError as error:
+        raise ReadError(f"{redact(href)!r} is not JSON: it was not written by a run") from error
+    if not isinstance(record, dict):
+        raise ReadError(f"{redact(href)!r} is not a JSON object: it was not written by a run")
+    return record
+
+
+def outcomes(folder: str, *, policy: Policy | None = None) -> Iterator[dict]:
+    """Read what became of the scenes of a run, in the order in which they ended.
+
+    A line that a crash cut short is left out; a run that goes on or was killed has its lines in
+    parts on an object store, which are put together here.
+
+    Raises
+    ------
+    ReadError
+        The record cannot be read.
+    """
+    names = files.list_names(folder, policy=policy)
+    whole = [OUTCOMES] if OUTCOMES in names else sorted(filter(_PART.fullmatch, names), key=_part_number)
+    for name in whole:
+        for line in _lines(location.join(folder, name), policy):
+            record = _parsed(line)
+            if record is not None:
+                yield record
+
+
+def _lines(href: str, policy: Policy | None) -> Iterator[bytes]:
+    """Lines of a file that are whole."""
+    if not location.is_local(href):
+        data = files.read_bytes(href, limit=LIMIT, policy=policy)
+        yield from data[: data.rfind(b"\n") + 1].splitlines()
+        return
+    try:
+        with open_regular(location.local_path(href)) as file:
+            yield from (line for line in file if line.endswith(b"\n"))
+    except OSError as error:
+        raise ReadError(f"cannot read {href!r}: {(error.strerror or 'it failed').lower()}") from error
+
+
+def _part_number(name: str) -> int:
+    return int(name[len("outcomes-") : -len(".ndjson")])
+
+
+def _parsed(line: bytes) -> dict | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

@@ -1,0 +1,167 @@
+"""The writing side of a run's record: lines on this machine, small files at the destination, never an exception."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from landsat_downsample.batch import record
+from landsat_downsample.batch.record import OUTCOMES, SCENES, STATUS
+from landsat_downsample.model import location
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.safe_text import plain
+from landsat_downsample.storage import small_objects
+from landsat_downsample.storage.bugs import is_bug, warn
+
+#: Lines of a part of the outcomes on an object store: such a part is some 200 kB, written anew every few seconds.
+PART = 500
+
+#: Bytes of outcomes that are put together into one object at the end; beyond, they stay in parts.
+MERGED = 64 << 20
+
+#: Lines that wait in memory for a disk that is full.
+BACKLOG = 20_000
+
+
+class Spool:
+    """Lines in a file of this machine: after a kill each is whole, or its end is missing and it does not count."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self.size = 0
+        self.lines = 0
+        self.cuts = [0]
+        """Where each part begins, and the last one ends once it is full."""
+
+    def append(self, line: bytes) -> None:
+        """Write a line whole, or leave the file as it was and raise the OSError."""
+        try:
+            if os.pwrite(self._handle, line, self.size) != len(line):
+                raise OSError("the disk is full")
+        except OSError:
+            os.ftruncate(self._handle, self.size)
+            raise
+        self.size += len(line)
+        self.lines += 1
+        if self.lines % PART == 0:
+            self.cuts.append(self.size)
+
+    def read(self, start: int, stop: int) -> bytes:
+        return os.pread(self._handle, stop - start, start)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            os.fsync(self._handle)
+        os.close(self._handle)
+
+
+@dataclass(slots=True)
+class RecordWriter:
+    """The rim: writes a record, tells once if it cannot, and tries again with the next sign of life."""
+
+    href: str
+    entries: bytes | Callable[[str], object] | None
+    """None once they are written."""
+    policy: Policy
+    ledger: Spool | None = None
+    backlog: deque = field(default_factory=lambda: deque(maxlen=BACKLOG))
+    sent: int = 0
+    """Bytes of outcomes that the object store has."""
+    told: bool = False
+
+    def add(self, line: bytes) -> None:
+        """Keep a line: on a disk it is there at once, on an object store with the next sign of life."""
+        self.backlog.append(line)
+        self._attempt(self._flush)
+
+    def beat(self, status: Callable[[], bytes]) -> None:
+        """Give a sign of life."""
+        self._attempt(lambda: self._beat(status))
+
+    def end(self, status: Callable[[], bytes]) -> None:
+        """Complete the record: the outcomes first, so that what says "ended" has them all."""
+        self._attempt(lambda: self._end(status))
+        if self.ledger is not None:
+            self.ledger.close()
+
+    def tell(self, why: object) -> None:
+        """Warn, the first time."""
+        if not self.told:
+            self.told = True
+            text = f"cannot keep the record of this run: {plain(why)}; the run goes on without it"
+            with suppress(Warning):  # where warnings are errors: of no use on this thread
+                warnings.warn(text, stacklevel=2)
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # whatever it is, the run is worth more than its record
+            if is_bug(error) and not self.told:
+                self.told = True
+                warn(error, "cannot keep the record of this run, which goes on without it")
+            self.tell(error)
+
+    def _local(self) -> bool:
+        return location.is_local(self.href)
+
+    def _flush(self) -> None:
+        if self.ledger is None:
+            self.ledger = Spool(self._open())
+        while self.backlog:
+            self.ledger.append(self.backlog[0])
+            self.backlog.popleft()
+
+    def _open(self) -> int:
+        """The file of the outcomes; for an object store a nameless one, which the parts are cut from."""
+        if self._local():
+            folder = location.local_path(self.href)
+            os.makedirs(folder, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+            return os.open(os.path.join(folder, OUTCOMES), flags, 0o666)
+        with tempfile.TemporaryFile(prefix="landsat-downsample-") as file:
+            return os.dup(file.fileno())
+
+    def _beat(self, status: Callable[[], bytes]) -> None:
+        self._flush()
+        if self.entries is not None:
+            self._freeze()
+        if not self._local():
+            self._send_parts()
+        self._put(STATUS, status())
+
+    def _freeze(self) -> None:
+        if callable(self.entries):
+            self.entries(location.join(self.href, SCENES))
+        else:
+            self._put(SCENES, self.entries)
+        self.entries = None
+
+    def _send_parts(self) -> None:
+        """Put the parts that have grown since the last time."""
+        ledger = self.ledger
+        starts = [*ledger.cuts, ledger.size]
+        for number, (start, stop) in enumerate(pairwise(starts), 1):
+            if stop > max(start, self.sent):
+                self._put(record.part_name(number), ledger.read(start, stop))
+                self.sent = stop
+
+    def _end(self, status: Callable[[], bytes]) -> None:
+        if self._local() or self.ledger is None or self.ledger.size > MERGED:
+            self._beat(status)
+            return
+        self._flush()
+        self._put(OUTCOMES, self.ledger.read(0, self.ledger.size))
+        parts = -(-self.ledger.lines // PART) if self.sent else 0
+        self.sent = self.ledger.size
+        self._beat(status)
+        for number in range(1, parts + 1):
+            small_objects.remove(location.join(self.href, record.part_name(number)), policy=self.policy)
+
+    def _put(self, name: str, data: bytes) -> None:
+        small_objects.put(location.join(self.href, name), data, policy=self.policy)

@@ -1,0 +1,233 @@
+"""The report of a run: one page with all that it needs inside, for people who were not there."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import resources
+
+from landsat_downsample import __version__
+from landsat_downsample.batch.failure_groups import GROUPS, causes
+from landsat_downsample.batch.record import REPORT, dest_of, outcomes, read_status
+from landsat_downsample.batch.report_chart import STATUSES, Bins, cut, draw
+from landsat_downsample.batch.report_gallery import Card, cards, relative
+from landsat_downsample.batch.status import Status, from_record
+from landsat_downsample.model import location
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.safe_text import plain
+from landsat_downsample.model.words import count_words, duration_words, grouped, size_words
+from landsat_downsample.storage import small_objects
+
+#: Rows of the table of scenes that took longest.
+SLOWEST = 20
+
+#: Widths of the drawing, in pixels, with the bins of time in it: for a desk, and for a phone.
+DRAWINGS = ((904, 120), (360, 40))
+
+_TEMPLATE = "report.html.jinja"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the outcomes of a run add up to; read in one pass."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    bytes_in: int = 0
+    seconds: float = 0.0
+    """Second of the run in which its last scene ended."""
+    events: list[tuple[float, float, int, str]] = field(default_factory=list)
+    """(ended, seconds, bytes, status) of each scene, for the drawing."""
+    failed: list[dict] = field(default_factory=list)
+    products: list[tuple[str, str]] = field(default_factory=list)
+    """(scene ID, href of its item) of those that are there."""
+
+    def take(self, record: dict) -> None:
+        """Count one outcome; what is not as it should be counts as nothing."""
+        status = record.get("status")
+        if status not in STATUSES:
+            return
+        ended, took, size = (_number(record.get(name)) for name in ("ended", "seconds", "bytes_in"))
+        self.counts[status] += 1
+        self.bytes_in += int(size)
+        self.seconds = max(self.seconds, ended)
+        self.events.append((ended, took, int(size), status))
+        if status == "failed":
+            self.failed.append({name: record.get(name) for name in ("id", "cause", "error", "band")})
+        elif isinstance(record.get("href"), str):
+            self.products.append((str(record.get("id")), record["href"]))
+
+
+def _number(value: object) -> float:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e15
+    return float(value) if good else 0.0
+
+
+def findings(records: Iterable[dict]) -> Findings:
+    """Add up the outcomes of a run."""
+    found = Findings()
+    for record in records:
+        found.take(record)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A row of the table of scenes that took longest."""
+
+    id: str
+    link: str | None
+    status: str
+    seconds: str
+    read: str
+
+
+def slowest(records: Iterable[dict]) -> list[Slow]:
+    """Choose the scenes that took longest, those first."""
+    reduced = (record for record in records if record.get("status") in ("done", "failed"))
+    found = heapq.nlargest(SLOWEST, reduced, key=lambda record: _number(record.get("seconds")))
+    return [
+        Slow(
+            plain(record.get("id"), 200),
+            relative(record["href"]) if isinstance(record.get("href"), str) else None,
+            record["status"],
+            duration_words(_number(record.get("seconds"))),
+            size_words(_number(record.get("bytes_in"))),
+        )
+        for record in found
+    ]
+
+
+def write_report(run_folder: str) -> str:
+    """Write the report of a run beside its record.
+
+    Parameters
+    ----------
+    run_folder : str
+        ``DEST/_runs/<run id>``.
+
+    Returns
+    -------
+    str
+        Href of the page.
+
+    Raises
+    ------
+    ReadError
+        The record cannot be read.
+    WriteError
+        The page cannot be written.
+    """
+    policy = Policy.from_environ()
+    href = location.join(run_folder, REPORT)
+    small_objects.put(href, page(run_folder, policy=policy).encode(), policy=policy)
+    return href
+
+
+def page(run_folder: str, *, policy: Policy | None = None) -> str:
+    """Make the page of a run from its record and the products that it points to."""
+    policy = policy or Policy.from_environ()
+    record = read_status(run_folder, policy=policy) or {}
+    status = from_record(record, run_folder)
+    found = findings(outcomes(run_folder, policy=policy))
+    gallery = cards(found.products, dest_of(run_folder), policy=policy)
+    slow = slowest(outcomes(run_folder, policy=policy))
+    return render(status, found, gallery, slow)
+
+
+def render(status: Status, found: Findings, gallery: list[Card], slow: list[Slow]) -> str:
+    """Fill the template; every text that comes from outside is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"grouped": grouped, "breakable": _breakable}
+    text = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    groups = causes(found.failed)
+    bins = [cut(found.events, status.seconds, most) for _, most in DRAWINGS]
+    return environment.from_string(text).render(
+        status=status,
+        counts={name: found.counts[name] for name in STATUSES},
+        heading=_heading(status, found),
+        summary=_summary(status, found),
+        options=_rows(status.options),
+        drawings=[draw(part, width) for part, (width, _) in zip(bins, DRAWINGS, strict=True) if part is not None],
+        speech=_speech(found, bins[0]),
+        causes=groups[:GROUPS],
+        causes_left=len(groups) - GROUPS,
+        gallery=gallery,
+        products=len(found.products),
+        slow=slow,
+        maker=__version__,
+    )
+
+
+def _breakable(text: str) -> str:
+    """Let a long name break after its underscores; escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(part) for part in text.split("_"))
+
+
+def _heading(status: Status, found: Findings) -> str:
+    good, ended = found.counts["done"] + found.counts["skipped"], found.counts.total()
+    total = max(status.total or 0, ended)
+    words = count_words(total, "scene")
+    if good == total:
+        return f"All {words} done" if total != 1 else "The scene is done"
+    parts = [f"{grouped(good)} of {words} done"]
+    parts += [f"{grouped(found.counts['failed'])} failed"] if found.counts["failed"] else []
+    parts += [f"{grouped(total - ended)} not reached"] if total > ended else []
+    return ", ".join(parts)
+
+
+def _summary(status: Status, found: Findings) -> list[tuple[str, str]]:
+    """Name and value of each figure at the top of the page."""
+    seconds = max(status.seconds, found.seconds)
+    read = max(status.bytes_in, found.bytes_in)
+    rate = f"{size_words(read / seconds)}/s" if seconds else None
+    reduced = found.counts["done"] + found.counts["failed"]
+    pace = f"{grouped(round(3600 * reduced / seconds))} an hour" if seconds and reduced else None
+    bands = f"{grouped(status.bands_done)}" + (
+        f" of {grouped(status.bands_known)} begun" if status.bands_known > status.bands_done else ""
+    )
+    rows = (
+        ("Begun", status.begun and f"{status.begun[:16].replace('T', ' ')} UTC"),
+        ("Took", duration_words(seconds)),
+        ("Bands reduced", bands),
+        ("Read", size_words(read)),
+        ("Written", size_words(status.bytes_out)),
+        ("Mean rate of reading", rate),
+        ("Scenes reduced", pace),
+        ("Workers", None if status.workers is None else f"{grouped(status.workers)}"),
+        ("State", f"{status.state}: {status.reason}" if status.reason else status.state * (status.state != "ended")),
+        ("landsat-downsample", status.version),
+    )
+    return [(name, value) for name, value in rows if value]
+
+
+def _rows(options: dict) -> list[tuple[str, str]]:
+    """Options that were given, as text."""
+    given = ((name, value) for name, value in options.items() if value not in (None, "", [], {}, False))
+    return [(plain(name, 60), plain(_words(value), 400)) for name, value in given]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    return "yes" if value is True else f"{value}"
+
+
+def _speech(found: Findings, bins: Bins | None) -> str:
+    """Say what the drawing shows, for who does not see it."""
+    if bins is None:
+        return ""
+    fastest = int(bins.rates.argmax())
+    return (
+        f"Over {duration_words(bins.seconds)}, {size_words(found.bytes_in)} were read; at most "
+        f"{size_words(float(bins.rates.max()))}/s, {duration_words(fastest * bins.width)} after the beginning. "
+        + ", ".join(f"{found.counts[name]} scenes {name}" for name in STATUSES)
+        + "."
+    )

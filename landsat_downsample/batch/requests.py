@@ -1,0 +1,139 @@
+"""Scenes that a run is asked for, each opened when its turn comes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from landsat_downsample.batch.scene_lists import Entry
+from landsat_downsample.errors import SceneError, UsageError
+from landsat_downsample.formats.product_id import is_tiff, parse, stem
+from landsat_downsample.model import location
+from landsat_downsample.model.location import is_tar, redacted_repr
+from landsat_downsample.model.plan import Options, ScenePlan, plan_scene
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.product import SUFFIX
+from landsat_downsample.scenes.open import open_with
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked of every scene of a run."""
+
+    __repr__ = redacted_repr
+
+    options: Options
+    dest: str
+    overwrite: bool = False
+    requester_pays: bool = False
+
+
+@dataclass(slots=True)
+class SceneRequest:
+    """A scene of a list, on order: see `_run.Request`."""
+
+    entry: Entry
+    order: Order
+    _sample: ScenePlan | None = field(default=None, init=False)
+
+    @property
+    def label(self) -> str:
+        """Product ID of an item, else the href without secrets."""
+        return self.entry.label
+
+    @property
+    def source(self) -> dict:
+        """What was asked for, as a line of a frozen list holds it."""
+        return self.entry.to_dict()
+
+    def plan(self) -> ScenePlan:
+        """Open it, headers only, and plan it.
+
+        Raises
+        ------
+        SceneError, ReadError
+            It cannot be opened.
+        UsageError
+            It does not have what is asked for.
+        """
+        if self._sample is not None:
+            return self._sample
+        if self.entry.error is not None:
+            raise self.entry.error
+        order = self.order
+        policy = Policy.from_environ()
+        policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
+        policy = policy.led_by(self.entry.origin) if self.entry.origin else policy
+        scene = open_with(policy, self.entry.source, base=self.entry.base, bands=order.options.bands)
+        return plan_scene(scene, order.dest, order.options, overwrite=order.overwrite)
+
+
+def sample(requests: Sequence[SceneRequest], tries: int = 3) -> ScenePlan | None:
+    """Plan the first scene that can be opened, to learn what the others are like; it is opened once.
+
+    Returns
+    -------
+    ScenePlan or None
+        None where none of the first ``tries`` can be opened: the run will tell why.
+    """
+    for request in requests[:tries]:
+        try:
+            request._sample = request.plan()
+        except Exception:  # the run meets it again
+            continue
+        return request._sample
+    return None
+
+
+def distinct(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries without those given twice, however they are spelt.
+
+    Raises
+    ------
+    UsageError
+        The names of two sources tell that both would be written to one place.
+    """
+    kept: dict[str, tuple[str, Entry]] = {}
+    for entry in entries:
+        identity = _identity(entry)
+        name = _product_name(entry) or identity
+        other, _ = kept.setdefault(name, (identity, entry))
+        if other != identity:
+            raise UsageError(
+                f"{other!r} and {identity!r} would both be written to '{name}{SUFFIX}': "
+                "give one of them, or run them apart to different places"
+            )
+    return [entry for _, entry in kept.values()]
+
+
+def _identity(entry: Entry) -> str:
+    """One spelling for a source."""
+    if entry.error is not None:
+        return str(entry.error)
+    if not isinstance(entry.source, str):
+        return entry.label
+    if location.is_local(entry.source) and not is_tar(entry.source):
+        return _without_mtl(os.path.realpath(location.local_path(entry.source)))
+    return _without_mtl(location.redact(entry.source).rstrip("/"))
+
+
+def _without_mtl(href: str) -> str:
+    """The folder that is named after a scene, for an MTL of that scene in it."""
+    folder, _, name = href.rpartition("/")
+    product, mtl, _ = name.partition("_MTL.")
+    return folder if mtl and product and product == folder.rpartition("/")[2] else href
+
+
+def _product_name(entry: Entry) -> str | None:
+    """The product ID, or a lone file's name, as far as the source's own name tells it."""
+    if entry.error is not None:
+        return None
+    name = location.basename(_identity(entry))
+    if isinstance(entry.source, str) and is_tiff(name):
+        return stem(name)
+    try:
+        product = parse(name)
+    except SceneError:
+        return None
+    return product.id if product else None

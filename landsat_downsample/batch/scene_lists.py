@@ -1,0 +1,469 @@
+"""Lists of scenes: hrefs and STAC items, read from the command line, files, remote objects and stdin.
+
+What a list is, is told by its content: one href a line, one JSON value a line, or one JSON document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from landsat_downsample.batch import record as record_module
+from landsat_downsample.batch.record import OUTCOMES, SCENES, find_run
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample.formats import checked_item, stac_item, stac_source
+from landsat_downsample.model import location
+from landsat_downsample.model.location import check, redacted_repr, scheme
+from landsat_downsample.model.safe_text import plain
+from landsat_downsample.storage import files
+from landsat_downsample.storage.regular_files import open_regular
+
+#: Bytes of a remote list, or of a local one that is a single JSON document.
+LIMIT = 1 << 30
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One scene of a list."""
+
+    __repr__ = redacted_repr
+
+    source: str | dict | list[dict]
+    """An href; a STAC item; or the items of one scene, of which USGS has two (SR and ST). Items are cut down to
+    what opening them needs (`_item.slim`)."""
+    base: str | None = None
+    """Where items were read: relative hrefs of their assets start there, and a remote one limits what they may
+    point to. None for hrefs, and for items from stdin, which start at the current directory."""
+    error: LandsatDownsampleError | None = None
+    """Why it is none that can be opened; its source only tells then which one that is. It fails when its turn comes,
+    as a scene that is not there does, and the others are done."""
+    origin: str | None = None
+    """The remote list that named it, which limits what it may lead to."""
+
+    @property
+    def items(self) -> list[dict]:
+        """Its STAC items; none where it is an href."""
+        if isinstance(self.source, str):
+            return []
+        return [self.source] if isinstance(self.source, dict) else self.source
+
+    @property
+    def label(self) -> str:
+        """What to call it before it is opened: the product ID of an item, else the href without secrets."""
+        return location.redact(self.source) if isinstance(self.source, str) else stac_item.scene_id(self.items[0])
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What two entries of the same scene of one list share."""
+        if self.error:
+            return ("!", str(self.error))
+        if isinstance(self.source, str):
+            return ("", self.source)
+        return (self.base or "-", self.label or json.dumps(self.source))
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types, as a line of a frozen list: paths absolute, no signatures or passwords."""
+        if self.error:
+            return {"source": self.source, "invalid": plain(self.error)}
+        if isinstance(self.source, str):
+            return {"source": _lasting(self.source), **self._origin()}
+        items = [stac_item.without_secrets(item) for item in self.items]
+        base = _lasting(self.base) if self.base else os.path.join(os.getcwd(), "-")
+        return {"source": items if isinstance(self.source, list) else items[0], "base": base, **self._origin()}
+
+    def _origin(self) -> dict:
+        return {"origin": location.redact(self.origin)} if self.origin else {}
+
+    @classmethod
+    def from_dict(cls, record: dict) -> Entry:
+        """Make it from what `to_dict` gave.
+
+        Raises
+        ------
+        UsageError
+            It is no such record.
+        """
+        found = gathered(_of_record(record, None, None))
+        if len(found) != 1:
+            raise UsageError(f"{len(found)} entries where one was expected: give one line of a list")
+        return found[0]
+
+
+def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list[Entry]:
+    """List the scenes that words of a command line name.
+
+    Parameters
+    ----------
+    words : iterable of str
+        Each an href, ``@LIST`` (a path or remote href of a list), or ``-`` (a list on stdin). A list has
+        one href a line (blank lines and those that begin with ``#`` are skipped), or one JSON value a line,
+        or is a STAC ItemCollection or other JSON document. A JSON value is an href, ``{"href": ...}``, a
+        STAC item or ItemCollection, a line of a frozen list or of an outcomes.ndjson, or a list of these.
+        Relative hrefs of a local list or stdin start at the current directory; those of a remote list where it is,
+        and such a list may not point to this machine.
+    stdin : binary file, optional
+        Taken for ``-``; the process' own by default.
+
+    Returns
+    -------
+    list of Entry
+        In the order of their first mention, without those given twice. Items of one scene are one entry. What
+        is none is an entry with an `Entry.error`, which names the list and the line.
+
+    Raises
+    ------
+    UsageError
+        A list has nothing in it that is an entry; the message names it and the line.
+    ReadError
+        A list cannot be read.
+    """
+    words = list(words)
+    if words.count("-") > 1:
+        raise UsageError("- is given twice: stdin can be read once")
+    return gathered(entry for word in words for entry in _of_word(word, stdin))
+
+
+def gathered(entries: Iterable[Entry]) -> list[Entry]:
+    """Join the items of one scene, and drop entries given twice."""
+    found: dict[tuple[str, str], tuple[Entry, dict[Any, dict]]] = {}
+    for entry in entries:
+        _, items = found.setdefault(entry.key, (entry, {}))
+        for item in entry.items:
+            items.setdefault(item.get("id"), item)
+    return [_with(first, list(items.values())) for first, items in found.values()]
+
+
+def _with(first: Entry, items: list[dict]) -> Entry:
+    """The entry of a scene with all of its items: itself, where it has them."""
+    alone = len({item.get("id") for item in first.items}) == len(items)
+    return first if alone else replace(first, source=items)
+
+
+def item_entry(item: object, base: str | None, where: str = "", limits: str | None = None) -> Entry:
+    """Make the entry of a STAC item; of one that is none, an entry that fails, and says where it stands."""
+    try:
+        return Entry(stac_item.slim(item), base, origin=_origin(limits))
+    except LandsatDownsampleError as error:
+        return _failing(item, error, where)
+
+
+def _failing(what: object, error: LandsatDownsampleError, where: str = "") -> Entry:
+    name = what.get("id") if isinstance(what, dict) else what
+    name = name if isinstance(name, str) and name.strip() else "an entry without a name"
+    return Entry(plain(name, 80), error=UsageError(f"{where}{error}"))
+
+
+def _origin(limits: str | None) -> str | None:
+    return limits if limits and not location.is_local(limits) else None
+
+
+def retry_entries(href: str) -> list[Entry]:
+    """List the scenes of an earlier run that are to be tried again.
+
+    Parameters
+    ----------
+    href : str
+        An ``outcomes.ndjson``: its scenes that failed. Or the folder of a run, or a destination, whose latest
+        run is meant: those without an outcome (it was interrupted) too. All are one's own record, so that
+        a remote one may name local paths.
+
+    Returns
+    -------
+    list of Entry
+        Empty when none failed.
+
+    Raises
+    ------
+    UsageError
+        It is something else.
+    ReadError
+        It cannot be read.
+    """
+    if href.lower().endswith((".ndjson", ".jsonl")) or _is_local_file(href):
+        return _unfinished([], _outcomes(href))
+    folder = href if _has_outcomes(href) else find_run(href)
+    scenes = location.join(folder, SCENES)
+    listed = recorded_entries(scenes) if files.exists(scenes) else []
+    return _unfinished(listed, record_module.outcomes(folder))
+
+
+def _is_local_file(href: str) -> bool:
+    return location.is_local(href) and os.path.isfile(location.local_path(href))
+
+
+def _has_outcomes(href: str) -> bool:
+    return not record_module.is_run_folder(href) and files.exists(location.join(href, OUTCOMES))
+
+
+def _unfinished(listed: list[Entry], outcomes: Iterable[dict]) -> list[Entry]:
+    """Of the scenes of a run those whose last outcome is a failure, and those listed that have none."""
+    last: dict[str, tuple[Entry, str]] = {}
+    for record in outcomes:
+        for entry in gathered(_of_record(record, None, None)):
+            last[_identity(entry)] = (entry, record.get("status", ""))
+    failed = [entry for entry, status in last.values() if status == "failed"]
+    return gathered([*failed, *(entry for entry in listed if _identity(entry) not in last)])
+
+
+def _outcomes(href: str) -> Iterator[dict]:
+    """Outcomes of a file of them, each checked."""
+    for number, record in _numbered(href):
+        with _Where(href, number):
+            if not isinstance(record, dict) or "status" not in record:
+                raise UsageError("not an outcome of a run; give its outcomes.ndjson")
+            if record.get("source") is None:
+                raise UsageError(_refusal(record))
+        yield record
+
+
+def _identity(entry: Entry) -> str:
+    """What tells a scene of one run from the others of it."""
+    return _lasting(entry.source) if isinstance(entry.source, str) and not entry.error else entry.key[1]
+
+
+def recorded_entries(href: str) -> list[Entry]:
+    """Read a list of one's own record (`_frozen.freeze`), which may name local paths wherever it is.
+
+    Raises
+    ------
+    UsageError
+        It is something else.
+    ReadError
+        It cannot be read.
+    """
+    entries: list[Entry] = []
+    for number, record in _numbered(href):
+        with _Where(href, number):
+            entries += _of_record(record, None, None)
+    return gathered(entries)
+
+
+def _numbered(href: str) -> Iterator[tuple[int, Any]]:
+    """Lines of a record; a last one that was cut when its writer was killed is left out."""
+    for number, line in enumerate(_lines(href), 1):
+        with _Where(href, number):
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                if not line.endswith(b"\n"):
+                    return
+                raise UsageError("not JSON; give a record of a run") from error
+        yield number, record
+
+
+# Words ---------------------------------------------------------------------------------------
+
+
+def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
+    if word == "-":
+        lines, name, base = stdin or _stdin(), "stdin", None
+    elif word.startswith("@"):
+        if not word[1:].strip():
+            raise UsageError("@ is followed by no list: give @FILE")
+        lines, name = _lines(word[1:]), word[1:]
+        base = location.local_path(name) if location.is_local(name) else name
+    else:
+        yield _of_href(word, None)
+        return
+    held: list[Entry] = []  # back until one is right: of a list that has none, the first one tells what it is
+    found = False
+    for entry in _of_lines(lines, name, base):
+        found = found or entry.error is None
+        held.append(entry)
+        if found:
+            yield from held
+            held = []
+    if held:
+        raise held[0].error
+    if not found:
+        raise UsageError(f"list {location.redact(name)!r} names no scene: give one href a line")
+
+
+def _stdin() -> Iterator[bytes]:
+    """Lines of the process' own stdin."""
+    if sys.stdin is None:  # the shell closed it: <&-
+        raise UsageError("- is a list on stdin, which is closed: give the list as @FILE, or pipe it in")
+    try:
+        yield from sys.stdin.buffer
+    except OSError as error:
+        raise ReadError(f"cannot read the list on stdin: {(error.strerror or 'it failed').lower()}") from error
+
+
+def _lines(href: str) -> Iterator[bytes]:
+    """Lines of a list, with their ends; a local one is not held in memory."""
+    if not location.is_local(href) or scheme(href) != "file":
+        yield from files.read_bytes(href, limit=LIMIT).splitlines(keepends=True)
+        return
+    path = location.local_path(href)
+    try:
+        with open_regular(path) as file:
+            yield from file
+    except OSError as error:
+        raise ReadError(f"cannot read the list {href!r}: {(error.strerror or 'it failed').lower()}") from error
+
+
+def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[Entry]:
+    """Entries of a list: a JSON document of several lines, or a value or href in each line."""
+    lines = iter(lines)
+    alone = False  # whether a line before was a whole value
+    for number, line in enumerate(lines, 1):
+        with _Where(name, number) as where:
+            if number == 1:
+                _text(line, first=True)  # a file of another kind is no list of entries that fail
+            try:
+                text = _text(line, first=number == 1)
+                if not text or text.startswith("#"):
+                    continue
+                if text[0] in '{["':
+                    entries = list(_of_record(_value(text, () if alone else lines), base, base))
+                else:
+                    entries = [_of_href(text, base)]
+            except LandsatDownsampleError as error:
+                entries = [_failing(line.decode(errors="replace"), error)]
+        for entry in entries:
+            yield entry if entry.error is None else replace(entry, error=where.told(entry.error))
+        alone = True
+
+
+def _value(text: str, more: Iterable[bytes]) -> Any:
+    """A JSON value: of one line, or of a document that begins with that line."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UsageError("not JSON (nested too deep)") from error
+    except ValueError as error:
+        rest = b"".join(more)
+        try:
+            return json.loads(text + "\n" + rest.decode())
+        except (ValueError, RecursionError) as other:
+            raise UsageError(f"not JSON{_place(error, other)}") from other
+
+
+def _place(alone: ValueError, together: Exception) -> str:
+    """Where JSON is broken, counted in lines from the one that the message names."""
+    if not isinstance(together, json.JSONDecodeError) or together.lineno <= 2:
+        return f" ({alone.msg.lower()})" if isinstance(alone, json.JSONDecodeError) else ""
+    return f" ({together.msg.lower()}, {together.lineno - 1} lines below)"
+
+
+def _text(line: bytes, *, first: bool) -> str:
+    try:
+        text = line.decode("utf-8-sig" if first else "utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise UsageError("not UTF-8 text; give a list of hrefs (a scene itself goes without @)") from error
+    if first and text.startswith("<"):
+        raise UsageError("a web page (a login or error page?); give a list of hrefs")
+    if _CONTROLS.search(text):
+        raise UsageError("control characters; give a list of hrefs (a scene itself goes without @)")
+    return text
+
+
+class _Where:
+    """Adds the list and the line to an error; a context manager of its own, as there is one for each line."""
+
+    __slots__ = ("name", "number")
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name, self.number = name, number
+
+    def __enter__(self) -> _Where:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if isinstance(error, LandsatDownsampleError):
+            raise self.told(error) from error
+
+    def told(self, error: LandsatDownsampleError) -> UsageError:
+        return UsageError(f"list {location.redact(self.name)!r}, line {self.number}: {error}")
+
+
+# Values --------------------------------------------------------------------------------------
+
+
+def _of_record(record: Any, base: str | None, limits: str | None) -> Iterator[Entry]:
+    """Entries of a JSON value.
+
+    Parameters
+    ----------
+    base : str, optional
+        Where items in it were read.
+    limits : str, optional
+        The list it stands in, if that may limit what it points to.
+    """
+    if isinstance(record, str):
+        yield _of_href(record, limits)
+    elif isinstance(record, list):
+        yield from _of_many(record, base, limits)
+    elif checked_item.is_item(record):
+        yield item_entry(record, base, limits=limits)
+    elif isinstance(record, dict) and record.get("type") == "FeatureCollection":
+        yield from _of_collection(record, base, limits)
+    elif isinstance(record, dict) and isinstance(record.get("invalid"), str):
+        yield _failing(record.get("source"), UsageError(record["invalid"]))
+    elif isinstance(record, dict) and record.get("source") is not None:
+        said = record.get("origin")
+        limits = _origin(limits) or (said if isinstance(said, str) else limits)
+        yield from _of_record(record["source"], _base(record, base, limits), limits)
+    elif isinstance(record, dict) and isinstance(record.get("href"), str) and "status" not in record:
+        yield _of_href(record["href"], limits)
+    else:
+        raise UsageError(_refusal(record))
+
+
+def _of_collection(record: dict, base: str | None, limits: str | None) -> Iterator[Entry]:
+    items = record.get("features")
+    if not isinstance(items, list) or (items and not any(map(checked_item.is_item, items))):
+        raise UsageError("a FeatureCollection of other things than STAC items")
+    for number, item in enumerate(items, 1):
+        yield item_entry(item, base, f"item {number}: ", limits)
+
+
+def _of_many(records: list, base: str | None, limits: str | None) -> Iterator[Entry]:
+    """Entries of a JSON list, each by itself."""
+    for number, one in enumerate(records, 1):
+        try:
+            found = list(_of_record(one, base, limits))
+        except (LandsatDownsampleError, RecursionError) as error:
+            why = UsageError("nested too deep") if isinstance(error, RecursionError) else error
+            found = [_failing(one, why, f"value {number}: ")]
+        yield from found
+
+
+def _base(record: dict, base: str | None, limits: str | None) -> str | None:
+    """Where the items of a line of a frozen list were read; a remote list may not say on this machine."""
+    said = record.get("base")
+    return _resolved(said, limits) if isinstance(said, str) and said else base
+
+
+def _of_href(href: str, limits: str | None) -> Entry:
+    try:
+        check(href)
+        return Entry(_resolved(href, limits), origin=_origin(limits))
+    except LandsatDownsampleError as error:
+        return _failing(href, error)
+
+
+def _resolved(href: str, limits: str | None) -> str:
+    return href if limits is None or location.is_local(limits) else stac_source.resolve(href, limits)
+
+
+def _refusal(record: Any) -> str:
+    if not isinstance(record, dict):
+        return f"a bare {type(record).__name__}; give an href or a STAC item"
+    if "status" in record:
+        return "an outcome that does not say its source; give the list that was run"
+    if record.get("type") in ("Catalog", "Collection"):
+        return f"a STAC {record['type']}, which is no list; give its items, or the catalogue of one scene without @"
+    return f"neither an href nor a STAC item; it has {', '.join(map(str, list(record)[:5])) or 'nothing'}"
+
+
+def _lasting(href: str) -> str:
+    """An href as it may be kept: absolute and without secrets."""
+    return location.local_path(href) if "://" not in href else location.redact(href)

@@ -1,0 +1,185 @@
+"""How far a run is, told from its record: on another machine, while it goes on, after it was killed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+from landsat_downsample.batch.record import RUNS, find_run, read_status, run_id_of, run_ids
+from landsat_downsample.model import location
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.safe_text import plain
+
+#: Seconds without a sign of life after which a run is taken for dead, and how many are missed by then at least.
+SILENCE, MISSED = 60.0, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a run said of itself with its last sign of life."""
+
+    id: str
+    href: str
+    """Folder of its record."""
+    state: str
+    """``running``, ``stopping``, ``ended``, ``failed`` (it broke off), or ``unknown`` before its first sign of life."""
+    reason: str | None = None
+    """Why it broke off."""
+    begun: str | None = None
+    """UTC time in RFC 3339."""
+    seconds: float = 0.0
+    """From its beginning to its last sign of life."""
+    age: float | None = None
+    """Seconds since its last sign of life, by this machine's clock."""
+    every: float = 5.0
+    """Seconds between two signs of life."""
+    total: int | None = None
+    """Scenes asked for."""
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    in_hand: int = 0
+    bands_done: int = 0
+    bands_known: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    rate: float = 0.0
+    """Bytes read a second, over the last minute."""
+    eta: float | None = None
+    """Seconds left at the pace so far."""
+    workers: int | None = None
+    dashboard: str | None = None
+    version: str | None = None
+    failures: tuple[dict, ...] = ()
+    """The last ones: ``id``, ``cause``, ``error``."""
+    options: dict = field(default_factory=dict)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it is to give signs of life."""
+        return self.state not in ("ended", "failed")
+
+    @property
+    def silent(self) -> bool:
+        """Whether it should have given a sign of life, and has not."""
+        return self.at_work and (self.age is None or self.age > max(SILENCE, MISSED * self.every))
+
+    @property
+    def exit_code(self) -> int:
+        """0 at work or ended well, 3 ended with scenes missing, 1 without any success or dead."""
+        if self.at_work:
+            return 1 if self.silent else 0
+        good = self.done + self.skipped
+        if self.state == "ended" and not self.failed and self.total in (None, good):
+            return 0
+        return 3 if good else 1
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types."""
+        return asdict(self) | {"silent": self.silent, "failures": list(self.failures)}
+
+
+def status(place: str | os.PathLike, *, run: str | None = None) -> Status:
+    """Tell how far a run is.
+
+    Parameters
+    ----------
+    place : str or path
+        Where its products go, or the folder of its record (``DEST/_runs/<run id>``).
+    run : str, optional
+        Its id; the latest run by default.
+
+    Raises
+    ------
+    UsageError
+        No such run is on record there.
+    ReadError
+        The record cannot be read.
+    """
+    folder = find_run(place, run)
+    policy = Policy.from_environ()
+    record = read_status(folder, policy=policy)
+    if record is None:
+        return Status(run_id_of(folder), plain(folder), "unknown", age=_age_of(folder))
+    return from_record(record, folder)
+
+
+def all_of(dest: str | os.PathLike) -> list[Status]:
+    """Tell how far each run to a destination is, the oldest first.
+
+    Raises
+    ------
+    UsageError
+        No run is on record there.
+    ReadError
+        A record cannot be read.
+    """
+    dest = os.fspath(dest)
+    find_run(dest)  # refuses a place without any
+    return [status(location.join(dest, RUNS, run)) for run in run_ids(dest)]
+
+
+def from_record(record: dict, folder: str, now: datetime | None = None) -> Status:
+    """Read the JSON of a sign of life; what is not as it should be is left out, not believed."""
+    parts = {name: record[name] if isinstance(record.get(name), dict) else {} for name in ("scenes", "bands", "bytes")}
+    scenes, alive = parts["scenes"], _moment(record.get("alive"))
+    age = None if alive is None else max(0.0, ((now or datetime.now(UTC)) - alive).total_seconds())
+    return Status(
+        id=run_id_of(folder),
+        href=plain(folder),
+        state=_one_of(record.get("state"), ("running", "stopping", "ended", "failed")),
+        reason=_text(record.get("reason")),
+        begun=_text(record.get("begun")),
+        seconds=_number(record.get("seconds")) or 0.0,
+        age=age,
+        every=_number(record.get("every")) or 5.0,
+        total=_count(scenes.get("total"), None),
+        **{name: _count(scenes.get(name)) for name in ("done", "skipped", "failed", "in_hand")},
+        **{f"bands_{name}": _count(parts["bands"].get(name)) for name in ("done", "known")},
+        **{f"bytes_{name}": _count(parts["bytes"].get(name)) for name in ("in", "out")},
+        rate=_number(record.get("rate")) or 0.0,
+        eta=_number(record.get("eta")),
+        workers=_count(record.get("workers"), None),
+        dashboard=_text(record.get("dashboard")),
+        version=_text(record.get("version")),
+        failures=_failures(record.get("failures")),
+        options=record["options"] if isinstance(record.get("options"), dict) else {},
+    )
+
+
+def _age_of(folder: str) -> float | None:
+    """Seconds since a run that has not said anything began, by its name."""
+    begun = datetime.strptime(run_id_of(folder)[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return max(0.0, (datetime.now(UTC) - begun).total_seconds())
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo else None
+
+
+def _one_of(value: object, names: tuple[str, ...]) -> str:
+    return value if value in names else "unknown"
+
+
+def _text(value: object) -> str | None:
+    return plain(value) if isinstance(value, str) else None
+
+
+def _number(value: object) -> float | None:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e18
+    return float(value) if good else None
+
+
+def _count(value: object, otherwise: int | None = 0) -> int | None:
+    found = _number(value)
+    return otherwise if found is None else int(found)
+
+
+def _failures(value: object) -> tuple[dict, ...]:
+    found = [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+    return tuple({name: _text(part.get(name)) for name in ("id", "cause", "error")} for part in found)

@@ -1,0 +1,224 @@
+"""What the verbs share: exit codes, lines on stderr, and the types of their arguments."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+
+from landsat_downsample.model.nearest import did_you_mean
+from landsat_downsample.model.safe_text import plain
+from landsat_downsample.storage.bugs import Traces
+
+DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+#: None succeeded, but only because a source or store did not answer in time: EX_TEMPFAIL of sysexits.h.
+PASSING = 75
+
+_told_in_json = threading.Event()
+
+SOURCE = "a GeoTIFF, scene folder or prefix, MTL, STAC item or tar"
+
+
+def discard_stdout() -> None:
+    """Spare the interpreter its own attempt to flush what nobody takes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(line: str) -> None:
+    """Tell the user one line, on stderr."""
+    line = plain(line)
+    print(json_line(line) if _told_in_json.is_set() else f"landsat-downsample: {line}", file=sys.stderr)
+
+
+def tell(line: str) -> None:
+    """Print a line for people on stdout, where data goes as it is."""
+    print(plain(line), flush=True)
+
+
+def tell_in_json(wanted: bool) -> None:
+    """Let `say` print JSON, as ``--log-format json`` promises of every line on stderr."""
+    _told_in_json.set() if wanted else _told_in_json.clear()
+
+
+def json_line(line: str) -> str:
+    """A line as an event."""
+    when = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": when, "event": "message", "message": line})
+
+
+def complain(error: Exception, arguments: argparse.Namespace, line: str | None = None) -> None:
+    """Tell of an error in one line; with -v how it came about too, and of the first bug of ours without it."""
+    traces = vars(arguments).setdefault("traces", Traces(verbose=arguments.verbose))
+    if trace := traces.of(error):
+        say(trace) if _told_in_json.is_set() else print(trace, end="", file=sys.stderr)
+    say(line or str(error))
+
+
+@contextmanager
+def loading(own_process: bool) -> Iterator[None]:
+    """Load modules with the garbage collector at rest, which would search them again and again for nothing.
+
+    In a process of another's its garbage may not be left out, and all stays as it is.
+    """
+    if not own_process:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # modules stay to the end: the searches to come pass over them
+        gc.enable()
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a usage error, with the way to the help; examples keep their lines."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+        # What begins as a negative number is one, a list of them too: -123.5,37,-122,38.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
+
+    def error(self, message: str):
+        self.exit(WRONG_USAGE, f"{self.prog}: {plain(message)}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
+        """Parse; an option that there is not is told of before what lacks for want of it."""
+        args = sys.argv[1:] if args is None else list(args)
+        for word in args:
+            if word == "--" or (self._subparsers and not word.startswith("-")):  # what follows is the verb's
+                break
+            name = word.partition("=")[0]
+            if self._looks_like_option(name) and name not in self._option_string_actions:
+                self.error(f"there is no option {name}{did_you_mean(name, self._option_string_actions)}")
+        return super().parse_known_args(args, namespace)
+
+    def _looks_like_option(self, word: str) -> bool:
+        if len(word) < 2 or word[0] != "-" or " " in word or self._negative_number_matcher.match(word):
+            return False
+        return word.startswith("--") or not all(f"-{flag}" in self._option_string_actions for flag in word[1:])
+
+    def _check_value(self, action: argparse.Action, value) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            told = f"{value!r} is none of {', '.join(known)}{did_you_mean(str(value), known)}"
+            raise argparse.ArgumentError(action, told)
+
+
+def add_verb(verbs, name: str, function, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """Add a verb with the options that all have."""
+    parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog)
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
+    parser.add_argument("-q", "--quiet", action="store_true", help="show errors only")
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """Add what a reader agrees to."""
+    parser.add_argument("--requester-pays", action="store_true", help="agree to pay for reads where the bucket asks it")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="HOST",
+        help="host of this machine or its own network that remote documents and redirects may lead to; repeatable",
+    )  # fmt: skip
+
+
+@contextmanager
+def variable(name: str, value: str | None) -> Iterator[None]:
+    """Set a variable for this process and those that it starts; None leaves it as it is."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
+
+
+def allowed_hosts(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+    """Let the hosts of ``--allow-host`` be inside, besides those of the environment."""
+    hosts = getattr(arguments, "allow_host", None)
+    if not hosts:
+        return nullcontext()
+    from landsat_downsample.model.policy import ALLOW_HOSTS
+
+    return variable(ALLOW_HOSTS, ",".join([*filter(None, [os.environ.get(ALLOW_HOSTS)]), *hosts]))
+
+
+def seconds(text: str) -> float:
+    """A number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
+def href_type(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid UTF-8, which metadata must be: rename it") from None
+    return text
+
+
+def number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    return int(value) if value.is_integer() else value
+
+
+def size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not W,H: two whole numbers such as 100,0") from None
+    return width, height
+
+
+def bounds(text: str) -> tuple[float, float, float, float]:
+    try:
+        left, bottom, right, top = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LEFT,BOTTOM,RIGHT,TOP: four numbers") from None
+    return left, bottom, right, top
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def words(text: str) -> tuple[str, ...]:
+    names = tuple(word.strip() for word in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} has an empty name: give names with commas between them")
+    return names
+
+
+def method(text: str) -> tuple[str, str]:
+    band, sign, method = text.partition("=")
+    if not (band and sign and method):
+        raise argparse.ArgumentTypeError(f"{text!r} is not BAND=METHOD, such as ST_QA=rms")
+    return band, method

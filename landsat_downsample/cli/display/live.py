@@ -1,0 +1,172 @@
+"""The live display of a run on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from landsat_downsample.cli.display.lines import STATUS_WORDS, failure_line, is_batch, stopping_line, summary
+from landsat_downsample.execution.progress import ProgressCounter
+from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.model.safe_text import plain
+from landsat_downsample.model.words import duration_words, grouped, size_words
+
+#: Scenes in hand that are shown one by one.
+SHOWN = 8
+
+#: Pictures a second.
+PACE = 4
+
+
+class Live:
+    """Redraws a few lines at the bottom of the terminal; what is said meanwhile stays above them.
+
+    Parameters
+    ----------
+    tally : ProgressCounter
+        What is shown; read under `lock`.
+    lock : context manager
+        Held while the tally changes.
+    workers : callable
+        How many there are now; None where nobody knows.
+    """
+
+    def __init__(self, tally: ProgressCounter, lock: threading.RLock, workers: Callable[[], int | None]) -> None:
+        from rich.console import Console
+        from rich.live import Live as Screen
+
+        self._tally, self._lock, self._workers = tally, lock, workers
+        self._dashboard: str | None = None
+        self._stopping = False
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._screen = Screen(
+            get_renderable=self._picture,
+            console=self._console,
+            refresh_per_second=PACE,
+            transient=True,
+            # stdout is data: it must not come to the terminal that stderr is.
+            redirect_stdout=False,
+        )
+        self._logs = _logs_above()
+
+    def open(self, facts: dict) -> None:
+        self._dashboard = facts.get("dashboard")
+        self._screen.start()
+        self._logs.__enter__()
+
+    def show(self, step: Progress, now: float) -> None:
+        if step.outcome and step.outcome.status == "skipped":
+            self._say(f"{plain(step.scene_id)} {STATUS_WORDS['skipped']}")
+
+    def fail(self, outcome: Outcome, trace: str) -> None:
+        self._say(f"{trace}landsat-downsample: {plain(failure_line(outcome))}")
+
+    def warn(self, message: str) -> None:
+        self._say(f"landsat-downsample: warning: {plain(message)}")
+
+    def stopping(self, in_hand: int) -> None:
+        self._stopping = True
+        self._say(f"landsat-downsample: {stopping_line(in_hand)}")
+
+    def close(self) -> None:
+        self._logs.__exit__(None, None, None)
+        self._screen.stop()
+
+    def summarise(self, tally: ProgressCounter, now: float, *, interrupted: bool) -> None:
+        if is_batch(tally):
+            self._say(f"landsat-downsample: {summary(tally, now, interrupted=interrupted)}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True)
+
+    def _picture(self):
+        from rich.console import Group
+
+        with self._lock:
+            now = time.monotonic()
+            return Group(*self._figures(now), *self._scenes())
+
+    def _figures(self, now: float) -> Iterator[object]:
+        """The lines of figures; each is cut at the terminal's width, the most important first."""
+        tally = self._tally
+        yield self._bar_line()
+        rate, left = tally.rate(now), tally.seconds_left(now)
+        bands = grouped(tally.bands)
+        if (total := tally.bands_total) is not None:
+            bands += f"/{'~' if tally.is_estimate else ''}{grouped(total)}"
+        facts = [f"{bands} bands", f"{size_words(rate or 0)}/s"]
+        facts += [f"{duration_words(left)} left"] if left is not None else []
+        yield _line("  ".join([*facts, f"{size_words(tally.bytes_in)} read", f"{duration_words(tally.elapsed(now))}"]))
+        count = self._workers()
+        where = [] if count is None else [f"{count} worker{'' if count == 1 else 's'}"]
+        where += [self._dashboard] if self._dashboard else []
+        if where:
+            yield _line("  ".join(where), style="dim", whole=True)
+
+    def _bar_line(self):
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        tally, table, share = self._tally, Table.grid(padding=(0, 1)), _share(self._tally)
+        total, ended = tally.scenes_total, grouped(tally.scenes_ended)
+        words = f"{ended} scenes" if total is None else f"{ended}/{grouped(total)} scenes"
+        words += "".join(f", {grouped(count)} {name}" for name in ("failed", "skipped") if (count := tally.ended[name]))
+        cells = [_line(words, style="bold red" if tally.ended["failed"] else "bold")]
+        if self._stopping:
+            cells.append(_line("stopping", style="bold yellow"))
+        elif share is not None:
+            width = max(8, min(40, self._console.width - len(words) - 8))
+            cells += [ProgressBar(total=1.0, completed=share, width=width), _line(f"{share:.0%}")]
+        table.add_row(*cells)
+        return table
+
+    def _scenes(self) -> Iterator[object]:
+        waiting = list(self._tally.in_hand.values())
+        for scene in waiting[:SHOWN]:
+            counted = f"{scene.done}/{scene.bands}"
+            room = self._console.width - len(counted) - 5
+            name = plain(scene.scene_id)
+            name = name if len(name) <= room else f"...{name[3 - room :]}"
+            yield _line(f"  {name}  {counted}")
+        if len(waiting) > SHOWN:
+            yield _line(f"  and {len(waiting) - SHOWN} more in hand", style="dim")
+
+
+def _share(tally: ProgressCounter) -> float | None:
+    """Part of the run that is done, by its bands where they are known."""
+    if total := tally.bands_total:
+        skipped = tally.ended["skipped"] / (tally.scenes_total or 1)
+        return skipped + (1 - skipped) * min(tally.bands / total, 1.0)
+    scenes = tally.scenes_total
+    return tally.scenes_ended / scenes if scenes else None
+
+
+def _line(text: str, *, style: str = "", whole: bool = False):
+    from rich.text import Text
+
+    if whole:
+        return Text(text, style=style, overflow="fold")
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+@contextmanager
+def _logs_above() -> Iterator[None]:
+    """Let log lines go through the display too: their handlers keep the stream that they were made with."""
+    names = [None, *logging.root.manager.loggerDict]
+    handlers = {handler for name in names for handler in getattr(logging.getLogger(name), "handlers", ())}
+    moved = [
+        (handler, handler.stream)
+        for handler in handlers
+        if type(handler) is logging.StreamHandler and handler.stream is sys.__stderr__
+    ]
+    for handler, _ in moved:
+        handler.setStream(sys.stderr)
+    try:
+        yield
+    finally:
+        for handler, stream in moved:
+            handler.setStream(stream)

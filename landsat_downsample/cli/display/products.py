@@ -1,0 +1,81 @@
+"""The finished products of a run on stdout: a JSON line each, or a table on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from landsat_downsample.cli.display.tables import console, table
+from landsat_downsample.execution.run import Outcome
+from landsat_downsample.model.words import KIB, count_words, size_words
+
+#: Products that the table shows; a screen of a long run has them after the others scrolled away, in its report.
+SHOWN = 40
+
+
+class Products:
+    """Takes what was published as it comes."""
+
+    def __init__(self) -> None:
+        self._kept: list[Outcome] = []
+        self._terminal = sys.stdout.isatty()
+
+    def take(self, outcome: Outcome) -> None:
+        """Print a product, or keep it for the table."""
+        if self._terminal:
+            self._kept.append(outcome)
+        else:
+            _print_line(_record(outcome))
+
+    def close(self) -> None:
+        """Print the table."""
+        if not self._kept:
+            return
+        rows = table("scene", "status", "files", "read", "seconds")
+        for outcome in self._kept[:SHOWN]:
+            read, seconds = size_words(outcome.bytes_in), f"{outcome.seconds:.1f}"
+            rows.add_row(outcome.scene_id, outcome.status, str(outcome.files), read, seconds)
+        out = console()
+        out.print(rows)
+        for outcome in self._kept[:SHOWN]:
+            out.print(outcome.href, soft_wrap=True)
+        if (left := len(self._kept) - SHOWN) > 0:
+            out.print(f"and {count_words(left, 'product')} more beside them: their record and report.html are in _runs")
+
+
+def _record(outcome: Outcome) -> dict:
+    return {
+        "id": outcome.scene_id,
+        "status": outcome.status,
+        "href": outcome.href,
+        "files": outcome.files,
+        "bytes_in": outcome.bytes_in,
+        "requests": outcome.requests,
+        "peak_memory": peak_memory(),
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def peak_memory() -> int:
+    """Bytes of memory that this process has had at most so far."""
+    try:
+        # Not what `resource` says: that begins with the memory of the process that started this one.
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return next(int(line.split()[1]) * KIB for line in file if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return _peak_by_resource()
+
+
+def _peak_by_resource() -> int:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * KIB  # macOS counts bytes, Linux KiB
+
+
+def _print_line(record: dict) -> None:
+    try:
+        print(json.dumps(record), flush=True)
+    except BrokenPipeError:  # the reader of our stdout has gone, the work that was asked for has not
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,1 @@
+"""The checks of `doctor`, each with a line of its own."""

@@ -1,0 +1,166 @@
+"""What a run needs, looked at before it is needed: each check is one line, and goes on after others failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from landsat_downsample.cli.doctor import here, places
+from landsat_downsample.cli.doctor.finding import NO, NOT_ASKED, OK, Finding, cleaned, secrets, tried
+from landsat_downsample.execution.threads import threads_for
+from landsat_downsample.model.location import redacted_repr
+from landsat_downsample.model.scene import Scene
+
+#: Seconds that a source or destination gets to answer; a run is more patient.
+BUDGET = "20"
+
+#: Seconds until a cluster on Kubernetes must have a worker.
+DEADLINE = 150.0
+
+_BUDGET = "LANDSAT_DOWNSAMPLE_BUDGET"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to look at; None for what not to."""
+
+    __repr__ = redacted_repr
+
+    source: str | None = None
+    to: str | None = None
+    cluster: str | None = None
+    """As `cluster` takes it."""
+    requester_pays: bool = False
+    factor: float | None = None
+    scenes: int = 1
+    """How many scenes like the source are to be reduced by which factor, to compare the destination's room."""
+
+    @property
+    def on_kubernetes(self) -> bool:
+        return self.cluster is not None and (self.cluster == "kubernetes" or self.cluster.endswith((".yaml", ".yml")))
+
+
+def examine(asked: Asked) -> Iterator[Finding]:
+    """Make all checks that were asked for, one after the other.
+
+    Yields
+    ------
+    Finding
+        As soon as it is known; none of them holds a secret.
+    """
+    hidden = secrets(href for href in (asked.source, asked.to, asked.cluster) if href)
+    with _hurried():
+        for finding in _findings(asked):
+            yield cleaned(finding, hidden)
+
+
+@contextmanager
+def _hurried() -> Iterator[None]:
+    """Give up on a server sooner than a run does, unless that is set."""
+    given = _BUDGET in os.environ
+    os.environ.setdefault(_BUDGET, BUDGET)
+    try:
+        yield
+    finally:
+        if not given:
+            os.environ.pop(_BUDGET, None)
+
+
+def _findings(asked: Asked) -> Iterator[Finding]:
+    yield tried("versions", here.versions)
+    yield tried("kernel", here.kernel)
+    opened: list[Scene] = []
+    yield _source(asked, opened)
+    scene = opened[0] if opened else None
+    if asked.to is None:
+        yield Finding(NOT_ASKED, "destination", "not asked (--to DEST)")
+    else:
+        yield tried(
+            "destination",
+            lambda: places.takes(asked.to, *places.needed(scene, asked.to, asked.factor, asked.scenes)),
+        )
+    if places.uses_s3(asked.source, asked.to, scene):
+        yield tried("credentials", here.credentials)
+    else:
+        yield Finding(NOT_ASKED, "credentials", "no s3:// was named")
+    largest = places.largest_fetched(scene)
+    yield tried("scratch space", lambda: _scratch(largest))
+    yield from _cluster(asked, largest)
+
+
+def _source(asked: Asked, opened: list[Scene]) -> Finding:
+    """Open the source; where that works the scene is appended to `opened`."""
+    if asked.source is None:
+        return Finding(NOT_ASKED, "source", "not asked (SOURCE)")
+
+    def read() -> str:
+        opened.append(places.opened(asked.source, requester_pays=asked.requester_pays))
+        return places.describe(opened[0])
+
+    return tried("source", read)
+
+
+def _scratch(largest: int | None) -> Finding:
+    folder, free = here.free_space()
+    return here.scratch(free, folder, largest=largest, at_once=threads_for(None, local=not largest))
+
+
+def _cluster(asked: Asked, largest: int | None) -> Iterator[Finding]:
+    from landsat_downsample.cli.doctor import workers
+
+    if asked.cluster is None or asked.cluster == "none":
+        yield Finding(NOT_ASKED, "cluster", "not asked (--cluster SPEC)")
+        yield workers.pays(asked.requester_pays, "answered here at best: name a --cluster to ask from a worker")
+        return
+    if asked.on_kubernetes:
+        hopeless = False
+        for finding in _on_kubernetes(asked.cluster):
+            hopeless |= finding.state == NO
+            yield finding
+        if hopeless:
+            yield Finding(NOT_ASKED, "cluster", "not tried: it would not come about")
+            yield workers.pays(asked.requester_pays, "there is no worker to ask")
+            return
+    yield from _with_workers(asked, largest)
+
+
+def _on_kubernetes(spec: str) -> Iterator[Finding]:
+    from landsat_downsample.cli.doctor import kubernetes
+    from landsat_downsample.execution.kube_api import Api
+
+    apis: list[Api] = []
+
+    def connect() -> str:
+        apis.append(Api())
+        return f"reachable, namespace {apis[0].namespace!r}"
+
+    yield tried("kubernetes", connect)
+    if apis:
+        with apis[0] as api:
+            yield from kubernetes.of_kubernetes(api, spec, inside="KUBERNETES_SERVICE_HOST" in os.environ)
+
+
+def _with_workers(asked: Asked, largest: int | None) -> Iterator[Finding]:
+    """Start or join the cluster, and let its workers look."""
+    from landsat_downsample.cli.doctor import workers
+    from landsat_downsample.execution.cluster import cluster
+
+    clients: list = []
+    with ExitStack() as stack:
+
+        def join() -> str | Finding:
+            made = cluster(asked.cluster, workers=1, deadline=DEADLINE)
+            clients.append(stack.enter_context(made))
+            if clients[0] is None:
+                return Finding(NOT_ASKED, "cluster", f"{asked.cluster!r} stands for the threads of this process")
+            return f"{asked.cluster}: joined, one version everywhere"
+
+        found = tried("cluster", join)
+        yield found
+        if found.state != OK:
+            yield workers.pays(asked.requester_pays, "there is no worker to ask")
+            return
+        about = {"requester_pays": asked.requester_pays, "largest": largest}
+        yield from workers.of_cluster(clients[0], asked.source, **about)

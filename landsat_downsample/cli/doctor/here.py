@@ -1,0 +1,125 @@
+"""Checks of this process: versions, kernel, credentials, scratch space."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from importlib import metadata
+
+from landsat_downsample import __version__
+from landsat_downsample.cli.doctor.finding import NO, NOT_ASKED, OK, Finding
+from landsat_downsample.errors import ReadError, UsageError
+from landsat_downsample.model.location import redact
+from landsat_downsample.model.words import size_words
+
+#: What botocore calls the places where it found a key, in words.
+_PLACES = {
+    "env": "the environment (AWS_ACCESS_KEY_ID)",
+    "shared-credentials-file": "the credentials file",
+    "config-file": "the config file",
+    "assume-role": "a role of the profile",
+    "assume-role-with-web-identity": "a web identity (service account)",
+    "sso": "single sign-on",
+    "custom-process": "a process of the profile",
+    "container-role": "the container's role",
+    "iam-role": "the machine's role",
+    "login": "aws login",
+}
+
+
+def versions() -> str:
+    """Name the versions that decide what is written and who can talk to whom."""
+    import rasterio
+
+    packages = ("numpy", "dask", "distributed", "s3fs", "dask-kubernetes")
+    told = [f"landsat-downsample {__version__}", f"Python {platform.python_version()}"]
+    told += [f"GDAL {rasterio.__gdal_version__}", f"rasterio {rasterio.__version__}"]
+    return ", ".join(told + [f"{name} {version}" for name in packages if (version := _version(name))])
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def kernel() -> Finding:
+    """Tell whether the C kernel is there; without it the bytes are the same, later."""
+    from landsat_downsample.pipeline import tiles
+    from landsat_downsample.reduce import native
+
+    slower = "bands take longer, the bytes are the same"
+    if not native.available():
+        return Finding(NOT_ASKED, "kernel", f"no C kernel: {slower}; reinstall with a C compiler")
+    if tiles.deflate is None:
+        return Finding(NOT_ASKED, "kernel", f"no libdeflate for the C kernel: {slower}; pip install deflate")
+    return Finding(OK, "kernel", "the C kernel is there")
+
+
+def credentials() -> str:
+    """Say which kind of key S3 requests will have, and where it is from; never the key."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    at = f", for {redact(endpoint)}" if endpoint else ""
+    if os.environ.get("FSSPEC_S3_ANON", "").lower() in ("1", "true", "yes"):
+        return f"none, by FSSPEC_S3_ANON: public buckets only{at}"
+    if os.environ.get("FSSPEC_S3_KEY"):
+        return f"access key from the environment (FSSPEC_S3_KEY){at}"
+    kind, method = _resolved()
+    return f"{kind} from {_PLACES.get(method, method)}{at}"
+
+
+def _resolved() -> tuple[str, str]:
+    """Kind of the key that botocore finds, and its name of the place."""
+    try:
+        import botocore.exceptions
+        import botocore.session
+    except ImportError as error:
+        raise UsageError("s3:// needs s3fs: pip install 'landsat-downsample[s3]'") from error
+    try:
+        found = botocore.session.get_session().get_credentials()
+        frozen = found.get_frozen_credentials() if found else None
+    except botocore.exceptions.BotoCoreError as error:
+        raise ReadError(
+            f"none can be had ({type(error).__name__}): see AWS_PROFILE and the files in ~/.aws, or log in again"
+        ) from error
+    if frozen is None:
+        raise ReadError(
+            "none found: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true "
+            "for a public bucket"
+        )
+    return ("temporary access key" if frozen.token else "access key"), found.method
+
+
+def free_space() -> tuple[str, int]:
+    """Folder of temporary files, and the bytes that are free there."""
+    folder = tempfile.gettempdir()
+    return folder, shutil.disk_usage(folder).free
+
+
+def scratch(free: int, where: str, *, largest: int | None, at_once: int, what: str = "scratch space") -> Finding:
+    """Compare free bytes with what bands at work will take. Pure.
+
+    Parameters
+    ----------
+    free : int
+        Bytes.
+    where : str
+        Their place, for the line.
+    largest : int or None
+        Bytes of the largest band that will be fetched; None if no source was named.
+    at_once : int
+        Bands at work there at one time.
+    """
+    there = f"{size_words(free)} free in {where}"
+    if largest is None:
+        return Finding(OK if free > 0 else NO, what, f"{there}; name a SOURCE to compare it with")
+    if not largest:
+        return Finding(OK if free > 0 else NO, what, f"{there}; the source's files are read in place")
+    needed = largest * at_once
+    told = f"{there}, {size_words(needed)} needed ({at_once} x the largest band)"
+    if free > needed:
+        return Finding(OK, what, told)
+    return Finding(NO, what, f"{told}: free some, point TMPDIR elsewhere, or take fewer workers")

@@ -1,0 +1,179 @@
+"""The command line: data on stdout, everything else on stderr, exit codes 0, 1, 2, 3 and 130.
+
+landsat-downsample demo
+landsat-downsample run SCENE --to out --factor 10 | jq -r .href
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import importlib
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+
+from landsat_downsample import __version__
+from landsat_downsample.cli.arguments import (
+    DONE,
+    INTERRUPTED,
+    NONE_SUCCEEDED,
+    PASSING,
+    Parser,
+    allowed_hosts,
+    complain,
+    discard_stdout,
+    say,
+    tell_in_json,
+)
+from landsat_downsample.cli.signals import (
+    begin_to_listen,
+    interrupt_again,
+    leave_signals,
+    on_signals,
+    timed_out,
+    told_to_stop,
+)
+from landsat_downsample.errors import LandsatDownsampleError
+from landsat_downsample.model.shortage import shortage
+from landsat_downsample.storage.bugs import told
+
+#: Where each verb lives: only the one that is asked for is loaded.
+_VERBS = {
+    "run": "verbs.run",
+    "plan": "verbs.plan",
+    "info": "verbs.inspection",
+    "verify": "verbs.inspection",
+    "stage-in": "verbs.staging",
+    "stage-out": "verbs.staging",
+    "clean": "verbs.staging",
+    "clusters": "verbs.clusters",
+    "doctor": "verbs.doctor",
+    "status": "verbs.status",
+    "report": "verbs.status",
+    "make-scene": "verbs.inspection",
+    "demo": "verbs.inspection",
+}
+
+
+def command() -> None:
+    """Run the process of a command from its beginning to its end."""
+    code = main()
+    if code == DONE:
+        _leave(code)  # nothing is at work any more, and Python would take 20 ms to take itself apart
+    sys.exit(code)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb; return its exit code."""
+    if argv is None:  # the whole process is ours
+        # rasterio loads boto3 where there is one, which takes as long as rasterio itself and numpy together,
+        # for sessions with S3 that GDAL never has here: bytes come by fsspec.
+        sys.modules.setdefault("boto3", None)
+        # OpenBLAS starts its threads when numpy is loaded, and they spin; the few products taken here are small.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        sys.unraisablehook = interrupt_again
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        on_signals(signal.SIG_IGN)
+        code, why = (PASSING, "the time limit is over") if timed_out() else (INTERRUPTED, "interrupted")
+        say(f"{why}; products already told of are whole, nothing else was published")
+        if argv is None:
+            _leave(code)
+        return code
+    finally:
+        if argv is None:  # the code is known: a Ctrl-C while Python winds up must not change it
+            on_signals(signal.SIG_IGN)
+        else:
+            leave_signals()
+
+
+def _main(argv: list[str] | None) -> int:
+    begin_to_listen()
+    warnings.showwarning = _show_warning
+    _open_streams()
+    tell_in_json(False)
+    parser = _parser(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(argv, argparse.Namespace(own_process=argv is None))
+    tell_in_json(getattr(arguments, "log_format", None) == "json")
+    if arguments.quiet:
+        warnings.simplefilter("ignore")
+    try:
+        with allowed_hosts(arguments):
+            code = arguments.verb(arguments)
+        sys.stdout.flush()
+        return code
+    except Exception as error:
+        if told_to_stop:  # a lock or a callback that was cut in two
+            raise KeyboardInterrupt from error
+        return _failed(error, arguments)
+
+
+def _open_streams() -> None:
+    """Let streams that the shell has closed (``>&-``) lead nowhere; Python knows them as None."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+
+
+def _failed(error: Exception, arguments: argparse.Namespace) -> int:
+    """Tell of an error in one line; return the exit code."""
+    if isinstance(error, BrokenPipeError):  # the reader of our stdout has seen enough
+        discard_stdout()
+        return DONE
+    if not isinstance(error, LandsatDownsampleError):
+        words = shortage(error)
+        if isinstance(error, OSError) and not words:
+            discard_stdout()
+            words = _words_of(error)
+        if words:
+            complain(error, arguments, words)
+            return NONE_SUCCEEDED
+        error = told(error, "the command broke off")
+    complain(error, arguments)
+    return PASSING if error.passing else error.exit_code
+
+
+def _words_of(error: OSError) -> str:
+    """What the system says of an error, without its number."""
+    where = f"{str(error.filename)!r}: " if error.filename else ""
+    return f"{where}{(error.strerror or str(error) or type(error).__name__).lower()}"
+
+
+def _leave(code: int) -> None:
+    """End this process now: Python would kill itself by SIGINT if the Ctrl-C came while a module was loaded."""
+    atexit._run_exitfuncs()  # of multiprocessing: what it left is complained of by a process of its own
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _show_warning(message, *where, **_):
+    say(f"warning: {message}")
+
+
+def _parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """What understands a command line: of its verb, where it begins with one; of all verbs otherwise."""
+    parser = Parser(
+        prog="landsat-downsample",
+        description="Landsat scenes, smaller and still right: every pixel read, every band reduced\nby what it means.",
+        epilog="""\
+examples:
+  landsat-downsample demo
+  landsat-downsample info LC08_L2SP_008059_20191201_20200825_02_T1.tar
+  landsat-downsample run SCENE --to out --factor 10 --mask cloud,shadow | jq -r .href
+
+exit codes: 0 all done, 3 some scenes failed, 1 none succeeded, 2 wrong usage,
+75 none succeeded, but trying again later may help, 130 interrupted""",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs", parser_class=Parser)
+    for verb in argv[:1] if argv and argv[0] in _VERBS else _VERBS:
+        module = importlib.import_module(f"{__package__}.{_VERBS[verb]}")
+        getattr(module, f"add_{verb.replace('-', '_')}")(verbs)
+    return parser

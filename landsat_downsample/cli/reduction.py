@@ -1,0 +1,87 @@
+"""What the verbs run and plan are asked: which scenes, how small, how each band is reduced."""
+
+from __future__ import annotations
+
+import argparse
+
+from landsat_downsample.cli.arguments import (
+    DONE,
+    NONE_SUCCEEDED,
+    PASSING,
+    SOME_FAILED,
+    SOURCE,
+    WRONG_USAGE,
+    add_access,
+    bounds,
+    href_type,
+    method,
+    number,
+    size,
+    words,
+)
+from landsat_downsample.errors import LandsatDownsampleError, UsageError
+
+
+def add_reduction(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="*", type=href_type, metavar="SOURCE", help=SOURCE + "; @LIST or - for a list")
+    how_small = parser.add_argument_group("how small (exactly one)").add_mutually_exclusive_group(required=True)
+    how_small.add_argument("--factor", type=number, metavar="N", help="pixels per cell along each axis")
+    how_small.add_argument("--resolution", type=number, metavar="METRES", help="cell size in units of the CRS")
+    how_small.add_argument(
+        "--size", type=size, metavar="W,H", help="cells across and down; a 0 keeps the aspect: 100,0"
+    )
+    parser.add_argument(
+        "--bounds", type=bounds, metavar="L,B,R,T",
+        help="area of interest (left,bottom,right,top in units of the CRS), widened to whole cells",
+    )  # fmt: skip
+    how = parser.add_argument_group("how each band is reduced")
+    how.add_argument(
+        "--bands", type=words, metavar="BANDS", help="USGS or common names, such as red,SR_B5,QA_PIXEL (default: all)"
+    )
+    how.add_argument(
+        "--qa", default="conservative", metavar="POLICY",
+        help="bit fields: conservative (default), majority, mode or nearest",
+    )  # fmt: skip
+    how.add_argument(
+        "--mask",
+        type=words,
+        default=(),
+        metavar="FLAGS",
+        help="leave out pixels with these QA_PIXEL flags: cloud,shadow",
+    )
+    how.add_argument(
+        "--min-valid", type=number, default=0, metavar="F",
+        help="least share of valid pixels in a cell that holds data, 0 to 1 (default 0)",
+    )  # fmt: skip
+    how.add_argument(
+        "--method", action="append", default=[], type=method, metavar="BAND=METHOD",
+        help="mean, median, min, max, sum, std, rms, mode or nearest for one band; repeatable",
+    )  # fmt: skip
+    add_access(parser)
+
+
+def options(arguments: argparse.Namespace):
+    from landsat_downsample.model.plan import Options
+
+    return Options(
+        factor=arguments.factor,
+        resolution=arguments.resolution,
+        size=arguments.size,
+        bands=arguments.bands,
+        qa=arguments.qa,
+        mask=arguments.mask,
+        min_valid=arguments.min_valid,
+        methods=dict(arguments.method),
+        bounds=arguments.bounds,
+    )
+
+
+def exit_code(succeeded: int, failures: list[LandsatDownsampleError]) -> int:
+    """The exit code of a command over several scenes."""
+    if not failures:
+        return DONE
+    if succeeded:
+        return SOME_FAILED
+    if all(error.passing for error in failures):
+        return PASSING
+    return WRONG_USAGE if all(isinstance(error, UsageError) for error in failures) else NONE_SUCCEEDED

@@ -1,0 +1,1 @@
+"""One module a verb, or a few of a kind."""

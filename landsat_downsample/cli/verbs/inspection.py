@@ -1,0 +1,136 @@
+"""The verbs that look at things or make some to look at: info, verify, make-scene, demo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from landsat_downsample.cli.arguments import (
+    DONE,
+    SOURCE,
+    add_access,
+    add_verb,
+    complain,
+    count,
+    href_type,
+    number,
+    say,
+    size,
+    tell,
+    whole,
+    words,
+)
+from landsat_downsample.cli.reduction import exit_code
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
+
+
+def add_info(verbs) -> None:
+    parser = add_verb(verbs, "info", _info, "show a scene: id, sensor, grid and bands")
+    parser.add_argument("source", type=href_type, metavar="SOURCE", help=SOURCE)
+    parser.add_argument("--json", action="store_true", help="as one JSON line")
+    add_access(parser)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from landsat_downsample.cli.display.tables import show_scene
+    from landsat_downsample.scenes.open import open_scene
+
+    scene = open_scene(arguments.source, requester_pays=arguments.requester_pays)
+    if arguments.json:
+        print(json.dumps(scene.to_dict()))
+    else:
+        show_scene(scene)
+    return DONE
+
+
+def add_verify(verbs) -> None:
+    parser = add_verb(
+        verbs, "verify", _verify, "check a product, and recompute random blocks of it by a second code path"
+    )
+    parser.add_argument(
+        "products", nargs="+", type=href_type, metavar="PRODUCT",
+        help="folder or item of a product, a destination that holds some, or @LIST of them (- for stdin)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--blocks", type=count, default=16, metavar="N", help="random cells to recompute in each band (default 16)"
+    )
+    parser.add_argument(
+        "--source",
+        type=href_type,
+        metavar="HREF",
+        help="where the source is; without it only the product itself is checked",
+    )
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="which random cells (default 0)")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from landsat_downsample.batch.product_lists import products
+    from landsat_downsample.products.verify import verify
+
+    found = products(arguments.products)
+    if arguments.source and len(found) > 1:
+        raise UsageError(f"--source is of one product, but {len(found)} are named: verify them one by one")
+    alone, failures = len(found) == 1, []
+    for product in found:
+        try:
+            if isinstance(product, LandsatDownsampleError):
+                raise product
+            report = verify(product, source=arguments.source, blocks=arguments.blocks, seed=arguments.seed)
+        except LandsatDownsampleError as error:
+            complain(error, arguments)
+            failures.append(error)
+            continue
+        for line in report.checked if alone or arguments.verbose else ():
+            tell(line if alone else f"{product}: {line}")
+        for line in report.wrong:
+            say(line if alone else f"{product}: {line}")
+        failures += [ReadError(f"{product!r} is not right")] if report.wrong else []
+    if not alone:
+        wrong = f", {len(failures)} wrong or unreadable" if failures else ""
+        print(f"{len(found) - len(failures)} of {len(found)} products are right{wrong}")
+    return exit_code(len(found) - len(failures), failures)
+
+
+def add_make_scene(verbs) -> None:
+    parser = add_verb(
+        verbs, "make-scene", _make_scene, "make a synthetic scene that looks and compresses like a real one"
+    )
+    parser.add_argument("folder", metavar="DIR", help="where the scene's own folder will be")
+    parser.add_argument(
+        "--sensor", default="oli", choices=("oli", "etm", "tm", "mss", "mss123"),
+        help="oli (default), etm (scan gaps), tm, mss (Landsat 5) or mss123 (Landsat 1)",
+    )  # fmt: skip
+    parser.add_argument("--level", type=int, choices=(1, 2), help="processing level (default 2; 1 for MSS)")
+    parser.add_argument("--size", type=size, metavar="W,H", help="pixels across and down (default: a full scene)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="another seed, another scene (default 0)")
+    parser.add_argument("--bands", type=words, metavar="BANDS", help="USGS names of the bands to make (default: all)")
+    parser.add_argument("--southern", action="store_true", help="south of the equator, in a northern UTM zone")
+
+
+def _make_scene(arguments: argparse.Namespace) -> int:
+    from landsat_downsample.testing.synthetic.make import make_scene
+
+    path = make_scene(
+        arguments.folder,
+        sensor=arguments.sensor,
+        level=arguments.level or (1 if arguments.sensor.startswith("mss") else 2),
+        size=arguments.size,
+        seed=arguments.seed,
+        bands=arguments.bands,
+        southern=arguments.southern,
+    )
+    print(path)
+    return DONE
+
+
+def add_demo(verbs) -> None:
+    parser = add_verb(verbs, "demo", _demo, "make a full-size scene, run the main job on it, and say what to look at")
+    parser.add_argument("folder", nargs="?", default="demo", metavar="DIR", help="working folder (default: demo)")
+    parser.add_argument("--size", type=size, metavar="W,H", help="size of the scene (default: full)")
+    parser.add_argument("--factor", type=number, default=10, metavar="N", help="pixels per cell (default 10)")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from landsat_downsample.cli.verbs.demo import demo
+
+    return demo(arguments.folder, size=arguments.size, factor=arguments.factor)

@@ -1,0 +1,229 @@
+"""The verb run."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from landsat_downsample.cli.arguments import (
+    INTERRUPTED,
+    add_verb,
+    count,
+    href_type,
+    loading,
+    number,
+    say,
+    seconds,
+    variable,
+)
+from landsat_downsample.cli.reduction import add_reduction, exit_code, options
+from landsat_downsample.cli.search import add_search, check_search, query
+from landsat_downsample.cli.signals import draining, limited
+from landsat_downsample.errors import UsageError
+from landsat_downsample.storage.bugs import warn
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from landsat_downsample.batch.requests import SceneRequest
+    from landsat_downsample.batch.scene_lists import Entry
+    from landsat_downsample.execution.run import Executor, Outcome
+
+_EXAMPLES = """\
+examples:
+  landsat-downsample run LC08_L2SP_008059_20191201_20200825_02_T1 --to out --factor 10
+  landsat-downsample run *.tar --to out --resolution 300 --bands red,nir08,QA_PIXEL
+  landsat-downsample run LC08_MTL.txt --to out --size 100,0 --mask cloud,shadow --min-valid 0.5
+  landsat-downsample run @scenes.txt --to s3://bucket/products --factor 10 --cluster local
+  landsat-downsample run --retry-failed out/_runs/20261122T215049Z-3f2a --to out --factor 10
+
+stdout has one JSON line for each finished product, or a table on a terminal. A run of several
+scenes keeps its record (outcomes.ndjson, report.html) in DEST/_runs. The first Ctrl-C lets the
+scenes in hand finish, the second stops at once."""
+
+
+def add_run(verbs) -> None:
+    """Add the verb ``run``."""
+    text = "reduce scenes and publish the products, each whole or not at all"
+    parser = add_verb(verbs, "run", _run, text, _EXAMPLES)
+    add_reduction(parser)
+    parser.add_argument("--to", type=href_type, required=True, metavar="DEST", help="folder or prefix for the products")
+    parser.add_argument("--overwrite", action="store_true", help="replace products that were made otherwise")
+    parser.add_argument(
+        "--retry-failed", type=href_type, metavar="FILE",
+        help="the scenes that failed or never began in an earlier run: its folder, or its outcomes.ndjson",
+    )  # fmt: skip
+    add_search(parser)
+    _add_work(parser.add_argument_group("where and how the work is done"))
+
+
+def _add_work(group) -> None:
+    group.add_argument("--workers", type=count, metavar="N", help="threads or workers (default: one for each CPU)")
+    group.add_argument(
+        "--cluster", type=href_type, default="auto", metavar="SPEC",
+        help="none (threads of this process), local (dask workers of this machine), kubernetes, a scheduler's "
+        "address or file, a DaskCluster manifest; auto (default): by the amount of work",
+    )  # fmt: skip
+    group.add_argument(
+        "--requests-per-host", type=count, metavar="N",
+        help="bands fetched from one host or bucket at one time, over all workers (default 32)",
+    )  # fmt: skip
+    group.add_argument("--timeout", type=seconds, metavar="S", help="stop after so many seconds, with exit code 75")
+    group.add_argument("--log-format", choices=("plain", "json"), help="what stderr gets, where it is no terminal")
+    group.add_argument(
+        "--min-spin-time", type=number, default=0, metavar="S", help="simulated CPU load before the work, at least"
+    )
+    group.add_argument(
+        "--max-spin-time", type=number, metavar="S", help="and at most (default: as --min-spin-time; no load)"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    with loading(arguments.own_process):
+        import landsat_downsample.batch.requests
+        import landsat_downsample.cli.display.reporter  # noqa: F401 - it needs all that runs
+        from landsat_downsample.model.policy import REQUESTS_PER_HOST
+    per_host = arguments.requests_per_host
+    with limited(arguments.timeout), variable(REQUESTS_PER_HOST, None if per_host is None else str(per_host)):
+        requests = _requests(arguments)
+        _spin(arguments)
+        outcomes, begun_all = _outcomes(arguments, requests)
+    failed = [outcome.error for outcome in outcomes if outcome.error]
+    if not begun_all:
+        left = f"{len(requests) - len(outcomes)} of {len(requests)} scenes did not begin"
+        if not any(getattr(error, "for_all", False) for error in failed):
+            say(f"interrupted: {left}; the same command goes on with them")
+            return INTERRUPTED
+        say(f"stopped: the destination takes nothing more: {left}; once it does, the same command goes on with them")
+    return exit_code(len(outcomes) - len(failed), failed)
+
+
+def _spin(arguments: argparse.Namespace) -> None:
+    from landsat_downsample.execution.simulated_load import spin
+
+    shortest = arguments.min_spin_time
+    spin(shortest, shortest if arguments.max_spin_time is None else arguments.max_spin_time)
+
+
+def _requests(arguments: argparse.Namespace) -> list[SceneRequest]:
+    """What is asked for, none of it opened yet."""
+    from landsat_downsample.batch.requests import Order, SceneRequest, distinct
+
+    order = Order(  # a contradiction is refused before anything is opened
+        options(arguments), arguments.to, overwrite=arguments.overwrite, requester_pays=arguments.requester_pays
+    )
+    entries = distinct(_entries(arguments))
+    return [SceneRequest(entry, order) for entry in entries]
+
+
+def _entries(arguments: argparse.Namespace) -> list[Entry]:
+    from landsat_downsample.batch.scene_lists import read_entries, retry_entries
+
+    check_search(arguments)
+    ways = [bool(arguments.sources), bool(arguments.retry_failed), bool(arguments.stac)]
+    if sum(ways) != 1:
+        what = "nothing" if not any(ways) else "more than one of them"
+        raise UsageError(f"which scenes: give SOURCEs, --stac URL or --retry-failed FILE, not {what}")
+    if arguments.stac:
+        from landsat_downsample.batch.search_cache import frozen
+
+        href, entries = frozen(query(arguments), arguments.to, again=arguments.search_again)
+        say(f"{len(entries)} scenes found; their list is {href}")
+        return entries
+    if arguments.retry_failed:
+        entries = retry_entries(arguments.retry_failed)
+        if not entries:
+            say(f"no scene failed in {arguments.retry_failed!r}: nothing is left to do")
+        return entries
+    return read_entries(arguments.sources)
+
+
+def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -> tuple[list[Outcome], bool]:
+    """Run them; also tell whether all of them began."""
+    from landsat_downsample.cli.display.reporter import Reporter, choose_style
+    from landsat_downsample.execution.run import run_plans
+    from landsat_downsample.model.policy import Policy
+
+    if not requests:
+        return [], True
+    per_host = Policy.from_environ().per_host
+    stop = threading.Event()
+    style = choose_style(quiet=arguments.quiet, log_format=arguments.log_format)
+    with ExitStack() as stack:
+        client = stack.enter_context(_client(arguments, requests))
+        reporter = Reporter(
+            scenes=len(requests), style=style, client=client, workers=arguments.workers, verbose=arguments.verbose,
+            summary_later=True,
+        )  # fmt: skip
+        # The record ends after the display: the address of its page comes below that, and the summary last of all.
+        stack.callback(reporter.summarise)
+        listeners = [stack.enter_context(_journal(arguments, requests, client))] if len(requests) > 1 else []
+        listeners.append(stack.enter_context(reporter))
+        stack.enter_context(draining(stop, lambda: [listener.stopping() for listener in listeners]))
+        outcomes = run_plans(
+            requests,
+            workers=arguments.workers,
+            executor=_executor(client, per_host),
+            report=lambda step: [listener(step) for listener in listeners],
+            stop=stop,
+            per_host=per_host,
+        )
+    return outcomes, len(outcomes) == len(requests)
+
+
+@contextmanager
+def _journal(arguments: argparse.Namespace, requests: Sequence[SceneRequest], client: Client | None) -> Iterator:
+    """Keep the record of a run; at the end make a page of it."""
+    from landsat_downsample.batch.journal import Journal
+    from landsat_downsample.batch.search_cache import freeze
+    from landsat_downsample.cli.display.reporter import choose_style
+    from landsat_downsample.execution.cluster import dashboard_link
+
+    about = {
+        "options": requests[0].order.options.to_dict(),
+        "workers": (lambda: len(client.scheduler_info().get("workers", ()))) if client else arguments.workers,
+        "dashboard": dashboard_link(client),
+    }
+    entries = [request.entry for request in requests]
+    journal = Journal(arguments.to, entries=lambda href: freeze(entries, href), total=len(requests), about=about)
+    with journal:
+        yield journal
+    _report(journal.href, told=choose_style(quiet=arguments.quiet, log_format=arguments.log_format))
+
+
+def _report(folder: str, *, told: str) -> None:
+    """Make the page of a run; where that fails the run is still what it was."""
+    from landsat_downsample.batch.report import write_report
+
+    try:
+        href = write_report(folder)
+    except Exception as error:
+        warn(error, "no report was made")
+    else:
+        if told in ("live", "plain"):
+            say(f"report: {href}")
+
+
+@contextmanager
+def _client(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -> Iterator[Client | None]:
+    """What ``--cluster`` names, as long as the run lasts; None for the threads of this process."""
+    from landsat_downsample.batch.requests import sample
+    from landsat_downsample.execution.cluster import cluster
+
+    work = 0
+    if arguments.cluster.strip() == "auto":
+        first = sample(requests)
+        work = len(requests) * sum(target.bytes_in for target in first.targets) if first else 0
+    with cluster(arguments.cluster, workers=arguments.workers, work=work) as client:
+        yield client
+
+
+def _executor(client: Client | None, per_host: int) -> Executor | None:
+    from landsat_downsample.api.verbs import on_client
+
+    # A cluster made here is this run's alone; one that was joined is not.
+    owned = client is not None and client.cluster is not None
+    return on_client(client, owned=owned, per_host=per_host)

@@ -1,0 +1,118 @@
+"""The verbs that look at the record of a run: status, report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+
+from landsat_downsample.cli.arguments import add_verb, href_type, tell
+
+
+def add_status(verbs) -> None:
+    """Add the verb ``status``."""
+    text = "tell how far a run of several scenes is, from any machine that can read its destination"
+    epilog = """\
+examples:
+  landsat-downsample status s3://bucket/products
+  landsat-downsample status out --json | jq .eta
+  landsat-downsample status out --all
+
+exit codes: 0 running or ended well, 3 ended with scenes missing, 1 without any success or no sign
+of life, 2 no run there; with --all those of the latest run"""
+    parser = add_verb(verbs, "status", _status, text, epilog)
+    _add_place(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--run", metavar="ID", help="the run of that id (default: the latest)")
+    which.add_argument("--all", action="store_true", help="every run there, a line each, the oldest first")
+    parser.add_argument("--json", action="store_true", help="a JSON line for each run")
+
+
+def add_report(verbs) -> None:
+    """Add the verb ``report``."""
+    text = "make the report of a run anew: report.html beside its record"
+    epilog = """\
+examples:
+  landsat-downsample report out
+  landsat-downsample report s3://bucket/products --run 20261122T215049Z-3f2a
+
+stdout has the report's href"""
+    parser = add_verb(verbs, "report", _report, text, epilog)
+    _add_place(parser)
+    parser.add_argument("--run", metavar="ID", help="the run of that id (default: the latest)")
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    text = "where the products go, or the folder of a run's record"
+    parser.add_argument("dest", type=href_type, metavar="DEST", help=text)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from landsat_downsample.batch.status import all_of, status
+
+    found = all_of(arguments.dest) if arguments.all else [status(arguments.dest, run=arguments.run)]
+    for one in found:
+        if arguments.json:
+            print(json.dumps(one.to_dict()), flush=True)
+        elif arguments.all:
+            tell(f"{one.id}  {_state(one)}; {_scenes(one)}")
+        else:
+            for line in _lines(one):
+                tell(line)
+    return found[-1].exit_code
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from landsat_downsample.batch.record import find_run
+    from landsat_downsample.batch.report import write_report
+
+    print(write_report(find_run(arguments.dest, arguments.run)))
+    return 0
+
+
+def _state(one) -> str:
+    """Its state in words.
+
+    >>> from landsat_downsample.batch.status import Status
+    >>> _state(Status("20261122T215049Z-3f2a", "out/_runs/...", "running", age=300.0))
+    'no sign of life for 300 s; it was running'
+    """
+    if one.silent:
+        was = "" if one.state == "unknown" else f"; it was {one.state}"
+        return f"no sign of life for {one.age or 0:.0f} s{was}"
+    if one.state == "unknown":
+        return "begun, no sign of life yet"
+    if one.at_work:
+        return f"{one.state}, seen {one.age:.0f} s ago"
+    state = "broke off" if one.state == "failed" else one.state
+    return f"{state}: {one.reason}" if one.reason else state
+
+
+def _scenes(one) -> str:
+    of = "" if one.total is None else f" of {one.total}"
+    at_work = f", {one.in_hand} in hand" if one.at_work else ""
+    there = f" ({one.skipped} were there already)" if one.skipped else ""
+    return f"{one.done + one.skipped}{of} scenes done{there}, {one.failed} failed{at_work}"
+
+
+def _lines(one) -> Iterator[str]:
+    from landsat_downsample.batch.record import OUTCOMES
+    from landsat_downsample.model.words import duration_words, grouped, size_words
+
+    yield f"run {one.id}: {_state(one)}"
+    yield f"  {_scenes(one)}"
+    read, written, spent = size_words(one.bytes_in), size_words(one.bytes_out), duration_words(one.seconds)
+    yield f"  {one.bands_done} of {one.bands_known} bands, {read} read, {written} written in {spent}"
+    if one.at_work and not one.silent:
+        left = "" if one.eta is None else f", about {duration_words(one.eta)} left"
+        yield f"  {size_words(one.rate)}/s over the last minute{left}"
+        workers = "" if one.workers is None else f"{one.workers} workers"
+        where = ", ".join(filter(None, (workers, one.dashboard and f"dashboard {one.dashboard}")))
+        if where:
+            yield f"  {where}"
+    for failure in one.failures:
+        name, told = failure["id"] or "", failure["error"] or failure["cause"] or "for no reason told"
+        yield f"  failed: {told}" if name in told else f"  failed: {name}: {told}"
+    if one.failed:
+        more = one.failed - len(one.failures)
+        yield f"  {f'and {grouped(more)} more failed; ' if more > 0 else ''}each stands in {one.href}/{OUTCOMES}"

@@ -1,0 +1,1 @@
+"""Where and in what order bands are reduced: threads, dask, Kubernetes."""

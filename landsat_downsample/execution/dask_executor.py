@@ -1,0 +1,373 @@
+"""Targets on a dask cluster, behind futures of the standard library; never stuck, never silent.
+
+One thread owns all state and acts on messages: a target handed in, begun, ended; a scene given
+up. Between messages it looks after the cluster: whatever dask itself would wait for without end
+is told as a failure of the targets that it concerns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+import uuid
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from landsat_downsample.errors import InternalError, LandsatDownsampleError, ReadError
+from landsat_downsample.execution.dask_worker import reduce_on_worker, stop_on_worker
+from landsat_downsample.execution.host_queue import HostQueue, host_of
+from landsat_downsample.model.plan import Target
+from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.storage.bugs import is_bug, told, warn
+from landsat_downsample.storage.publication import Publication
+
+if TYPE_CHECKING:
+    import distributed
+
+
+#: Seconds for a result to come; straight from a worker of this machine it takes milliseconds, or the worker is
+#: dead, and dask would try for half a minute to reach it.
+FETCH, FETCH_DIRECT = 30.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long to wait for what, in seconds, and how often to try again."""
+
+    target: float = 900.0
+    """For one target from its beginning, besides the time for its bytes."""
+    slowest: float = 250_000.0
+    """Bytes per second that its source gives at the least."""
+    starved: float = 120.0
+    """Without any worker, until the targets in hand are given up."""
+    deserted: float = 1200.0
+    """Without any worker, until all targets are."""
+    stalled: float = 180.0
+    """With workers, but no target at work."""
+    lost: float = 60.0
+    """Without the scheduler."""
+    retries: int = 1
+    """Further tries of a target that died with its worker, or hung. Errors that it raises are final."""
+    ending: float = 20.0
+    """For targets at work to end when the run is given up."""
+    poll: float = 2.0
+    """Between two looks at the cluster."""
+
+    def of(self, target: Target) -> float:
+        return self.target + target.bytes_in / self.slowest
+
+
+class TargetFuture(Future):
+    """What will become of a target. To cancel one asks its whole scene to end: see `DaskExecutor.halt`."""
+
+    def __init__(self, halt) -> None:
+        super().__init__()
+        self._halt = halt
+
+    def cancel(self) -> bool:
+        """Ask the scene to end. False: what has begun ends by itself, soon, and is waited for."""
+        if not self.done():
+            self._halt()
+        return False
+
+
+@dataclass(slots=True)
+class _Item:
+    target: Target
+    publication: Publication
+    future: TargetFuture
+    order: int
+    """Of its scene: earlier ones first, so that scenes get finished."""
+    tries: int = 0
+    begun: float | None = None
+    worker: str | None = None
+    memory_limit: int = 0
+    sent: distributed.Future | None = field(default=None, repr=False)
+    key: tuple = ()
+    """Of its present try: no two are alike, so that nothing is taken for something done before."""
+
+
+class DaskExecutor:
+    """Runs targets on a dask client's cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        From `cluster`.
+    limits : Limits, optional
+        How patient to be.
+    owned : bool
+        Whether the cluster is this run's alone: only then are workers restarted.
+    per_host : int
+        Bands that are fetched from one host at one time, over all workers.
+    """
+
+    def __init__(
+        self,
+        client: distributed.Client,
+        *,
+        limits: Limits | None = None,
+        owned: bool = False,
+        per_host: int = PER_HOST,
+    ) -> None:
+        self._client, self._limits, self._owned = client, limits or Limits(), owned
+        self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self._scene, self._order = "", 0
+        self._turns: HostQueue[_Item] = HostQueue(per_host)
+        self._flying: dict[tuple, _Item] = {}
+        self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
+        self._fed = self._active = self._heard = self._looked = self._staffed = time.monotonic()
+        self._revived, self._closing = False, None
+        self._gone: LandsatDownsampleError | None = None
+        self._run, self._tries = uuid.uuid4().hex[:8], itertools.count(1)
+        self._topic = f"landsat-downsample-{self._run}"
+        client.subscribe_topic(self._topic, lambda event: self._inbox.put((self._on_begun, event[1])))
+        self._thread = threading.Thread(target=self._live, name="landsat-downsample-dask", daemon=True)
+        self._thread.start()
+
+    @property
+    def width(self) -> int:
+        """Targets that the cluster works on at one time."""
+        return max(sum(self._workers.values()), 1)
+
+    def submit(self, target: Target, publication: Publication) -> TargetFuture:
+        """Hand a target in; it is sent to the cluster when its turn comes."""
+        if not self._thread.is_alive():
+            raise RuntimeError("submit to an executor that is closed")
+        future = TargetFuture(lambda: self.halt(publication))
+        if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember
+            self._scene, self._order = publication.token, self._order + 1
+        self._inbox.put((self._on_submit, _Item(target, publication, future, self._order)))
+        return future
+
+    def halt(self, publication: Publication) -> None:
+        """Take back a scene's targets that have not begun; let the others end at their next strip."""
+        self._inbox.put((self._on_halt, publication.token))
+
+    def __enter__(self) -> DaskExecutor:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
+        self.close(now=kind is not None)
+
+    def close(self, *, now: bool = False) -> None:
+        """Wait for all targets, or give them up at once, and leave the cluster as it is."""
+        self._inbox.put((self._on_close, now))
+        self._thread.join()
+
+    # Everything below runs in the executor's own thread.
+
+    def _live(self) -> None:
+        ended = False
+        while not ended:
+            try:
+                ended = self._act()
+            except Exception as error:  # a client that was closed, or a mistake of ours: told either way
+                left = ReadError("the scheduler was lost") if self._client.status == "closed" else None
+                self._lose(left or told(error, "the cluster was left"))
+        self._try(self._client.unsubscribe_topic, self._topic)
+
+    def _act(self) -> bool:
+        """Act on a message, and look after the cluster; True after the last message."""
+        try:
+            act, argument = self._inbox.get(timeout=self._limits.poll)
+        except queue.Empty:
+            pass
+        else:
+            if act(argument):
+                return True
+        if self._gone is None and time.monotonic() - self._looked >= self._limits.poll:
+            self._look()
+            self._looked = time.monotonic()
+        self._pump()
+        return False
+
+    def _lose(self, why: LandsatDownsampleError) -> None:
+        """The cluster is gone for good: targets that are still to come are told so at once."""
+        self._gone = why
+        self._fail_all(why)
+
+    def _on_submit(self, item: _Item) -> None:
+        if self._gone is not None:
+            item.future.set_exception(_failure(item, self._gone))
+            return
+        self._turns.push(item.order, host_of(item.target), item)
+
+    def _on_begun(self, told: dict) -> None:
+        if item := self._flying.get(tuple(told["key"])):
+            item.begun = self._active = time.monotonic()
+            item.worker, item.memory_limit = told["worker"], told["memory_limit"]
+
+    def _on_halt(self, token: str) -> None:
+        for item in self._turns.withdraw(lambda item: item.publication.token == token):
+            Future.cancel(item.future)
+            item.future.set_running_or_notify_cancel()
+        if any(item.publication.token == token for item in self._flying.values()):
+            run = self._client._run
+            self._ask(run, stop_on_worker, token, wait=False, on_error="ignore")
+
+    def _on_close(self, now: bool) -> bool:
+        if now and self._closing is None:
+            self._closing = time.monotonic()
+            for token in {item.publication.token for item in self._flying.values()}:
+                self._on_halt(token)
+        # What has begun would store its files after its scene was cleared away; it ends at its next strip.
+        patient = not now or time.monotonic() - self._closing < self._limits.ending
+        if patient and (self._flying or self._turns):
+            # Asked again until nothing is left.
+            threading.Timer(0.1, self._inbox.put, [(self._on_close, now)]).start()
+            return False
+        for item in self._flying.values():
+            self._try(item.sent.cancel)
+        self._fail_all(ReadError("the run was interrupted"))
+        return True
+
+    def _pump(self) -> None:
+        """Keep the cluster fed, and its scheduler small: what waits, waits here."""
+        window = 2 * self.width + 4
+        while len(self._flying) < window and (item := self._turns.pop()) is not None:
+            if not self._flying:
+                self._active = time.monotonic()
+            item.begun = item.worker = None
+            # dask's progress has a bar for each first word of a key, and a group for its first part: the run. That
+            # counts what is done too, as long as the run lasts.
+            item.key = (f"reduce-{self._run}", item.target.band.name, item.target.scene_id, next(self._tries))
+            self._flying[item.key] = item  # before it is sent, which may fail
+            item.sent = self._client.submit(
+                reduce_on_worker,
+                item.target,
+                item.publication,
+                self._topic,
+                item.key,
+                key=item.key,
+                priority=-item.order,
+                pure=False,
+            )
+            item.sent.add_done_callback(lambda sent: self._inbox.put((self._on_landed, sent)))
+
+    def _on_landed(self, sent: distributed.Future) -> None:
+        item = self._flying.get(sent.key)
+        if item is None or item.sent is not sent:
+            return
+        from distributed import KilledWorker
+
+        try:
+            done = sent.result(timeout=FETCH_DIRECT if self._client.direct_to_workers else FETCH)
+        except TimeoutError:  # its worker died with the result, which is made anew
+            sent.add_done_callback(lambda sent: self._inbox.put((self._on_landed, sent)))
+            return
+        except LandsatDownsampleError as error:
+            self._settle(item, error)
+        except KilledWorker:
+            self._again(item, _killed(item))
+        except BaseException as error:  # cancelled: the scheduler forgot it; or lost on the way
+            self._again(item, f"was lost by the cluster ({type(error).__name__})", error)
+        else:
+            self._settle(item, done)
+
+    def _land(self, item: _Item) -> None:
+        """It is with the cluster no more."""
+        if self._flying.pop(item.key, None):
+            self._turns.ended(host_of(item.target))
+
+    def _settle(self, item: _Item, result) -> None:
+        self._land(item)
+        self._active, item.sent = time.monotonic(), None
+        if isinstance(result, BaseException):
+            item.future.set_exception(result)
+        else:
+            item.future.set_result(result)
+
+    def _again(self, item: _Item, what: str, error: BaseException | None = None) -> None:
+        """Try a target once more, or tell that it failed."""
+        if item.tries >= self._limits.retries or self._closing is not None:
+            name = f"band {item.target.key}"
+            bug = error is not None and is_bug(error)
+            self._settle(item, told(error, f"{name} failed") if bug else ReadError(f"{name} {what}"))
+            return
+        self._land(item)
+        item.tries += 1
+        self._on_submit(item)
+
+    def _look(self) -> None:
+        now, limits = time.monotonic(), self._limits
+        workers = self._ask(self._client.scheduler.ncores) if self._client.status == "running" else None
+        if workers is None:
+            if now - self._heard > limits.lost or self._client.status == "closed":
+                self._lose(ReadError(f"the scheduler was lost: no answer for {now - self._heard:.0f} s"))
+            return
+        self._heard, self._workers = now, dict(workers)
+        self._staffed = now if workers or not self._flying else self._staffed
+        if now - self._staffed > limits.deserted:
+            self._lose(ReadError(f"there was no worker for {limits.deserted:g} s"))
+            return
+        for item in list(self._flying.values()):
+            if item.worker and item.worker not in workers:
+                item.begun = item.worker = None
+            elif item.begun and now - item.begun > limits.of(item.target):
+                self._unhang(item)
+        if workers or not self._flying:
+            self._fed = now
+        if now - self._fed > limits.starved:
+            self._revive(f"there was no worker for {limits.starved:g} s: see why workers do not start or stay")
+        elif any(item.begun for item in self._flying.values()) or not self._flying:
+            self._active, self._revived = now, False
+        elif workers and self._owned and now - self._active > limits.stalled:
+            self._revive(f"no worker began with it in {limits.stalled:g} s: see the scheduler's log")
+
+    def _unhang(self, item: _Item) -> None:
+        worker, seconds = item.worker, self._limits.of(item.target)
+        item.sent.cancel()
+        self._again(item, f"did not end within {seconds:.0f} s on worker {worker}: see that its source answers")
+        if self._owned:
+            self._ask(self._client._restart_workers, [worker], 20, False)
+
+    def _revive(self, what: str) -> None:
+        """Restart all workers, once; where that does not help, or they are not ours, tell."""
+        now = time.monotonic()
+        self._fed = self._active = now
+        if not self._owned or self._revived:
+            self._fail_all(ReadError(what))
+            return
+        self._revived = True
+        for item in list(self._flying.values()):
+            self._land(item)
+            item.tries += 1
+            self._on_submit(item)
+        self._ask(self._client._restart, timeout=30, wait_for_workers=False)
+
+    def _fail_all(self, why: LandsatDownsampleError) -> None:
+        items = [*self._flying.values(), *self._turns.withdraw(lambda item: True)]
+        for item in list(self._flying.values()):
+            self._land(item)
+        for item in items:
+            item.future.set_exception(_failure(item, why))
+
+    def _ask(self, call, *arguments, **options):
+        """Ask the scheduler; None if it does not answer in time."""
+        return self._try(self._client.sync, call, *arguments, callback_timeout=self._limits.lost / 2, **options)
+
+    def _try(self, call, *arguments, **options):
+        """Call the client; None where its scheduler does not answer, which `_look` tells when it lasts."""
+        try:
+            return call(*arguments, **options)
+        except Exception as error:
+            if not isinstance(error, OSError) and self._client.status != "closed":
+                warn(error, "cannot ask the cluster")
+            return None
+
+
+def _failure(item: _Item, why: LandsatDownsampleError) -> LandsatDownsampleError:
+    """Why a target failed that is not to blame itself; a bug stays what it is."""
+    return why if isinstance(why, InternalError) else ReadError(f"band {item.target.key} failed: {why}")
+
+
+def _killed(item: _Item) -> str:
+    limit = f", whose limit is {item.memory_limit / 2**30:.2f} GiB" if item.memory_limit else ""
+    return (
+        f"died with its worker again and again, most likely out of memory{limit}: "
+        "give workers more memory, or fewer threads"
+    )

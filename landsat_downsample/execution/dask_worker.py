@@ -1,0 +1,43 @@
+"""What dask workers run: one target, told when it begins, asked to stop between two strips."""
+
+from __future__ import annotations
+
+import threading
+
+from landsat_downsample.model.plan import Target
+from landsat_downsample.pipeline.band import Done, process
+from landsat_downsample.storage import cancellation
+from landsat_downsample.storage.bugs import telling
+from landsat_downsample.storage.publication import Publication
+from landsat_downsample.storage.recent import Recent
+
+#: Publications of this worker's tasks, by token; the oldest are forgotten beyond this number.
+REMEMBERED = 4096
+_flags: Recent[str, threading.Event] = Recent(REMEMBERED)
+
+
+def reduce_on_worker(target: Target, publication: Publication, topic: str, key: tuple) -> Done:
+    """Reduce a target and store its files, on a dask worker.
+
+    Raises
+    ------
+    LandsatDownsampleError
+        Whatever fails is told as one of the family, so that it can be pickled and reported.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+    limit = worker.memory_manager.memory_limit or 0
+    worker.log_event(topic, {"key": key, "worker": worker.address, "memory_limit": limit})
+    with telling(f"band {target.key} failed"), cancellation.stoppable(_flag(publication.token)):
+        cancellation.check()
+        return process(target, publication)
+
+
+def stop_on_worker(token: str) -> None:
+    """Ask this worker's tasks of one publication to end at their next strip, and those to come at once."""
+    _flag(token).set()
+
+
+def _flag(token: str) -> threading.Event:
+    return _flags.setdefault(token, threading.Event())

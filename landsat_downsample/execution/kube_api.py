@@ -1,0 +1,147 @@
+"""A few requests to the Kubernetes API: objects are the plain dicts that its JSON is.
+
+They go through kr8s, which dask-kubernetes brings along: kubeconfig, a pod's own service account
+and its renewals, and exec plug-ins of the clouds all work as in kubectl.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample.storage.bugs import raise_bug
+
+DASK = "kubernetes.dask.org/v1"
+
+#: Seconds that one request may take.
+REQUEST = 30.0
+
+
+class KubernetesError(LandsatDownsampleError):
+    """The cluster did not come about, or Kubernetes refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """What the API server said."""
+
+    status: int
+    body: dict
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", f"status {self.status}"))
+
+
+class Api:
+    """Requests to one cluster, from a thread of its own; a context manager.
+
+    Raises
+    ------
+    UsageError
+        dask-kubernetes is not installed, or no cluster is configured.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import kr8s.asyncio
+        except ImportError as error:
+            raise UsageError(
+                "cluster 'kubernetes' needs dask-kubernetes: pip install 'landsat-downsample[kubernetes]'"
+            ) from error
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes-api", daemon=True)
+        self._thread.start()
+        try:
+            with any_version():
+                self._api = self._run(_connected(kr8s.asyncio.api))
+        except Exception as error:
+            self.close()
+            raise UsageError(
+                "cluster 'kubernetes': no Kubernetes is reachable with KUBECONFIG, ~/.kube/config or a pod's service "
+                f"account ({type(error).__name__}: {error}): check with 'kubectl version'"
+            ) from error
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the context or the pod."""
+        # kr8s 0.20 reads the pod's only where it knows none, and it always knows "default".
+        if self._api.namespace == "default" and "KUBERNETES_SERVICE_HOST" in os.environ:
+            with suppress(OSError):
+                return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
+        return self._api.namespace
+
+    def request(self, method: str, version: str, path: str, body: dict | None = None) -> ApiResponse:
+        """Ask once; a refusal is an answer too.
+
+        Raises
+        ------
+        ReadError
+            The server does not answer.
+        """
+        try:
+            return self._run(self._request(method, version, path, body))
+        except Exception as error:
+            raise_bug(error, f"cannot {method} {path!r} from Kubernetes")
+            raise ReadError(
+                f"cannot {method} {path!r} from Kubernetes: {type(error).__name__}: {error or 'no answer'}"
+            ) from error
+
+    def items(self, version: str, path: str) -> list[dict]:
+        """Objects of a collection; none where it may not be read or is not known."""
+        answer = self.request("GET", version, path)
+        return answer.body.get("items", []) if answer.status == 200 else []
+
+    def _run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(REQUEST)
+
+    async def _request(self, method: str, version: str, path: str, body: dict | None) -> ApiResponse:
+        from kr8s import ServerError
+
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        call = self._api.call_api(method, version=version, url=path, json=body, headers={"content-type": kind})
+        try:
+            async with call as response:
+                return _answer(response)
+        except ServerError as error:  # after kr8s has renewed a credential that ran out
+            if error.response is None:
+                raise
+            return _answer(error.response)
+
+
+def _answer(response) -> ApiResponse:
+    try:
+        return ApiResponse(response.status_code, response.json())
+    except ValueError:  # logs are plain text
+        return ApiResponse(response.status_code, {"message": response.text})
+
+
+@contextmanager
+def any_version() -> Iterator[None]:
+    """Any server that has the operator will do; kr8s warns of those older than it is tested with."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Kubernetes version", category=UserWarning)
+        yield
+
+
+async def _connected(connect):
+    return await connect()

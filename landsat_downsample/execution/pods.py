@@ -1,0 +1,114 @@
+"""What the pods of a cluster say of themselves: ready, on their way, or never to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from landsat_downsample.execution.kube_api import Api
+
+#: Reasons of a container that waiting does not mend, and what to do.
+_HOPELESS = {
+    "InvalidImageName": "correct the image's name",
+    "ErrImageNeverPull": "load the image to the nodes, or change imagePullPolicy",
+    "ImagePullBackOff": "see that the image is there and may be pulled, or name another with LANDSAT_DOWNSAMPLE_IMAGE",
+    "CreateContainerConfigError": "see the secrets and config maps that the manifest names",
+    "CreateContainerError": "see the command and mounts of the manifest",
+    "RunContainerError": "see the command and mounts of the manifest",
+    "CrashLoopBackOff": "see its log",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The pods of one component at one moment."""
+
+    found: bool
+    """Whether its deployment is there."""
+    ready: bool
+    fatal: str | None
+    """Why it will never be ready."""
+    events: str
+    """Latest warnings, as the end of a sentence; empty if there are none."""
+
+
+def look(api: Api, namespace: str, cluster: str, component: str) -> View:
+    """Look at a component: ``scheduler`` or ``worker``."""
+    base, selector = f"namespaces/{namespace}", _selector(cluster, component)
+    pods = [pod for pod in api.items("v1", f"{base}/pods?{selector}") if "deletionTimestamp" not in pod["metadata"]]
+    if any(_ready(pod) for pod in pods):
+        return View(True, True, None, "")
+    deployments = api.items("apps/v1", f"{base}/deployments?{selector}")
+    fatal = next((told for pod in pods if (told := _hopeless(api, namespace, pod))), None)
+    names = [thing["metadata"]["name"] for thing in (*pods, *deployments)]
+    return View(bool(pods or deployments), False, fatal, _warnings(api, namespace, names))
+
+
+def names(api: Api, namespace: str, cluster: str) -> list[str]:
+    """Names of all pods of a cluster."""
+    found = api.items("v1", f"namespaces/{namespace}/pods?{_selector(cluster)}")
+    return [pod["metadata"]["name"] for pod in found]
+
+
+def sweep(api: Api, namespace: str, cluster: str, *, hurry: bool) -> None:
+    """Remove what a cluster left when it went: its operator may have made more at the same moment.
+
+    Kubernetes would collect it too, a minute or two later. Where that is not allowed, it does.
+    """
+    selector = _selector(cluster)
+    api.request(
+        "DELETE", "apps/v1", f"namespaces/{namespace}/deployments?{selector}", {"propagationPolicy": "Background"}
+    )
+    if not hurry:
+        return
+    pods = f"namespaces/{namespace}/pods?{selector}"
+    idle = [pod["metadata"]["name"] for pod in api.items("v1", pods) if _never_ran(pod)]
+    api.request("DELETE", "v1", pods, {"gracePeriodSeconds": 1})
+    for name in idle:
+        # A node that is busy pulling an image lets go of its pod minutes later; nothing of it runs that could be lost.
+        api.request("DELETE", "v1", f"{pods}&fieldSelector=metadata.name%3D{name}", {"gracePeriodSeconds": 0})
+
+
+def _selector(cluster: str, component: str | None = None) -> str:
+    rest = f",dask.org/component%3D{component}" if component else ""
+    return f"labelSelector=dask.org/cluster-name%3D{cluster}{rest}"
+
+
+def _ready(pod: dict) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _never_ran(pod: dict) -> bool:
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    return all(status.get("state", {}).keys() <= {"waiting"} and not status.get("lastState") for status in statuses)
+
+
+def _hopeless(api: Api, namespace: str, pod: dict) -> str | None:
+    name = pod["metadata"]["name"]
+    for status in pod.get("status", {}).get("containerStatuses", []):
+        waiting = status.get("state", {}).get("waiting", {})
+        reason = waiting.get("reason")
+        if reason not in _HOPELESS:
+            continue
+        told = f"pod {name!r}: {reason} of image {status['image']!r}: {_HOPELESS[reason]}"
+        return told + (_last_words(api, namespace, name) if reason == "CrashLoopBackOff" else "")
+    return None
+
+
+def _last_words(api: Api, namespace: str, name: str) -> str:
+    path = f"namespaces/{namespace}/pods/{name}/log?tailLines=3&previous=true"
+    words = " ".join(api.request("GET", "v1", path).message.split())
+    return f" (log ends: {words[-400:]})"
+
+
+def _warnings(api: Api, namespace: str, started_by: list[str]) -> str:
+    """The latest different warnings of pods, and of what should have made them."""
+    events = api.items("v1", f"namespaces/{namespace}/events?fieldSelector=type%3DWarning")
+    told: dict[str, None] = {}
+    for event in sorted(events, key=lambda one: one.get("lastTimestamp") or one.get("eventTime") or ""):
+        name = event["involvedObject"].get("name", "")
+        if any(name.startswith(start) for start in started_by):
+            words = f"{event['reason']}: {' '.join(str(event.get('message')).split())[:300]}"
+            told.pop(words, None)
+            told[words] = None
+    return "; Kubernetes says " + "; ".join(list(told)[-4:]) if told else ""

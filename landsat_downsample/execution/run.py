@@ -1,0 +1,459 @@
+"""Run plans: targets side by side, a scene published when all of its bands are there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sized
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, WriteError
+from landsat_downsample.execution import destination
+from landsat_downsample.execution.interrupts import undisturbed
+from landsat_downsample.execution.threads import Threads, threads_for
+from landsat_downsample.model import location
+from landsat_downsample.model.location import redacted_repr
+from landsat_downsample.model.plan import ScenePlan, Target
+from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.pipeline.band import Done
+from landsat_downsample.products import publish
+from landsat_downsample.storage import cancellation, leftovers
+from landsat_downsample.storage.bugs import told
+from landsat_downsample.storage.publication import Publication
+
+#: Scenes whose bands are in hand at one time: the next one starts while the last bands of this one end.
+SCENES_AT_ONCE = 2
+
+#: Scenes opened ahead, and published at one time: both wait for stores more than they compute.
+OPENING, PUBLISHING = 8, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one scene."""
+
+    __repr__ = redacted_repr
+
+    scene_id: str
+    """Its product ID; the href of its source where that could not be opened."""
+    status: str
+    """``done``, ``skipped`` (it was there already) or ``failed``."""
+    href: str | None = None
+    """The product's STAC item."""
+    error: LandsatDownsampleError | None = None
+    files: int = 0
+    """Rasters written."""
+    bytes_in: int = 0
+    """Bytes read: those that came over the network, else of the local files."""
+    requests: int = 0
+    """Requests to remote stores, retries included."""
+    seconds: float = 0.0
+    source: dict | None = None
+    """What was asked for, as a line of a list of scenes holds it; free of secrets."""
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types: a line of ``outcomes.ndjson``."""
+        return {
+            "id": self.scene_id,
+            "status": self.status,
+            "href": self.href,
+            "files": self.files,
+            "bytes_in": self.bytes_in,
+            "requests": self.requests,
+            "seconds": round(self.seconds, 3),
+            "cause": type(self.error).__name__ if self.error else None,
+            "error": str(self.error) if self.error else None,
+            **(self.source or {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A step of a run, for whoever shows it or keeps it on record."""
+
+    scene_id: str
+    """As of its outcome."""
+    plan: ScenePlan | None = None
+    """None where the source could not be opened."""
+    begun: bool = False
+    """Its bands are handed in now."""
+    done: Done | None = None
+    """A band of it is reduced and stored."""
+    outcome: Outcome | None = None
+    """All of it has ended."""
+
+
+class Request(Protocol):
+    """A scene that is to be reduced, and not opened yet."""
+
+    @property
+    def label(self) -> str:
+        """What to call it as long as its ID is not known; free of secrets."""
+
+    @property
+    def source(self) -> dict:
+        """As `Outcome.source`."""
+
+    def plan(self) -> ScenePlan:
+        """Open it, headers only, and plan it."""
+
+
+class Executor(Protocol):
+    """Where targets are reduced: the threads of this process, or a dask cluster."""
+
+    width: int
+    """Targets at work at one time."""
+
+    def submit(self, target: Target, publication: Publication) -> Future: ...
+    def halt(self, publication: Publication) -> None: ...
+    def close(self, *, now: bool = False) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """A scene in hand: opened, then its bands reduced, then published."""
+
+    number: int
+    request: ScenePlan | Request
+    opening: Future | None = None
+    plan: ScenePlan | None = None
+    publication: Publication | None = None
+    begun: float = 0.0
+    done: list[Done] = field(default_factory=list)
+    waiting: set[Future] = field(default_factory=set)
+    error: BaseException | None = None
+    ending: Future | None = None
+
+    @property
+    def awaited(self) -> set[Future]:
+        """What it waits for now."""
+        return self.waiting or {self.ending or self.opening}
+
+    @property
+    def name(self) -> str:
+        """Its scene's ID, or what to call it until that is known."""
+        return self.plan.scene.id if self.plan else self.request.label
+
+    def outcome(self, status: str, **facts) -> Outcome:
+        """What became of it."""
+        source = {"source": self.plan.scene.href} if isinstance(self.request, ScenePlan) else self.request.source
+        seconds = time.perf_counter() - self.begun if self.begun else 0.0
+        return Outcome(self.name, status, source=source, seconds=seconds, **facts)
+
+
+def run_plans(
+    requests: Iterable[ScenePlan | Request],
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    report: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+    per_host: int = PER_HOST,
+) -> list[Outcome]:
+    """Reduce and publish scenes.
+
+    Parameters
+    ----------
+    requests : iterable of ScenePlan or Request
+        Taken and opened a few at a time, as the work needs them.
+    workers : int, optional
+        Threads; as many as there are CPUs, and two more for remote sources, so that bands are
+        fetched while others are decoded.
+    executor : Executor, optional
+        What reduces the targets; closed at the end. Threads of this process by default.
+    report : callable, optional
+        Told of every step, in the calling thread.
+    stop : threading.Event, optional
+        Once it is set no further scene begins; those in hand are finished.
+    per_host : int
+        Bands that threads of this process fetch from one host at one time; an executor that is
+        given knows its own limit.
+
+    Returns
+    -------
+    list of Outcome
+        One for each scene that began or could not, in their order. A failed scene leaves
+        nothing under its final name, and does not stop the others; unless the destination
+        would refuse them too (`WriteError.for_all`): no further scene begins then.
+
+    Raises
+    ------
+    UsageError
+        The number of workers is not one or more.
+    """
+    if workers is not None:
+        threads_for(workers, local=True)  # refused before anything is opened
+
+    def threads(plan: ScenePlan) -> Executor:
+        local = location.is_local(plan.targets[0].band.href)
+        return Threads(threads_for(workers, local=local), per_host=per_host)
+
+    run = _Run(requests, executor or threads, report or (lambda step: None), stop or threading.Event())
+    return run.outcomes()
+
+
+class _Run:
+    """One run's state, all of it in the hands of the calling thread."""
+
+    def __init__(
+        self,
+        requests: Iterable[ScenePlan | Request],
+        executor: Executor | Callable[[ScenePlan], Executor],
+        report: Callable[[Progress], None],
+        stop: threading.Event,
+    ) -> None:
+        """An executor may also be what makes one, once the first scene is known."""
+        self._requests = enumerate(requests)
+        self._executor, self._make = (None, executor) if callable(executor) else (executor, None)
+        self._report, self._stop, self._abandoned = report, stop, threading.Event()
+        self._openers = ThreadPoolExecutor(OPENING, thread_name_prefix="opening")
+        self._publishers = ThreadPoolExecutor(PUBLISHING, thread_name_prefix="publishing")
+        self._places = _Places(len(requests) if isinstance(requests, Sized) else 1)
+        self._refused = False
+        self._active: list[_Work] = []
+        self._outcomes: dict[int, Outcome] = {}
+
+    def outcomes(self) -> list[Outcome]:
+        """Do it."""
+        try:
+            while True:
+                self._fill()
+                if not self._active:
+                    return [self._outcomes[number] for number in sorted(self._outcomes)]
+                # A scene that is opened and not begun waits for others, which have begun.
+                awaited = (work.awaited for work in self._active if work.begun or work.plan is None)
+                wait(set().union(*awaited), return_when=FIRST_COMPLETED)
+                for work in list(self._active):
+                    self._advance(work)
+        finally:
+            with undisturbed():
+                self._clean()
+
+    def _fill(self) -> None:
+        """Keep scenes opened ahead, and enough bands in hand for every worker."""
+        while not self._is_stopping() and sum(not work.begun for work in self._active) < OPENING:
+            number, request = next(self._requests, (None, None))
+            if request is None:
+                break
+            work = _Work(number, request)
+            work.opening = self._openers.submit(_open, request, self._places, self._abandoned)
+            self._active.append(work)
+        for work in [work for work in self._active if work.plan and not work.begun]:
+            if self._is_stopping():
+                self._active.remove(work)
+            elif self._hungry():
+                self._begin(work)
+
+    def _is_stopping(self) -> bool:
+        return self._refused or self._stop.is_set()
+
+    def _hungry(self) -> bool:
+        """Whether another scene is to begin: two at least, and enough bands in hand for every worker.
+
+        Not while a destination is slow to take those that are reduced: they would pile up in memory.
+        """
+        begun = [work for work in self._active if work.begun]
+        if sum(work.ending is not None for work in begun) >= 2 * PUBLISHING:
+            return False
+        width = self._executor.width if self._executor else 1
+        return len(begun) < SCENES_AT_ONCE or sum(len(work.waiting) for work in begun) < 2 * width
+
+    def _advance(self, work: _Work) -> None:
+        """Take in what has ended of a scene, and let its next step begin."""
+        if work.plan is None:
+            if work.opening.done():
+                self._take(work)
+        elif work.ending is not None:
+            if work.ending.done():
+                self._leave(work, work.ending.result())
+        elif work.begun:
+            self._collect(work)
+            if not work.waiting:
+                with undisturbed():  # a pool that is cut while it starts a thread does not know it, nor wait for it
+                    work.ending = self._publishers.submit(_end, work, self._abandoned)
+
+    def _take(self, work: _Work) -> None:
+        """Take a scene that is opened; or say at once what became of it."""
+        error = work.opening.exception()
+        if error is None:
+            opened = work.opening.result()
+            work.plan, work.publication = opened.plan, opened.publication
+            if opened.there:
+                self._leave(work, work.outcome("skipped", href=opened.there))
+        elif isinstance(error, _NotBegun):
+            work.plan = error.plan
+            self._leave(work, work.outcome("failed", error=error.reason))
+        elif isinstance(error, Exception):
+            self._leave(work, work.outcome("failed", error=told(error, f"cannot open {work.name!r}")))
+        else:
+            raise error
+
+    def _begin(self, work: _Work) -> None:
+        if self._executor is None:
+            self._executor = self._make(work.plan)
+        work.begun = time.perf_counter()
+        for target in work.plan.targets:
+            work.waiting.add(self._executor.submit(target, work.publication))
+        self._report(Progress(work.name, work.plan, begun=True))
+
+    def _collect(self, work: _Work) -> None:
+        """Take in the targets that have ended."""
+        for future in [future for future in work.waiting if future.done()]:
+            work.waiting.discard(future)
+            if future.cancelled():
+                continue
+            error = future.exception()
+            if error is None:
+                work.done.append(future.result())
+                self._report(Progress(work.name, work.plan, done=future.result()))
+            elif work.error is None:
+                work.error = error
+                self._halt(work)
+
+    def _leave(self, work: _Work, outcome: Outcome) -> None:
+        self._active.remove(work)
+        if getattr(outcome.error, "for_all", False):
+            if self._refused and not work.begun:
+                return  # it did not begin, as all that come after it
+            self._refused = True
+        self._outcomes[work.number] = outcome
+        self._report(Progress(work.name, work.plan, outcome=outcome))
+
+    def _halt(self, work: _Work) -> None:
+        """Take back what has not begun, and let what has begun end at its next strip."""
+        if self._executor is not None and work.waiting:
+            self._executor.halt(work.publication)
+
+    def _clean(self) -> None:
+        """End all work, and leave nothing behind of scenes that were interrupted."""
+        self._abandoned.set()
+        self._openers.shutdown(wait=False, cancel_futures=True)
+        for work in self._active:
+            self._halt(work)
+        if self._executor is not None:
+            self._executor.close(now=True)
+        self._publishers.shutdown(wait=True, cancel_futures=True)
+        for work in self._active:
+            ended = work.ending is not None and work.ending.done() and not work.ending.cancelled()
+            if work.publication is not None and not ended:
+                with suppress(LandsatDownsampleError):
+                    work.publication.abort()
+
+
+class _Places:
+    """Where the scenes of a run go: no two to one place; and what killed runs left there."""
+
+    def __init__(self, scenes: int) -> None:
+        self._lock, self._trying, self._scenes = threading.Lock(), threading.Lock(), scenes
+        self._tried: dict[str, WriteError | None] = {}
+        self._taken: dict[tuple[str, str], str] = {}
+        self._littered: dict[str, frozenset[str]] = {}
+
+    def is_littered(self, plan: ScenePlan) -> bool:
+        """Whether a killed publication of the product left something, when the run first looked at its destination.
+
+        A destination is listed once: to list it for each of its products takes longer with each of them.
+        """
+        if not location.is_local(plan.dest):
+            return False
+        with self._lock:
+            if plan.dest not in self._littered:
+                self._littered[plan.dest] = leftovers.littered(plan.dest)
+            return plan.name in self._littered[plan.dest]
+
+    def try_one(self, plan: ScenePlan) -> None:
+        """Try a destination before the first scene that is to go there; what it refuses once, it refuses all.
+
+        Raises
+        ------
+        WriteError
+            It does, or has no room for what the scenes will take.
+        """
+        with self._trying:
+            if plan.dest not in self._tried:
+                self._tried[plan.dest] = destination.refusal_of(plan, self._scenes)
+            if (error := self._tried[plan.dest]) is not None:
+                raise error
+
+    def take(self, plan: ScenePlan) -> bool:
+        """Take a scene's place; False where the same scene has it already, having been asked for twice.
+
+        Raises
+        ------
+        UsageError
+            Another scene of the run has it.
+        """
+        place = (plan.dest, plan.name)
+        with self._lock:
+            first = place not in self._taken
+            other = self._taken.setdefault(place, plan.scene.href)
+        if other != plan.scene.href:
+            raise UsageError(
+                f"{other!r} and {plan.scene.href!r} would both be written to {plan.name!r}: "
+                "give one of them, or run them apart to different places"
+            )
+        return first
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    plan: ScenePlan
+    publication: Publication
+    there: str | None
+    """Its product's STAC item, where it is done already, or in hand."""
+
+
+class _NotBegun(LandsatDownsampleError):
+    """A scene was opened, and cannot begin."""
+
+    def __init__(self, plan: ScenePlan, reason: LandsatDownsampleError) -> None:
+        super().__init__(str(reason))
+        self.plan, self.reason = plan, reason
+
+
+def _open(request: ScenePlan | Request, places: _Places, abandoned: threading.Event) -> _Opened:
+    """Open and plan a scene, and look at its destination; in a thread."""
+    with cancellation.stoppable(abandoned):
+        plan = request if isinstance(request, ScenePlan) else request.plan()
+        try:
+            first = places.take(plan)
+            publication = Publication(plan.dest, plan.name, overwrite=plan.overwrite)
+            publish.check_apart(plan)
+            if first and places.is_littered(plan):
+                publication.sweep()
+            try:
+                there = not first or publish.already_done(plan)
+            except ReadError:  # where it cannot even be looked for, the reason may be one for all scenes
+                places.try_one(plan)
+                raise
+            if not there:
+                places.try_one(plan)
+        except Exception as error:
+            raise _NotBegun(plan, told(error, f"cannot begin {plan.name!r}", WriteError)) from error
+    return _Opened(plan, publication, location.join(plan.dest, plan.name, plan.marker) if there else None)
+
+
+def _end(work: _Work, abandoned: threading.Event) -> Outcome:
+    """Publish a scene, or take back what was stored of it; in a thread."""
+    facts = {
+        "files": sum(len(part.products) for part in work.done),
+        "bytes_in": sum(part.bytes_in for part in work.done),
+        "requests": sum(part.requests for part in work.done),
+    }
+    try:
+        if work.error is not None:
+            raise work.error
+        with cancellation.stoppable(abandoned):
+            href = publish.publish(work.plan, work.done, work.publication)
+    except Exception as error:
+        return _failed(work, told(error, f"cannot publish {work.plan.name!r}", WriteError), facts)
+    return work.outcome("done", href=href, **facts)
+
+
+def _failed(work: _Work, error: LandsatDownsampleError, facts: dict) -> Outcome:
+    with suppress(LandsatDownsampleError):  # the first error is the one to tell
+        work.publication.abort()
+    return work.outcome("failed", error=error, **facts)

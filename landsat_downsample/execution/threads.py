@@ -1,0 +1,140 @@
+"""The serial executor and its threads: targets reduced in this process. What comes out of it is the specification."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.execution.host_queue import HostQueue, host_of
+from landsat_downsample.execution.interrupts import undisturbed
+from landsat_downsample.model.plan import Target
+from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.pipeline.band import Done, process
+from landsat_downsample.storage import cancellation
+from landsat_downsample.storage.bugs import telling
+from landsat_downsample.storage.publication import Publication
+from landsat_downsample.storage.recent import Recent
+
+#: Threads that wait for the network while as many as there are CPUs decode.
+FETCHING = 2
+
+#: Scenes whose wish to end is remembered, the last ones; far fewer are in hand at one time.
+REMEMBERED = 4096
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    target: Target
+    publication: Publication
+    future: Future
+    stop: threading.Event
+
+
+class Threads:
+    """Reduces targets on threads of this process; GDAL and NumPy release the interpreter's lock.
+
+    Parameters
+    ----------
+    width : int
+        Threads.
+    per_host : int
+        Bands that are fetched from one host at one time.
+    """
+
+    def __init__(self, width: int, *, per_host: int = PER_HOST) -> None:
+        self.width = width
+        self._pool = ThreadPoolExecutor(width, thread_name_prefix="landsat-downsample")
+        self._lock = threading.Lock()
+        self._turns: HostQueue[_Item] = HostQueue(per_host)
+        self._flags: Recent[str, threading.Event] = Recent(REMEMBERED)
+        self._scene, self._order = "", 0
+        self._working = 0
+
+    def submit(self, target: Target, publication: Publication) -> Future:
+        """Hand a target in."""
+        with self._lock:
+            if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember
+                self._scene, self._order = publication.token, self._order + 1
+            item = _Item(target, publication, Future(), self._flags.setdefault(publication.token, threading.Event()))
+            self._turns.push(self._order, host_of(target), item)
+        with undisturbed():  # a pool that is cut while it starts a thread does not know it, nor wait for it
+            self._pool.submit(self._work)
+        return item.future
+
+    def halt(self, publication: Publication) -> None:
+        """Take back a scene's targets that have not begun; let the others end at their next strip."""
+        with self._lock:
+            self._flags.setdefault(publication.token, threading.Event()).set()
+            gone = self._turns.withdraw(lambda item: item.publication.token == publication.token)
+        for item in gone:
+            item.future.cancel()
+            item.future.set_running_or_notify_cancel()
+
+    def close(self, *, now: bool = False) -> None:
+        """Wait for the targets that have begun; of the others too, but for ``now``."""
+        if now:
+            with self._lock:
+                gone = self._turns.withdraw(lambda item: True)
+            for item in gone:
+                item.future.cancel()
+                item.future.set_running_or_notify_cancel()
+        self._pool.shutdown(wait=True)
+
+    def _work(self) -> None:
+        """Reduce until nothing may be: bands of a host that is asked enough are left to the threads at it."""
+        while (item := self._next()) is not None:
+            try:
+                if item.future.set_running_or_notify_cancel():
+                    _settle(item, self._spare)
+            finally:
+                with self._lock:
+                    self._working -= 1
+                    self._turns.ended(host_of(item.target))
+
+    def _next(self) -> _Item | None:
+        with self._lock:
+            item = self._turns.pop()
+            self._working += item is not None
+            return item
+
+    def _spare(self) -> int:
+        """Threads for a band that begins now: more than one where no other waits for them."""
+        with self._lock:
+            return 1 if self._turns else max(1, min(self.width, cpus()) // self._working)
+
+
+def _settle(item: _Item, spare: Callable[[], int]) -> None:
+    try:
+        item.future.set_result(_process(item, spare))
+    except BaseException as error:  # whoever waits for the future is to hear of it
+        item.future.set_exception(error)
+
+
+def _process(item: _Item, spare: Callable[[], int]) -> Done:
+    with telling(f"band {item.target.key} failed"), cancellation.stoppable(item.stop):
+        cancellation.check()
+        return process(item.target, item.publication, spare)
+
+
+def threads_for(workers: int | None, *, local: bool) -> int:
+    """Threads for a run: as many as there are CPUs, and two more where bands come over a network.
+
+    Raises
+    ------
+    UsageError
+        The number asked for is not one or more.
+    """
+    if workers is None:
+        return cpus() + (0 if local else FETCHING)
+    if workers < 1:
+        raise UsageError(f"workers {workers!r} must be at least 1: it is a number of threads")
+    return workers
+
+
+def cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

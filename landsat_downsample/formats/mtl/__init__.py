@@ -1,0 +1,1 @@
+"""The scene's own metadata, the MTL, in its three formats."""

@@ -1,0 +1,261 @@
+"""What a scene consists of before any header is read: its files by band, and what a lone file's name says. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from landsat_downsample.errors import ReadError, SceneError, UsageError
+from landsat_downsample.formats import product_id
+from landsat_downsample.formats.product_id import FileName, ProductId
+from landsat_downsample.model.bands import BandSpec, coded, specs, unknown
+from landsat_downsample.model.location import redact, redacted_repr
+from landsat_downsample.model.nearest import did_you_mean
+
+#: Metadata files a scene may have, by the end of their names.
+METADATA = ("MTL.json", "MTL.txt", "MTL.xml", "ANG.txt")
+
+_BEGINNINGS = {"txt": rb"\s*GROUP\s*=", "json": rb"\s*\{", "xml": rb"(\xef\xbb\xbf)?\s*<"}
+
+#: Any of these may hide behind a name that says nothing; the codes tell, once they are read.
+_HIDDEN = ("c1", "pre", "qa_pixel")
+
+#: Our own fractions, in a product that is opened again: not a band of the scene.
+OURS = "QA_FRACTIONS"
+
+_C1_QUALITY = ("PIXEL_QA", "RADSAT_QA", "SR_AEROSOL", "SR_CLOUD_QA", "SR_CFMASK")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Where a file is, and what is known of its bytes."""
+
+    __repr__ = redacted_repr
+
+    href: str
+    size: int | None = None
+    checksum: str | None = None
+    """Multihash, hex."""
+    beside: tuple[str, ...] = ()
+    """Hrefs of what GDAL would read with it, as the listing of its folder tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a scene, or of a lone file."""
+
+    __repr__ = redacted_repr
+
+    id: str
+    href: str
+    """What was asked for."""
+    sensor: str | None = None
+    level: int | None = None
+    specs: dict[str, BandSpec] = field(default_factory=dict)
+    """Meaning of each band that is there, by USGS name."""
+    files: dict[str, File] = field(default_factory=dict)
+    """Where each band is, by USGS name."""
+    absent: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    properties: dict = field(default_factory=dict)
+    item_href: str | None = None
+    requester_pays: bool = False
+    lone: bool = False
+    skipped: tuple[str, ...] = ()
+    """Rasters that are no band of the catalogue."""
+
+
+def catalogue(product: ProductId) -> dict[str, BandSpec]:
+    """Every band that a product may have, by USGS name.
+
+    Raises
+    ------
+    SceneError
+        It is not of Collection 2.
+    """
+    if product.collection != "02":
+        raise SceneError(
+            f"scene {product.id} is of Collection 1, which is not read as a scene: give its files one by one"
+        )
+    return specs(product.sensor, product.level)
+
+
+def metadata_kind(name: str) -> str | None:
+    """Kind of a metadata file by its name, or None.
+
+    >>> metadata_kind("LC08_L2SP_008059_20191201_20200825_02_T1_MTL.txt")
+    'MTL.txt'
+    """
+    tail = re.split("[_-]", name)[-1].lower()
+    return next((kind for kind in METADATA if kind.lower() == tail), None)
+
+
+def check_metadata(kind: str, data: bytes, href: str) -> None:
+    """Refuse text that is no metadata file of that kind: another server's answer must not be published as one.
+
+    Raises
+    ------
+    ReadError
+        It does not begin as one does, or names no spacecraft.
+    """
+    if not re.match(_BEGINNINGS[kind.rpartition(".")[2]], data) or b"SPACECRAFT_ID" not in data:
+        what = "angle file" if kind == "ANG.txt" else "MTL"
+        raise ReadError(f"{redact(href)!r} is no {what} of a Landsat scene: correct its href, or leave it out")
+
+
+def sort_bands(names: Iterable[str], product: ProductId, listed: Iterable[str] = ()) -> tuple[dict, dict, tuple]:
+    """Find the bands among file names.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of files that are there.
+    listed : iterable of str
+        Names that the scene's metadata lists; only these may be of bands that the catalogue does not know.
+        Case and ending may differ: ``.tif`` for ``.TIF``.
+
+    Returns
+    -------
+    (specs, files, skipped)
+        Meaning and file name by USGS name, in the catalogue's order; and names of other rasters.
+    """
+    known, listed = catalogue(product), {product_id.folded(name) for name in listed}
+    found: dict[str, tuple[BandSpec, str]] = {}
+    skipped = []
+    for name in sorted(name for name in names if product_id.is_tiff(name)):
+        parts = product_id.parse_file(name)
+        ours = parts is not None and parts.product.id == product.id
+        if ours and parts.suffix in known:
+            found[parts.suffix] = known[parts.suffix], name
+        elif ours and parts.suffix == OURS:
+            continue
+        elif product_id.folded(name) in listed:
+            band = parts.suffix if ours and parts.suffix else product_id.stem(name)
+            found[band] = _unknown(band), name
+        else:
+            skipped.append(name)
+    order = {band: rank for rank, band in enumerate(known)}
+    bands = sorted(found, key=lambda band: (order.get(band, len(order)), band))
+    return {b: found[b][0] for b in bands}, {b: found[b][1] for b in bands}, tuple(skipped)
+
+
+def lone_spec(name: str) -> BandSpec:
+    """What the name of a lone file says about its meaning.
+
+    A Collection 2 product ID and a band are believed; other names are hints, to be held against
+    the data type (`settle`) and, for quality bands, against the codes (`BandSpec.candidates`).
+
+    Raises
+    ------
+    SceneError
+        The name says that the file is of a kind whose meaning we do not know.
+    """
+    if why := product_id.unsupported(name):
+        raise SceneError(f"{name!r} {why}; to read it all the same, say what it holds with as_band")
+    parts, era = product_id.parse_file(name), product_id.era(name)
+    if era == "c2":
+        found = _leading(parts.suffix, catalogue(parts.product))
+        return found or _unknown(parts.suffix or product_id.stem(name))
+    if era == "c1" and parts.suffix in _C1_QUALITY:
+        raise SceneError(
+            f"{name!r} is a quality band of Collection 1 Level 2, whose bits are another table: "
+            "use the Collection 2 product, or as_band='continuous'"
+        )
+    return _hinted(name, parts, era)
+
+
+def _hinted(name: str, parts: FileName | None, era: str | None) -> BandSpec:
+    stem = product_id.stem(name)
+    sensor = product_id.sensor_hint(name)
+    tables = specs(sensor or "oli_tirs", 1) | specs(sensor or "oli_tirs", 2)
+    token = _token(parts.suffix if parts and parts.suffix else stem, [*tables, "BQA"])
+    if token is None:
+        return _unknown(parts.suffix if parts and parts.suffix else stem)
+    if token == "BQA":
+        spec = specs(era or "c1", 1)["BQA"]
+        return spec if era else replace(spec, candidates=("c1", "pre"))
+    if sensor:
+        return tables[token]
+    if re.fullmatch(r"B\d+", token):  # which wavelength B4 is depends on the sensor
+        return unknown(token)
+    return replace(tables[token], common_name=None, wavelength=None, title="")
+
+
+def _unknown(name: str) -> BandSpec:
+    """A band that the catalogue does not know: classes, where its name says so."""
+    return coded(name) or unknown(name)
+
+
+def settle(spec: BandSpec, dtype: str, nodata: float | None, name: str) -> BandSpec:
+    """Hold what a lone file's name says against its data type.
+
+    Raises
+    ------
+    SceneError
+        The name says Collection 2, and that band has another data type or nodata value there.
+    """
+    named_only = spec.dtype is None and spec.kind == "class"
+    if product_id.era(name) == "c2":
+        check_stored(spec, dtype, nodata, name)
+    elif spec.dtype and dtype != spec.dtype:
+        spec = unknown(spec.name)
+    if named_only and dtype.startswith("float"):
+        spec = unknown(spec.name)
+    hidden = spec.dtype is None and spec.kind == "continuous" and dtype in ("uint8", "uint16")
+    return replace(spec, candidates=_HIDDEN) if hidden else spec
+
+
+def check_dtype(spec: BandSpec, dtype: str, name: str) -> None:
+    """Refuse a band whose data type is not the one that Collection 2 gives it."""
+    if spec.dtype and dtype != spec.dtype:
+        raise SceneError(
+            f"{name!r}: {spec.name} is {spec.dtype} in Collection 2, this file holds {dtype}: it was changed; "
+            "give the original, or open it alone with as_band='continuous'"
+        )
+
+
+def check_stored(spec: BandSpec, dtype: str, nodata: float | None, name: str) -> None:
+    """Refuse a band whose data type or nodata value is not the one that Collection 2 gives it."""
+    check_dtype(spec, dtype, name)
+    if spec.fill is not None and spec.kind != "bits" and nodata not in (None, spec.fill):
+        raise SceneError(
+            f"{name!r}: nodata of {spec.name} is {spec.fill} in Collection 2, this file says {nodata:g}: it is damaged "
+            "or was changed; give the original, or open it alone with as_band='continuous'"
+        )
+
+
+def forced_spec(name: str, as_band: str) -> BandSpec:
+    """The meaning that the user gives a lone file.
+
+    Raises
+    ------
+    UsageError
+        No sensor has a band of that name.
+    """
+    wanted = as_band.upper()
+    if wanted == "CONTINUOUS":
+        return unknown(product_id.stem(name))
+    if wanted == "BQA":
+        era = product_id.era(name)
+        spec = specs("pre" if era == "pre" else "c1", 1)["BQA"]
+        return spec if era in ("pre", "c1") else replace(spec, candidates=("c1", "pre"))
+    sensor = product_id.sensor_hint(name) or "oli_tirs"
+    tables = specs(sensor, 1) | specs(sensor, 2)
+    if wanted not in tables:
+        near = did_you_mean(as_band, ("continuous", "BQA", *tables))
+        raise UsageError(f"as_band {as_band!r} is unknown{near}: give continuous, BQA or one of {', '.join(tables)}")
+    return tables[wanted]
+
+
+def _leading(suffix: str, known: dict[str, BandSpec]) -> BandSpec | None:
+    """The band whose name a suffix is or begins with (``SR_B4_CROP``), the longest one."""
+    names = sorted(known, key=len, reverse=True)
+    return next((known[n] for n in names if re.match(re.escape(n) + r"(?![A-Z0-9])", suffix)), None)
+
+
+def _token(text: str, names: Iterable[str]) -> str | None:
+    """The one band name that stands in a text between other signs; None for none or several."""
+    choices = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    found = set(re.findall(rf"(?<![A-Z0-9])(?:{choices})(?![A-Z0-9])", text.upper()))
+    return found.pop() if len(found) == 1 else None

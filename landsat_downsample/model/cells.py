@@ -1,0 +1,134 @@
+"""Which pixels each cell of a coarser grid holds, and how much of each. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model.grid import Grid, lattice
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """How the cells of one axis of a coarse grid overlap the pixels of a fine one.
+
+    Cell ``i`` takes pixels ``start[i]`` up to, not including, ``stop[i]``. Its first pixel
+    weighs ``head[i]``, its last ``tail[i]`` and every other `unit`, all in the same integer
+    units of a fraction of a pixel. A cell without any pixel has ``start == stop``.
+    """
+
+    pixels: int
+    """Length of the fine axis."""
+
+    start: np.ndarray
+    stop: np.ndarray
+    head: np.ndarray
+    tail: np.ndarray
+    unit: int
+    """Weight of a pixel that lies wholly inside a cell."""
+
+    block: int
+    """Pixels per cell where all cells are whole blocks from pixel 0 on; 0 otherwise."""
+
+    centre: np.ndarray
+    """Index of the pixel nearest to each cell's centre, for ``nearest``."""
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        return len(self.start)
+
+    @property
+    def extent(self) -> np.ndarray:
+        """Total weight of the pixels of each cell, int64."""
+        inner = np.maximum(self.stop - self.start - 2, 0) * self.unit
+        ends = self.head + np.where(self.stop - self.start > 1, self.tail, 0)
+        return np.where(self.stop > self.start, inner + ends, 0)
+
+    def part(self, first: int, last: int) -> Cells:
+        """The cells `first` to `last` alone; pixel indices stay those of the whole axis."""
+        cut = slice(first, last)
+        arrays = (self.start[cut], self.stop[cut], self.head[cut], self.tail[cut])
+        return Cells(self.pixels, *arrays, self.unit, self.block, self.centre[cut])
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First pixel of any cell, and the pixel after the last."""
+        used = self.stop > self.start
+        return int(self.start[used].min()), int(self.stop[used].max())
+
+    def shifted(self, first: int, last: int) -> Cells:
+        """The same cells over the pixels `first` to `last` alone, counted from `first`."""
+        start, stop = np.clip(self.start - first, 0, last - first), np.clip(self.stop - first, 0, last - first)
+        block = self.block if first % max(self.block, 1) == 0 else 0
+        return Cells(last - first, start, stop, self.head, self.tail, self.unit, block, self.centre - first)
+
+    @classmethod
+    def cut(cls, pixels: int, cells: int, ratio: Fraction, offset: Fraction = Fraction(0)) -> Cells:
+        """Cut `pixels` pixels into `cells` cells of `ratio` pixels.
+
+        Parameters
+        ----------
+        offset : Fraction
+            Where the first pixel's edge lies, in pixels after the edge of the first cell:
+            1/2 for the panchromatic band on a 30 m grid.
+        """
+        edges, unit = lattice(cells, Fraction(ratio), -Fraction(offset))
+        low, high = np.clip(edges[:-1], 0, pixels * unit), np.clip(edges[1:], 0, pixels * unit)
+        start, stop = low // unit, -(-high // unit)
+        stop = np.where(high > low, stop, start)
+        single = stop - start == 1
+        head = np.where(single, high - low, (start + 1) * unit - low)
+        tail = np.where(single, high - low, high - (stop - 1) * unit)
+        centre = np.clip((edges[:-1] + edges[1:]) // (2 * unit), 0, pixels - 1)
+        block = int(edges[1]) if unit == 1 and not edges[0] else 0
+        return cls(pixels, start, stop, head, tail, unit, block, centre)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlay:
+    """The cells of a coarse grid over a fine grid, an axis each."""
+
+    rows: Cells
+    columns: Cells
+
+    @classmethod
+    def of(cls, fine: Grid, coarse: Grid, anchor: Grid, ratio: tuple[Fraction, Fraction]) -> Overlay:
+        """Lay `coarse`, which was cut from `anchor` by `ratio`, whole or in part, over `fine`.
+
+        `fine` is the anchor itself, or a band on another grid of the same scene (the 15 m
+        panchromatic band, whose edge lies half of its own pixel inside the 30 m frame).
+
+        Raises
+        ------
+        UsageError
+            The two grids have different coordinate reference systems or do not overlap.
+        """
+        if fine.crs != anchor.crs:
+            raise UsageError(f"grids have different CRS: {fine.crs} and {anchor.crs}")
+        axes = []
+        for axis, (step, anchor_step) in enumerate(zip(fine.resolution, anchor.resolution, strict=True)):
+            cell = ratio[axis] * Fraction(anchor_step) / Fraction(step)
+            origin = (anchor.transform.f - fine.transform.f) if axis == 0 else (fine.transform.c - anchor.transform.c)
+            offset = Fraction(origin) / Fraction(step)
+            first = first_cell(coarse, anchor, axis)
+            cells = Cells.cut(fine.shape[axis], first + coarse.shape[axis], cell, offset)
+            axes.append(cells.part(first, first + coarse.shape[axis]))
+        if any(not cells.extent.any() for cells in axes):
+            raise UsageError("grids do not overlap: the band lies outside the scene's frame")
+        return cls(*axes)
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """Pixels that any cell takes: (first row, row after the last, first column, column after the last)."""
+        return *self.rows.span, *self.columns.span
+
+
+def first_cell(coarse: Grid, anchor: Grid, axis: int) -> int:
+    """How many cells lie between the edges of the anchor and of a coarse grid cut out of it."""
+    if axis == 0:
+        return round((anchor.transform.f - coarse.transform.f) / coarse.resolution[0])
+    return round((coarse.transform.c - anchor.transform.c) / coarse.resolution[1])

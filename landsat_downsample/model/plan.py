@@ -1,0 +1,372 @@
+"""What will be done: options checked once, targets listed, nothing decoded and nothing written yet."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model import flags
+from landsat_downsample.model.band import Band
+from landsat_downsample.model.cells import Overlay
+from landsat_downsample.model.grid import Grid, positive, ratio_for
+from landsat_downsample.model.location import redacted_repr
+from landsat_downsample.model.methods import METHODS, check_policy
+from landsat_downsample.model.nearest import did_you_mean
+from landsat_downsample.model.product import FRACTIONS, SUFFIX
+from landsat_downsample.model.scene import Scene
+
+#: Rows of a strip: enough to amortise a read, few enough to stay in a megabyte-sized cache.
+STRIP_ROWS = 512
+#: GDAL's block cache, in bytes. It must hold one row of blocks of the widest band (15 m pan:
+#: 61 blocks of 128 KiB); GDAL's own default of 5 % of the node's memory looks like a leak in a pod.
+BLOCK_CACHE = 64 << 20
+
+
+#: Options that JSON holds as lists.
+TUPLES = ("size", "bands", "mask", "bounds")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asks for, the same for every scene of a run."""
+
+    factor: float | None = None
+    """Source pixels per cell along each axis."""
+    resolution: float | None = None
+    """Cell size in CRS units (metres)."""
+    size: tuple[int, int] | None = None
+    """(width, height) in cells; a 0 keeps the aspect."""
+    bands: tuple[str, ...] | None = None
+    """USGS or common names; None takes all."""
+    qa: str = "conservative"
+    """How bit fields are reduced: conservative, majority, mode or nearest."""
+    mask: tuple[str, ...] = ()
+    """Flags of QA_PIXEL whose pixels are left out of continuous bands."""
+    min_valid: float = 0.0
+    """Least share of valid pixels in a cell that holds data, 0 to 1."""
+    methods: dict[str, str] = field(default_factory=dict)
+    """Reducer by band, where it is not the catalogue's."""
+    bounds: tuple[float, float, float, float] | None = None
+    """Area of interest (left, bottom, right, top) in CRS units; widened to whole cells. None takes all."""
+
+    def __post_init__(self) -> None:
+        given = [n for n in ("factor", "resolution", "size") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
+        # One number has one form (7, never 7.0 or numpy's), so that equal requests are recorded alike.
+        object.__setattr__(self, given[0], _exact(given[0], getattr(self, given[0])))
+        object.__setattr__(self, "min_valid", _share(self.min_valid))
+        if self.bands is not None and not self.bands:
+            raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
+        if self.bounds is not None:
+            object.__setattr__(self, "bounds", _bounds(self.bounds))
+        check_policy(self.qa)
+        for band, method in self.methods.items():
+            if method not in METHODS:
+                near = did_you_mean(method, METHODS)
+                raise UsageError(f"method {method!r} for {band} is unknown{near}: choose one of {', '.join(METHODS)}")
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types."""
+        record = asdict(self)
+        for key in TUPLES:
+            record[key] = list(record[key]) if record[key] is not None else None
+        return record
+
+    @classmethod
+    def from_dict(cls, record: dict) -> Options:
+        """Make it from what `to_dict` gave."""
+        tuples = {k: tuple(record[k]) if record[k] is not None else None for k in TUPLES if k in record}
+        return cls(**{**record, **tuples})
+
+
+def _exact(name: str, value) -> float | tuple[int, int]:
+    if name == "size":
+        return _size(value)
+    positive(name, value)
+    return int(value) if float(value).is_integer() else float(value)
+
+
+def _share(value) -> float:
+    try:
+        share = float(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"min_valid {value!r} is not a number: give a share from 0 to 1") from error
+    if not 0 <= share <= 1:
+        raise UsageError(f"min_valid {value!r} must lie between 0 and 1: it is a share of the pixels")
+    return int(share) if share.is_integer() else share
+
+
+def _bounds(value) -> tuple[float, float, float, float]:
+    try:
+        left, bottom, right, top = (float(edge) for edge in value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"bounds {value!r} are not four numbers: give left,bottom,right,top in CRS units") from error
+    if not (left < right and bottom < top):  # also where one is not a number
+        raise UsageError(f"bounds {left:g},{bottom:g},{right:g},{top:g} are empty: give left,bottom,right,top")
+    return left, bottom, right, top
+
+
+def _size(value) -> tuple[int, int]:
+    try:
+        width, height = (operator.index(number) for number in value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"size {value!r} is not two whole numbers: give width,height such as 100,0") from error
+    if min(width, height) < 0 or width == height == 0:
+        raise UsageError(f"size {width},{height} must be positive; one of the two may be 0 to keep the aspect")
+    return width, height
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One band to reduce: all that a worker must know, and nothing big."""
+
+    scene_id: str
+    band: Band
+    filename: str
+    method: str
+    """A reducer, or the policy of a quality band."""
+    qa: str
+    """The policy, for a file that turns out to be a quality band when its codes are read."""
+    anchor: Grid
+    """The scene's grid, from whose upper-left edge cells are counted."""
+    coarse: Grid
+    ratio: tuple[Fraction, Fraction]
+    """Cell size (y, x) in pixels of the anchor."""
+    min_valid: float = 0.0
+    quality: Band | None = None
+    """QA_PIXEL, where it says which pixels count."""
+    mask: tuple[str, ...] = ()
+    fractions: str | None = None
+    """File name of QA_FRACTIONS, for the target that gives it."""
+    codes_written: bool = True
+    """False where only the fractions of a quality band are wanted."""
+
+    @property
+    def key(self) -> str:
+        """Readable name for logs and the dashboard."""
+        return f"{self.band.name} {self.scene_id}"
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes of the files to read, as far as known."""
+        return (self.band.size or 0) + ((self.quality.size or 0) if self.quality else 0)
+
+    def overlay(self) -> Overlay:
+        """The coarse cells over this band's own pixels."""
+        return Overlay.of(self.band.grid, self.coarse, self.anchor, self.ratio)
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types."""
+        record = {name: getattr(self, name) for name in self.__slots__}
+        record |= {k: record[k].to_dict() for k in ("band", "anchor", "coarse")}
+        record["quality"] = self.quality.to_dict() if self.quality else None
+        record["ratio"] = [str(r) for r in self.ratio]
+        record["mask"] = list(self.mask)
+        return record
+
+    @classmethod
+    def from_dict(cls, record: dict) -> Target:
+        """Make it from what `to_dict` gave."""
+        return cls(
+            **{
+                **record,
+                "band": Band.from_dict(record["band"]),
+                "anchor": Grid.from_dict(record["anchor"]),
+                "coarse": Grid.from_dict(record["coarse"]),
+                "quality": Band.from_dict(record["quality"]) if record["quality"] else None,
+                "ratio": tuple(Fraction(r) for r in record["ratio"]),
+                "mask": tuple(record["mask"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePlan:
+    """One scene on its way to one product."""
+
+    __repr__ = redacted_repr
+
+    scene: Scene
+    options: Options
+    dest: str
+    name: str
+    """Folder of the product: ``<product_id>_downsampled``."""
+    coarse: Grid
+    ratio: tuple[Fraction, Fraction]
+    targets: tuple[Target, ...]
+    overwrite: bool = False
+
+    @property
+    def marker(self) -> str:
+        """File that makes the product complete: its STAC item."""
+        return f"{self.name}.stac.json"
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types."""
+        return {
+            "scene": self.scene.to_dict(),
+            "options": self.options.to_dict(),
+            "dest": self.dest,
+            "name": self.name,
+            "coarse": self.coarse.to_dict(),
+            "ratio": [str(r) for r in self.ratio],
+            "targets": [target.to_dict() for target in self.targets],
+            "overwrite": self.overwrite,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict) -> ScenePlan:
+        """Make it from what `to_dict` gave."""
+        return cls(
+            scene=Scene.from_dict(record["scene"]),
+            options=Options.from_dict(record["options"]),
+            dest=record["dest"],
+            name=record["name"],
+            coarse=Grid.from_dict(record["coarse"]),
+            ratio=tuple(Fraction(r) for r in record["ratio"]),
+            targets=tuple(Target.from_dict(t) for t in record["targets"]),
+            overwrite=record["overwrite"],
+        )
+
+
+def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = False) -> ScenePlan:
+    """List the targets of one scene; pure: the scene's headers are all it looks at.
+
+    Raises
+    ------
+    UsageError
+        A band or flag the scene does not have, a mean of a bit field, or no destination.
+    """
+    _check_places(scene, dest)
+    ratio = ratio_for(scene.grid, factor=options.factor, resolution=options.resolution, size=options.size)
+    coarse = scene.grid.coarsen(ratio)
+    if options.bounds:
+        coarse = coarse.within(options.bounds)
+    wanted, fractions = _wanted(scene, options)
+    methods = _methods(scene, options)
+    _check_mask(scene, options.mask)
+    names = list(wanted) + (["QA_PIXEL"] if fractions and "QA_PIXEL" not in wanted else [])
+    targets = []
+    for name in names:
+        band = scene.bands[name]
+        mask = () if band.spec.categorical else options.mask
+        gives_fractions = fractions and name == "QA_PIXEL"
+        targets.append(
+            Target(
+                scene_id=scene.id,
+                band=band,
+                filename=f"{scene.id}{SUFFIX}.TIF" if scene.lone else f"{scene.id}_{name}.TIF",
+                method=methods.get(name) or (options.qa if band.spec.kind == "bits" else band.spec.method),
+                qa=options.qa,
+                anchor=scene.grid,
+                coarse=coarse,
+                ratio=ratio,
+                min_valid=float(options.min_valid),
+                quality=scene.bands.get("QA_PIXEL") if mask or band.spec.fill_from else None,
+                mask=mask,
+                fractions=f"{scene.id}_{FRACTIONS}.TIF" if gives_fractions else None,
+                codes_written=name in wanted,
+            )
+        )
+    return ScenePlan(scene, options, dest, scene.id + SUFFIX, coarse, ratio, tuple(targets), overwrite)
+
+
+def _check_places(scene: Scene, dest: str) -> None:
+    if not str(dest).strip():
+        raise UsageError("destination is empty: give a folder or prefix for the products")
+    try:
+        scene.id.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"name {scene.id!r} is not valid text, which its metadata would need: rename it") from error
+
+
+def _check_mask(scene: Scene, mask: tuple[str, ...]) -> None:
+    if not mask:
+        return
+    if "QA_PIXEL" not in scene.bands:
+        raise UsageError(f"mask {','.join(mask)!r} needs QA_PIXEL, which {scene.id} does not have")
+    flags.mask_bits(scene.bands["QA_PIXEL"].spec, mask)
+
+
+def _wanted(scene: Scene, options: Options) -> tuple[tuple[str, ...], bool]:
+    """USGS names of the bands to write, and whether QA_FRACTIONS is among them."""
+    if options.bands is None:
+        return tuple(scene.bands), "QA_PIXEL" in scene.bands and not scene.lone
+    asked = [name for name in options.bands if name.upper() != FRACTIONS]
+    names = tuple(dict.fromkeys(scene.band(name).name for name in asked))
+    explicit = len(asked) < len(options.bands)
+    if explicit and "QA_PIXEL" not in scene.bands:
+        raise UsageError(f"band {FRACTIONS} is made from QA_PIXEL, which {scene.id} does not have")
+    return names, explicit or ("QA_PIXEL" in names and not scene.lone)
+
+
+def _methods(scene: Scene, options: Options) -> dict[str, str]:
+    methods = {}
+    for asked, method in options.methods.items():
+        band = scene.band(asked)
+        if band.spec.kind == "bits" and method not in ("mode", "nearest"):
+            raise UsageError(
+                f"method {method!r} for {band.name} is refused: its values are bits, and the {method} of two codes "
+                f"is a third code or none; use mode or nearest, or --qa for all quality bands"
+            )
+        if band.spec.kind == "class" and method in ("mean", "median", "sum", "std", "rms", "circular"):
+            raise UsageError(
+                f"method {method!r} for {band.name} is refused: its values are classes; use mode or nearest"
+            )
+        methods[band.name] = method
+    return methods
+
+
+def distinct(plans: Iterable[ScenePlan]) -> list[ScenePlan]:
+    """Plans without those given twice.
+
+    Raises
+    ------
+    UsageError
+        Two sources would be written to one place.
+    """
+    seen: dict[tuple[str, str], ScenePlan] = {}
+    for item in plans:
+        other = seen.setdefault((item.dest, item.name), item)
+        if other.scene.href != item.scene.href:
+            raise UsageError(
+                f"{other.scene.href!r} and {item.scene.href!r} would both be written to {item.name!r}: "
+                "give one of them, or run them apart to different places"
+            )
+    return list(seen.values())
+
+
+def estimate(item: ScenePlan) -> dict:
+    """What a scene will cost: bytes in, bytes decoded, cells out, and peak memory of one target at a time.
+
+    The memory figure is that of `_kernels.STRIP_ROWS` rows, or those of a block, with their masks and sums,
+    two blocks, the block cache, and the reduced band with its COG; it excludes the interpreter and its imports.
+    """
+    cells = item.coarse.height * item.coarse.width
+    bands = [target.band for target in item.targets]
+    widest = max(b.grid.width * min(max(STRIP_ROWS, b.block_shape[0]), b.grid.height) for b in bands)
+    block = max(math.prod(b.block_shape) * _itemsize(b) for b in bands)
+    return {
+        "bytes_in": sum(t.bytes_in for t in item.targets),
+        "bytes_decoded": sum(t.band.grid.height * t.band.grid.width * _itemsize(t.band) for t in item.targets),
+        "shape": list(item.coarse.shape),
+        "bytes_out": cells * sum(bytes_of_cell(t) for t in item.targets),
+        "peak_memory": widest * 8 + 2 * block + BLOCK_CACHE + cells * 8,
+    }
+
+
+def _itemsize(band: Band) -> int:
+    return np.dtype(band.dtype).itemsize
+
+
+def bytes_of_cell(target: Target) -> int:
+    """Bytes of a cell in all files of a target, before they are compressed."""
+    fractions = len(flags.fraction_names(target.band.spec)) if target.fractions else 0
+    return target.codes_written * _itemsize(target.band) + fractions

@@ -1,0 +1,43 @@
+"""Text made safe to show: names from items and files, and errors that quote them, may hold anything. Pure."""
+
+from __future__ import annotations
+
+import re
+import traceback
+
+_HREF = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>]+")
+#: Of a URL whose scheme was left out: ``user:password@``, and a query that holds a secret.
+_LOGIN = re.compile(r"(?<![^\s'\"/])[^\s'\"/:@]+:(?!//)[^\s'\"@]+@(?=[^\s'\"])")
+_SIGNED = re.compile(
+    r"[?;&][^\s'\"?;&=/]*(?:sig|token|key|secret|passw|credential|auth)[^\s'\"?;&=/]*=[^\s'\"]*", re.IGNORECASE
+)
+
+
+def plain(text: object, limit: int = 2000) -> str:
+    """Make a text safe to show: on one line, all that is not seen escaped, secrets of hrefs taken out.
+
+    Escaped are terminal controls, and marks that turn the direction of writing; letters of any language stay.
+
+    >>> plain("cannot read https://me:pw@host/B4.TIF?sig=abc: \\x1b[31mno"), plain("me:pw@host/Grüße?sig=a")
+    ('cannot read https://host/B4.TIF: \\\\x1b[31mno', 'host/Grüße')
+    """
+    line = " ".join(str(text)[: 4 * limit].split())
+    line = _HREF.sub(lambda found: _public(found[0]), line)
+    line = _SIGNED.sub("", _LOGIN.sub("", line))  # without a scheme
+    line = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in line)
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def _public(href: str) -> str:
+    from landsat_downsample.model.location import redact  # loads numpy with the whole of its package
+
+    bare = href.rstrip(".,;:)]")
+    return redact(bare) + href[len(bare) :]  # the sentence around it
+
+
+def trace(error: BaseException) -> str:
+    """How an error came about, as Python tells it, with each message on one line."""
+    return "".join(
+        part if part.startswith("  ") or not part.strip() else f"{plain(part)}\n"
+        for part in traceback.TracebackException.from_exception(error).format()
+    )

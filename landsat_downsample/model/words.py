@@ -1,0 +1,67 @@
+"""Sizes and times in words for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+KIB = 1024
+
+
+def size_words(count: float) -> str:
+    """Bytes for people.
+
+    >>> size_words(70_254_592)
+    '67.0 MiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < KIB or unit == "TiB":
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= KIB
+    raise AssertionError
+
+
+def duration_words(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration_words(0.42), duration_words(192), duration_words(7500), duration_words(100_000)
+    ('0.4 s', '3 min 12 s', '2 h 05 min', '1 d 3 h')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if minutes == 0:
+        return f"{rest} s"
+    if hours == 0:
+        return f"{minutes} min {rest:02d} s"
+    if hours < 24:
+        return f"{hours} h {minutes_left:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def count_words(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count_words(1, "scene"), count_words(12_000, "band")
+    ('1 scene', '12 000 bands')
+    """
+    return f"{grouped(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def grouped(count: int) -> str:
+    """A number with a space between thousands, from five digits on.
+
+    >>> grouped(3800), grouped(12_000)
+    ('3800', '12 000')
+    """
+    return f"{count:,}".replace(",", " ") if count >= 10_000 else str(count)
+
+
+def words(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Names given as one list with commas, or as several words.
+
+    >>> words("cloud, shadow")
+    ('cloud', 'shadow')
+    """
+    parts = given.split(",") if isinstance(given, str) else given
+    return tuple(part.strip() for part in parts if part.strip())

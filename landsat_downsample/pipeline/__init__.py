@@ -1,0 +1,1 @@
+"""One band: pixels, reduced cells, COG bytes."""

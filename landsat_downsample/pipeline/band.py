@@ -1,0 +1,365 @@
+"""One target from source pixels to written files: the pure heart that every executor calls."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, nullcontext
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from landsat_downsample.model import flags
+from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.cells import Cells, Overlay
+from landsat_downsample.model.methods import POLICIES
+from landsat_downsample.model.plan import Target
+from landsat_downsample.model.product import FRACTIONS, Product
+from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
+from landsat_downsample.pipeline.pixels import Companion, PixelWindow, Rows, open_companion, read_band
+from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_tally, recognise, reduce_quality
+from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, rule_of
+from landsat_downsample.reduce.values import ReadRows, finish_sums, reduce_strips, reducer_for
+from landsat_downsample.storage.files import reading
+from landsat_downsample.storage.publication import Publication
+
+#: Distinct codes of a file of unknown meaning beyond which it is no quality band.
+MANY_CODES = 256
+
+#: Rows of cells whose statistics are taken at one time.
+_ROWS = 64
+
+#: Longest side of the small copy of a band that the browse picture is made of: twice the picture
+#: at least, so that its own reduction to 512 pixels decides how it looks.
+PREVIEW = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """A reduced band in memory."""
+
+    spec: BandSpec
+    """What the band turned out to be: as planned, or as its codes say."""
+    data: np.ndarray
+    """(y, x) on the coarse grid."""
+    nodata: float | None
+    method: str
+    """How it was reduced, as recorded."""
+    fractions: np.ndarray | None = None
+    """(bands, y, x) uint8 percentages, for a quality band that gives them."""
+    tally: dict[int, int] = field(default_factory=dict)
+    """Source pixels by code, for a quality band."""
+    notes: tuple[str, ...] = ()
+    received: int = 0
+    """Bytes that came over the network."""
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a target gave: facts for the metadata, a small copy for the picture."""
+
+    name: str
+    """USGS name of the band."""
+    products: tuple[Product, ...]
+    preview: np.ndarray
+    """At most 1024 cells a side, of the band's own kind."""
+    preview_nodata: float | None
+    spec: BandSpec
+    tally: dict[int, int]
+    bytes_in: int
+    """Bytes read: those that came over the network, else of the local files."""
+    requests: int
+    """Requests to remote stores, retries included."""
+    seconds: float
+    """CPU and wall cost are the executor's to measure; this is wall time of the target."""
+
+
+def reduce_target(target: Target, spare: Callable[[], int] = lambda: 1) -> Reduced:
+    """Read every pixel of a band once and reduce it.
+
+    Parameters
+    ----------
+    spare : callable
+        Threads that the band may take, asked once it is open.
+
+    Returns
+    -------
+    Reduced
+        Its data on ``target.coarse``; the same bits whatever the strips or threads.
+
+    Raises
+    ------
+    ReadError
+        The source cannot be fetched, verified or decoded.
+    SceneError
+        A quality band holds codes that its name forbids.
+    """
+    cells = target.overlay()
+    # The companion first: a target asks a host for one thing at a time, as limits of requests count targets.
+    with reading(target.band.href), _companion(target, cells.window) as companion:
+        reduced, path = read_band(
+            target.band, cells.window, lambda rows: _reduce(target, cells, rows, companion, spare)
+        )
+        paths = [path, companion.rows.path] if companion else [path]
+    return replace(reduced, received=sum(p.received for p in paths), requests=sum(p.requests for p in paths))
+
+
+def _companion(target: Target, window: PixelWindow) -> AbstractContextManager[Companion | None]:
+    if target.quality is None:
+        return nullcontext()
+    quality = target.quality.spec
+    bits = flags.mask_bits(quality, target.mask)
+    if target.band.spec.fill_from:
+        bits |= flags.fill_mask(quality)
+    return open_companion(target.quality, bits, target.band.grid, window)
+
+
+def _reduce(
+    target: Target, cells: Overlay, rows: Rows, companion: Companion | None, spare: Callable[[], int]
+) -> Reduced:
+    overlay = Overlay(cells.rows, cells.columns.shifted(*cells.window[2:]))
+    spec = recognised(target.band.spec, rows, cells.window[:2])
+
+    def read(start: int, stop: int):
+        return rows.read(start, stop), companion.ok(start, stop) if companion else None
+
+    if spec.kind == "bits":
+        return _reduce_quality(target, spec, overlay, read)
+    if companion:
+        return _reduce_values(target, spec, overlay, None, [read])
+    threads = spare()
+    reads = [partial(_read_alone, part) for part in rows.beside(threads)]
+    return _reduce_values(target, spec, overlay, partial(rows.sums, threads=threads), reads)
+
+
+def _read_alone(rows: Rows, start: int, stop: int) -> tuple[np.ndarray, None]:
+    return rows.read(start, stop), None
+
+
+def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
+    """Find out whether a file of unknown meaning is a quality band, by all of its codes.
+
+    Parameters
+    ----------
+    spec : BandSpec
+        What its name says; returned unless it names candidates and one explains the codes.
+    rows : Rows
+        The open band.
+    span : (int, int)
+        First pixel row to look at, and the row after the last.
+    """
+    if not spec.candidates:
+        return spec
+    seen = np.zeros(1 << 16, bool)
+    for start in range(*span, 512):
+        values = rows.read(start, min(start + 512, span[1]))
+        if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+            return spec
+        seen[values.ravel()] = True
+        if np.count_nonzero(seen) > MANY_CODES:
+            return spec
+    found = recognise(np.flatnonzero(seen), spec.candidates)
+    return replace(found, name=spec.name) if found else spec
+
+
+def _reduce_values(
+    target: Target, spec: BandSpec, overlay: Overlay, sums: Callable | None, reads: list[ReadRows]
+) -> Reduced:
+    """Reduce a continuous or class band; the cells are the same, however many threads do it.
+
+    Where `sums` of an overlay and a nodata value are to be had, and will do, no pixel is written to memory;
+    else each reader has a thread.
+    """
+    band = target.band
+    # A file planned as a quality band that turned out to hold values is averaged like any other.
+    method = "mean" if target.method in ("conservative", "majority") else target.method
+    beside = "" if target.quality is None else "mask" if target.mask else "fill"
+    share = Fraction(str(target.min_valid))
+    rule = rule_of(spec, band.dtype, band.nodata, method=method, min_valid=share, beside=beside)
+    out = np.empty(target.coarse.shape, output_dtype(method, rule.dtype))
+    summed = sums(overlay, rule.nodata) if sums and rule.method in ("mean", "sum") else None
+
+    def reduce(rows: slice, read: ReadRows) -> None:
+        part = Overlay(overlay.rows.part(rows.start, rows.stop), overlay.columns)
+        for cells, (data,) in reduce_strips(reducer_for(rule, part), part, read):
+            out[rows][cells] = data
+
+    if summed is None:
+        side_by_side(reduce, shares(overlay.rows, len(reads)), reads)
+    else:
+        with closing(summed):  # on every way out its threads have ended before the file is closed
+            for cells, (data,) in finish_sums(reducer_for(rule, overlay), summed):
+                out[cells] = data
+    notes = ()
+    if spec.fill_from and not beside:
+        notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
+    return Reduced(spec, out, declared_nodata(rule), method, notes=notes)
+
+
+def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay, read: ReadRows) -> Reduced:
+    policy = target.method if target.method in POLICIES else target.qa
+    rule = QualityRule(spec, policy, Fraction(str(target.min_valid)), target.fractions is not None)
+    found = reduce_quality(rule, overlay, read)
+    wrong = check_tally(found.tally, spec, target.key)
+    notes = (f"{wrong} source pixels hold codes that {spec.name} cannot have",) if wrong else ()
+    if target.band.spec.candidates:
+        notes += (f"its codes say that it is a quality band ({spec.title}): reduced flag by flag, not averaged",)
+    codes = found.codes.astype(target.band.dtype, copy=False)
+    return Reduced(spec, codes, spec.fill, policy, found.percent, found.tally, notes)
+
+
+def shares(rows: Cells, count: int) -> list[slice]:
+    """Cut cell rows into parts of about as many pixel rows each.
+
+    >>> shares(Cells.cut(1000, 100, Fraction(10)), 3)
+    [slice(0, 33, None), slice(33, 66, None), slice(66, 100, None)]
+    """
+    edges = [rows.size * k // count for k in range(count + 1)]
+    return [slice(first, last) for first, last in pairwise(edges) if first < last]
+
+
+def side_by_side(call: Callable, *arguments: Iterable) -> None:
+    """Make a call for each of some arguments, each on a thread; they may be told to stop as the caller may."""
+    first, *others = zip(*arguments, strict=False)
+    with ThreadPoolExecutor(max(len(others), 1), thread_name_prefix="beside") as pool:
+        waiting = [pool.submit(copy_context().run, call, *other) for other in others]
+        call(*first)
+        for future in waiting:
+            future.result()
+
+
+def process(target: Target, publication: Publication, spare: Callable[[], int] = lambda: 1) -> Done:
+    """Reduce a target and store its files; nothing is visible before the publication commits.
+
+    `spare` is as of `reduce_target`.
+    """
+    begun = time.perf_counter()
+    reduced = reduce_target(target, spare)
+    small, products = preview(reduced), []
+    if target.codes_written:
+        products.append(_store_band(target, reduced, publication))
+    reduced = replace(reduced, data=small)  # the cells are stored: what follows may have their memory
+    if reduced.fractions is not None:
+        products.append(_store_fractions(target, reduced, publication))
+    return Done(
+        products=tuple(products),
+        preview=small,
+        preview_nodata=reduced.nodata,
+        spec=reduced.spec,
+        tally=reduced.tally,
+        name=target.band.name,
+        bytes_in=reduced.received or target.bytes_in,
+        requests=reduced.requests,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _store_band(target: Target, reduced: Reduced, publication: Publication) -> Product:
+    band, spec = target.band, reduced.spec
+    layer = Layer(
+        nodata=reduced.nodata,
+        resampling="nearest" if spec.kind != "continuous" else "average",
+        descriptions=(band.description or spec.title or spec.name,),
+        scale=band.scale,
+        # An offset cancels in a deviation, and a sum holds it many times.
+        offset=None if reduced.method in ("std", "sum") else band.offset,
+        unit=band.unit,
+    )
+    facts = spec.name, reduced.method, reduced.notes
+    return _store(target, reduced.data[None], layer, publication, (target.filename, *facts))
+
+
+def _store_fractions(target: Target, reduced: Reduced, publication: Publication) -> Product:
+    names = flags.fraction_names(reduced.spec)
+    layer = Layer(nodata=NO_PERCENT, descriptions=names, unit="percent")
+    return _store(target, reduced.fractions, layer, publication, (target.fractions, FRACTIONS, "fraction", ()))
+
+
+def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publication, facts: tuple) -> Product:
+    filename, name, method, notes = facts
+    known = [_statistics(band, layer.nodata) for band in data]
+    with cog(data, target.coarse, layer) as encoded:
+        digest, size = publication.put(filename, encoded), len(encoded)
+    return Product(
+        band=name,
+        filename=filename,
+        method=method,
+        dtype=data.dtype.name,
+        nodata=layer.nodata,
+        size=size,
+        sha256=digest,
+        valid_fraction=known[0][0],
+        statistics=tuple(statistics for _, statistics in known),
+        names=tuple(n for n in layer.descriptions if n) if len(data) > 1 else (),
+        scale=layer.scale,
+        offset=layer.offset,
+        unit=layer.unit,
+        notes=notes,
+        block_shape=(BLOCK, BLOCK),
+        overviews=overview_shapes(data.shape[1:]),
+    )
+
+
+def _statistics(data: np.ndarray, nodata: float | None) -> tuple[float, dict]:
+    """Share of valid cells, and their statistics; by rows: float64 of all cells of a 15 m band would be half a GiB."""
+    exact = np.int64 if data.dtype.kind in "iu" else np.float64
+    narrow = data.dtype.kind in "iu" and data.dtype.itemsize <= 2
+    facts = [
+        (part.size, part.min(), part.max(), part.sum(dtype=exact).item(), _squares(part) if narrow else 0)
+        for part in _valid_parts(data, nodata)
+    ]
+    if not facts:
+        return 0.0, {}
+    sizes, low, high, totals, squares = zip(*facts, strict=True)
+    count, total = sum(sizes), sum(totals)
+    mean = float(total / count)
+    if narrow:  # in integers, of which only the quotient is rounded
+        variance = (count * sum(squares) - total**2) / count**2
+    else:
+        variance = sum(np.square(p - mean, dtype=np.float64).sum().item() for p in _valid_parts(data, nodata)) / count
+    known = {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(variance)}
+    return count / data.size, known
+
+
+def _squares(narrow: np.ndarray) -> int:
+    """The sum of the squares of integers of 16 bits at most, which 64 bits hold."""
+    wide = narrow.astype(np.int64)
+    return (wide @ wide).item()
+
+
+def _valid_parts(data: np.ndarray, nodata: float | None) -> Iterator[np.ndarray]:
+    """Valid cells of some rows at a time, where there are any."""
+    for start in range(0, len(data), _ROWS):
+        rows = data[start : start + _ROWS]
+        part = rows[_valid(rows, nodata)]
+        if part.size:
+            yield part
+
+
+def _valid(data: np.ndarray, nodata: float | None) -> np.ndarray:
+    if nodata is None:
+        return np.ones(data.shape, bool)
+    return ~np.isnan(data) if np.isnan(nodata) else data != nodata
+
+
+def preview(reduced: Reduced) -> np.ndarray:
+    """A copy of a reduced band of at most 1024 cells a side, reduced again by what it means."""
+    height, width = reduced.data.shape
+    step = -(-max(height, width) // PREVIEW)
+    if step == 1:
+        return reduced.data
+    axes = (Cells.cut(n, -(-n // step), Fraction(step)) for n in (height, width))
+    overlay = Overlay(*axes)
+    method = {"continuous": "mean", "azimuth": "nearest"}.get(reduced.spec.kind, "mode")
+    nodata = reduced.nodata
+    fill = nodata if nodata is not None else np.nan if reduced.data.dtype.kind == "f" else 0
+    rule = Rule(method, reduced.data.dtype, nodata, fill, fill_is_legal=nodata is None)
+    parts = reduce_strips(reducer_for(rule, overlay), overlay, lambda a, b: (reduced.data[a:b], None))
+    return np.concatenate([data for _, (data,) in parts])

@@ -1,0 +1,246 @@
+"""Pixels of a band, streamed in order through one handle: opened and closed in one thread.
+
+GDAL reads only pixels whose bytes `_store` has verified; tiles are decoded while they arrive.
+Rows are read 1:1, so that no overview can stand in for them, and in order, so that each block
+is decoded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TypeVar
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from landsat_downsample.errors import ReadError
+from landsat_downsample.model import location
+from landsat_downsample.model.band import Band
+from landsat_downsample.model.cells import Overlay
+from landsat_downsample.model.grid import Grid, lattice
+from landsat_downsample.model.plan import BLOCK_CACHE
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.pipeline.tiles import TileRows, open_tiles
+from landsat_downsample.reduce import native
+from landsat_downsample.scenes.header import open_raster
+from landsat_downsample.storage import cancellation, files
+from landsat_downsample.storage.files import LocalPath
+
+
+def gdal_environment() -> rasterio.Env:
+    """The GDAL settings that reads rely on, for the thread that enters it."""
+    return rasterio.Env(
+        GDAL_CACHEMAX=BLOCK_CACHE,
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
+        GTIFF_IGNORE_READ_ERRORS=False,
+        GDAL_NUM_THREADS="1",
+    )
+
+
+T = TypeVar("T")
+
+#: (first row, row after the last, first column, column after the last).
+PixelWindow = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An open band, read by rows."""
+
+    dataset: rasterio.DatasetReader | None
+    """What reads where `tiles` does not."""
+    href: str
+    columns: tuple[int, int]
+    """First column that is read, and the one after the last."""
+    path: LocalPath
+    """The file it is read from, and what it took to get it."""
+    tiles: TileRows | None = None
+    """What reads instead of GDAL, for the layouts that USGS ships."""
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Pixel rows `start` to `stop` in the width that is open: (rows, width).
+
+        Raises
+        ------
+        ReadError
+            A block is missing or damaged, or the work was asked to stop.
+        """
+        cancellation.check()
+        if self.tiles is not None:
+            return self.tiles.read(start, stop)
+        window = Window(self.columns[0], start, self.columns[1] - self.columns[0], stop - start)
+        try:
+            return self.dataset.read(1, window=window)
+        except RasterioError as error:
+            raise ReadError(
+                f"cannot decode rows {start}-{stop} of {self.href!r}: the file is damaged or cut short; fetch it again"
+            ) from error
+
+    def sums(
+        self, overlay: Overlay, nodata: float | None, threads: int
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]] | None:
+        """As of `_tiles.TileRows.sums`, or None where pixels must be read."""
+        if self.tiles is None or self.tiles.dtype.itemsize != 2 or not native.sums_fit(overlay):
+            return None
+        return self.tiles.sums(overlay, nodata, threads)
+
+    def beside(self, count: int) -> list[Rows]:
+        """Readers for as many threads at one time; one where GDAL reads, or where rows are still arriving in order."""
+        if self.tiles is None or self.tiles.arriving is not None:
+            return [self]
+        return [self, *(replace(self, tiles=self.tiles.again()) for _ in range(count - 1))]
+
+
+def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContextManager[LocalPath]:
+    """A path that GDAL can open, with the band's full-resolution bytes (of a window) verified."""
+    return files.fetch(
+        band.href,
+        size=band.size,
+        etag=_etag(band),
+        checksum=band.checksum,
+        policy=Policy.of(band),
+        window=window,
+    )
+
+
+def _etag(band: Band) -> str | None:
+    return None if location.is_local(band.href) else band.etag
+
+
+def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T]) -> tuple[T, LocalPath]:
+    """Call ``work`` with the pixels of a band; of a remote one while they arrive, and anew if they arrived wrong.
+
+    Parameters
+    ----------
+    window : tuple of int, optional
+        The pixels that will be read; all by default.
+    work : callable
+        Reads rows, from top to bottom. It must keep nothing of an earlier call.
+
+    Returns
+    -------
+    object
+        What ``work`` gave.
+    LocalPath
+        What it took: requests and bytes.
+    """
+    window = _part(band, window)
+
+    def with_rows(path: LocalPath) -> T:
+        with _open_path(band, window, path) as rows:
+            return work(rows)
+
+    return files.follow(
+        band.href,
+        with_rows,
+        size=band.size,
+        etag=_etag(band),
+        checksum=band.checksum,
+        policy=Policy.of(band),
+        window=window,
+    )
+
+
+@contextmanager
+def open_rows(band: Band, window: PixelWindow | None = None) -> Iterator[Rows]:
+    """Open the pixels of a band, verified; closed on exit, in the same thread.
+
+    Parameters
+    ----------
+    window : tuple of int, optional
+        The pixels that will be read; all by default.
+    """
+    window = _part(band, window)
+    with fetch_band(band, window) as path, _open_path(band, window, path) as rows:
+        yield rows
+
+
+def _part(band: Band, window: PixelWindow | None) -> PixelWindow | None:
+    """A window that is not the whole band."""
+    return None if window == (0, band.grid.height, 0, band.grid.width) else window
+
+
+@contextmanager
+def _open_path(band: Band, window: PixelWindow | None, path: LocalPath) -> Iterator[Rows]:
+    href = location.redact(band.href)
+    with ExitStack() as stack:
+        stack.enter_context(gdal_environment())
+        tiles, columns = None, window[2:] if window else (0, band.grid.width)
+        if not window:
+            facts = band.dtype, lambda: _nodata_of(path, href), path.arriving
+            tiles = stack.enter_context(open_tiles(path, href, *facts))
+        dataset = None if tiles else stack.enter_context(open_raster(path, href))
+        height, width = tiles.image.shape if tiles else dataset.shape
+        if (height, width) != band.grid.shape:
+            raise ReadError(
+                f"{href!r} is {height} x {width} pixels but was planned as "
+                f"{band.grid.height} x {band.grid.width}: it changed since; plan again"
+            )
+        if tiles is None and path.arriving is not None:  # GDAL would not wait
+            path.arriving.settle()
+        if tiles is None and not path.compared:  # GDAL takes one damaged block in eight for pixels
+            files.check_blocks(band.href if location.is_local(band.href) else path, window, origin=href)
+        yield Rows(dataset, href, columns, path, tiles)
+
+
+def _nodata_of(path: str, href: str) -> float | None:
+    with open_raster(path, href) as dataset:
+        return dataset.nodata
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """The quality band that says which pixels of another band count."""
+
+    rows: Rows
+    bits: int
+    """A pixel with any of these bits set does not count."""
+    touching: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None
+    """Where the grids differ: first and last quality row of each row, and the same for columns."""
+
+    def ok(self, start: int, stop: int) -> np.ndarray:
+        """Which pixels of rows `start` to `stop` count: bool (rows, width)."""
+        if self.touching is None:
+            return (self.rows.read(start, stop) & self.bits) == 0
+        top, bottom, left, right = self.touching
+        first, last = int(top[start]), int(bottom[stop - 1]) + 1
+        bad = (self.rows.read(first, last) & self.bits) != 0
+        top, bottom = top[start:stop] - first, bottom[start:stop] - first
+        wide = bad[:, left] | bad[:, right]
+        return ~(wide[top] | wide[bottom])
+
+
+@contextmanager
+def open_companion(quality: Band, bits: int, fine: Grid, window: PixelWindow | None = None) -> Iterator[Companion]:
+    """Open a quality band beside a window of a band on the grid `fine`.
+
+    A pixel of a finer grid (the 15 m panchromatic band) counts only if every quality pixel
+    that it touches lets it.
+    """
+    same = quality.grid.shape == fine.shape and quality.grid.transform.almost_equals(fine.transform, 1e-6)
+    if same:
+        with open_rows(quality, window) as rows:
+            yield Companion(rows, bits, None)
+        return
+    top, bottom, left, right = _touching(fine, quality.grid)
+    _, _, first, last = window or (0, fine.height, 0, fine.width)
+    left, right = left[first:last], right[first:last]
+    rows_needed = (int(top[window[0]]), int(bottom[window[1] - 1]) + 1) if window else (0, quality.grid.height)
+    part = (*rows_needed, int(left[0]), int(right[-1]) + 1)
+    with open_rows(quality, part) as rows:
+        yield Companion(rows, bits, (top, bottom, left - part[2], right - part[2]))
+
+
+def _touching(fine: Grid, quality: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    spans = []
+    for axis, (step, wide) in enumerate(zip(fine.resolution, quality.resolution, strict=True)):
+        ahead = quality.transform.f - fine.transform.f if axis == 0 else fine.transform.c - quality.transform.c
+        edges, unit = lattice(fine.shape[axis], Fraction(step) / Fraction(wide), Fraction(ahead) / Fraction(wide))
+        low, high = edges[:-1] // unit, -(-edges[1:] // unit) - 1
+        spans += [np.clip(low, 0, quality.shape[axis] - 1), np.clip(high, 0, quality.shape[axis] - 1)]
+    return tuple(spans)

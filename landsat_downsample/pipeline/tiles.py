@@ -1,0 +1,318 @@
+"""Pixels of a band read tile by tile, for the layouts that USGS ships; GDAL reads all others.
+
+Two tiles are inflated side by side, by a decoder that takes what zlib takes, as the other reader does. The
+checksum of every tile is compared, so that a flipped bit is an error and not a pixel, and a tile
+row is decoded once however the strips straddle it.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from landsat_downsample.errors import ReadError
+from landsat_downsample.formats import tiff
+from landsat_downsample.formats.tiff import DEFLATE
+from landsat_downsample.formats.tiff_layout import Directory
+from landsat_downsample.model.cells import Overlay
+from landsat_downsample.reduce import native
+from landsat_downsample.reduce.kernels import Strip
+from landsat_downsample.storage import cancellation
+
+if TYPE_CHECKING:
+    from landsat_downsample.storage.streaming import Arriving
+
+try:
+    from landsat_downsample.reduce import _native
+except ImportError:  # built without a compiler
+    _native = None
+
+
+def _libdeflate() -> int | None:
+    """Address of the checksum of libdeflate in the package deflate, which exports it; None where it does not.
+
+    Called from C, other threads run meanwhile: those that decode or receive other rows.
+    """
+    try:
+        import ctypes
+
+        from deflate import _deflate
+
+        return ctypes.cast(ctypes.CDLL(_deflate.__file__).libdeflate_adler32, ctypes.c_void_p).value
+    except (ImportError, OSError, AttributeError):
+        return None
+
+
+#: What compares checksums; None where GDAL reads instead.
+deflate = _libdeflate() if _native is not None and sys.byteorder == "little" else None
+
+#: Bytes that are inflated in one call, and cells whose sums it is to make (16 bytes each); one row of tiles at least.
+TOGETHER, CELLS = 32 << 20, 1 << 18
+
+T, R = TypeVar("T"), TypeVar("R")
+
+_DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
+
+
+@dataclass(slots=True)
+class TileRows:
+    """An open band. `read` is for one thread, from top to bottom: each tile is then decoded once."""
+
+    handle: int
+    href: str
+    place: tuple[int, int]
+    """(offset, size) of the TIFF in the open file."""
+    image: Directory
+    dtype: np.dtype
+    empty: int
+    """Value of the pixels of a tile that was never written."""
+    rows: np.ndarray
+    """Rows decoded last."""
+    arriving: Arriving | None = None
+    """What to wait for, while the file is not all there."""
+    top: int = 0
+    """Pixel row of their first."""
+    buffers: list[np.ndarray] = field(default_factory=list)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Pixel rows `start` to `stop` in full width: (rows, width).
+
+        Raises
+        ------
+        ReadError
+            A tile is missing or damaged, or the work was asked to stop.
+        """
+        high, bottom = self.image.block_shape[0], self.top + len(self.rows)
+        known = self.rows[start - self.top :] if self.top <= start < bottom else self.rows[:0]
+        if stop - start <= len(known):
+            return known[: stop - start]
+        top = start if len(known) else start // high * high
+        bottom = min(-(-stop // high) * high, self.image.shape[0])
+        rows = self._buffer(bottom - top)
+        rows[: len(known)] = known
+        for span in self._spans(top + len(known), bottom, self._most):
+            self._call(_native.decode, span, rows[span.start - top : span.stop - top])
+        self.rows, self.top = rows, top
+        return rows[start - top : stop - top]
+
+    def sums(
+        self, overlay: Overlay, nodata: float | None, threads: int = 1
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Add up 16-bit pixels tile by tile, none of which is kept; in full width.
+
+        Parameters
+        ----------
+        threads : int
+            How many decode at one time; the sums are the same.
+
+        Yields
+        ------
+        first : int
+            A cell row.
+        weights, sums : ndarray of int64
+            (cells, cells): of the valid pixels of that cell row, and those that follow. Later ones
+            are written over them.
+
+        Raises
+        ------
+        ReadError
+            As of `read`.
+        """
+        rows, width = overlay.rows, overlay.columns.size
+        flip, missing = native.pixel_facts(self.dtype, nodata)
+        top, bottom = int(rows.start.min()), int(rows.stop.max())
+        down = -(-(bottom - top) // self.image.block_shape[0])
+        most = min(self._most, CELLS * down // max(rows.size * width, 1))
+        if threads > 1:  # each is to have its part, and the last ones are to end together
+            most = min(most // threads, -(-down // (2 * threads)))
+        first, known, rooms = 0, np.zeros((2, 0, width), np.int64), []
+        add_up = partial(self._sums_of, overlay, (flip, missing), rooms)
+        with closing(_in_order(add_up, self._spans(top, bottom, most), threads)) as parts:
+            for span, room, sums in parts:
+                sums[:, : known.shape[1]] += known  # of cells that began above
+                complete = int(np.searchsorted(rows.stop[first : first + sums.shape[1]], span.stop, side="right"))
+                if flip:
+                    sums[1, :complete] -= flip * sums[0, :complete]
+                yield first, *sums[:, :complete]
+                first, known = first + complete, sums[:, complete:].copy()
+                rooms.append(room)
+        beyond = np.zeros((2, rows.size - first, width), np.int64)  # cells without pixels
+        yield first, *beyond
+
+    def _sums_of(
+        self, overlay: Overlay, facts: tuple[int, int], rooms: list[np.ndarray], span: range
+    ) -> tuple[range, np.ndarray, np.ndarray]:
+        """The span, room that is taken from those at hand or made, and in it the weights and sums of its cell rows."""
+        rows, width = overlay.rows, overlay.columns.size
+        last = int(np.searchsorted(rows.start, span.stop))
+        ended, begun = np.searchsorted(rows.stop, span.start, side="right"), np.searchsorted(rows.start, span.start)
+        first = int(min(ended, begun))  # of cells without pixels some have ended, and not begun
+        try:
+            room = rooms.pop()
+        except IndexError:
+            room = np.zeros((2, 0, width), np.int64)
+        if last - first > room.shape[1]:
+            room = _room(2, last - first, width)
+        sums = room[:, : last - first]
+        sums[:] = 0
+        axes = native.axes(overlay, Strip(first, last, span.start, span.stop))
+        self._call(_native.decode_sums, span, len(span), *facts, *axes, sums[1], sums[0])
+        return span, room, sums
+
+    def again(self) -> TileRows:
+        """The same band for another thread, which has its own rows in hand."""
+        return replace(self, rows=self.rows[:0], top=0, buffers=[])
+
+    def _buffer(self, height: int) -> np.ndarray:
+        """Room for pixel rows: that of an earlier read, if no array of it is in use, as its memory is warm."""
+        for k in range(len(self.buffers)):
+            # Its references: the list, and the argument.
+            if len(self.buffers[k]) >= height and sys.getrefcount(self.buffers[k]) <= 2:
+                return self.buffers[k][:height]
+        spare = self.image.block_shape[0]  # strips differ in height by less than that
+        self.buffers = [*self.buffers[-1:], np.empty((height + spare, self.image.shape[1]), self.dtype)]
+        return self.buffers[-1][:height]
+
+    def _spans(self, first: int, last: int, most: int) -> Iterator[range]:
+        """Pixel rows of whole rows of tiles, cut short by `last` or the image, for as many calls; from `first`'s on.
+
+        A call takes at most so many rows of tiles, and several where it may, as a tile that is inflated alone,
+        at the end, takes longer; of a file that still arrives one row, once that is there.
+        """
+        high = self.image.block_shape[0]
+        step = high * (1 if self.arriving is not None else max(most, 1))
+        for start in range(first // high * high, last, step):
+            span = range(start, min(start + step, -(-last // high) * high, self.image.shape[0]))
+            if self.arriving is not None:
+                self.arriving.wait(int((self.image.offsets + self.image.counts)[self._tiles(span)].max()))
+            yield span
+
+    @property
+    def _most(self) -> int:
+        """Rows of tiles for one call."""
+        return TOGETHER // (self.image.grid[1] * math.prod(self.image.block_shape) * self.dtype.itemsize)
+
+    def _tiles(self, span: range) -> slice:
+        """The tiles of a span, among all of the image."""
+        high, across = self.image.block_shape[0], self.image.grid[1]
+        return slice(span.start // high * across, -(-span.stop // high) * across)
+
+    def _call(self, function: Callable, span: range, *to) -> None:
+        """Let a function of C decode some rows of tiles."""
+        cancellation.check()
+        image, tiles = self.image, self._tiles(span)
+        layout = (self.dtype.itemsize, *image.block_shape, image.predictor, self.empty, image.shape[1])
+        try:
+            function(deflate, self.handle, self.place[0], image.offsets[tiles], image.counts[tiles], layout, *to)
+        except (OSError, EOFError, ValueError) as error:
+            raise ReadError(
+                f"cannot decode rows {span.start}-{span.stop} of {self.href!r}: "
+                "the file is damaged or cut short; fetch it again"
+            ) from error
+
+
+def _in_order(call: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """What calls give, in the order of their items; made by some threads, or without others by the caller."""
+    if threads == 1:
+        yield from map(call, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="tiles") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(copy_context().run, call, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _room(*shape: int) -> np.ndarray:
+    """Room for int64, from the kernel: the C library, once it has freed a block of some MiB, takes others of that size
+    from its heap, where a file in memory that grows (a COG) leaves holes.
+    """
+    size = math.prod(shape)
+    return np.frombuffer(mmap.mmap(-1, max(8 * size, 1)), np.int64, size).reshape(shape)
+
+
+@contextmanager
+def open_tiles(
+    path: str, href: str, dtype: str, nodata: Callable[[], float | None], arriving: Arriving | None = None
+) -> Iterator[TileRows | None]:
+    """Open a TIFF for reading by tiles, or yield None where only GDAL can.
+
+    Parameters
+    ----------
+    path : str
+        As `_store.fetch` or `_store.follow` gives it: a local path, or ``/vsisubfile/OFFSET_SIZE,PATH``.
+    href : str
+        What messages name.
+    dtype : str
+        What GDAL says that the file holds.
+    nodata : callable
+        Gives what GDAL says of the pixels without data; asked where tiles were never written.
+    arriving : Arriving, optional
+        What to wait for before a tile is read.
+    """
+    if deflate is None:
+        yield None
+        return
+    path, place = _place(path)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        layout = tiff.parse(lambda offset, length: os.pread(handle, length, place[0] + offset), place[1])
+        image, dtype = layout.directories[0], np.dtype(dtype)
+        empty = _empty(image, dtype, nodata)
+        known = supported(image) and np.dtype(_DTYPES[image.bits, image.sample_format]) == dtype and empty is not None
+        rows = np.empty((0, image.shape[1]), dtype)
+        yield TileRows(handle, href, place, image, dtype, empty, rows, arriving) if known else None
+    finally:
+        os.close(handle)
+
+
+def supported(image: Directory) -> bool:
+    """Whether an image is one that this module decodes as GDAL does."""
+    absent = image.counts == 0
+    return (
+        image.tiled
+        and image.little_endian
+        and image.fill_order == 1
+        and image.samples == 1
+        and image.compression in DEFLATE
+        and image.predictor in (1, 2)
+        and (image.bits, image.sample_format) in _DTYPES
+        and bool((image.offsets[absent] == 0).all())
+    )
+
+
+def _empty(image: Directory, dtype: np.dtype, nodata: Callable[[], float | None]) -> int | None:
+    """The value GDAL gives to pixels never written, or None where that is not plain."""
+    if image.counts.all() or (nodata := nodata()) is None:
+        return 0
+    if dtype.kind not in "iu" or not float(nodata).is_integer():
+        return None
+    limits = np.iinfo(dtype)
+    return int(nodata) if limits.min <= nodata <= limits.max else None
+
+
+def _place(path: str) -> tuple[str, tuple[int, int]]:
+    if not path.startswith("/vsisubfile/"):
+        return path, (0, os.path.getsize(path))
+    span, _, inner = path.removeprefix("/vsisubfile/").partition(",")
+    offset, _, size = span.partition("_")
+    return inner, (int(offset), int(size))

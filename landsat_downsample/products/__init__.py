@@ -1,0 +1,1 @@
+"""What is published: names, metadata, STAC, browse picture; verified and staged."""

@@ -1,0 +1,300 @@
+"""met.json: what a product is, what it was made from, and how, for people and for scripts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+
+from landsat_downsample import __version__
+from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import FLAG_ALIASES, BandSpec, find
+from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.location import basename, is_local, redact, scheme, split_tar, tar_href
+from landsat_downsample.model.product import Product
+from landsat_downsample.model.scene import Scene
+
+#: Methods that pick or count stored values, so that nothing is ever rounded.
+EXACT = frozenset({"conservative", "majority", "max", "min", "mode", "nearest"})
+
+#: GDAL's names of numpy's data types, where they are not numpy's own with a capital.
+GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"}
+
+
+def dumps(record: dict) -> bytes:
+    """Encode a record as JSON: the same record gives the same bytes.
+
+    >>> dumps({"gsd": 300})
+    b'{\\n  "gsd": 300\\n}\\n'
+    """
+    return (json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def public_href(href: str) -> str:
+    """Turn an href into one that may be published: the file name of a local one, no query of a remote one.
+
+    >>> public_href("/home/me/LC08_B4.TIF"), public_href("https://host/LC08_B4.TIF?sig=abc")
+    ('LC08_B4.TIF', 'https://host/LC08_B4.TIF')
+    """
+    if scheme(href) == "tar":
+        member, archive = split_tar(href)
+        return tar_href(member, public_href(archive))
+    return basename(href.rstrip("/")) if is_local(href) else redact(href)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the software that decides a product's bytes, by name."""
+    return {
+        "landsat-downsample": __version__,
+        "numpy": np.__version__,
+        "rasterio": rasterio.__version__,
+        "GDAL": rasterio.__gdal_version__,
+    }
+
+
+def source_identity(scene: Scene, parameters: dict) -> dict:
+    """Tell which bytes and which parameters make a product, for resuming and for provenance.
+
+    Hrefs are left out, so that a mirror of the same bytes counts as the same source; bands are
+    counted by their USGS names, however they were asked for.
+
+    Parameters
+    ----------
+    scene : Scene
+    parameters : dict
+        What was asked, as `Options.to_dict` gives it: JSON values, no paths. Of the scene's bands
+        those in ``bands`` count (all without it), and QA_PIXEL, which says where others are fill.
+
+    Returns
+    -------
+    dict
+        ``parameters``, ``sources`` (band -> size, etag and checksum) and ``fingerprint``, the
+        SHA-256 of both in canonical JSON.
+    """
+    asked = _canonical(scene, parameters)
+    names = {*(asked.get("bands") or scene.bands), "QA_PIXEL"}
+    sources = {
+        name: {"size": band.size, "etag": band.etag, "checksum": band.checksum}
+        for name, band in sorted(scene.bands.items())
+        if name in names
+    }
+    record = {"source": scene.id, "parameters": asked, "sources": sources}
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return {**record, "fingerprint": hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+def _canonical(scene: Scene, parameters: dict) -> dict:
+    """The same parameters for the same product: USGS names, whatever the order and the alias asked for."""
+    specs = {name: band.spec for name, band in scene.bands.items()}
+
+    def usgs(name: str) -> str:
+        spec = find(name, specs)
+        return spec.name if spec else name.upper()
+
+    asked = {key: value for key, value in parameters.items() if value is not None}
+    if "bands" in asked:
+        asked["bands"] = sorted({usgs(name) for name in asked["bands"]})
+    if "methods" in asked:
+        asked["methods"] = {usgs(name): method for name, method in asked["methods"].items()}
+    if "mask" in asked:
+        asked["mask"] = sorted({FLAG_ALIASES.get(flag, flag) for flag in asked["mask"]})
+    return asked
+
+
+def describe_ratio(ratio: tuple[Fraction, Fraction]) -> dict:
+    """``ratio`` as [y, x] numbers, and ``factor`` where both are one whole number.
+
+    >>> describe_ratio((Fraction(10), Fraction(10)))
+    {'ratio': [10.0, 10.0], 'factor': 10}
+    """
+    ry, rx = map(Fraction, ratio)
+    record: dict = {"ratio": [float(ry), float(rx)]}
+    if ry == rx and ry.denominator == 1:
+        record["factor"] = int(ry)
+    return record
+
+
+def met(
+    scene: Scene,
+    grid: Grid,
+    products: Sequence[Product],
+    *,
+    name: str,
+    ratio: tuple[Fraction, Fraction],
+    parameters: dict,
+    extra_files: Sequence[dict] = (),
+    created: str | None = None,
+) -> dict:
+    """Describe a product in full: a block like gdalinfo's for each raster, and where it all came from.
+
+    Parameters
+    ----------
+    scene : Scene
+        The source.
+    grid : Grid
+        The coarse grid that all rasters of the product share.
+    products : sequence of Product
+    name : str
+        Name of the product: ``<product id>_downsampled``.
+    ratio : (Fraction, Fraction)
+        Cell size in source pixels, (y, x).
+    parameters : dict
+        What was asked, as JSON values, without paths.
+    extra_files : sequence of dict
+        The other files: ``key``, ``filename``, ``media type``, ``roles``, ``size``, ``sha256``.
+    created : str, optional
+        UTC time in RFC 3339; left out by default, so that a product's bytes repeat.
+
+    Returns
+    -------
+    dict
+        JSON values only; no local path, host name, signature or password.
+    """
+    record = {
+        "name": name,
+        "created": created,
+        "fingerprint": source_identity(scene, parameters)["fingerprint"],
+        "source": _source(scene),
+        "parameters": parameters,
+        "grid": {**_frame(grid), **describe_ratio(ratio)},
+        "files": [_file(product, scene.bands.get(product.band), grid) for product in products],
+        "other_files": [dict(extra) for extra in extra_files],
+        "absent": list(scene.absent),
+        "notes": sorted({note for product in products for note in product.notes}),
+        "versions": {**versions(), "python": platform.python_version()},
+    }
+    return _compact(record)
+
+
+def _source(scene: Scene) -> dict:
+    return {
+        "id": scene.id,
+        "href": public_href(scene.href),
+        "item": scene.item_href and public_href(scene.item_href),
+        "sensor": scene.sensor,
+        "level": scene.level,
+        "datetime": scene.properties.get("datetime"),
+        "grid": _frame(scene.grid),
+        "bands": {name: _source_band(band) for name, band in scene.bands.items()},
+        "metadata": {kind: public_href(href) for kind, href in sorted(scene.metadata.items())},
+    }
+
+
+def _source_band(band: Band) -> dict:
+    height, width = band.grid.shape
+    return {
+        "href": public_href(band.href),
+        "size": band.size,
+        "etag": band.etag,
+        "checksum": band.checksum,
+        "shape": [height, width],
+        "resolution": list(band.grid.resolution),
+    }
+
+
+def _frame(grid: Grid) -> dict:
+    return {
+        "crs": grid.crs,
+        "shape": list(grid.shape),
+        "bounds": list(grid.bounds),
+        "resolution": list(grid.resolution),
+    }
+
+
+def _file(product: Product, band: Band | None, grid: Grid) -> dict:
+    """The block of one raster, in gdalinfo's words and orders: sizes are [x, y] here."""
+    return {
+        "file": product.filename,
+        "band": product.band,
+        "source": band and public_href(band.href),
+        "bytes": product.size,
+        "sha256": product.sha256,
+        "reducer": product.method,
+        "rounding": None if product.method in EXACT else "half to even",
+        "valid_fraction": product.valid_fraction,
+        "driver": "GTiff",
+        "layout": "COG",
+        "size": [grid.width, grid.height],
+        "coordinateSystem": {"code": grid.crs, "wkt": CRS.from_user_input(grid.crs).to_wkt()},
+        "geoTransform": list(grid.transform.to_gdal()),
+        "cornerCoordinates": _corners(grid),
+        "bands": [_band(product, band, index) for index in range(len(product.names) or 1)],
+        "notes": list(product.notes),
+    }
+
+
+def _corners(grid: Grid) -> dict:
+    left, bottom, right, top = grid.bounds
+    return {
+        "upperLeft": [left, top],
+        "lowerLeft": [left, bottom],
+        "upperRight": [right, top],
+        "lowerRight": [right, bottom],
+        "center": [(left + right) / 2, (bottom + top) / 2],
+    }
+
+
+def _band(product: Product, band: Band | None, index: int) -> dict:
+    block = product.block_shape and list(product.block_shape[::-1])
+    statistics = statistics_of(product, band and band.spec, index)
+    return {
+        "band": index + 1,
+        "type": GDAL_TYPES.get(product.dtype, product.dtype.capitalize()),
+        "block": block,
+        "description": product.names[index] if product.names else band and (band.description or band.spec.title),
+        "noDataValue": nodata_value(product.nodata),
+        "scale": product.scale,
+        "offset": product.offset,
+        "unit": product.unit,
+        "minimum": statistics.get("minimum"),
+        "maximum": statistics.get("maximum"),
+        "mean": statistics.get("mean"),
+        "stdDev": statistics.get("stddev"),
+        "validPercent": statistics.get("valid_percent"),
+        "overviews": [{"size": [width, height]} for height, width in product.overviews],
+    }
+
+
+def statistics_of(product: Product, spec: BandSpec | None, index: int) -> dict:
+    """Statistics of one band of a product as JSON numbers.
+
+    Those that are not finite (no valid cell) are left out, and so are mean and deviation of
+    codes and classes, which mean nothing.
+    """
+    given = product.statistics[index] if index < len(product.statistics) else {}
+    numbers = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
+    numbers.setdefault("valid_percent", round(100 * product.valid_fraction, 6))
+    senseless = ("mean", "stddev") if spec and spec.categorical else ()
+    return {
+        key: value
+        for key, value in numbers.items()
+        if key not in senseless and value is not None and np.isfinite(value)
+    }
+
+
+def nodata_value(nodata: float | None) -> float | int | str | None:
+    """Nodata as JSON can hold it, and STAC wants it: a number, or ``nan``.
+
+    >>> nodata_value(0.0), nodata_value(float("nan"))
+    (0, 'nan')
+    """
+    if nodata is None:
+        return None
+    if not np.isfinite(nodata):
+        return str(float(nodata))
+    return int(nodata) if float(nodata).is_integer() else float(nodata)
+
+
+def _compact(record):
+    """Leave out what is not known, at every depth, but keep empty lists and what was asked."""
+    if isinstance(record, dict):
+        return {
+            key: value if key == "parameters" else _compact(value) for key, value in record.items() if value is not None
+        }
+    return [_compact(value) for value in record] if isinstance(record, list) else record

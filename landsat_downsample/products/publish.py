@@ -1,0 +1,233 @@
+"""From reduced bands to a finished product: picture, metadata, and the item that commits it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import replace
+
+from landsat_downsample.errors import UsageError, WriteError
+from landsat_downsample.formats.product_id import folded
+from landsat_downsample.formats.scene_files import check_metadata
+from landsat_downsample.model import location
+from landsat_downsample.model.location import scheme, split_tar
+from landsat_downsample.model.plan import ScenePlan
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.product import Product
+from landsat_downsample.model.scene import Scene
+from landsat_downsample.pipeline.band import Done
+from landsat_downsample.products import browse, stac
+from landsat_downsample.products import met as met_module
+from landsat_downsample.products.met import dumps, source_identity
+from landsat_downsample.storage.files import list_names, read_bytes
+from landsat_downsample.storage.publication import Publication, read_marker
+
+_MEDIA = {
+    "txt": "text/plain",
+    "json": "application/json",
+    "xml": "application/xml",
+    "png": "image/png",
+}
+
+
+def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> str:
+    """Write everything but the bands, the STAC item last, and make the product visible.
+
+    Returns
+    -------
+    str
+        The href of the STAC item.
+    """
+    scene = known_scene(item.scene, done)
+    order = {target.band.name: k for k, target in enumerate(item.targets)}
+    done = sorted(done, key=lambda part: order[part.name])
+    products = [product for part in done for product in part.products]
+    facts = {"name": item.name, "ratio": item.ratio, "parameters": item.options.to_dict()}
+    with ThreadPoolExecutor(1, thread_name_prefix="picture") as pool:  # drawn while the texts are rewritten and stored
+        picture = pool.submit(copy_context().run, _picture, item, done)
+        extra = [_put(publication, name, data, key, roles) for name, data, key, roles in _texts(item, scene, products)]
+        extra.append(
+            _put(publication, f"{item.name}.browse.png", picture.result(), "browse", ["thumbnail", "overview"])
+        )
+    met = dumps(met_module.met(scene, item.coarse, products, extra_files=extra, **facts))
+    extra.append(_put(publication, f"{item.name}.met.json", met, "met.json", ["metadata"]))
+    record = stac.item(scene, item.coarse, products, extra_files=extra, **facts)
+    expected = {product.filename: product.sha256 for product in products}
+    publication.commit(item.marker, met_module.dumps(record), expected=expected)
+    return location.join(item.dest, item.name, item.marker)
+
+
+def known_scene(scene: Scene, done: Sequence[Done]) -> Scene:
+    """The scene with what its pixels told of bands whose name says nothing."""
+    told = {part.name: part.spec for part in done if part.name in scene.bands}
+    bands = {name: replace(band, spec=told.get(name, band.spec)) for name, band in scene.bands.items()}
+    return replace(scene, bands=bands)
+
+
+def _put(publication: Publication, filename: str, data: bytes, key: str, roles: list[str]) -> dict:
+    digest = publication.put(filename, data)
+    return {
+        "key": key,
+        "filename": filename,
+        "media type": _MEDIA[filename.rpartition(".")[2].lower()],
+        "roles": roles,
+        "size": len(data),
+        "sha256": digest,
+    }
+
+
+def _picture(item: ScenePlan, done: Sequence[Done]) -> bytes:
+    return browse.render(
+        {part.name: part.preview for part in done},
+        {part.name: part.spec for part in done},
+        {part.name: part.preview_nodata for part in done},
+        title=item.scene.id,
+    )
+
+
+def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]):
+    """Name, bytes, asset key and roles of each text that goes with the bands."""
+    if scene.lone:
+        return
+    kinds = {kind: location.basename(href) for kind, href in scene.metadata.items()}
+    written = {product.filename for product in products} | set(kinds.values())
+    policy = Policy.of(scene)
+    for kind, href in sorted(scene.metadata.items()):
+        data = read_bytes(href, policy=policy)
+        check_metadata(kind, data, href)
+        if kind.startswith("MTL."):
+            data = rewrite_mtl(data, kinds[kind], item, scene, written)
+        yield kinds[kind], data, kind, ["metadata"]
+
+
+def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, scene: Scene, written: set[str]) -> bytes:
+    """An MTL for the coarse grid: only what changed is changed, and a record tells of it."""
+    from landsat_downsample.formats.mtl import (
+        coarse,
+        parse,
+        rewrite,  # not above: a band of its own has none
+    )
+
+    mtl = parse.parse(data, parse.kind_of(filename))
+    made = {folded(name): name for name in written}
+    files = {name: made.get(folded(name)) for name in mtl.files().values()}
+    changes = coarse.coarse_changes(mtl, coarse=item.coarse, files=files)
+    identity = source_identity(scene, item.options.to_dict())
+    record = {
+        "SOURCE_PRODUCT_ID": scene.id,
+        # A local name says nothing to anybody else, and would tell a folder from a tar of the same bytes.
+        **({} if location.is_local(scene.href) else {"SOURCE_HREF": met_module.public_href(scene.href)}),
+        "CELL_SIZE_IN_PIXELS_Y": float(item.ratio[0]),
+        "CELL_SIZE_IN_PIXELS_X": float(item.ratio[1]),
+        "GRID_MODE": "anchored at the upper left edge of the source, rounded up at the lower right",
+        "NODATA_RULE": f"a cell is fill when less than {item.options.min_valid:g} of its pixels, or none, are valid",
+        "ROUNDING": "half to even",
+        **{f"METHOD_{target.band.name.upper()}": target.method for target in item.targets if target.codes_written},
+        "MASK": ",".join(item.options.mask) or "none",
+        "SOFTWARE_VERSION": f"landsat-downsample {met_module.versions()['landsat-downsample']}",
+        "FINGERPRINT": identity["fingerprint"],
+        **coarse.notes(item.coarse),
+    }
+    return rewrite.rewrite(mtl, changes, record)
+
+
+def check_apart(item: ScenePlan) -> None:
+    """Refuse a source that lies inside the product it would become.
+
+    Raises
+    ------
+    UsageError
+        Reading and replacing the same folder would destroy it.
+    """
+    if not location.is_local(item.dest):
+        return
+    product = os.path.realpath(location.local_path(location.join(item.dest, item.name)))
+    for target in item.targets:
+        href = target.band.href
+        if not location.is_local(href):
+            continue
+        path = os.path.realpath(location.local_path(split_tar(href)[1] if scheme(href) == "tar" else href))
+        if os.path.commonpath((product, path)) == product:
+            raise UsageError(
+                f"source {item.scene.href!r} lies inside {product!r}, which it would replace: "
+                "choose another destination"
+            )
+
+
+def already_done(item: ScenePlan) -> bool:
+    """Whether the product is there, made from the same bytes with the same parameters.
+
+    Raises
+    ------
+    WriteError
+        A product of that name is there, but made otherwise, or something that is no product;
+        nothing is raised when it may be overwritten.
+    """
+    if item.overwrite:
+        return False
+    marker = read_marker(item.dest, item.name, item.marker)
+    if marker is None:
+        _refuse_foreign(item)
+        return False
+    identity = source_identity(item.scene, item.options.to_dict())
+    if marker.get("properties", {}).get("landsat_ds:fingerprint") == identity["fingerprint"]:
+        _refuse_incomplete(item, marker)
+        return True
+    raise WriteError(
+        f"product {item.name!r} is already at {location.redact(item.dest)!r}, but "
+        f"{difference(marker, identity)}: choose another place, or replace it with --overwrite"
+    )
+
+
+def _refuse_incomplete(item: ScenePlan, marker: dict) -> None:
+    """Do not call a product done whose files somebody has taken away since."""
+    place = location.join(item.dest, item.name)
+    wanted = {location.basename(asset["href"]) for asset in marker.get("assets", {}).values()}
+    lost = sorted(wanted - set(list_names(place)))
+    if lost:
+        raise WriteError(
+            f"product {item.name!r} at {location.redact(item.dest)!r} has lost {', '.join(lost[:3])}"
+            + (f" and {len(lost) - 3} more files" if len(lost) > 3 else "")
+            + ": make it again with --overwrite"
+        )
+
+
+def _refuse_foreign(item: ScenePlan) -> None:
+    """Say before any work is done that the final name is taken."""
+    place = location.join(item.dest, item.name)
+    if not location.is_local(place) or not os.path.lexists(path := location.local_path(place)):
+        return
+    if not os.path.isdir(path) or os.listdir(path):
+        raise WriteError(
+            f"{place!r} is there already and is no product of ours (it has no {item.marker}): "
+            "move it away, choose another place, or replace it with --overwrite"
+        )
+
+
+def difference(there: dict, identity: dict) -> str:
+    """Say in a few words how the product that is there differs from the one asked for."""
+    had = there.get("properties", {}).get("processing:expression", {}).get("expression", {})
+    want = identity["parameters"]
+    changed = [key for key in sorted({*had, *want}) if (had.get(key) or None) != (want.get(key) or None)]
+    if not changed:
+        return "its source has changed since (size, ETag or checksum)"
+    return f"was made with {_told(had, changed)}; asked for is {_told(want, changed)}"
+
+
+#: Of these exactly one is given: the others need no mention.
+_EITHER = ("factor", "resolution", "size")
+
+
+def _told(parameters: dict, keys: Sequence[str]) -> str:
+    named = [_words(key, parameters.get(key)) for key in keys if parameters.get(key) or key not in _EITHER]
+    return ", ".join(named)
+
+
+def _words(key: str, value) -> str:
+    if not value:
+        return "all bands" if key == "bands" else f"no {key}"
+    if isinstance(value, dict):
+        value = [f"{name}={method}" for name, method in value.items()]
+    return f"{key} {','.join(map(str, value)) if isinstance(value, list) else value}"

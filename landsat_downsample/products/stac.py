@@ -1,0 +1,411 @@
+"""The STAC item of a downsampled product: its identity, its place, its files, and what became of the flags.
+
+The item is a plain dict. pystac is not imported to build it: importing it takes 0.75 s, longer
+than the whole job for one band; `validate_item` uses it, where it is installed.
+
+Fields of our own start with ``landsat_ds:`` and are not declared in ``stac_extensions``, since
+no schema of theirs is published; ``schemas/product.json`` holds what they promise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from importlib import resources
+from urllib.parse import quote
+
+from rasterio.crs import CRS
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import BandSpec, BitField
+from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.location import is_local
+from landsat_downsample.model.product import Product
+from landsat_downsample.model.scene import Scene
+from landsat_downsample.products.footprint import footprint, spacing
+from landsat_downsample.products.met import (
+    describe_ratio,
+    dumps,
+    nodata_value,
+    public_href,
+    source_identity,
+    statistics_of,
+    versions,
+)
+
+__all__ = ["EXTENSIONS", "dumps", "item", "validate_item"]
+
+#: Declared where an item uses them: prefix of the fields -> (name of our schema, version).
+EXTENSIONS = {
+    "classification:": ("classification", "v2.0.0"),
+    "eo:": ("eo", "v2.0.0"),
+    "file:": ("file", "v2.1.0"),
+    "landsat:": ("landsat", "v2.0.0"),
+    "processing:": ("processing", "v1.2.0"),
+    "proj:": ("projection", "v2.0.0"),
+    "raster:": ("raster", "v2.0.0"),
+    "sci:": ("scientific", "v1.0.0"),
+    "view:": ("view", "v1.1.0"),
+}
+
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+#: Source properties that stay true of the product.
+KEPT = ("platform", "instruments", "constellation", "mission", "eo:cloud_cover")
+KEPT_PREFIXES = ("landsat:", "sci:")
+KEPT_VIEW = ("view:off_nadir", "view:sun_azimuth", "view:sun_elevation")
+
+#: The Landsat extension's schema refuses an item that lacks one of these.
+LANDSAT_REQUIRED = frozenset(
+    f"landsat:{name}"
+    for name in (
+        "scene_id",
+        "collection_category",
+        "collection_number",
+        "wrs_type",
+        "wrs_path",
+        "wrs_row",
+        "cloud_cover_land",
+        "correction",
+    )
+)
+
+#: Limits of an unknown acquisition: the launch of Landsat 1, and the last instant RFC 3339 can write.
+FIRST_LIGHT, NO_END = "1972-07-23T00:00:00Z", "9999-12-31T23:59:59Z"
+
+#: What a coarse cell's flag or level says, by policy or, for the conservative one, by rule.
+MEANINGS = {
+    "all": "set where every source pixel of the cell has it",
+    "any": "set where any valid source pixel of the cell has it",
+    "majority": "set where at least half of the cell's valid source pixels have it",
+    "max": "the highest level of the cell's valid source pixels",
+    "clear": "set where the cell itself has neither the cloud nor the dilated cloud flag",
+    "median": "the median level of the cell's valid source pixels",
+    "mode": "as in the most frequent code of the cell's valid source pixels",
+    "nearest": "as in the one source pixel nearest to the cell's centre",
+}
+
+#: Asset roles of the flags of a quality band.
+FLAG_ROLES = {"cloud": "cloud", "cloud_shadow": "cloud-shadow", "snow": "snow-ice", "water": "water-mask"}
+
+
+def item(
+    scene: Scene,
+    grid: Grid,
+    products: Sequence[Product],
+    *,
+    name: str,
+    ratio: tuple[Fraction, Fraction],
+    parameters: dict,
+    extra_files: Sequence[dict] = (),
+    created: str | None = None,
+) -> dict:
+    """Build the STAC 1.1 item of a product.
+
+    Parameters are those of `landsat_downsample.products.met.met`. A scene whose date is known to the
+    day only gets that day as an interval; one without any date, as a lone file may be, gets
+    ``datetime: null``, the whole time of Landsat and ``landsat_ds:datetime_unknown``.
+
+    Returns
+    -------
+    dict
+        JSON values only, relative asset hrefs, no ``self`` link: the item may be moved with its files.
+    """
+    geometry, bbox = footprint(grid)
+    properties = {
+        **_time(scene.properties.get("datetime"), created),
+        **_kept(scene.properties),
+        **_projection(grid),
+        **_processing(scene, products, ratio, parameters),
+        **_own(scene, products, ratio, parameters),
+        "title": f"{scene.id}, downsampled",
+        "gsd": spacing(grid),
+    }
+    assets = {product.band: _asset(product, scene.bands.get(product.band), grid) for product in products}
+    assets |= {extra["key"]: _extra_asset(extra) for extra in extra_files}
+    record = {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [],
+        "id": name,
+        "geometry": geometry,
+        "bbox": bbox,
+        "properties": dict(sorted(properties.items())),
+        "links": list(_links(scene)),
+        "assets": assets,
+    }
+    if bbox is None:
+        del record["bbox"]
+    record["stac_extensions"] = _extensions(record)
+    return record
+
+
+def _time(when: str | None, created: str | None) -> dict:
+    known = {"created": created} if created else {}
+    if not when:
+        interval = {"start_datetime": FIRST_LIGHT, "end_datetime": created or NO_END}
+        return {"datetime": None, **interval, "landsat_ds:datetime_unknown": True, **known}
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", when):
+        return {"datetime": None, "start_datetime": f"{when}T00:00:00Z", "end_datetime": f"{when}T23:59:59Z", **known}
+    zoned = when if re.search(r"(Z|\+00:00)$", when) else f"{when}Z"
+    return {"datetime": zoned.replace(" ", "T"), **known}
+
+
+def _kept(source: dict) -> dict:
+    """Properties of the source scene, put right where older items break today's schemas."""
+    kept = {key: value for key, value in source.items() if key in KEPT or key.startswith(KEPT_PREFIXES)}
+    kept |= {key: source[key] for key in KEPT_VIEW if source.get(key) is not None}
+    if "view:sun_azimuth" in kept:  # USGS counts from -180 to 180
+        kept["view:sun_azimuth"] = round(kept["view:sun_azimuth"] % 360, 8)
+    if kept.get("eo:cloud_cover", 0) < 0:  # USGS writes -1 for "not assessed"
+        del kept["eo:cloud_cover"]
+    for key in ("landsat:wrs_path", "landsat:wrs_row"):
+        if key in kept:
+            kept[key] = str(kept[key]).zfill(3)
+    return kept
+
+
+def _projection(grid: Grid) -> dict:
+    crs = CRS.from_user_input(grid.crs)
+    authority = crs.to_authority()
+    fields = {
+        "proj:code": ":".join(authority) if authority else None,
+        "proj:shape": list(grid.shape),
+        "proj:transform": list(grid.transform)[:6],
+        "proj:bbox": list(grid.bounds),
+    }
+    # proj:epsg is not written beside the code: version 2 of the extension refuses it.
+    return fields if authority else {**fields, "proj:wkt2": crs.to_wkt(version="WKT2_2019")}
+
+
+def _processing(scene: Scene, products: Sequence[Product], ratio: tuple, parameters: dict) -> dict:
+    ry, rx = map(float, ratio)
+    methods = ", ".join(sorted({product.method for product in products}))
+    software = versions()
+    fields = {
+        "processing:lineage": f"Cells of {ry:g} x {rx:g} (y, x) full-resolution pixels of {scene.id}, reduced by "
+        f"{methods}: continuous bands over valid pixels only, rounded half to even; quality flags by their meaning.",
+        "processing:software": software,
+        "processing:version": software["landsat-downsample"],
+        "processing:expression": {"format": "landsat-downsample", "expression": parameters},
+    }
+    if scene.level:
+        fields["processing:level"] = f"L{scene.level}"
+    return fields
+
+
+def _own(scene: Scene, products: Sequence[Product], ratio: tuple, parameters: dict) -> dict:
+    fields = {
+        "source_id": scene.id,
+        "source_gsd": spacing(scene.grid),
+        "fingerprint": source_identity(scene, parameters)["fingerprint"],
+        "methods": {product.band: product.method for product in products},
+        "qa_policy": parameters.get("qa"),
+        "mask": parameters.get("mask") or None,
+        "min_valid": parameters.get("min_valid"),
+        "absent": list(scene.absent) or None,
+        **describe_ratio(ratio),
+    }
+    return {f"landsat_ds:{key}": value for key, value in fields.items() if value is not None}
+
+
+def _links(scene: Scene) -> Iterator[dict]:
+    """Where the product comes from, without signatures; a local source by its file name only."""
+    source = scene.item_href or scene.href
+    found = {"rel": "derived_from", "href": public_href(source), "title": f"Source scene {scene.id}"}
+    if scene.item_href:
+        found["type"] = "application/geo+json"
+    if is_local(source):
+        found["title"] += " (a local copy)"
+    yield found
+    via = public_href(scene.href)
+    if scene.item_href and via != found["href"] and not is_local(scene.href):
+        yield {"rel": "via", "href": via, "title": "Where the source's files were read"}
+    doi = scene.properties.get("sci:doi")
+    if doi:
+        yield {"rel": "cite-as", "href": f"https://doi.org/{doi}", "title": "How to cite the source"}
+
+
+def relative_href(filename: str) -> str:
+    """The href of a file beside the item; what a URL cannot hold is percent-encoded.
+
+    >>> relative_href("my scene #1.TIF")
+    './my%20scene%20%231.TIF'
+    """
+    return "./" + quote(filename)
+
+
+def _asset(product: Product, band: Band | None, grid: Grid) -> dict:
+    spec = band.spec if band else None
+    record = {
+        "href": relative_href(product.filename),
+        "type": COG,
+        "title": (spec.title if spec else "") or product.band,
+        "roles": _roles(product, spec),
+        **_file_fields(product.size, product.sha256),
+        "landsat_ds:method": product.method,
+        "landsat_ds:valid_fraction": product.valid_fraction,
+        "bands": [_band(product, band, grid, index) for index in range(len(product.names) or 1)],
+    }
+    if product.names:
+        record["title"] = "Shares of the source pixels, in percent"
+    if product.notes:
+        record["landsat_ds:notes"] = list(product.notes)
+    if spec and spec.fields:
+        record["classification:bitfields"] = [_bitfield(field, product.method) for field in spec.fields]
+    return record
+
+
+def _roles(product: Product, spec: BandSpec | None) -> list[str]:
+    if spec is None or not spec.categorical:
+        kind = {"SR_B": "reflectance", "ST_B": "temperature"}.get(product.band[:4])
+        return ["data", kind] if kind else ["data"]
+    flags = [role for flag, role in FLAG_ROLES.items() if spec.field(flag)]
+    saturation = ["saturation"] if product.band == "QA_RADSAT" else []
+    return ["data-mask", *flags, *saturation]
+
+
+def _file_fields(size: int, sha256: str) -> dict:
+    """Multihash: 0x12 says SHA-256, 0x20 that 32 bytes follow."""
+    return {"file:size": size, "file:checksum": f"1220{sha256}"}
+
+
+def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict:
+    spec = band.spec if band else None
+    name = product.names[index] if product.names else product.band
+    fields = {
+        "name": name,
+        "description": _share(name) if product.names else spec and spec.title,
+        "data_type": product.dtype,
+        "nodata": nodata_value(product.nodata),
+        "unit": product.unit or (spec and spec.unit),
+        "statistics": statistics_of(product, spec, index),
+        **_scaling(product, band),
+        "raster:spatial_resolution": spacing(grid),
+        "eo:common_name": spec and spec.common_name,
+    }
+    if spec and spec.wavelength:
+        fields["eo:center_wavelength"], fields["eo:full_width_half_max"] = spec.wavelength
+    return {key: value for key, value in fields.items() if value not in (None, "")}
+
+
+def _scaling(product: Product, band: Band | None) -> dict:
+    """Scale and offset of the file; where its tags have none, as in USGS files, those of the catalogue."""
+    if product.scale is None and product.offset is None and band and band.dtype == band.spec.dtype:
+        # a sum or a deviation, stored in another type, has no offset any more
+        offset = band.spec.offset if product.dtype == band.dtype else None
+        return {"raster:scale": band.spec.scale, "raster:offset": offset}
+    return {"raster:scale": product.scale, "raster:offset": product.offset}
+
+
+def _share(name: str) -> str:
+    if name == "valid":
+        return "share of the cell's source pixels that hold data"
+    return f"share of the cell's valid source pixels that are {name.replace('_', ' ')}"
+
+
+def _bitfield(field: BitField, policy: str) -> dict:
+    levels = field.levels or (f"not_{field.name}", field.name)
+    classes = [
+        {
+            "value": value,
+            "name": re.sub(r"[^0-9A-Za-z_-]+", "_", level),
+            "description": _class_text(field, value, level),
+        }
+        for value, level in enumerate(levels)
+    ]
+    if field.name == "fill":
+        classes[1]["nodata"] = True
+    return {
+        "name": field.name,
+        "description": f"{field.description}: {MEANINGS[_meaning(field, policy)]}",
+        "offset": field.offset,
+        "length": field.length,
+        "classes": classes,
+    }
+
+
+def _meaning(field: BitField, policy: str) -> str:
+    """Which of `MEANINGS` holds: fill and clear follow their own rule under every policy that goes field by field."""
+    if policy in ("mode", "nearest"):
+        return policy
+    if policy == "majority" and field.rule not in ("all", "clear"):
+        return "median" if field.length > 1 else "majority"
+    return field.rule
+
+
+def _class_text(field: BitField, value: int, level: str) -> str:
+    if field.levels:
+        return f"{field.description}: {level}"
+    return field.description if value else f"not: {field.description}"
+
+
+def _extra_asset(extra: dict) -> dict:
+    return {
+        "href": relative_href(extra["filename"]),
+        "type": extra["media type"],
+        "title": extra.get("title", extra["key"]),
+        "roles": list(extra["roles"]),
+        **_file_fields(extra["size"], extra["sha256"]),
+    }
+
+
+def _extensions(record: dict) -> list[str]:
+    """Schemas of the extensions whose fields the item holds."""
+    fields = set(_keys(record))
+    if not fields >= LANDSAT_REQUIRED:
+        fields = {key for key in fields if not key.startswith("landsat:")}
+    return [_uri(prefix) for prefix in EXTENSIONS if any(key.startswith(prefix) for key in fields)]
+
+
+def _keys(record: dict) -> Iterator[str]:
+    for holder in (record["properties"], *record["assets"].values()):
+        yield from holder
+        for band in holder.get("bands", ()):
+            yield from band
+
+
+def _uri(prefix: str) -> str:
+    name, version = EXTENSIONS[prefix]
+    return f"https://stac-extensions.github.io/{name}/{version}/schema.json"
+
+
+def validate_item(record: dict) -> list[str]:
+    """Check an item against the core schema and those of its extensions, without a network.
+
+    The core schema is pystac's copy; the extensions' are our own, of the fields we write.
+
+    Returns
+    -------
+    list of str
+        A line for each problem; empty for a valid item.
+
+    Raises
+    ------
+    UsageError
+        jsonschema or pystac is not installed.
+    """
+    try:
+        import jsonschema
+        from pystac.validation.local_validator import get_local_schema_cache
+        from referencing import Registry, Resource
+    except ImportError as error:
+        raise UsageError("cannot check the STAC item: install pystac[validation] first") from error
+    schemas = {uri: Resource.from_contents(schema) for uri, schema in get_local_schema_cache().items()}
+    registry = Registry().with_resources(schemas.items())
+    core = next(schema.contents for uri, schema in schemas.items() if uri.endswith("/item.json"))
+    shipped = {_uri(prefix): name for prefix, (name, _) in EXTENSIONS.items()}
+    problems = [f"extension without a schema here: {uri}" for uri in record["stac_extensions"] if uri not in shipped]
+    wanted = [shipped[uri] for uri in record["stac_extensions"] if uri in shipped]
+    checks = {"core": core, **{name: _schema(name) for name in [*wanted, "product"]}}
+    for name, schema in checks.items():
+        validator = jsonschema.Draft7Validator(schema, registry=registry)
+        problems += [f"{name}: {error.json_path}: {error.message}" for error in validator.iter_errors(record)]
+    return problems
+
+
+def _schema(name: str) -> dict:
+    return json.loads(resources.files(__package__).joinpath("schemas", f"{name}.json").read_text("utf-8"))

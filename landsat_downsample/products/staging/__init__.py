@@ -1,0 +1,1 @@
+"""Scenes brought in and products taken out, whole or not at all."""

@@ -1,0 +1,111 @@
+"""Archives that cannot be read in place: a remote one is fetched whole, a compressed one unpacked, for a while."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteError
+from landsat_downsample.formats import tiff
+from landsat_downsample.model.location import basename, is_local, is_tar, local_path, redact
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.products.staging.file_names import plain_name
+from landsat_downsample.storage import cancellation, verified_copy
+from landsat_downsample.storage.regular_files import open_regular
+from landsat_downsample.storage.remote import WHOLE_LIMIT
+from landsat_downsample.storage.verified_copy import Whole
+
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+
+
+@contextmanager
+def readable(href: str, folder: str, policy: Policy) -> Iterator[str]:
+    """Yield where an archive can be read in place; any other href as it is.
+
+    Parameters
+    ----------
+    href : str
+        Anything; what is not a tar passes.
+    folder : str
+        Local folder in which a hidden one may hold copies until the context ends.
+    policy : Policy
+        Patience for the download.
+
+    Raises
+    ------
+    ReadError
+        It cannot be fetched or is no archive.
+    """
+    if not is_tar(href) or (is_local(href) and _compression(local_path(href)) is None):
+        yield href
+        return
+    name = plain_name(basename(href))
+    hidden = os.path.join(folder, f".{name}.partial-{uuid.uuid4().hex}")
+    try:
+        os.makedirs(hidden)
+    except OSError as error:
+        raise WriteError(f"cannot write to {folder!r}: {(error.strerror or 'it failed').lower()}") from error
+    try:
+        yield _brought(href, hidden, name, policy)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
+def told_as(href: str, place: str) -> Iterator[None]:
+    """Let errors name what was asked for rather than its copy, which is gone when they are read."""
+    try:
+        yield
+    except LandsatDownsampleError as error:
+        if place == href:
+            raise
+        raise type(error)(str(error).replace(place, redact(href))) from error.__cause__
+
+
+def _brought(href: str, hidden: str, name: str, policy: Policy) -> str:
+    path = local_path(href) if is_local(href) else os.path.join(hidden, name)
+    if not is_local(href):
+        verified_copy.copy(Whole(href), hidden, name, policy)
+        with open_regular(path) as file:
+            head = file.read(512)
+        if "web page" in tiff.describe(head) or "text" in tiff.describe(head) or not head:
+            raise ReadError(f"cannot read {redact(href)!r}: {tiff.describe(head)}, not a tar")
+    plain = os.path.join(hidden, f"{name.partition('.tar')[0].removesuffix('.tgz')}.tar")
+    if (opener := _compression(path)) is None:
+        os.rename(path, plain)  # its name need not say that it is not compressed
+        return plain
+    unpacked = f"{plain}.unpacked"
+    _decompress(opener, path, unpacked, redact(href))
+    os.rename(unpacked, plain)
+    return plain
+
+
+def _compression(path: str):
+    try:
+        with open_regular(path) as file:
+            head = file.read(6)
+    except OSError as error:
+        raise ReadError(f"cannot read {path!r}: {(error.strerror or 'it failed').lower()}") from error
+    return next((opener for sign, opener in _OPENERS.items() if head.startswith(sign)), None)
+
+
+def _decompress(opener, path: str, target: str, shown: str) -> None:
+    count = 0
+    try:
+        with opener(path, "rb") as packed, open(target, "xb") as file:
+            while data := packed.read(1 << 20):
+                cancellation.check()
+                count += len(data)
+                if count > WHOLE_LIMIT:
+                    raise ReadError(f"cannot read {shown!r}: it unpacks to more than {WHOLE_LIMIT} bytes; refused")
+                file.write(data)
+    except (EOFError, OSError, lzma.LZMAError) as error:
+        if getattr(error, "errno", None):
+            raise WriteError(f"cannot unpack {shown!r}: {(error.strerror or 'it failed').lower()}") from error
+        raise ReadError(f"cannot read {shown!r}: its compression is damaged or cut; download it again") from error

@@ -1,0 +1,138 @@
+"""Leftovers of crashes at a destination: told from work that is going on, and removed on demand."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model.location import basename, is_local, local_path, redact, scheme
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.storage import transport
+from landsat_downsample.storage.leftovers import Leftover, leftovers, remove_leftover
+from landsat_downsample.storage.publication import Publication
+from landsat_downsample.storage.publication_objects import Objects
+from landsat_downsample.storage.retry import RetryBudget
+
+#: Seconds without a write after which nobody is taken to be at work any more.
+SAFE_AGE = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A leftover, and what is to be done about it."""
+
+    leftover: Leftover
+    age: float | None
+    """Seconds since the last write to it; None where the store does not tell."""
+    state: str
+    """``leftover`` (safe to remove), ``active`` (written to lately), ``kept`` (an old product whose
+    replacement never came) or ``removed``."""
+
+    def to_dict(self) -> dict:
+        """Describe it in JSON types."""
+        left = self.leftover
+        facts = {"href": redact(left.href), "kind": left.kind, "state": self.state, "files": left.files}
+        return facts | {"bytes": left.size, "age_seconds": None if self.age is None else round(self.age)}
+
+
+def clean(dest: str | os.PathLike, *, delete: bool = False, older_than: float = SAFE_AGE) -> tuple[Found, ...]:
+    """List what crashes left at a destination, and delete it if asked to.
+
+    Products and files of others are neither listed nor touched.
+
+    Parameters
+    ----------
+    dest : str or path
+        Folder or prefix that holds products.
+    delete : bool
+        Whether to delete leftovers; what is active or kept stays.
+    older_than : float
+        Seconds since the last write below which somebody may still be at work.
+
+    Returns
+    -------
+    tuple of Found
+
+    Raises
+    ------
+    UsageError
+        Nothing can be deleted at such a place.
+    ReadError
+        The destination cannot be listed.
+    WriteError
+        A leftover cannot be removed.
+    """
+    dest, policy = os.fspath(dest), Policy.from_environ()
+    if scheme(dest) in ("http", "https", "tar"):
+        raise UsageError(f"cannot clean {redact(dest)!r}: give a folder, s3:// or another fsspec store")
+    if not older_than >= 0:
+        raise UsageError(f"older_than {older_than!r} must be at least 0 seconds")
+    found = []
+    for left in leftovers(dest, policy=policy):
+        entry = _judged(left, older_than, policy)
+        if entry is not None and delete and entry.state == "leftover":
+            remove_leftover(left, policy=policy)
+            entry = Found(left, entry.age, "removed")
+        found += [entry] if entry else []
+    return tuple(found)
+
+
+def _judged(left: Leftover, older_than: float, policy: Policy) -> Found | None:
+    local = is_local(left.href)
+    if not local and not _is_ours(left, policy):
+        return None
+    written = _last_local_write(left.href) if local else _last_write(left.href, policy)
+    age = None if written is None else max(0.0, time.time() - written)
+    if left.kind == "replaced" and not os.path.lexists(_final(left)):
+        return Found(left, age, "kept")
+    active = age < older_than if age is not None else older_than > 0
+    return Found(left, age, "active" if active else "leftover")
+
+
+def _final(left: Leftover) -> str:
+    """Where the product of a hidden folder would be visible."""
+    folder, name = os.path.split(local_path(left.href))
+    return os.path.join(folder, name[1:].rpartition(f".{left.kind}-")[0])
+
+
+def _last_local_write(href: str) -> float | None:
+    times = []
+    for top, _, files in os.walk(local_path(href)):
+        for path in (top, *(os.path.join(top, name) for name in files)):
+            try:
+                times.append(os.lstat(path).st_mtime)
+            except FileNotFoundError:  # somebody is at work
+                times.append(time.time())
+    return max(times, default=None)
+
+
+def _entries(href: str, policy: Policy) -> list[dict]:
+    def attempt(seconds: float) -> list[dict]:
+        try:
+            return transport.listing(href, deep=True, policy=policy, seconds=seconds)
+        except FileNotFoundError:
+            return []
+
+    return RetryBudget(policy).call(f"cannot list {redact(href)!r}", attempt)
+
+
+def _last_write(href: str, policy: Policy) -> float | None:
+    found = [
+        entry.get("LastModified") or entry.get("created") or entry.get("mtime") for entry in _entries(href, policy)
+    ]
+    times = [value.timestamp() if isinstance(value, datetime) else value for value in found]
+    return max(times) if times and all(isinstance(value, (int, float)) for value in times) else None
+
+
+def _is_ours(left: Leftover, policy: Policy) -> bool:
+    """Whether every object was put by a publication; stores without metadata cannot tell."""
+    if scheme(left.href) not in ("s3", "s3a"):
+        return True
+    dest, _, name = left.href.rpartition("/")
+    place = Objects(Publication(dest, name, policy=policy))
+    names = [basename(entry["name"]) for entry in _entries(left.href, policy)]
+    heads = [place.head(name) for name in names]
+    return all(head is None or "publication" in dict(head.metadata) for head in heads)

@@ -1,0 +1,1 @@
+"""Pixels to cells: NumPy in, NumPy out, and the C kernel beside it."""

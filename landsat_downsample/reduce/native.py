@@ -1,0 +1,219 @@
+"""The kernels of 16-bit bands in C, where the extension was built; the same numbers as NumPy gives.
+
+Each function returns None where it does not apply: no extension, another type, cells too large
+for its counters. The caller then takes the plain path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from landsat_downsample.model.cells import Cells, Overlay
+from landsat_downsample.model.plan import STRIP_ROWS
+from landsat_downsample.reduce.kernels import Strip, shared_rows
+
+if TYPE_CHECKING:
+    from landsat_downsample.reduce.rule import Rule
+
+try:
+    from landsat_downsample.reduce import _native
+except ImportError:  # built without a compiler
+    _native = None
+
+#: Codes of 16 bits.
+_CODES = 1 << 16
+
+
+def available() -> bool:
+    """Whether the extension was built."""
+    return _native is not None
+
+
+def cell_sums(
+    values: np.ndarray, ok: np.ndarray | None, nodata: float | None, overlay: Overlay, strip: Strip
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Weights and weighted sums of the valid pixels of each cell of a strip: int64 (cells, cells), twice.
+
+    Parameters
+    ----------
+    ok : ndarray of bool, or None
+        Which pixels count besides those that differ from `nodata`.
+    """
+    wide = _sixteen(values)
+    if wide is None or not sums_fit(overlay):
+        return None
+    shape = strip.last - strip.first, overlay.columns.size
+    total, count = np.empty(shape, np.int64), np.empty(shape, np.int64)
+    ok = None if ok is None else np.ascontiguousarray(ok, bool)
+    _native.sums(wide, ok, wide.shape[1], *pixel_facts(values.dtype, nodata), *axes(overlay, strip), total, count)
+    return count, total
+
+
+def sums_fit(overlay: Overlay) -> bool:
+    """Whether sums of the pixel rows of a cell fit their counters, which are 32 bits wide, and those of cells 64."""
+    return _weights_fit(overlay) and int(overlay.rows.extent.max()) * (_CODES - 1) < 1 << 32
+
+
+def _weights_fit(overlay: Overlay) -> bool:
+    """Whether the weights of an axis are those that C takes: _native.c."""
+    return max(int(axis.extent.max(initial=0)) for axis in (overlay.rows, overlay.columns)) < 1 << 30
+
+
+def pixel_facts(dtype: np.dtype, nodata: float | None) -> tuple[int, int]:
+    """What turns the bits of a pixel into an ascending number, and the bits of one without data, or -1."""
+    if nodata is not None:
+        limits = np.iinfo(dtype)
+        held = float(nodata).is_integer() and limits.min <= nodata <= limits.max
+        nodata = int(nodata) % _CODES if held else None
+    return _CODES // 2 if dtype.kind == "i" else 0, -1 if nodata is None else nodata
+
+
+def means(count: np.ndarray, total: np.ndarray, rule: Rule) -> np.ndarray | None:
+    """Exact means rounded half to even, off the fill value unless that is legal: (cells, cells).
+
+    Sums must be below 2**51, so that float64 quotients round as the exact ones do.
+    """
+    dtype, fill = rule.dtype, rule.fill
+    if _native is None or dtype not in (np.uint16, np.int16) or {count.dtype, total.dtype} != {np.dtype(np.int64)}:
+        return None
+    limits = np.iinfo(dtype)
+    if not (float(fill).is_integer() and limits.min <= fill <= limits.max):
+        return None
+    out = np.empty(count.shape, dtype)
+    facts = np.array([fill, rule.fill_is_legal, limits.min, limits.max], np.int64)
+    _native.means(np.ascontiguousarray(total), np.ascontiguousarray(count), out, facts)
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meaning:
+    """A quality band's codes under a policy, as `quality` needs them."""
+
+    codes: np.ndarray
+    """`MEANING`, shape (65536,)."""
+    levels: np.ndarray
+    """Index in `RULES`, bits of the field, bits of the level; ascending in each field: int64 (levels, 3)."""
+    policy: int
+    """0: level by level, 1: the code of most pixels, 2: that of the centre."""
+    fill_mask: int
+    fill: int
+    clear: int
+    """Bit that is set where none of `cloudy` is; 0 without one."""
+    cloudy: int
+
+
+#: What a code means: the levels that it reaches, the percentages that it counts for (the first:
+#: whether it is valid), and those of a cell that holds nothing else.
+MEANING = np.dtype([("reached", "<u4"), ("question", "u1"), ("pad", "u1", 3), ("percent", "u1", 8)])
+
+#: How many of a cell's valid pixels must reach a level: any of them, half of them, all.
+RULES = ("any", "majority", "all")
+
+#: Bits of `MEANING.reached`.
+MOST_LEVELS = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """Where `quality` writes, strip by strip."""
+
+    codes: np.ndarray
+    """uint16 (cells, cells)."""
+    percent: np.ndarray
+    """uint8 (percentages, cells, cells)."""
+    counts: np.ndarray
+    """Source pixels of each code: int64 (65536,)."""
+
+
+def answers_quality(overlay: Overlay) -> bool:
+    """Whether `quality` applies: strips hold cells whole, and 200 times the weight of a cell is exact in float64."""
+    rows, columns = overlay.rows, overlay.columns
+    whole = int((rows.stop - rows.start).max()) <= STRIP_ROWS
+    return (
+        _native is not None
+        and whole
+        and _weights_fit(overlay)
+        and 200 * int(rows.extent.max()) * int(columns.extent.max()) < 1 << 52
+    )
+
+
+def quality(
+    codes: np.ndarray, overlay: Overlay, strip: Strip, meaning: Meaning, answers: Answers, *, least: np.ndarray | None
+) -> None:
+    """Answer for the cells of a strip, all of whose pixels are at hand.
+
+    Parameters
+    ----------
+    codes : ndarray of uint16
+        Pixels of the strip, contiguous.
+    least : ndarray of int64, or None
+        Weight of valid pixels that a mixed cell needs: (cells, cells); 1 without it.
+    """
+    rows, columns = overlay.rows, overlay.columns
+    centres = np.concatenate([rows.centre[strip.first : strip.last] - strip.start, columns.centre]).astype(np.int64)
+    facts = meaning.policy, meaning.fill_mask, meaning.fill, meaning.clear, meaning.cloudy, len(answers.percent)
+    own = shared_rows(rows, strip)  # those are counted in the strip before
+    given = codes, codes.shape[1], *axes(overlay, strip), meaning.codes, meaning.levels, facts, least, centres
+    _native.quality(*given, own, answers.counts, strip.first, answers.codes, answers.percent)
+
+
+def histogram(
+    codes: np.ndarray, overlay: Overlay, strip: Strip, cells: np.ndarray, present: np.ndarray
+) -> np.ndarray | None:
+    """Area weight of each code in some cells of a strip: float64 (cells, codes).
+
+    Parameters
+    ----------
+    cells : ndarray of int
+        Flat indices of cells within the strip's cell rows.
+    present : ndarray of uint16
+        Codes of the strip, ascending: the columns.
+    """
+    wide = _sixteen(codes)
+    if wide is None or not _weights_fit(overlay):
+        return None
+    ranks = np.zeros(_CODES, np.int32)
+    ranks[present] = np.arange(len(present))
+    counts = np.zeros((len(cells), len(present)))
+    if counts.size:
+        cells = np.ascontiguousarray(cells, np.int64)
+        _native.histogram(wide, wide.shape[1], *axes(overlay, strip), cells, ranks, counts)
+    return counts
+
+
+def tally(codes: np.ndarray) -> np.ndarray | None:
+    """Pixels of each code: int64 (65536,)."""
+    wide = _sixteen(codes)
+    if wide is None:
+        return None
+    counts = np.zeros(_CODES, np.int64)
+    _native.tally(wide, counts)
+    return counts
+
+
+def _sixteen(values: np.ndarray) -> np.ndarray | None:
+    """The pixels as contiguous 16-bit integers, or None where they cannot be."""
+    if _native is None or values.dtype not in (np.uint8, np.uint16, np.int16):
+        return None
+    return np.ascontiguousarray(values, np.uint16 if values.dtype == np.uint8 else values.dtype)
+
+
+def axes(overlay: Overlay, strip: Strip) -> tuple[tuple, tuple]:
+    """The axes of a strip's cells, as C takes them."""
+    columns = overlay.columns
+    across = np.stack([columns.start, columns.stop, columns.head, columns.tail]).astype(np.int64)
+    return (_rows_of(overlay.rows, strip), overlay.rows.unit, 0), (across, columns.unit, columns.block)
+
+
+def _rows_of(rows: Cells, strip: Strip) -> np.ndarray:
+    """The strip's part of its cell rows; where it cuts one, the pixels at the cut weigh what they are."""
+    part = slice(strip.first, strip.last)
+    start, stop, head, tail = rows.start[part], rows.stop[part], rows.head[part], rows.tail[part]
+    low, high = np.maximum(start, strip.start), np.minimum(stop, strip.stop)
+    high = np.maximum(low, high)
+    first = np.where(low == start, head, np.where(low == stop - 1, tail, rows.unit))
+    last = np.where(high == stop, tail, rows.unit)
+    return np.stack([low - strip.start, high - strip.start, first, last]).astype(np.int64)

@@ -1,0 +1,77 @@
+"""How a band's values are reduced, and what the result is stored as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from landsat_downsample.model.bands import BandSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a reducer must know of a band besides its pixels."""
+
+    method: str
+    dtype: np.dtype
+    """Stored type of the source."""
+    nodata: float | None
+    """Value of a pixel without data; None where no value says so."""
+    fill: float
+    """Value of a cell without data."""
+    fill_is_legal: bool = False
+    """Whether `fill` may also be the value of a valid cell (angles, where 0 is both)."""
+    min_valid: Fraction = Fraction(0)
+    """Least share of a cell's pixels, by area, that must be valid."""
+    degrees: float = 1.0
+    """Degrees per stored unit, for ``circular``."""
+
+
+def output_dtype(method: str, dtype: np.dtype) -> np.dtype:
+    """Stored type of a reduced band: the source's, except for sums and deviations."""
+    return np.dtype({"sum": "float64", "std": "float32"}.get(method, dtype))
+
+
+def rule_of(spec: BandSpec, dtype, nodata: float | None, *, method: str, min_valid: Fraction, beside: str) -> Rule:
+    """What to do with a continuous or class band, from what the catalogue and its file say.
+
+    Parameters
+    ----------
+    nodata : float or None
+        What the file or the array says, else the catalogue.
+    beside : str
+        What a quality band beside it tells: ``mask``, ``fill``, or empty without one.
+    """
+    dtype = np.dtype(dtype)
+    stored = nodata if nodata is not None else spec.fill
+    alone = spec.fill_from is not None and not beside
+    if output_dtype(method, dtype) != dtype:
+        fill = np.nan
+    elif stored is None:
+        fill = np.nan if dtype.kind == "f" else 0
+    else:
+        fill = stored
+    return Rule(
+        method=method,
+        dtype=dtype,
+        nodata=(stored or 0) if alone else nodata,
+        fill=fill,
+        fill_is_legal=nodata is None and beside != "mask",
+        min_valid=min_valid,
+        degrees=spec.scale or 1.0,
+    )
+
+
+def declared_nodata(rule: Rule) -> float | None:
+    """The nodata value that a reduced band states: none where its fill may be data too."""
+    return None if rule.fill_is_legal and not np.isnan(rule.fill) else rule.fill
+
+
+def _holds(dtype: np.dtype, value: float) -> bool:
+    """Whether a type can hold a value, so that comparing with it makes sense."""
+    if dtype.kind == "f":
+        return True
+    limits = np.iinfo(dtype)
+    return float(value).is_integer() and limits.min <= value <= limits.max

@@ -1,0 +1,493 @@
+"""Reducers of continuous and class bands: NumPy in, NumPy out, strip by strip.
+
+A reducer turns the pixels of a strip into a *partial* result per cell, merges the partials
+of a cell that spans several strips, and finishes them into stored values. Sums of integers
+are exact, so results do not depend on how the image was cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model.cells import Cells, Overlay
+from landsat_downsample.model.methods import METHODS
+from landsat_downsample.reduce import native
+from landsat_downsample.reduce.kernels import Strip, divide_half_even, fold, groups, sum_columns, sum_rows, windows
+from landsat_downsample.reduce.rule import Rule, _holds, output_dtype
+
+#: Reads pixel rows ``start`` to ``stop``: values (rows, width), and which of them count
+#: (bool, same shape) or None where the values alone say so.
+ReadRows = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]
+
+#: Pixels of a cell beyond which values are counted before they are sorted.
+MANY_PIXELS = 1 << 17
+
+
+class Reducer(Protocol):
+    """Partial, merge, finish."""
+
+    whole: bool
+    """Whether all pixels of a cell must come in one strip."""
+
+    def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Any: ...
+    def merge(self, one: Any, other: Any) -> Any: ...
+    def finish(self, partial: Any, first: int, last: int) -> tuple[np.ndarray, ...]: ...
+
+
+def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
+    """Stream an image through a reducer, in order, holding one strip at a time.
+
+    Yields
+    ------
+    rows : slice
+        Cell rows that are finished.
+    arrays : tuple of ndarray
+        What the reducer gives for them, each of shape (rows, cells) or (bands, rows, cells).
+    """
+    for strips in groups(overlay.rows, whole=reducer.whole):
+        merged = None
+        for strip in strips:
+            values, ok = read(strip.start, strip.stop)
+            part = reducer.partial(values, ok, strip)
+            merged = part if merged is None else reducer.merge(merged, part)
+        first, last = strips[0].first, strips[0].last
+        finished = reducer.finish(merged, first, last)
+        del part, merged  # not beside those of the next strip
+        yield slice(first, last), finished
+
+
+def finish_sums(
+    reducer: Moments, sums: Iterable[tuple[int, np.ndarray, np.ndarray]]
+) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
+    """What `reduce_strips` yields, from the weights and sums of cell rows: first row, both arrays."""
+    for first, count, total in sums:
+        last = first + len(count)
+        if first < last:
+            yield slice(first, last), reducer.finish((count, total), first, last)
+
+
+def reducer_for(rule: Rule, overlay: Overlay) -> Reducer:
+    """The reducer of a continuous or class band.
+
+    Raises
+    ------
+    UsageError
+        Unknown method.
+    """
+    if rule.method in ("mean", "sum", "std", "rms"):
+        return Moments(rule, overlay)
+    if rule.method == "circular":
+        return Circular(rule, overlay)
+    if rule.method in ("min", "max"):
+        return Extreme(rule, overlay)
+    if rule.method in ("median", "mode"):
+        return Ranked(rule, overlay)
+    if rule.method == "nearest":
+        return Nearest(rule, overlay)
+    raise UsageError(f"method {rule.method!r} is unknown: choose one of {', '.join(METHODS)}")
+
+
+def valid_pixels(values: np.ndarray, ok: np.ndarray | None, nodata: float | None) -> np.ndarray | None:
+    """Which pixels count; None where all of them do."""
+    good = ok
+    if nodata is not None and not np.isnan(nodata):
+        differs = values != values.dtype.type(nodata) if _holds(values.dtype, nodata) else None
+        good = differs if good is None else good if differs is None else good & differs
+    if values.dtype.kind == "f":
+        number = ~np.isnan(values)
+        good = number if good is None else good & number
+    return good
+
+
+def cell_extent(overlay: Overlay, first: int, last: int) -> np.ndarray:
+    """Area weight of the pixels that exist in each cell: (rows, cells), int64."""
+    return np.multiply.outer(overlay.rows.extent[first:last], overlay.columns.extent)
+
+
+def least_valid(overlay: Overlay, first: int, last: int, share: Fraction) -> np.ndarray:
+    """Least area weight of valid pixels that each cell needs to hold data: (rows, cells), int64."""
+    (high, at_row), (wide, at_column) = (
+        np.unique(extent, return_inverse=True) for extent in (overlay.rows.extent[first:last], overlay.columns.extent)
+    )
+    # In Python's integers: a share such as 1/3 has a denominator that int64 products would not survive.
+    need = [[max(1, math.ceil(share * int(h) * int(w))) for w in wide] for h in high]
+    return np.array(need, np.int64)[np.ix_(at_row, at_column)]
+
+
+def too_few(count: np.ndarray, overlay: Overlay, first: int, min_valid: Fraction) -> np.ndarray:
+    """Cells without a valid pixel, or with fewer than the share asked for."""
+    if min_valid > 0:
+        return count < least_valid(overlay, first, first + len(count), min_valid)
+    return count == 0
+
+
+def _largest_cell(overlay: Overlay) -> int:
+    """Largest area weight of a cell, or of one pixel, whichever is more."""
+    return _longest(overlay.rows) * _longest(overlay.columns)
+
+
+def _longest(cells: Cells) -> int:
+    return max(int(cells.extent.max()), cells.unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Mean, sum, standard deviation and root mean square from exact sums."""
+
+    rule: Rule
+    overlay: Overlay
+    whole = False
+
+    def partial(self, values, ok, strip):
+        if self.rule.method in ("mean", "sum"):
+            sums = native.cell_sums(values, ok, self.rule.nodata, self.overlay, strip)
+            if sums is not None:
+                return sums
+        good = valid_pixels(values, ok, self.rule.nodata)
+        zero_fill = ok is None and self.rule.nodata == 0 and values.dtype.kind != "f"
+        clean = values if good is None or zero_fill else np.where(good, values, values.dtype.type(0))
+        squared = self.rule.method in ("std", "rms")
+        if squared and clean.dtype.itemsize == 8:
+            clean = clean.astype(np.float64)  # no integer type holds the squares
+        sums = [self._count(good, strip), self._total(clean, strip)]
+        if squared:
+            sums.append(self._total(_square(clean), strip))
+        return tuple(sums)
+
+    def merge(self, one, other):
+        return tuple(a.astype(_wide(a.dtype)) + b for a, b in zip(one, other, strict=True))
+
+    def finish(self, partial, first, last):
+        count, total, *squares = partial
+        rule = self.rule
+        if rule.method == "mean" and not rule.min_valid:  # the division tells which are empty
+            return (self._mean(count, total),)
+        empty = too_few(count, self.overlay, first, rule.min_valid)
+        if rule.method == "mean":
+            return (self._mean(np.where(empty, 0, count), total),)
+        if rule.method == "sum":
+            area = self.overlay.rows.unit * self.overlay.columns.unit
+            result = total.astype(np.float64) / area
+        elif rule.method == "rms":
+            with np.errstate(invalid="ignore", divide="ignore"):
+                result = np.sqrt(squares[0].astype(np.float64) / count)
+            if rule.dtype.kind != "f":  # |-2**31| is no int32
+                result = np.minimum(result, np.iinfo(rule.dtype).max)
+            return (self._store(result, empty),)
+        else:
+            bound = _largest_cell(self.overlay) ** 2 * (1 if rule.dtype.kind == "f" else _magnitude(rule.dtype) ** 2)
+            result = np.sqrt(_variance(count, total, squares[0], bound))
+        result[empty] = np.nan
+        return (result.astype(output_dtype(rule.method, rule.dtype)),)
+
+    def _count(self, good, strip):
+        if good is None:
+            return cell_extent(self.overlay, strip.first, strip.last) if self._covers(strip) else self._area(strip)
+        rows = self.overlay.rows
+        narrow = _longest(rows) < 1 << 16
+        sums = sum_rows(good.view(np.uint8), rows, strip, np.uint16 if narrow else np.int64)
+        return sum_columns(sums, self.overlay.columns, np.uint32 if _largest_cell(self.overlay) < 1 << 32 else np.int64)
+
+    def _covers(self, strip):
+        rows = self.overlay.rows
+        return strip.start <= rows.start[strip.first] and strip.stop >= rows.stop[strip.last - 1]
+
+    def _area(self, strip):
+        ones = np.ones((strip.stop - strip.start, 1), np.uint8)
+        return sum_rows(ones, self.overlay.rows, strip, np.int64) * self.overlay.columns.extent
+
+    def _total(self, clean, strip):
+        rows, columns = self.overlay.rows, self.overlay.columns
+        if clean.dtype.kind == "f":
+            return sum_columns(sum_rows(clean, rows, strip, np.float64), columns, np.float64)
+        bound = _magnitude(clean.dtype) * _largest_cell(self.overlay)
+        if bound >= 1 << 63:
+            return self._long_total(clean, strip)
+        row_type = _lane(clean.dtype, _longest(rows))
+        cell_type = _lane(clean.dtype, _largest_cell(self.overlay))
+        return sum_columns(sum_rows(clean, rows, strip, row_type), columns, cell_type)
+
+    def _long_total(self, clean, strip):
+        """Sums that int64 cannot hold, from sums of 16-bit digits: exact, in Python's integers."""
+        total = 0
+        for shift in range(0, 8 * clean.dtype.itemsize, 16):
+            digit = clean >> clean.dtype.type(shift)  # the last one keeps the sign
+            last = shift + 16 >= 8 * clean.dtype.itemsize
+            digit = digit if last else digit & clean.dtype.type(0xFFFF)
+            sums = sum_rows(digit, self.overlay.rows, strip, np.int64)
+            total = total + (sum_columns(sums, self.overlay.columns, np.int64).astype(object) << shift)
+        return total
+
+    def _mean(self, count, total):
+        """Means of the cells whose count is not 0; the others are empty."""
+        if total.dtype.kind == "f":
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return self._store(total / count, count == 0)
+        bound = 2 * _largest_cell(self.overlay) * _magnitude(self.rule.dtype)
+        stored = native.means(count, total, self.rule) if bound < 1 << 52 else None
+        if stored is not None:
+            return stored
+        return self._store(divide_half_even(total, count, bound), count == 0, total=total, count=count)
+
+    def _store(self, result, empty, *, total=None, count=None):
+        rule = self.rule
+        if rule.dtype.kind != "f" and result.dtype.kind == "f":
+            result = np.rint(result)
+        stored = np.where(empty, result.dtype.type(0), result).astype(rule.dtype)
+        keep_off_fill(stored, empty, rule, above=None if total is None else (total, count))
+        stored[empty] = rule.fill
+        return stored
+
+
+def keep_off_fill(stored: np.ndarray, empty: np.ndarray, rule: Rule, *, above: tuple | None = None) -> None:
+    """Move valid cells that hold the fill value one step off it, in place.
+
+    Parameters
+    ----------
+    above : (ndarray, ndarray), optional
+        Sums and counts: the step goes to the side of the exact mean; upwards without them.
+    """
+    if rule.fill_is_legal or np.isnan(rule.fill) or not _holds(rule.dtype, rule.fill):
+        return
+    hit = np.flatnonzero((stored == rule.fill) & ~empty)
+    if not len(hit):
+        return
+    if rule.dtype.kind == "f":
+        stored.flat[hit] = np.nextafter(rule.dtype.type(rule.fill), rule.dtype.type(np.inf))
+        return
+    fill, limits = int(rule.fill), np.iinfo(rule.dtype)
+    up = np.ones(len(hit), bool)
+    if above is not None:
+        total, count = (part.flat[hit].astype(object) for part in above)
+        up = (total >= fill * count).astype(bool)
+    up = (up | (fill == limits.min)) & (fill != limits.max)
+    stored.flat[hit] = np.where(up, min(fill + 1, limits.max), max(fill - 1, limits.min)).astype(rule.dtype)
+
+
+def _variance(count, total, squares, bound):
+    """Population variance; in int64 where the exact numerator fits, else in Python's integers."""
+    n = np.maximum(count, 1)
+    if total.dtype.kind == "f":
+        return np.maximum(squares / n - np.square(total / n), 0)
+    wide = np.int64 if bound < 1 << 62 else object
+    n, total, squares = n.astype(wide), total.astype(wide), squares.astype(wide)
+    return (n * squares - total * total).astype(np.float64) / np.square(n.astype(np.float64))
+
+
+def _square(values: np.ndarray) -> np.ndarray:
+    """Squares in the smallest type that holds them all; a negative number wraps, its square does not."""
+    if values.dtype.kind == "f":
+        return np.square(values, dtype=np.float64)
+    wide = {1: np.uint16, 2: np.uint32}.get(values.dtype.itemsize, np.uint64)
+    return np.square(values, dtype=wide, casting="unsafe")
+
+
+def _wide(dtype):
+    """The type that sums of a type are merged in."""
+    return {"f": np.float64, "O": object}.get(np.dtype(dtype).kind, np.int64)
+
+
+def _magnitude(dtype: np.dtype) -> int:
+    """Largest absolute value of an integer type."""
+    limits = np.iinfo(dtype)
+    return max(int(limits.max), -int(limits.min))
+
+
+def _lane(dtype: np.dtype, area: int) -> type:
+    """Smallest fast accumulator that holds `area` pixels of a type: half the memory traffic."""
+    bound = _magnitude(dtype) * area
+    if np.dtype(dtype).kind == "u" and bound < 1 << 32:
+        return np.uint32
+    return np.int32 if bound < 1 << 31 else np.int64
+
+
+@dataclass(frozen=True, slots=True)
+class Circular:
+    """Mean direction: angle of the mean unit vector (Fisher 1993, Statistical Analysis of Circular Data, 2.3.1).
+
+    Sines and cosines are rounded to 24 bits, so that their sums are integers and exact; the
+    mean direction is then right to 1e-7 radian, far below the 0.01 degree that is stored.
+    """
+
+    rule: Rule
+    overlay: Overlay
+    whole = False
+
+    def partial(self, values, ok, strip):
+        good = valid_pixels(values, ok, self.rule.nodata)
+        parts = [Moments(self.rule, self.overlay)._count(good, strip)]
+        for wave in (np.sin, np.cos):
+            whole = self._wave(wave, values)
+            if good is not None:
+                whole = np.where(good, whole, np.int32(0))
+            rows = sum_rows(whole, self.overlay.rows, strip, np.int64)
+            parts.append(sum_columns(rows, self.overlay.columns, np.int64))
+        return tuple(parts)
+
+    def _wave(self, wave, values):
+        """Sines or cosines as int32: looked up where the stored type is small, else computed."""
+        if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
+            unsigned = np.dtype(f"u{values.dtype.itemsize}")
+            every = np.arange(1 << 8 * unsigned.itemsize).astype(unsigned).view(values.dtype)
+            return self._whole(wave, every)[values.view(unsigned)]
+        return self._whole(wave, values)
+
+    def _whole(self, wave, values):
+        angle = np.deg2rad(np.nan_to_num(values.astype(np.float64)) * self.rule.degrees)
+        bits = min(24, 62 - _largest_cell(self.overlay).bit_length())
+        return np.rint(wave(angle) * (1 << bits)).astype(np.int32)
+
+    def merge(self, one, other):
+        return tuple(a.astype(np.int64) + b for a, b in zip(one, other, strict=True))
+
+    def finish(self, partial, first, last):
+        count, sine, cosine = partial
+        rule = self.rule
+        empty = too_few(count, self.overlay, first, rule.min_valid)
+        angle = np.rad2deg(np.arctan2(sine, cosine)) / rule.degrees
+        if rule.dtype.kind != "f":
+            angle = np.rint(angle)
+        if rule.dtype.kind == "u":  # a type without sign holds 0 up to, not including, 360 degrees
+            angle = np.mod(angle, round(360 / rule.degrees))
+        stored = np.where(empty, 0, angle).astype(rule.dtype)
+        keep_off_fill(stored, empty, rule)
+        stored[empty] = rule.fill
+        return (stored,)
+
+
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """Smallest or largest valid value of the pixels that a cell touches."""
+
+    rule: Rule
+    overlay: Overlay
+    whole = False
+
+    @property
+    def _ufunc(self):
+        return np.minimum if self.rule.method == "min" else np.maximum
+
+    def partial(self, values, ok, strip):
+        good = valid_pixels(values, ok, self.rule.nodata)
+        least, most = -np.inf, np.inf
+        if values.dtype.kind != "f":
+            least, most = np.iinfo(values.dtype).min, np.iinfo(values.dtype).max
+        worst = most if self.rule.method == "min" else least
+        clean = values if good is None else np.where(good, values, values.dtype.type(worst))
+        count = Moments(self.rule, self.overlay)._count(good, strip)
+        return count, fold(self._ufunc, np.ascontiguousarray(clean), self.overlay, strip)
+
+    def merge(self, one, other):
+        return one[0].astype(np.int64) + other[0], self._ufunc(one[1], other[1])
+
+    def finish(self, partial, first, last):
+        count, extreme = partial
+        stored, empty = extreme.copy(), too_few(count, self.overlay, first, self.rule.min_valid)
+        keep_off_fill(stored, empty, self.rule)
+        stored[empty] = self.rule.fill
+        return (stored,)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Area-weighted median, or the value that covers most of the cell (the smallest of equals)."""
+
+    rule: Rule
+    overlay: Overlay
+    whole = True
+
+    def partial(self, values, ok, strip):
+        good = valid_pixels(values, ok, self.rule.nodata)
+        shape = strip.last - strip.first, self.overlay.columns.size
+        count = np.zeros(shape[0] * shape[1], np.int64)
+        result = np.zeros(count.shape, np.float64 if self.rule.method == "median" else values.dtype)
+        pick = _weighted_median if self.rule.method == "median" else _weighted_mode
+        for part, window in windows(self.overlay, strip, np.arange(count.size)):
+            pixels = window.gather(values)
+            weight = None if good is None else window.gather(good)
+            if window.weight is not None:
+                weight = window.weight if weight is None else window.weight * weight
+            if pixels.shape[1] > MANY_PIXELS and values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
+                pixels, weight = _tallied(pixels, weight)
+            weight = np.ones(pixels.shape, np.int64) if weight is None else weight.astype(np.int64, copy=False)
+            count[part] = weight.sum(1)
+            result[part] = pick(pixels, weight)
+        return count.reshape(shape), result.reshape(shape)
+
+    def merge(self, one, other):
+        raise AssertionError("a whole cell comes in one strip")
+
+    def finish(self, partial, first, last):
+        count, result = partial
+        empty = too_few(count, self.overlay, first, self.rule.min_valid)
+        return (Moments(self.rule, self.overlay)._store(result, empty),)
+
+
+def _tallied(pixels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Every value of a small integer type, and the weight of each in each cell: less to sort than the pixels."""
+    limits = np.iinfo(pixels.dtype)
+    every = np.arange(limits.min, limits.max + 1)
+    counts = np.zeros((len(pixels), len(every)), np.int64)
+    for cell, line in enumerate(pixels):
+        for start in range(0, len(line), MANY_PIXELS):  # in portions: bincount makes 8 bytes of each pixel
+            part = slice(start, start + MANY_PIXELS)
+            weights = None if weight is None else weight[cell, part]
+            counts[cell] += np.bincount(line[part].astype(np.int64) - limits.min, weights, len(every)).astype(np.int64)
+    return np.broadcast_to(every.astype(pixels.dtype), counts.shape), counts
+
+
+def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    order = np.argsort(values, axis=1, kind="stable")
+    values, weight = np.take_along_axis(values, order, 1), np.take_along_axis(weight, order, 1)
+    running = np.cumsum(weight, axis=1)
+    twice, total = 2 * running, running[:, -1:]
+    low = np.argmax(twice >= total, axis=1)
+    high = np.argmax((twice > total) & (weight > 0), axis=1)
+    low = np.where(total[:, 0] > 0, low, 0)
+    rows = np.arange(len(values))
+    return (values[rows, low].astype(np.float64) + values[rows, high].astype(np.float64)) / 2
+
+
+def _weighted_mode(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    order = np.argsort(values, axis=1, kind="stable")
+    values, weight = np.take_along_axis(values, order, 1), np.take_along_axis(weight, order, 1)
+    last = np.ones(values.shape, bool)
+    last[:, :-1] = values[:, 1:] != values[:, :-1]
+    running = np.cumsum(weight, axis=1)
+    before = np.maximum.accumulate(np.where(last, running, 0), axis=1)
+    share = np.where(last, running, 0)
+    share[:, 1:] -= np.where(last[:, 1:], before[:, :-1], 0)
+    return values[np.arange(len(values)), np.argmax(share, axis=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The pixel nearest to the cell's centre, fill or not."""
+
+    rule: Rule
+    overlay: Overlay
+    whole = True
+
+    def partial(self, values, ok, strip):
+        rows = self.overlay.rows.centre[strip.first : strip.last] - strip.start
+        picked = np.ix_(rows, self.overlay.columns.centre)
+        good = valid_pixels(values, ok, self.rule.nodata)
+        return values[picked], None if good is None else good[picked]
+
+    def merge(self, one, other):
+        raise AssertionError("a whole cell comes in one strip")
+
+    def finish(self, partial, first, last):
+        values, good = partial
+        stored = values.copy()
+        if good is not None:
+            keep_off_fill(stored, ~good, self.rule)
+            stored[~good] = self.rule.fill
+        return (stored,)

@@ -1,0 +1,1 @@
+"""From an href to a scene, headers only."""

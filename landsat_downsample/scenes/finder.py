@@ -1,0 +1,363 @@
+"""From an href to the list of a scene's files, whatever form the scene comes in; no raster is opened."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from landsat_downsample.errors import ReadError, SceneError
+from landsat_downsample.formats import product_id, scene_files, stac_item, stac_source
+from landsat_downsample.formats.product_id import ProductId
+from landsat_downsample.formats.scene_files import METADATA, File, Listing
+from landsat_downsample.model import location
+from landsat_downsample.model.location import is_tar, scheme
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.scenes.validity import SIDECARS
+from landsat_downsample.storage.files import exists, list_names, read_bytes
+from landsat_downsample.storage.regular_files import open_regular
+
+if TYPE_CHECKING:
+    from landsat_downsample.formats.mtl.document import Mtl
+
+_MTL = re.compile(r"(?:^|[_-])MTL\.(json|txt|xml)$", re.IGNORECASE)
+_ITEM = re.compile(r"/items/[^/]+/?$")
+_FORMATS = ("json", "txt", "xml")
+
+#: Items are a few kB; a search result may hold hundreds.
+_JSON_LIMIT = 32 << 20
+#: Catalogue, its children, their children: our own stage-in writes one level.
+_DEPTH = 4
+_MAX_ITEMS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A listing, and the MTL where it was read on the way."""
+
+    listing: Listing
+    mtl: Mtl | None = None
+    policy: Policy | None = None
+    """How to read its files, where a document led to them."""
+
+
+def lone(href: str) -> Listing:
+    """A single file, whatever it is called."""
+    return Listing(product_id.stem(location.basename(href)), href, files={"": File(href)}, lone=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds the files of scenes, with one patience and one payer for all that it asks of remote stores."""
+
+    policy: Policy
+
+    def find(self, href: str) -> Source:
+        """List the files of what an href names.
+
+        Parameters
+        ----------
+        href : str
+            A GeoTIFF, a folder or prefix, an MTL file, a STAC item, catalogue or collection, or a tar.
+
+        Raises
+        ------
+        SceneError
+            It is no Landsat scene, or several.
+        ReadError
+            It cannot be listed or read.
+        """
+        name = location.basename(href)
+        if product_id.is_tiff(name):
+            return Source(lone(href))
+        if is_tar(href):
+            return self._folder(href, list_names(href, policy=self.policy))
+        if _MTL.search(name):
+            return self._beside_mtl(href)
+        if name.lower().endswith((".json", ".geojson")) or (
+            scheme(href) in ("http", "https") and _ITEM.search(location.redact(href))
+        ):
+            return self._json(href)
+        if location.is_local(href) and scheme(href) == "file":
+            return self._local(href)
+        return self._folder(href, list_names(href, policy=self.policy))
+
+    def of_items(self, items: Sequence[dict], base: str) -> Source:
+        """List the files of the scene that STAC items describe.
+
+        Parameters
+        ----------
+        items : sequence of dict
+            Of one scene.
+        base : str
+            Where they were read.
+
+        Raises
+        ------
+        SceneError
+            They are no Landsat scene, or several, or point where they must not.
+        """
+        led = self._led_by(base)
+        entries = [(item, stac_item.own_href(item, base, led.policy.allow_hosts)) for item in items]
+        return led._stac(iter(entries), entries[0][1])
+
+    def _led_by(self, href: str) -> Finder:
+        return Finder(self.policy.led_by(href))
+
+    def read_mtl(self, metadata: dict[str, str]) -> Mtl | None:
+        """Read the first of a scene's MTL files, or None when it has none."""
+        for kind in ("MTL.json", "MTL.txt", "MTL.xml"):
+            if kind in metadata:
+                return self._parse(metadata[kind])
+        return None
+
+    def sibling_mtl(self, href: str) -> Mtl | None:
+        """The MTL of the product that a lone file belongs to, from the same folder."""
+        product = product_id.parse(location.basename(href))
+        if product is None:
+            return None
+        folder, start = stac_source.folder_of(href), location.basename(href)[: len(product.id)]
+        for kind in _FORMATS:
+            candidate = location.join(folder, start + ("_mtl." if start.islower() else "_MTL.") + kind)
+            if exists(candidate, policy=self.policy):
+                return self._parse(candidate)
+        return None
+
+    def _parse(self, href: str) -> Mtl:
+        from landsat_downsample.formats.mtl import parse
+        from landsat_downsample.formats.mtl.document import MAX_BYTES  # not above: a band of its own has none
+
+        kind = parse.kind_of(location.basename(href))
+        try:
+            return parse.parse(read_bytes(href, limit=MAX_BYTES, policy=self.policy), kind)
+        except SceneError as error:
+            raise SceneError(f"{location.redact(href)!r}: {error}") from error
+
+    def _local(self, href: str) -> Source:
+        path = location.local_path(href)
+        if os.path.isdir(path):
+            return self._folder(path, list_names(path, policy=self.policy))
+        if not os.path.exists(path):
+            raise ReadError(f"cannot open {href!r}: no such file or folder")
+        with open_regular(path) as file:
+            start = file.read(512)
+        if start[:2] in (b"II", b"MM"):
+            return Source(lone(path))
+        if start.lstrip()[:1] in (b"{", b"["):
+            return self._json(path)
+        raise ReadError(f"cannot open {href!r}: it is not a GeoTIFF, a folder, an MTL, a STAC item or a tar")
+
+    def _folder(self, href: str, names: list[str]) -> Source:
+        """The one scene among the files of a folder."""
+        names = [name for name in names if not name.startswith(".")]
+        rasters = [name for name in names if product_id.is_tiff(name)]
+        mtls = [name for name in names if _MTL.search(name)]
+        _refuse_others(href, [*rasters, *mtls])
+        ids = {product.id: product for name in [*rasters, *mtls] if (product := product_id.parse(name))}
+        if len(ids) > 1:
+            raise SceneError(
+                f"{location.redact(href)!r} holds {len(ids)} scenes: {', '.join(sorted(ids))}; "
+                "give the MTL file of one, or one folder for each"
+            )
+        if mtls or ids:
+            return self._of_product(href, names, mtls, next(iter(ids.values()), None))
+        return self._folder_without_names(href, names, rasters)
+
+    def _folder_without_names(self, href: str, names: list[str], rasters: list[str]) -> Source:
+        """A folder in which no file is named after a product: a catalogue, or items."""
+        catalogues = [name for name in names if name.lower() in ("catalog.json", "collection.json")]
+        if catalogues:
+            return self._json(location.join(href, sorted(catalogues)[0]))
+        if found := _item_hrefs(href, names):
+            return self._stac(self._collect(found), href)
+        if rasters:
+            raise SceneError(
+                f"{location.redact(href)!r} holds {len(rasters)} TIFFs but no MTL and no Landsat product id "
+                f"in their names ({rasters[0]} ...): give the files one by one"
+            )
+        hint = _below(href)
+        raise SceneError(
+            f"{location.redact(href)!r} holds no Landsat scene: no band, MTL or STAC item among its files{hint}"
+        )
+
+    def _of_product(self, href: str, names: list[str], mtls: list[str], product: ProductId | None) -> Source:
+        metadata = _metadata(href, names, product)
+        mtl = self.read_mtl(metadata)
+        product = _agreed(mtl, product, href)
+        listed = tuple(mtl.files().values()) if mtl else ()
+        specs, files, skipped = scene_files.sort_bands(names, product, listed)
+        absent = [band for band in scene_files.sort_bands(listed, product, listed)[0] if band not in specs]
+        if not files and (items := _item_hrefs(href, names)):
+            return self._stac(self._collect(items), href)
+        if not files and (copies := [name for name in names if product_id.is_copy(name)]):
+            raise SceneError(
+                f"{location.redact(href)!r} holds no band of {product.id} under its own name, but {len(copies)} "
+                f"files named as copies are, such as {copies[0]!r}: give them their names back"
+            )
+        if not files:
+            raise SceneError(
+                f"{location.redact(href)!r} holds no band of {product.id}"
+                + (f": its MTL lists {', '.join(absent[:4])} ..." if absent else "")
+            )
+        return Source(
+            Listing(
+                id=product.id,
+                href=href,
+                sensor=product.sensor,
+                level=product.level,
+                specs=specs,
+                files={band: self._file(href, name, names) for band, name in files.items()},
+                absent=tuple(absent),
+                metadata=metadata,
+                properties=_properties(product, mtl),
+                skipped=skipped,
+            ),
+            mtl,
+        )
+
+    def _file(self, folder: str, name: str, names: list[str]) -> File:
+        beside = tuple(location.join(folder, name + end) for end in SIDECARS if name + end in names)
+        return File(location.join(folder, name), beside=beside)
+
+    def _beside_mtl(self, href: str) -> Source:
+        """The scene of an MTL file: what it lists, in its own folder."""
+        name, folder = location.basename(href), stac_source.folder_of(href)
+        stem = name[: _MTL.search(name).start()]
+        try:
+            names = list_names(folder, policy=self.policy)
+        except ReadError:
+            names = []
+        if name not in names:  # no listing: every file that the MTL lists must be there
+            names = [name, *self._parse(href).files().values()]
+            names = list(dict.fromkeys(n for n in names if n == name or not _MTL.search(n)))
+        ours = [n for n in names if n.lower().startswith(stem.lower())]
+        _refuse_others(href, [name])
+        source = self._of_product(folder, ours, [name], product_id.parse(name))
+        return Source(replace(source.listing, href=href), source.mtl)
+
+    def _json(self, href: str) -> Source:
+        """A JSON document: an item, a list of items, a catalogue, or an MTL under another name."""
+        data = read_bytes(href, limit=_JSON_LIMIT, policy=self.policy)
+        record = stac_source.load(data, href)
+        if isinstance(record, dict) and "LANDSAT_METADATA_FILE" in record:
+            raise SceneError(f"{location.redact(href)!r} is an MTL: give it its name, ending in _MTL.json")
+        led = self._led_by(href)
+        return led._stac(led._items(record, href, _DEPTH), href)
+
+    def _collect(self, hrefs: Iterable[str], depth: int = 0) -> Iterator[tuple[dict, str]]:
+        for href in hrefs:
+            record = stac_source.load(read_bytes(href, limit=_JSON_LIMIT, policy=self.policy), href)
+            yield from self._led_by(href)._items(record, href, depth)
+
+    def _items(self, record: dict | list, href: str, depth: int) -> Iterator[tuple[dict, str]]:
+        """Every item that a document holds or points to, with where it was read."""
+        found = stac_source.items(record, href)
+        if found is not None:
+            yield from ((item, href) for item in found)
+            return
+        items, children = stac_source.links(record, href, self.policy.allow_hosts)
+        if depth < 1:
+            raise SceneError(
+                f"{location.redact(href)!r} is a catalogue nested too deep: give the one that has the items"
+            )
+        yield from self._collect(chain(items, children), depth - 1)
+
+    def _stac(self, entries: Iterator[tuple[dict, str]], href: str) -> Source:
+        taken = []
+        for entry in entries:
+            taken.append(entry)
+            if len(taken) > _MAX_ITEMS:
+                raise SceneError(
+                    f"{location.redact(href)!r} points to more than {_MAX_ITEMS} items: give one scene at a time"
+                )
+        if not taken:
+            raise SceneError(f"{location.redact(href)!r} points to no STAC item")
+        led = self
+        for _, base in taken:
+            led = led._led_by(base)
+        local = {base: stac_source.folder_of(base) for _, base in taken if location.is_local(base)}
+        beside = {base: list_names(folder, policy=self.policy) for base, folder in local.items()}
+        listing = stac_source.listing(taken, href, beside, led.policy.allow_hosts)
+        product = product_id.parse(listing.id)
+        here = all(location.is_local(place) for place in listing.metadata.values())
+        mtl = self.read_mtl(listing.metadata) if here and not listing.lone else None
+        return Source(replace(listing, properties=_properties(product, mtl, listing.properties)), mtl, led.policy)
+
+
+def _item_hrefs(href: str, names: list[str]) -> list[str]:
+    """STAC items among the files of a folder: USGS has one for reflectance and one for temperature."""
+    return [location.join(href, name) for name in names if name.lower().endswith(("_stac.json", ".stac.json"))]
+
+
+def _below(href: str) -> str:
+    """What to give where a local folder holds scenes each in a folder or archive of its own."""
+    if is_tar(href) or not location.is_local(href) or scheme(href) != "file":
+        return ""
+    path = location.local_path(href)
+    with os.scandir(path) as entries:
+        found = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _may_be_scene(entry))
+    if not found:
+        return ""
+    return f"; it holds {len(found)} folders or archives, such as {found[0]!r}: give them one by one, as {path}/*"
+
+
+def _may_be_scene(entry: os.DirEntry) -> bool:
+    return entry.is_dir() or is_tar(entry.name)
+
+
+def _refuse_others(href: str, names: Iterable[str]) -> None:
+    """Refuse products whose files look like a scene's but mean something else."""
+    eras = set()
+    for name in names:
+        if why := product_id.unsupported(name):
+            raise SceneError(f"{location.redact(href)!r}: {name!r} {why}; give a Collection 2 scene")
+        eras.add(product_id.era(name))
+    if "c2" in eras:
+        return
+    for era, words in (("c1", "of Collection 1"), ("pre", "older than the Collections")):
+        if era in eras:
+            raise SceneError(f"{location.redact(href)!r} is {words}, not read as a scene: give its files one by one")
+
+
+def _metadata(href: str, names: list[str], product: ProductId | None) -> dict[str, str]:
+    """Hrefs of a product's metadata files by kind; a renamed MTL counts, another product's file does not."""
+    found = {}
+    for name in names:
+        kind, other = scene_files.metadata_kind(name), product_id.parse(name)
+        if kind and (other == product or other is None):
+            found[kind] = location.join(href, name)
+    return {kind: found[kind] for kind in METADATA if kind in found}
+
+
+def _agreed(mtl: Mtl | None, product: ProductId | None, href: str) -> ProductId:
+    """The product that file names and the MTL agree on.
+
+    The MTL of a downsampled product keeps the source's id, so that they agree there too.
+    """
+    said = (mtl.find("LANDSAT_PRODUCT_ID", ("PRODUCT_CONTENTS", "METADATA_FILE_INFO", "")) or "") if mtl else ""
+    meant = product_id.parse(said)
+    if product is None and meant is None:
+        raise SceneError(
+            f"{location.redact(href)!r}: its MTL is older than the Collections or names no product, "
+            "not read as a scene: give its files one by one"
+        )
+    if product is not None and meant is not None and product.id != meant.id:
+        raise SceneError(f"{location.redact(href)!r}: files are of {product.id}, the MTL is of {meant.id}")
+    scene_files.catalogue(product or meant)
+    return product or meant
+
+
+def _properties(product: ProductId | None, mtl: Mtl | None, item: dict | None = None) -> dict:
+    """What is known of a scene: from its item, else its MTL, else its name."""
+    properties = product.properties() if product else {}
+    if mtl:
+        from landsat_downsample.formats.mtl import properties as properties_module
+
+        properties |= properties_module.properties(mtl)
+    properties |= item or {}
+    if properties.get("datetime"):
+        properties = {k: v for k, v in properties.items() if k not in ("start_datetime", "end_datetime")}
+    return properties

@@ -1,0 +1,216 @@
+"""Source rasters: the only module that opens them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+
+from landsat_downsample.errors import ReadError, SceneError
+from landsat_downsample.model import location
+from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.location import scheme, split_tar
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.scenes import raster_header, validity
+from landsat_downsample.scenes.raster_header import RasterLayout
+from landsat_downsample.storage import files, tar
+from landsat_downsample.storage.locks import process_lock
+from landsat_downsample.storage.regular_files import open_regular
+
+#: No sidecar files (.ovr, .tfw): what a folder happens to hold must not change what is read. Those that say
+#: which pixels are valid, or what they mean, are looked for (`_validity`).
+OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GTIFF_POINT_GEO_IGNORE": False}
+
+#: Bytes at each end of a local file that tell it from another.
+ENDS = 64 << 10
+
+#: `warnings.catch_warnings` changes the whole process, and headers are read in threads.
+_QUIET = process_lock()
+
+
+def read_header(
+    href: str,
+    spec: BandSpec,
+    *,
+    fallback_grid: Callable[[tuple[int, int]], Grid | None] | None = None,
+    size: int | None = None,
+    checksum: str | None = None,
+    beside: tuple[str, ...] = (),
+    policy: Policy | None = None,
+) -> Band:
+    """Read what the header of a one-band GeoTIFF says; no pixels.
+
+    Parameters
+    ----------
+    href : str
+        Where the file is.
+    spec : BandSpec
+        What the band means.
+    fallback_grid : callable, optional
+        Called with the shape (height, width) of a file without georeference, to give its grid
+        (from the MTL), or None.
+    size : int, optional
+        Bytes of the file, where already known.
+    checksum : str, optional
+        Multihash of the file, recorded for when it is fetched.
+    beside : tuple of str, optional
+        Hrefs of its sidecars, as a listing told; those of a local file are looked for.
+    policy : Policy, optional
+        Patience with a remote store, and who pays.
+
+    Raises
+    ------
+    ReadError
+        The file cannot be fetched, or is not a TIFF.
+    SceneError
+        It has no CRS, is rotated, holds several bands, or pixels that cannot be reduced.
+    """
+    with ExitStack() as stack, _damage_told(href):
+        path = stack.enter_context(files.header(href, size, policy=policy))
+        stack.enter_context(rasterio.Env(**OPTIONS))
+        source = stack.enter_context(open_raster(path, href, pixels=False))
+        found = validity.sidecars(href) or beside
+        if found and (scheme(href) == "tar" or not location.is_local(href)):
+            validity.check_apart(href, found, policy)
+        elif found:
+            stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False))
+            own, source = source, stack.enter_context(open_raster(path, href, pixels=False))
+            validity.check_sidecars(own, source, found, path.layout, href)
+        validity.check_masks(source, path.layout, href)
+        layout = _layout(source)
+        raster_header.check(layout, href)
+        spec = validity.meaning(source, spec, found, href)
+        scale, offset = source.scales[0], source.offsets[0]
+        scaled = (scale, offset) != (1.0, 0.0)
+        return Band(
+            spec=spec,
+            href=href,
+            grid=_grid(source, href, fallback_grid),
+            dtype=layout.dtype,
+            nodata=spec.fill if source.nodata is None else source.nodata,
+            block_shape=layout.block_shape,
+            scale=scale if scaled else None,
+            offset=offset if scaled else None,
+            unit=source.units[0] or None,
+            description=source.descriptions[0] or None,
+            area_or_point=source.tags().get("AREA_OR_POINT"),
+            size=size if size is not None else _size(href, path),
+            etag=getattr(path, "etag", None) or _identity(href),
+            checksum=checksum,
+            predictor=raster_header.lone_predictor(path.layout, spec, href),
+            requester_pays=policy is not None and policy.requester_pays,
+            allow_hosts=policy.allow_hosts if policy else (),
+            led=policy is not None and policy.led,
+        )
+
+
+@contextmanager
+def _damage_told(href: str) -> Iterator[None]:
+    """What GDAL says of a damaged directory, where rasterio lets it through as it is."""
+    try:
+        yield
+    except CPLE_BaseError as error:
+        raise ReadError(f"cannot open {location.redact(href)!r}: its header is damaged; fetch it again") from error
+
+
+def _layout(source: rasterio.DatasetReader) -> RasterLayout:
+    dtype = source.dtypes[0]
+    return RasterLayout(
+        bands=source.count,
+        shape=source.shape,
+        block_shape=source.block_shapes[0],
+        dtype=dtype,
+        gcps=len(source.gcps[0]),
+    )
+
+
+def open_raster(path: str, href: str, *, pixels: bool = True) -> rasterio.DatasetReader:
+    """Open a local path as a GeoTIFF, for its pixels at full resolution only.
+
+    Parameters
+    ----------
+    pixels : bool, optional
+        False to look at its header: without georeference, a dataset opened for its pixels has
+        whatever was in memory for a transform (rasterio 1.4 and 1.5 with ``OVERVIEW_LEVEL=NONE``).
+
+    Raises
+    ------
+    ReadError
+        GDAL cannot read it; the message names `href`, not the path of a temporary copy.
+    """
+    try:
+        with _QUIET, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by `_grid`
+            if not pixels:
+                return rasterio.open(path, driver="GTiff")
+            return rasterio.open(path, driver="GTiff", OVERVIEW_LEVEL="NONE")
+    except RasterioIOError as error:
+        raise ReadError(
+            f"cannot open {location.redact(href)!r}: GDAL finds no raster in it that it can read; fetch it again"
+        ) from error
+
+
+def _grid(source, href: str, fallback_grid: Callable | None) -> Grid:
+    """The grid of an open raster: its own, or where it has none that of its metadata."""
+    shape, transform = source.shape, source.transform
+    crs = crs_name(source.crs)
+    placed = not transform.is_identity
+    if crs and placed:
+        return raster_header.grid_of(shape, transform, crs, href)
+    if placed:
+        raster_header.grid_of(shape, transform, "", href)  # refuses a rotated grid before asking for its CRS
+    fallback = fallback_grid(shape) if fallback_grid else None
+    if fallback is None:
+        lacks = "CRS" if placed or not crs else "position"
+        raise SceneError(
+            f"{location.redact(href)!r} has no {lacks}: give it one first (gdal_edit.py -a_srs -a_ullr), "
+            "or put the scene's MTL file beside it"
+        )
+    return fallback if not placed else Grid(shape, transform, fallback.crs)
+
+
+def crs_name(crs) -> str | None:
+    """An authority string where there is one, else WKT, else None."""
+    if not crs:
+        return None
+    try:
+        authority = crs.to_authority()
+    except RasterioError:
+        authority = None
+    return ":".join(authority) if authority else crs.to_wkt()
+
+
+def _identity(href: str) -> str | None:
+    """Tell a local file from another of its size by a digest of its ends, without reading it all.
+
+    The header of a compressed TIFF holds the length of every block, so that any change of a
+    pixel shows there. A remote store gives an ETag of its own.
+    """
+    if not location.is_local(href):
+        return None
+    if scheme(href) == "tar":
+        member, archive = split_tar(href)
+        found = tar.find(member, archive)
+        path, start, size = location.local_path(archive), found.offset, found.size
+    else:
+        path, start = location.local_path(href), 0
+        size = os.path.getsize(path)
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        for position in (start, start + max(size - ENDS, 0)):
+            file.seek(position)
+            digest.update(file.read(min(ENDS, size)))
+    return digest.hexdigest()[:16]
+
+
+def _size(href: str, path: str) -> int:
+    """Bytes of a file; the local copy of a remote one's header is as long as the file."""
+    return tar.find(*split_tar(href)).size if scheme(href) == "tar" else os.path.getsize(path)

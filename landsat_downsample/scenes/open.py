@@ -1,0 +1,269 @@
+"""Scenes and their bands, opened from whatever form Landsat comes in: headers only, no pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from landsat_downsample.errors import SceneError, UsageError
+from landsat_downsample.formats import scene_files
+from landsat_downsample.formats.product_id import parse
+from landsat_downsample.formats.scene_files import File, Listing
+from landsat_downsample.model import bands as bands_module
+from landsat_downsample.model import location
+from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.location import check
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.scene import Scene, no_such_band
+from landsat_downsample.scenes import checksums, frame, validity
+from landsat_downsample.scenes.finder import Finder, Source, lone
+from landsat_downsample.scenes.frame import PAN
+from landsat_downsample.scenes.given_items import given_items
+from landsat_downsample.scenes.header import read_header
+from landsat_downsample.storage import files
+
+if TYPE_CHECKING:
+    from pystac import Item, ItemCollection
+
+#: Headers of remote bands read at once; a scene has about 20.
+_THREADS = 8
+
+#: Made from QA_PIXEL, and asked for as if it were a band.
+_DERIVED = {"qa_fractions": "QA_PIXEL"}
+
+
+def open_scene(
+    source: str | os.PathLike | dict | Sequence[dict] | Item | ItemCollection,
+    *,
+    base: str | os.PathLike | None = None,
+    bands: Iterable[str] | str | None = None,
+    requester_pays: bool = False,
+    as_band: str | None = None,
+    allow_hosts: Iterable[str] = (),
+) -> Scene:
+    """Open a scene, or a single band file, by its headers: see `landsat_downsample.open_scene`."""
+    policy = Policy.from_environ().allowing(allow_hosts)
+    policy = dataclasses.replace(policy, requester_pays=policy.requester_pays or requester_pays)
+    return open_with(policy, source, base=base, bands=bands, as_band=as_band)
+
+
+def open_with(
+    policy: Policy,
+    source: str | os.PathLike | dict | Sequence[dict],
+    *,
+    base: str | os.PathLike | None = None,
+    bands: Iterable[str] | str | None = None,
+    as_band: str | None = None,
+) -> Scene:
+    """As `open_scene`, with a policy that says who pays, and whether a document of another host led here."""
+    finder = Finder(policy)
+    if isinstance(source, str | os.PathLike):
+        href = _absolute(os.fspath(source))
+        with files.reading(href):
+            found = finder.find(href) if as_band is None else Source(_as_lone(href, as_band))
+            return _open(finder, found, bands, as_band)
+    items, own = given_items(source)
+    if as_band is not None:
+        raise UsageError(f"as_band {as_band!r} says what a single file holds: a STAC item is not one")
+    place = _absolute(os.fspath(base)) if base is not None else own or os.path.join(os.getcwd(), "item.json")
+    led = Finder(_unproven(policy, own) if base is None else policy)
+    with files.reading(place):
+        return _open(led, led.of_items(items, place), bands, as_band)
+
+
+def open_given(source: str | os.PathLike | Sequence[dict], place: str | None, bands: Iterable[str] | None) -> Scene:
+    """Open what `given_scenes` gives."""
+    return open_with(_unproven(Policy.from_environ(), place), source, base=place, bands=bands)
+
+
+def _unproven(policy: Policy, place: str | None) -> Policy:
+    """Where an item says itself that it is, is trusted no more than its other hrefs."""
+    return dataclasses.replace(policy, led=policy.led or (place is not None and not location.is_local(place)))
+
+
+def _open(finder: Finder, found: Source, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
+    finder = Finder(found.policy or finder.policy)
+    if found.listing.lone:
+        return _open_lone(finder, found.listing, bands, as_band)
+    return _open_bands(finder, found, bands)
+
+
+def _absolute(href: str) -> str:
+    check(href)
+    is_path = "://" not in href or href.lower().startswith("file://")
+    return location.local_path(href) if is_path else href
+
+
+def _as_lone(href: str, as_band: str) -> Listing:
+    if location.is_tar(href) or (location.is_local(href) and "://" not in href and os.path.isdir(href)):
+        raise UsageError(f"as_band {as_band!r} says what a single file holds: {location.redact(href)!r} is not one")
+    return lone(href)
+
+
+def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback_grid: Callable) -> Band:
+    # An item that says that readers pay was given by somebody who means to.
+    pays = finder.policy.requester_pays or listing.requester_pays
+    return read_header(
+        file.href,
+        spec,
+        fallback_grid=fallback_grid,
+        size=file.size,
+        checksum=file.checksum,
+        beside=file.beside,
+        policy=dataclasses.replace(finder.policy, requester_pays=pays),
+    )
+
+
+def _open_lone(finder: Finder, listing: Listing, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
+    file = listing.files[""]
+    name = location.basename(file.href)
+    spec = scene_files.forced_spec(name, as_band) if as_band else scene_files.lone_spec(name)
+
+    def beside(shape: tuple[int, int]) -> Grid | None:
+        mtl = finder.sibling_mtl(file.href)
+        return frame.fallback(mtl, spec.group, shape) if mtl else None
+
+    guess = bands_module.unknown(spec.name)  # its fill is not known before its data type is
+    band = _read(finder, listing, file, guess, beside)
+    band = _with_meaning(band, spec, name, forced=as_band is not None)
+    product = parse(name)
+    scene = Scene(
+        id=listing.id,
+        href=location.redact(listing.href),
+        grid=band.grid,
+        bands={band.name: band},
+        sensor=product.sensor if product else None,
+        level=product.level if product else None,
+        lone=True,
+        properties=listing.properties or (product.properties() if product else {}),
+        item_href=listing.item_href,
+        requester_pays=finder.policy.requester_pays or listing.requester_pays,
+        allow_hosts=finder.policy.allow_hosts,
+        led=finder.policy.led,
+    )
+    for wanted in _names(bands):
+        scene.band(wanted)
+    return scene
+
+
+def _with_meaning(band: Band, spec: BandSpec, name: str, *, forced: bool) -> Band:
+    """Give a band the meaning that its name or the user says, once its data type is known."""
+    if not forced:
+        spec = scene_files.settle(spec, band.dtype, band.nodata, name)
+        spec = validity.settled(spec, band.spec, name)
+    elif spec.categorical:
+        scene_files.check_dtype(spec, band.dtype, name)
+    return dataclasses.replace(band, spec=spec, nodata=spec.fill if band.nodata is None else band.nodata)
+
+
+def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | None) -> Scene:
+    listing, mtl = source.listing, source.mtl
+    wanted = _wanted(listing, bands)
+    _warn(listing, bands is None)
+    read = _read_all(finder, source, [*wanted, *_extra(listing, wanted)])
+    for name, band in read.items():
+        scene_files.check_stored(band.spec, band.dtype, band.nodata, location.basename(listing.files[name].href))
+    grid = frame.scene_grid(read, frame.of(mtl) if mtl else None)
+    frame.check_predictors(read)
+    if mtl is not None:
+        frame.check_mtl(mtl, read)
+    elif len(read) == 1:  # nothing else tells of a damaged header
+        checksums.compare(band.href for band in read.values())
+    read = {n: b if b.spec.group == PAN else dataclasses.replace(b, grid=grid) for n, b in read.items()}
+    return Scene(
+        id=listing.id,
+        href=location.redact(listing.href),
+        grid=grid,
+        bands={name: band for name, band in read.items() if name in wanted or name == "QA_PIXEL"},
+        sensor=listing.sensor,
+        level=listing.level,
+        absent=listing.absent,
+        metadata=listing.metadata,
+        properties=listing.properties,
+        item_href=listing.item_href,
+        requester_pays=finder.policy.requester_pays or listing.requester_pays,
+        allow_hosts=finder.policy.allow_hosts,
+        led=finder.policy.led,
+    )
+
+
+def _names(bands: Iterable[str] | str | None) -> list[str]:
+    if bands is None:
+        return []
+    names = bands.split(",") if isinstance(bands, str) else list(bands)
+    names = [name.strip() for name in names]
+    if not all(names):
+        raise UsageError(f"bands {bands!r}: a name is empty; give names such as red,SR_B5,QA_PIXEL")
+    return [_DERIVED.get(name.lower(), name) for name in names]
+
+
+def _wanted(listing: Listing, bands: Iterable[str] | str | None) -> list[str]:
+    """USGS names of the bands to open, in the order asked for."""
+    if bands is None:
+        return list(listing.specs)
+    wanted = {}
+    for name in _names(bands):
+        spec = bands_module.find(name, listing.specs)
+        if spec is None:
+            if missing := bands_module.find(name, _absent_specs(listing)):
+                raise SceneError(
+                    f"band {missing.name} of {listing.id} is listed in its metadata but not there: fetch it"
+                )
+            raise no_such_band(name, listing.id, listing.specs.values())
+        wanted[spec.name] = None
+    return list(wanted)
+
+
+def _absent_specs(listing: Listing) -> dict[str, BandSpec]:
+    known = bands_module.specs(listing.sensor, listing.level) if listing.absent else {}
+    return {band: known.get(band) or bands_module.unknown(band) for band in listing.absent}
+
+
+def _extra(listing: Listing, wanted: list[str]) -> list[str]:
+    """Bands to open besides: the quality band, and one that tells the scene's grid."""
+    extra = [name for name in ("QA_PIXEL",) if name in listing.specs and name not in wanted]
+    if all(listing.specs[name].group == PAN for name in [*wanted, *extra]):
+        extra += [name for name, spec in listing.specs.items() if spec.group != PAN][:1]
+    return extra
+
+
+def _warn(listing: Listing, everything: bool) -> None:
+    if listing.absent and everything:
+        warnings.warn(
+            f"{listing.id}: {len(listing.absent)} bands listed in its metadata are not there: "
+            f"{', '.join(listing.absent)}",
+            stacklevel=4,
+        )
+    unknown = [name for name, spec in listing.specs.items() if spec.dtype is None]
+    odd = [*listing.skipped, *unknown]
+    if odd and everything:
+        warnings.warn(
+            f"{listing.id}: {len(odd)} rasters are not Landsat bands we know: {', '.join(odd[:6])}"
+            + (f"; averaged as plain numbers: {', '.join(unknown)}" if unknown else "; left out"),
+            stacklevel=4,
+        )
+
+
+def _read_all(finder: Finder, source: Source, names: list[str]) -> dict[str, Band]:
+    """Read the headers of bands: one after another on this machine, at once from remote stores."""
+    listing = source.listing
+
+    def read(name: str) -> Band:
+        spec = listing.specs[name]
+
+        def of_mtl(shape: tuple[int, int]) -> Grid | None:
+            mtl = source.mtl or finder.read_mtl(listing.metadata)
+            return frame.fallback(mtl, spec.group, shape) if mtl else None
+
+        return _read(finder, listing, listing.files[name], spec, of_mtl)
+
+    if all(location.is_local(listing.files[name].href) for name in names):
+        return {name: read(name) for name in names}
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="headers") as pool:
+        return dict(zip(names, pool.map(read, names), strict=True))

@@ -1,0 +1,1 @@
+"""Bytes: fetched, proven, published."""

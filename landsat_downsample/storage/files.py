@@ -1,0 +1,448 @@
+"""Bytes in and out of any place: listed, fetched and verified before a raster reader sees them.
+
+Sources are local paths, ``file://``, members of an uncompressed tar (``tar://MEMBER::ARCHIVE``),
+``http(s)://``, ``s3://`` and whatever else fsspec knows. GDAL never sees the network: a remote
+band is fetched into a local file, and proven right before GDAL reads a pixel of it, or before
+what was made of its pixels counts. What talks to remote stores is loaded by the functions here
+once they are given one: local files need none of it, and it takes longer than they do.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, TypeVar
+
+from landsat_downsample.errors import ReadError
+from landsat_downsample.formats import tiff
+from landsat_downsample.formats.multihash import parse_multihash
+from landsat_downsample.formats.tiff_layout import TiffLayout
+from landsat_downsample.model.location import (
+    basename,
+    is_local,
+    is_tar,
+    join,
+    local_path,
+    redact,
+    scheme,
+    split_tar,
+    tar_href,
+)
+from landsat_downsample.model.policy import Policy
+from landsat_downsample.storage import tar
+from landsat_downsample.storage.leftovers import Leftover, leftovers, littered, remove_leftover
+from landsat_downsample.storage.publication import Publication, read_marker
+from landsat_downsample.storage.regular_files import irregular, open_regular
+
+if TYPE_CHECKING:
+    from landsat_downsample.storage.remote import Remote
+    from landsat_downsample.storage.streaming import Arriving
+
+__all__ = [
+    "Leftover",
+    "LocalPath",
+    "Policy",
+    "Publication",
+    "basename",
+    "check_blocks",
+    "exists",
+    "fetch",
+    "follow",
+    "header",
+    "is_local",
+    "is_tar",
+    "join",
+    "leftovers",
+    "list_names",
+    "littered",
+    "local_path",
+    "read_bytes",
+    "read_marker",
+    "reading",
+    "redact",
+    "remove_leftover",
+    "tar_href",
+]
+
+LIMIT = 64 << 20
+
+T = TypeVar("T")
+
+
+class LocalPath(str):
+    """A path that GDAL can open, with what the store said of the file behind it.
+
+    Attributes
+    ----------
+    arriving : Arriving or None
+        What to wait for before any pixel is read; None where all bytes are there.
+    etag : str or None
+        Identity that a remote store gives these bytes.
+    received, requests : int
+        Bytes that came over the network for it so far, and in how many requests; 0 for local files.
+    compared : bool
+        Whether the checksums that its DEFLATE blocks carry were compared already: see `check_blocks`.
+    layout : TiffLayout or None
+        The directories of a TIFF, where `header` gave it.
+    """
+
+    __slots__ = ("_remote", "arriving", "layout")
+
+    def __new__(
+        cls,
+        path: str,
+        remote: Remote | None = None,
+        arriving: Arriving | None = None,
+        layout: TiffLayout | None = None,
+    ) -> LocalPath:
+        made = super().__new__(cls, path)
+        made._remote, made.arriving, made.layout = remote, arriving, layout
+        return made
+
+    @property
+    def etag(self) -> str | None:
+        return self._remote.etag if self._remote else None
+
+    @property
+    def received(self) -> int:
+        return self._remote.received if self._remote else 0
+
+    @property
+    def requests(self) -> int:
+        return self._remote.requests if self._remote else 0
+
+    @property
+    def compared(self) -> bool:
+        return self._remote.compared if self._remote else False
+
+
+def list_names(href: str, *, policy: Policy | None = None) -> list[str]:
+    """List the plain names of the files directly in a folder, prefix, web index or tar.
+
+    Raises
+    ------
+    ReadError
+        If it does not exist or cannot be listed.
+    """
+    if is_tar(href):
+        return sorted(tar.members(href))
+    if not is_local(href):
+        from landsat_downsample.storage import remote as remote_module
+
+        return remote_module.list_names(href, policy or Policy.from_environ())
+    try:
+        with os.scandir(local_path(href)) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file())
+    except OSError as error:
+        raise ReadError(f"cannot list {href!r}: {_reason(error)}") from error
+
+
+def exists(href: str, *, policy: Policy | None = None) -> bool:
+    """Tell whether there is a file, an object, a member of a tar, or a folder.
+
+    Raises
+    ------
+    ReadError
+        If the store cannot tell: it refuses access or does not answer.
+    """
+    if scheme(href) == "tar":
+        member, archive = split_tar(href)
+        return member.rpartition("/")[2] in tar.members(archive)
+    if is_local(href):
+        return os.path.exists(local_path(href))
+    from landsat_downsample.storage import remote as remote_module
+
+    return remote_module.exists(href, policy or Policy.from_environ())
+
+
+def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -> bytes:
+    """Read a small object whole: metadata, a STAC item.
+
+    Parameters
+    ----------
+    href : str
+        Where it is.
+    limit : int
+        Bytes it may have.
+    policy : Policy, optional
+        Patience and who pays; from the environment if not given.
+
+    Raises
+    ------
+    ReadError
+        If it is absent, too large, or did not arrive right.
+    """
+    if not is_local(href) and scheme(href) != "tar":
+        from landsat_downsample.storage import remote as remote_module
+        from landsat_downsample.storage.remote import Remote
+
+        return remote_module.read_whole(Remote(href, policy or Policy.from_environ()), limit)
+    path, offset, size = _place(href)
+    if size > limit:
+        raise ReadError(f"cannot read {redact(href)!r}: its {size} bytes are more than the {limit} allowed here")
+    try:
+        with open_regular(path) as file:
+            file.seek(offset)
+            data = file.read(size)
+    except OSError as error:
+        raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
+    if len(data) != size:
+        raise ReadError(f"cannot read {redact(href)!r}: it ended after {len(data)} of {size} bytes")
+    return data
+
+
+@contextmanager
+def header(href: str, size: int | None = None, *, policy: Policy | None = None) -> Iterator[LocalPath]:
+    """Yield a path that GDAL can open to read tags and layout, not pixels.
+
+    A remote file is a sparse local one of the full size that holds the header only; it is
+    removed at the end of the context. The path's attribute ``etag`` is the identity that a
+    remote store gives these bytes, for `fetch` to insist on; None for local files.
+
+    Raises
+    ------
+    ReadError
+        If it is no TIFF, was cut, changed, or cannot be read.
+    """
+    if is_local(href) or scheme(href) == "tar":
+        yield _verified_local(href, size, None)
+        return
+    from landsat_downsample.storage import remote as remote_module
+    from landsat_downsample.storage.remote import Remote
+
+    with _spill() as (handle, path):
+        remote = Remote(href, policy or Policy.from_environ(), size)
+        layout = remote_module.spill_header(remote, handle)
+        yield LocalPath(path, remote, layout=layout)
+
+
+@contextmanager
+def fetch(
+    href: str,
+    *,
+    size: int | None = None,
+    etag: str | None = None,
+    checksum: str | None = None,
+    policy: Policy | None = None,
+    window: tuple[int, int, int, int] | None = None,
+) -> Iterator[LocalPath]:
+    """Yield a path that GDAL can open, with all full-resolution bytes there and verified.
+
+    Open it with ``OVERVIEW_LEVEL=NONE``: where a remote file keeps overviews apart they are
+    not fetched. A remote file is removed at the end of the context.
+
+    Parameters
+    ----------
+    href : str
+        Where the band is.
+    size, etag : optional
+        What it was when it was planned; another one now is an error.
+    checksum : str, optional
+        Hexadecimal multihash (STAC ``file:checksum``), compared over the whole object.
+    policy : Policy, optional
+        Patience and who pays; from the environment if not given.
+    window : tuple of int, optional
+        Pixels that will be read (first row, row after the last, first column, column after
+        the last): of a remote file only the blocks under them need to come.
+
+    Raises
+    ------
+    ReadError
+        If it is no TIFF, was cut, damaged, changed, or cannot be read.
+    """
+    if is_local(href) or scheme(href) == "tar":
+        yield _verified_local(href, size, checksum)
+        return
+    from landsat_downsample.storage import remote as remote_module
+    from landsat_downsample.storage.remote import Remote
+
+    remote = Remote(href, policy or Policy.from_environ(), size, etag, parse_multihash(checksum))
+    with _spill() as (handle, path):
+        remote_module.spill_band(remote, handle, window)
+        yield LocalPath(path, remote)
+
+
+def follow(
+    href: str,
+    work: Callable[[LocalPath], T],
+    *,
+    size: int | None = None,
+    etag: str | None = None,
+    checksum: str | None = None,
+    policy: Policy | None = None,
+    window: tuple[int, int, int, int] | None = None,
+) -> tuple[T, LocalPath]:
+    """Call ``work`` with a path as `fetch` gives it, as soon as the header is there where all blocks come in one range.
+
+    The path has an ``arriving`` then: `work` has to wait with it for the bytes it reads, and to compare
+    the checksum of each block, or to have `Arriving.settle` do both. What it gives counts only once
+    all bytes have arrived right; until then it may be called anew, within one budget of patience.
+
+    Parameters
+    ----------
+    work : callable
+        Reads the pixels. What it raises comes through, unless the bytes were to blame and may heal.
+    href, size, etag, checksum, policy, window
+        As in `fetch`.
+
+    Returns
+    -------
+    object
+        What ``work`` gave.
+    LocalPath
+        The path of a file that is gone, for what it took.
+
+    Raises
+    ------
+    ReadError
+        As `fetch`.
+    """
+    if is_local(href) or scheme(href) == "tar":
+        path = _verified_local(href, size, checksum)
+        return work(path), path
+    from landsat_downsample.storage import streaming
+    from landsat_downsample.storage.remote import Remote
+
+    remote = Remote(href, policy or Policy.from_environ(), size, etag, parse_multihash(checksum))
+    with _spill() as (handle, path):
+        found = streaming.follow(remote, handle, window, lambda arriving: work(LocalPath(path, remote, arriving)))
+    return found, LocalPath(path, remote)
+
+
+def check_blocks(href: str, window: tuple[int, int, int, int] | None = None, *, origin: str | None = None) -> None:
+    """Compare the checksums that the DEFLATE blocks of a local file carry, for a reader that does not.
+
+    Parameters
+    ----------
+    window : tuple of int, optional
+        As in `fetch`: only the blocks under it.
+    origin : str, optional
+        Where the file came from, for the message.
+
+    Raises
+    ------
+    ReadError
+        A block is damaged.
+    """
+    path, offset, size = _place(href)
+    with open_regular(path) as file:
+
+        def read(start: int, length: int) -> bytes:
+            return _read_exactly(file.fileno(), offset + start, length)
+
+        image = tiff.parse(read, size).directories[0]
+        if not tiff.verifiable(image):
+            return
+        try:
+            tiff.check_blocks(read, image, tiff.blocks_under(image, window) if window else None)
+        except ReadError as error:
+            raise ReadError(f"cannot read {redact(origin or href)!r}: {error}; fetch it again") from error
+
+
+def _verified_local(href: str, size: int | None, checksum: str | None) -> LocalPath:
+    path, offset, there = _place(href)
+    if size is not None and size != there:
+        raise ReadError(f"cannot read {redact(href)!r}: it has {there} bytes where {size} were expected; plan again")
+    try:
+        with open_regular(path) as file:
+            layout = tiff.check_complete(
+                lambda start, length: _read_exactly(file.fileno(), offset + start, length), there
+            )
+            _compare(file, offset, there, checksum)
+    except OSError as error:
+        raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
+    except ReadError as error:
+        raise ReadError(f"cannot read {redact(href)!r}: {error}") from error
+    return LocalPath(f"/vsisubfile/{offset}_{there},{path}" if scheme(href) == "tar" else path, layout=layout)
+
+
+def _place(href: str) -> tuple[str, int, int]:
+    """Find the local (path, offset, size) of a file or of a member of a tar."""
+    if scheme(href) == "tar":
+        member, archive = split_tar(href)
+        found = tar.find(member, archive)
+        return local_path(archive), found.offset, found.size
+    path = local_path(href)
+    try:
+        found = os.stat(path)
+        if why := irregular(found.st_mode):
+            raise ReadError(f"cannot read {href!r}: {why}")
+        return path, 0, found.st_size
+    except OSError as error:
+        raise ReadError(f"cannot read {href!r}: {_reason(error)}") from error
+
+
+def _read_exactly(handle: int, offset: int, length: int) -> bytes:
+    data = os.pread(handle, length, offset)
+    if len(data) != length:
+        raise ReadError(f"it ended at byte {offset + len(data)} while it was read")
+    return data
+
+
+def _compare(file, offset: int, size: int, checksum: str | None) -> None:
+    known = parse_multihash(checksum)
+    if known is None:
+        return
+    state = hashlib.new(known[0], usedforsecurity=False)
+    for start in range(0, size, 1 << 20):
+        state.update(_read_exactly(file.fileno(), offset + start, min(1 << 20, size - start)))
+    if state.hexdigest() != known[1]:
+        raise ReadError(f"its bytes do not have the {known[0]} checksum that its catalogue gives; fetch it again")
+
+
+#: An open file has a name here for as long as its process lives (Linux).
+_OPEN_FILES = "/proc/self/fd"
+
+
+@contextmanager
+def _spill() -> Iterator[tuple[int, str]]:
+    """Make an empty temporary file; gone at the end whatever happens, a SIGKILL too where the system can."""
+    nameless = os.path.isdir(_OPEN_FILES)
+    make = tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile  # the first has no name at any moment
+    try:
+        file = make(prefix="landsat-downsample-", suffix=".tif")
+    except OSError as error:
+        raise ReadError(f"cannot make a local copy in {tempfile.gettempdir()!r}: {_reason(error)}") from error
+    try:
+        yield file.fileno(), f"{_OPEN_FILES}/{file.fileno()}" if nameless else file.name
+    finally:
+        _close(file) if nameless else file.close()
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a file without waiting for it: to give a band's copy back to a disk can take a third of its decoding."""
+    try:
+        last = os.dup(file.fileno())  # the file is `file` no more, and nobody can reach it by that path
+    except OSError:  # no more files may be open
+        file.close()
+        return
+    file.close()
+    try:
+        threading.Thread(target=os.close, args=(last,), name="landsat-downsample-close").start()
+    except RuntimeError:  # no more threads: the process ends
+        os.close(last)
+
+
+@contextmanager
+def reading(href: str) -> Iterator[None]:
+    """Tell what the system says of a file that vanished, or that can be read no more, as an error of the source."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # a library's own
+            raise
+        raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    known = {
+        errno.ENOENT: "no such file or folder",
+        errno.ENOTDIR: "it is not a folder",
+        errno.EACCES: "permission denied",
+    }
+    return known.get(error.errno, (error.strerror or type(error).__name__).lower())

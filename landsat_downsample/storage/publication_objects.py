@@ -1,0 +1,141 @@
+"""The object-store way to publish: each object in one conditional request, the marker last."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from landsat_downsample.errors import WriteError
+from landsat_downsample.model.location import basename, join, redact
+from landsat_downsample.storage import remote, transport
+from landsat_downsample.storage.publication_place import Place
+from landsat_downsample.storage.remote import Remote
+from landsat_downsample.storage.retry import Mismatch, RetryBudget, classify
+from landsat_downsample.storage.transport import HttpResponse
+
+T = TypeVar("T")
+
+#: Ending of the marker's name.
+MARKER = ".stac.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """A publication's place in an object store."""
+
+    place: Place
+
+    @property
+    def marker(self) -> str:
+        return f"{self.place.name}{MARKER}"
+
+    def put(self, filename: str, data: bytes, digest: str) -> None:
+        if self.place.overwrite:
+            self._withdraw(filename)
+        self._store(filename, data, digest, create=not self.place.overwrite)
+
+    def _withdraw(self, filename: str) -> None:
+        """Take the marker of the product to be replaced away before anything of it changes."""
+        for name in {self.marker, filename} if filename.endswith(MARKER) else {self.marker}:
+            found = self.head(name)
+            if found is not None and dict(found.metadata).get("publication") != self.place.token:
+                self.call(name, lambda seconds, name=name: self.delete(name, seconds))
+
+    def _store(self, filename: str, data: bytes, digest: str, *, create: bool) -> None:
+        of = self.place
+        href = join(of.href, filename)
+        metadata = {"sha256": digest, "publication": of.token}
+
+        def store(seconds: float, *, create: bool) -> None:
+            transport.put(href, data, metadata=metadata, create=create, policy=of.policy, seconds=seconds)
+
+        def attempt(seconds: float) -> None:
+            try:
+                store(seconds, create=create)
+            except Exception as error:
+                status = classify(error).status
+                if status == 409:
+                    raise Mismatch("another write of it is under way") from None
+                if not create or status not in (412, 501):
+                    raise
+                if not self._is_ours(filename, digest, seconds):
+                    store(seconds, create=False)
+
+        self.call(filename, attempt)
+
+    def _is_ours(self, filename: str, digest: str, seconds: float) -> bool:
+        """Tell whether the object there is our own write, whose answer got lost.
+
+        If not, it may be written: there is none (a store without conditional writes), or it has
+        the same bytes by another publication and would go with it, should that one abort.
+        """
+        found = self._look(filename, seconds)
+        if found is None:
+            return False
+        metadata = dict(found.metadata)
+        if (metadata.get("sha256") or self._hash(filename)) != digest:
+            raise WriteError(
+                f"cannot publish {redact(self.place.href)!r}: {filename!r} exists with other content; choose "
+                "another destination, remove leftovers (landsat-downsample clean), or allow it with --overwrite"
+            )
+        return metadata.get("publication", self.place.token) == self.place.token
+
+    def _hash(self, filename: str) -> str:
+        data = remote.read_whole(Remote(join(self.place.href, filename), self.place.policy), 1 << 33)
+        return hashlib.sha256(data).hexdigest()
+
+    def _look(self, filename: str, seconds: float) -> HttpResponse | None:
+        try:
+            return transport.head(join(self.place.href, filename), policy=self.place.policy, seconds=seconds)
+        except Exception as error:
+            if classify(error).status == 404:
+                return None
+            raise
+
+    def head(self, filename: str) -> HttpResponse | None:
+        return self.call(filename, lambda seconds: self._look(filename, seconds))
+
+    def delete(self, filename: str, seconds: float) -> None:
+        transport.delete(join(self.place.href, filename), policy=self.place.policy, seconds=seconds)
+
+    def call(self, filename: str, attempt: Callable[[float], T]) -> T:
+        of = self.place
+        return RetryBudget(of.policy, WriteError).call(f"cannot write {filename!r} to {redact(of.href)!r}", attempt)
+
+    def commit(self, marker: str, data: bytes, expected: dict[str, str]) -> None:
+        for filename, digest in expected.items():
+            found = self.head(filename)
+            if found is None or (dict(found.metadata).get("sha256") or self._hash(filename)) != digest:
+                raise WriteError(
+                    f"cannot publish {redact(self.place.href)!r}: {filename!r} did not arrive as it was sent"
+                )
+        if self.place.overwrite:
+            self._sweep(set(expected) | {marker})
+        self.put(marker, data, hashlib.sha256(data).hexdigest())
+
+    def _sweep(self, kept: set[str]) -> None:
+        """Remove objects of the replaced product that the new one does not have."""
+        for filename in self.names():
+            found = self.head(filename) if filename not in kept else None
+            if found is not None and dict(found.metadata).get("publication", self.place.token) != self.place.token:
+                self.call(filename, lambda seconds, name=filename: self.delete(name, seconds))
+
+    def names(self) -> list[str]:
+        of = self.place
+
+        def attempt(seconds: float) -> list[dict]:
+            try:
+                return transport.listing(of.href, deep=True, policy=of.policy, seconds=seconds)
+            except FileNotFoundError:
+                return []
+
+        return sorted(basename(entry["name"]) for entry in self.call("", attempt))
+
+    def abort(self) -> None:
+        # The marker first: bands without a marker are no product, a marker without bands is a lie.
+        for filename in sorted(self.names(), key=lambda name: name != self.marker):
+            found = self.head(filename)
+            if found is not None and dict(found.metadata).get("publication") == self.place.token:
+                self.call(filename, lambda seconds, name=filename: self.delete(name, seconds))

@@ -1,0 +1,47 @@
+"""Where a product goes, and whose it is: what a publication and its storage both know."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model.location import is_local, join, local_path, redact, redacted_repr, scheme
+from landsat_downsample.model.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A product's place at a destination, on a disk or in an object store."""
+
+    __repr__ = redacted_repr
+
+    dest: str
+    """Folder or prefix that holds products."""
+    name: str
+    """Of the product's folder."""
+    overwrite: bool = False
+    """Whether a product of this name may be replaced."""
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Tells this publication's objects from those of others."""
+    policy: Policy = field(default_factory=Policy.from_environ)
+
+    def __post_init__(self) -> None:
+        check_plain(self.name, "product name")
+        if scheme(self.dest) in ("http", "https", "tar"):
+            raise UsageError(f"cannot publish to {redact(self.dest)!r}: give a folder, s3:// or another fsspec store")
+        if is_local(self.dest) and scheme(self.dest) == "file":
+            # Absolute from here on: a worker in another process has a current folder of its own.
+            object.__setattr__(self, "dest", local_path(self.dest))
+
+    @property
+    def href(self) -> str:
+        """Final place of the product."""
+        return join(self.dest, self.name)
+
+
+def check_plain(name: str, what: str) -> None:
+    """Refuse a name that would lead to another folder, or be hidden."""
+    if not name or name.startswith(".") or re.search(r"[/\\\x00-\x1f]", name):
+        raise UsageError(f"{what} {name!r} is not a plain name")

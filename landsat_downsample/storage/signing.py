@@ -1,0 +1,64 @@
+"""Planetary Computer blobs: signed just before they are read, unsigned everywhere else.
+
+Tokens last about 45 minutes and are shared by all readers of a container; one is kept
+per container with a margin, and asked for anew when the store answers 403.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+
+from landsat_downsample.model.location import container, endpoint
+from landsat_downsample.storage.locks import process_lock
+from landsat_downsample.storage.retry import Mismatch
+
+MARGIN = 300.0
+"""Seconds before its expiry at which a token is renewed."""
+
+_lock = process_lock()
+_tokens: dict[tuple[str, str, str], tuple[str, float]] = {}
+
+
+def sign(href: str, fetch, *, now: float | None = None) -> str:
+    """Add a token to a blob's href where it needs one.
+
+    Parameters
+    ----------
+    href : str
+        Any location; returned as it is when it needs no token.
+    fetch : callable
+        ``fetch(url) -> bytes``, asks the token service.
+    now : float, optional
+        Seconds since 1970, for tests.
+    """
+    place = container(href)
+    if place is None:
+        return href
+    key = (endpoint(), *place)
+    now = time.time() if now is None else now
+    with _lock:
+        token, expiry = _tokens.get(key, ("", 0.0))
+    if now > expiry - MARGIN:
+        token, expiry = _ask(fetch(f"{key[0]}/{place[0]}/{place[1]}"))
+        with _lock:
+            _tokens[key] = (token, expiry)
+    return f"{href}{'&' if '?' in href else '?'}{token}"
+
+
+def forget(href: str, signed: str) -> None:
+    """Drop the token of an href's container, unless another thread has renewed the one that was refused."""
+    place = container(href)
+    with _lock:
+        token, _ = _tokens.get((endpoint(), *place), ("", 0.0)) if place else ("", 0.0)
+        if token and signed.endswith(token):
+            del _tokens[(endpoint(), *place)]
+
+
+def _ask(answer: bytes) -> tuple[str, float]:
+    try:
+        fields = json.loads(answer)
+        return str(fields["token"]), datetime.fromisoformat(fields["msft:expiry"].replace("Z", "+00:00")).timestamp()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Mismatch("the token service of the Planetary Computer gave no token") from error

@@ -1,0 +1,1 @@
+"""Synthetic scenes, as USGS lays them out."""

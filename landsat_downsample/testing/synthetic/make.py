@@ -1,0 +1,156 @@
+"""Synthetic Landsat scenes: realistic in shape, layout and statistics, and the same bytes for the same arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from landsat_downsample.errors import UsageError, WriteError
+from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.testing.synthetic import files as texts
+from landsat_downsample.testing.synthetic import ground as land
+from landsat_downsample.testing.synthetic import mtl
+from landsat_downsample.testing.synthetic.bands import Painter
+from landsat_downsample.testing.synthetic.recipe import MISSIONS, Recipe
+from landsat_downsample.testing.synthetic.tables import SATURATES
+
+
+def make_scene(
+    folder: str | os.PathLike,
+    *,
+    sensor: str = "oli",
+    level: int = 2,
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
+    bands: Iterable[str] | None = None,
+    southern: bool = False,
+) -> Path:
+    """Write a synthetic scene as USGS delivers one, and return its folder.
+
+    The footprint is turned in its frame, with fill around; there are fields, woods, towns, mountains with
+    snow, a river and a coast, clouds with their shadows. The quality bands say what the image bands show.
+
+    Parameters
+    ----------
+    folder : path
+        Where the scene's own folder, ``<product_id>``, is made. Files already in it are replaced.
+    sensor : str
+        ``oli`` (Landsat 8, or 9 for an odd seed), ``etm`` (Landsat 7 with scan gaps), ``tm`` (Landsat 5),
+        ``mss`` (Landsat 5) or ``mss123`` (Landsat 1).
+    level : int
+        Processing level: 1, or 2 for all but MSS.
+    size : (int, int), optional
+        (width, height) of the 30 m frame, 60 m for MSS, at least 40 each. Default: a full scene.
+    seed : int
+        Another seed makes another landscape, acquired on another day.
+    bands : iterable of str, optional
+        USGS names of the bands to write, such as ``SR_B4``; the metadata lists only these. Default: all.
+    southern : bool
+        South of the equator: a northern UTM zone with negative northing, as USGS has it.
+
+    Returns
+    -------
+    Path
+        ``folder / product_id``.
+
+    Raises
+    ------
+    UsageError
+        There is no such product, no such band, or the size is too small.
+    WriteError
+        The folder cannot be written.
+    """
+    recipe = Recipe(sensor, level, _size(sensor, size), int(seed), bool(southern))
+    chosen = _chosen(recipe, bands)
+    target = Path(folder) / recipe.product_id
+    painter = Painter(land.build(recipe))
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for old in target.glob(f"{recipe.product_id}_*"):  # of another size, perhaps
+            old.unlink()
+        for spec in chosen:
+            _write_band(target / f"{recipe.product_id}_{spec.name}.TIF", painter, spec)
+        _write_texts(target, painter, chosen)
+    except (OSError, rasterio.errors.RasterioError) as error:
+        raise WriteError(f"cannot write a synthetic scene to {str(folder)!r}: {error}") from error
+    return target
+
+
+def _size(sensor: str, size: tuple[int, int] | None) -> tuple[int, int]:
+    if size is None:
+        return MISSIONS[sensor].size if sensor in MISSIONS else (0, 0)
+    try:
+        width, height = (int(n) for n in size)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"size {size!r} is not two whole numbers: give (width, height) such as (331, 287)") from error
+    return width, height
+
+
+def _chosen(recipe: Recipe, names: Iterable[str] | None) -> tuple[BandSpec, ...]:
+    specs = recipe.bands
+    if names is None:
+        return tuple(specs.values())
+    wanted = [names] if isinstance(names, str) else list(names)
+    unknown = sorted(set(wanted) - set(specs))
+    if unknown or not wanted:
+        what = f"no band {', '.join(unknown)} in" if unknown else "no bands asked of"
+        raise UsageError(f"{what} a level {recipe.level} scene of {recipe.sensor}: choose from {', '.join(specs)}")
+    return tuple(spec for name, spec in specs.items() if name in wanted)
+
+
+def _write_band(path: Path, painter: Painter, spec: BandSpec) -> None:
+    """Write one band as a cloud-optimized GeoTIFF with the layout and the tags of USGS."""
+    recipe = painter.recipe
+    grid = recipe.pan_grid if spec.group == "panchromatic" else recipe.grid
+    profile = {
+        "driver": "COG",
+        "width": grid.width,
+        "height": grid.height,
+        "count": 1,
+        "dtype": spec.dtype,
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "nodata": spec.fill if recipe.level == 2 and spec.kind == "continuous" else None,
+        "blocksize": 256,
+        "compress": "DEFLATE",
+        "level": 1,  # a third cheaper than the default, and no larger for noisy bands
+        "predictor": "STANDARD",
+        "overview_resampling": "NEAREST",
+        "num_threads": "ALL_CPUS",
+    }
+    with rasterio.open(path, "w", **profile) as target:
+        target.update_tags(AREA_OR_POINT="Point")
+        for start, stop in land.strips(grid.height):
+            target.write(painter.rows(spec, start, stop), 1, window=((start, stop), (0, grid.width)))
+
+
+def _write_texts(target: Path, painter: Painter, chosen: tuple[BandSpec, ...]) -> None:
+    listed = tuple(spec for spec in chosen if not spec.name.startswith("GM_"))
+    contents = mtl.Contents(painter.recipe, listed, _cloud_cover(painter), _saturated_bands(painter))
+    groups = mtl.groups_of(contents)
+    files = {"MTL.txt": mtl.to_odl(groups), "MTL.json": mtl.to_json(groups), "MTL.xml": mtl.to_xml(groups)}
+    if painter.recipe.mission.sensor_id != "MSS":
+        files["ANG.txt"] = texts.angle_text(contents)
+    for suffix, data in files.items():
+        (target / contents.file_name(suffix)).write_bytes(data)
+    for name, data in texts.stac_items(contents, target).items():
+        (target / name).write_bytes(data)
+
+
+def _cloud_cover(painter: Painter) -> float:
+    """Percent of the pixels that QA_PIXEL has data for that it calls cloud."""
+    spec, cloudy, valid = painter.recipe.bands["QA_PIXEL"], 0, 0
+    for start, stop in land.strips(painter.height):
+        codes = painter.rows(spec, start, stop)
+        valid += np.count_nonzero(codes & 1 == 0)
+        cloudy += np.count_nonzero(codes & 8)
+    return 100 * cloudy / max(valid, 1)
+
+
+def _saturated_bands(painter: Painter) -> frozenset[str]:
+    groups = np.unique(painter.saturated[1]).tolist()
+    return frozenset(name for group in groups for name in SATURATES[painter.recipe.sensor][group])

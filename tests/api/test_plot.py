@@ -1,0 +1,138 @@
+"""Figures: what they say and what they draw, without pyplot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import xarray
+from affine import Affine
+
+from landsat_downsample.api import plot
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model import bands
+from landsat_downsample.model.grid import Grid
+
+GRID = Grid((1031, 1025), Affine(30.0, 0.0, 300_000.0, 0.0, -30.0, 1_200_000.0), "EPSG:32621")
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def band(values, grid, **attrs):
+    y, x = grid.coordinates()
+    return xarray.DataArray(values, dims=("y", "x"), coords={"y": y, "x": x}, name="SR_B4", attrs=attrs)
+
+
+def drawn(figure):
+    """Everything a figure says; drawing it first, as a notebook does."""
+    figure.draw_without_rendering()
+    texts = [figure.get_suptitle()]
+    for axis in figure.axes:
+        texts += [axis.get_title(loc="left"), axis.get_xlabel(), axis.get_ylabel()]
+    return texts
+
+
+def pair(dtype="uint16"):
+    values = np.random.default_rng(0).integers(8000, 15000, GRID.shape).astype(dtype)
+    values[:300] = 0
+    coarse = GRID.coarsen(10)
+    attrs = {"scale_factor": 2.75e-5, "add_offset": -0.2, "_FillValue": 0, "long_name": "red reflectance"}
+    return band(values, GRID, **attrs).chunk(512), band(values[::10, ::10], coarse, **attrs)
+
+
+def test_before_after_shows_decimated_pixels_and_says_so():
+    before, after = pair()
+    figure = plot.before_after(before, after, title="red")
+    texts = " ".join(drawn(figure))
+    for said in ("red", "1031 × 1025 of 30 m", "1 of every 2 × 2 pixels", "104 × 103 of 300 m", "easting (km)"):
+        assert said in texts
+    left, right = (axis.images[0] for axis in figure.axes[:2])
+    assert left.get_clim() == right.get_clim()
+    stored = before.values[1::2, 1::2]
+    expected = np.ma.masked_equal(stored, 0) * 2.75e-5 - 0.2
+    np.testing.assert_allclose(left.get_array().filled(-1), expected.filled(-1), rtol=1e-6)
+    np.testing.assert_allclose(right.get_extent(), (300, 330.9, 1168.8, 1200))
+    np.testing.assert_allclose(left.get_extent(), (300, 330.75, 1169.07, 1200))
+
+
+def test_before_after_by_class():
+    spec = bands.specs("oli_tirs", 2)["QA_PIXEL"]
+    codes = np.array([[21824, 21952], [22280, 1]], "uint16")
+    small = Grid((2, 2), GRID.transform, GRID.crs)
+    figure = plot.before_after(band(codes, small), band(codes[:1, :1], small.coarsen(2)), spec=spec)
+    drawn(figure)
+    picture = figure.axes[0].images[0].get_array()
+    assert tuple(picture[1, 0]) == (236, 240, 244, 255) and not picture[1, 1].any()
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"Clear", "Water", "Cloud"}
+
+
+def test_before_after_refuses_several_bands():
+    stack = xarray.DataArray(np.zeros((3, 4, 4)), dims=("band", "y", "x"))
+    with pytest.raises(UsageError, match="not one band"):
+        plot.before_after(stack, stack)
+
+
+@pytest.mark.parametrize("values", [np.full((3, 3), np.nan), np.zeros((1, 1), "uint8"), np.zeros((1, 5), "int16")])
+def test_before_after_without_coordinates_or_data(values):
+    plain = xarray.DataArray(values, dims=("y", "x"), attrs={"_FillValue": -9999})
+    assert "column (pixels)" in drawn(plot.before_after(plain, plain))
+
+
+def test_fractions_from_array_or_dataset():
+    names = ("valid", "clear", "cloud", "cloud_shadow", "water")
+    values = np.full((5, 4, 3), 255, "uint8")
+    values[:, 1:] = 40
+    data = xarray.DataArray(values, dims=("band", "y", "x"), attrs={"long_name": names})
+    variables = xarray.Dataset({name: (("y", "x"), values[i]) for i, name in enumerate(names)})
+    for some in (data, variables, data.drop_attrs().assign_coords(band=list(names))):
+        figure = plot.fractions(some)
+        texts = drawn(figure)
+        assert [f"{name}: mean 40.0 %" in texts for name in names] == [True] * 5
+        images = [axis.images[0] for axis in figure.axes if axis.images]
+        assert all(image.get_clim() == (0, 100) and image.get_array().mask[0].all() for image in images)
+
+
+def test_footprint_has_both_grids():
+    figure = plot.footprint(GRID, GRID.coarsen(10))
+    texts = drawn(figure)
+    assert "easting (km)" in texts
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert labels == {"coarse: 104 × 103 of 300", "scene: 1031 × 1025 of 30"}
+    coarse, scene = figure.axes[0].lines
+    assert (coarse.get_xdata().max(), scene.get_xdata().max()) == (330.9, 330.75)
+
+
+def test_figures_show_themselves_in_a_notebook():
+    from IPython.core.formatters import DisplayFormatter
+
+    formatters = DisplayFormatter()
+    figures = (plot.before_after(*pair()), plot.footprint(GRID, GRID.coarsen(10)))
+    for figure in figures:
+        shown, _ = formatters.format(figure)
+        width, height = (int.from_bytes(shown["image/png"][at : at + 4], "big") for at in (16, 20))
+        assert (width, height) == tuple(figure.get_size_inches() * figure.dpi)
+
+
+def test_importing_it_brings_in_nothing_heavy():
+    heavy = "{'matplotlib', 'xarray', 'PIL', 'dask'}"
+    code = f"import sys, landsat_downsample.api.plot; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_pyplot():
+    code = (
+        "import sys, numpy, xarray; from landsat_downsample.api import plot;"
+        "a = xarray.DataArray(numpy.zeros((4, 4)), dims=('y', 'x'));"
+        "plot.before_after(a, a).draw_without_rendering(); print('matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,192 @@
+"""Targets on dask workers: the bytes of one process, whatever dies, hangs or is taken away."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import wait
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from command import wait_until
+
+import landsat_downsample as ld
+from landsat_downsample.errors import ReadError
+from landsat_downsample.execution.cluster import cluster
+from landsat_downsample.execution.dask_executor import DaskExecutor, Limits
+from landsat_downsample.pipeline.band import process
+from landsat_downsample.storage.publication import Publication
+
+
+@pytest.fixture(scope="module")
+def local():
+    with cluster("local", workers=2) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def targets(tmp_path_factory):
+    made = ld.make_scene(tmp_path_factory.mktemp("scene"), size=(700, 650), seed=1)
+    return ld.plan(made, "unused", factor=7)[0].targets
+
+
+@pytest.fixture
+def publication(tmp_path):
+    return Publication(str(tmp_path / "out"), "scene_downsampled")
+
+
+def lone(path: Path, shape=(64, 64), **options):
+    """The target of a lone file."""
+    profile = {"driver": "GTiff", "width": shape[1], "height": shape[0], "count": 1, "dtype": "uint16", "nodata": 0}
+    profile |= {"crs": "EPSG:32633", "transform": Affine(30, 0, 300000, 0, -30, 5000000), **options}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(
+            np.full((1, *(min(n, 64) for n in shape)), 7, np.uint16), window=((0, min(shape[0], 64)), (0, 64))
+        )
+    return ld.plan(path, "unused", factor=2)[0].targets[0]
+
+
+def files(publication: Publication) -> dict[str, bytes]:
+    [folder] = Path(publication.dest).glob(".*partial*")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_bytes_of_one_process(local, targets, publication, tmp_path):
+    here = Publication(str(tmp_path / "here"), "scene_downsampled")
+    expected = [process(target, here) for target in targets]
+    with DaskExecutor(local) as executor:
+        assert executor.width == 2
+        found = [future.result() for future in [executor.submit(target, publication) for target in targets]]
+    assert files(publication) == files(here)
+    assert [done.products for done in found] == [done.products for done in expected]
+
+
+def test_a_task_is_small(targets, publication):
+    assert max(len(pickle.dumps((target, publication))) for target in targets) < 8000
+
+
+def test_error_of_a_target_is_its_own(local, targets, publication, tmp_path):
+    broken = lone(tmp_path / "broken.tif")
+    (tmp_path / "broken.tif").write_bytes(b"II*\0")
+    with DaskExecutor(local) as executor:
+        bad, good = executor.submit(broken, publication), executor.submit(targets[0], publication)
+        assert isinstance(bad.exception(), ReadError)
+        assert good.result().name == targets[0].band.name
+
+
+def test_worker_killed_at_work(local, targets, publication, tmp_path):
+    here = Publication(str(tmp_path / "here"), "scene_downsampled")
+    for target in targets:
+        process(target, here)
+    with DaskExecutor(local, owned=True) as executor:
+        futures = [executor.submit(target, publication) for target in targets]
+        wait(futures[:2])
+        os.kill(next(iter(local.run(os.getpid).values())), signal.SIGKILL)
+        assert [future.result().name for future in futures] == [target.band.name for target in targets]
+    assert files(publication) == files(here)
+
+
+def test_halted_scene_ends_and_others_go_on(local, targets, publication, tmp_path):
+    other = Publication(str(tmp_path / "other"), "scene_downsampled")
+    with DaskExecutor(local) as executor:
+        given_up = [executor.submit(target, publication) for target in targets * 5]
+        kept = [executor.submit(target, other) for target in targets[:3]]
+        assert given_up[0].cancel() is False
+        wait(given_up)
+        assert sum(future.cancelled() for future in given_up) > len(targets)
+        assert [future.result().name for future in kept] == [target.band.name for target in targets[:3]]
+
+
+def test_closing_at_once_leaves_nobody_waiting(local, targets, publication):
+    executor = DaskExecutor(local)
+    futures = [executor.submit(target, publication) for target in targets * 3]
+    executor.close(now=True)
+    wait(futures)
+    assert all(future.cancelled() or future.exception() or future.result() for future in futures)
+    assert futures[-1].cancelled() or "the run was interrupted" in str(futures[-1].exception())
+    with pytest.raises(RuntimeError):
+        executor.submit(targets[0], publication)
+
+
+@pytest.mark.slow
+def test_hung_target_is_told_and_its_worker_restarted(local, publication, tmp_path, targets):
+    hung = lone(tmp_path / "hung.tif")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        href = f"http://127.0.0.1:{silent.getsockname()[1]}/hung.tif"
+        hung = replace(hung, band=replace(hung.band, href=href))
+        with DaskExecutor(local, owned=True, limits=Limits(target=1.0, poll=0.2, retries=1)) as executor:
+            future = executor.submit(hung, publication)
+            assert "did not end within 1 s on worker" in str(future.exception())
+        with DaskExecutor(local) as executor:
+            assert executor.submit(targets[0], publication).result()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_thousand_files_through_a_window(local, tmp_path):
+    target = lone(tmp_path / "small.tif")
+    publications = [Publication(str(tmp_path / "out"), f"scene{k}_downsampled") for k in range(100)]
+    most = 0
+    with DaskExecutor(local) as executor:
+        futures = [executor.submit(target, publication) for publication in publications for _ in range(20)]
+        while wait(futures, timeout=0.1).not_done:
+            most = max(most, local.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
+        assert sum(future.result().products[0].size > 0 for future in futures) == 2000
+    assert most <= 16
+
+
+@pytest.mark.slow
+def test_target_beyond_the_memory_of_its_worker(tmp_path, targets, publication):
+    from distributed import Client, LocalCluster
+
+    # One strip of 534 MB: GDAL must hold it whole.
+    size = {"blockysize": 16000, "compress": "deflate", "sparse_ok": True}
+    large = lone(tmp_path / "large.tif", (16000, 16700), **size)
+    options = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "400MiB", "silence_logs": 50}
+    limits = Limits(retries=0)
+    with (
+        LocalCluster(**options, dashboard_address=None) as made,
+        Client(made) as client,
+        DaskExecutor(client, owned=True, limits=limits) as executor,
+    ):
+        told = str(executor.submit(large, publication).exception())
+        assert "most likely out of memory, whose limit is 0.39 GiB" in told
+        assert "large" in told
+        assert executor.submit(targets[0], publication).result()
+
+
+@pytest.mark.slow
+def test_no_worker_left(targets, publication):
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as made, Client(made) as client:
+        made.scale(0)
+        wait_until(lambda: not client.nthreads())
+        with DaskExecutor(client, limits=Limits(starved=2.0, poll=0.2)) as executor:
+            future = executor.submit(targets[0], publication)
+            assert "there was no worker for 2 s" in str(future.exception())
+
+
+@pytest.mark.slow
+def test_scheduler_lost(tmp_path, targets, publication):
+    path = tmp_path / "scheduler.json"
+    command = [sys.executable, "-m", "dask", "scheduler", "--port", "0", "--no-dashboard", "--host", "127.0.0.1"]
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen([*command, "--scheduler-file", str(path)], stdout=log, stderr=log)
+    try:
+        wait_until(path.exists, process)
+        with cluster(str(path)) as client, DaskExecutor(client, limits=Limits(lost=3.0, poll=0.3)) as executor:
+            future = executor.submit(targets[0], publication)
+            process.kill()
+            assert "the scheduler was lost" in str(future.exception())
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,91 @@
+"""A run on dask workers gives the bytes of a run in this process, and leaves its client open."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import landsat_downsample as ld
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    return [ld.make_scene(folder, sensor=sensor, size=(231, 187)) for sensor in ("oli", "tm")]
+
+
+@pytest.fixture(scope="module")
+def client():
+    with ld.cluster("local", workers=2) as client:
+        yield client
+
+
+def test_the_bytes_are_those_of_one_process(scenes, client, tmp_path):
+    for name, options in (("here", {}), ("there", {"client": client})):
+        outcomes = ld.run(ld.plan(scenes, str(tmp_path / name), factor=7, mask="cloud"), **options)
+        assert [outcome.status for outcome in outcomes] == ["done", "done"]
+    assert digests(tmp_path / "here") == digests(tmp_path / "there")
+    assert client.status == "running"
+
+
+def test_a_failing_scene_leaves_the_others_alone(scenes, client, tmp_path):
+    plans = ld.plan(scenes, str(tmp_path / "out"), factor=7)
+    damaged = next(path for path in scenes[0].glob("*_SR_B4.TIF"))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    try:
+        with pytest.raises(ld.RunError, match="1 of 2 scenes failed") as error:
+            ld.run(plans, client=client)
+    finally:
+        damaged.write_bytes(whole)
+    assert [outcome.status for outcome in error.value.outcomes] == ["failed", "done"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [plans[1].name]
+
+
+def test_a_relative_destination_is_here_and_not_where_workers_are(scenes, tmp_path, monkeypatch):
+    """Workers of a scheduler elsewhere have current folders of their own; these are started in another one."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    with ld.cluster("local", workers=1) as client:
+        monkeypatch.chdir(tmp_path / "here")
+        plans = ld.plan(scenes[:1], "out", factor=7, bands=["SR_B4"])
+        assert [outcome.status for outcome in ld.run(plans, client=client)] == ["done"]
+    assert [path.name for path in (tmp_path / "here" / "out").iterdir()] == [plans[0].name]
+    assert not [path for path in (tmp_path / "there").rglob("*.TIF")]
+
+
+def _groups(dask_scheduler) -> dict[str, int]:
+    """Tasks of each group that the scheduler has known."""
+    return {name: sum(group.states.values()) for name, group in dask_scheduler.task_groups.items()}
+
+
+def test_the_bands_of_a_run_are_one_group_of_the_dashboard(scenes, client, tmp_path):
+    seen: list[dict[str, int]] = []
+    plans = ld.plan(scenes, str(tmp_path / "out"), factor=7)
+    ld.run(plans, client=client, report=lambda step: step.done and seen.append(client.run_on_scheduler(_groups)))
+    names = {name for groups in seen for name in groups}
+    ours = [name for name in names if name.startswith("reduce-")]
+    assert len(ours) == 1 and max(groups.get(ours[0], 0) for groups in seen) > len(plans[0].targets)
+
+
+@pytest.mark.slow
+def test_a_dashboard_that_does_not_work_is_not_linked():
+    code = (
+        "import sys; sys.modules['bokeh'] = None\n"
+        "from landsat_downsample.execution.cluster import cluster, dashboard_link, lacks_dashboard\n"
+        "if __name__ == '__main__':\n"
+        "    with cluster('local', workers=1) as client:\n"
+        "        print(dashboard_link(client), lacks_dashboard(client))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "None True\n"

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+
+import numpy as np
+import pytest
+from tiffs import cog, pixels, read, tiff
+
+from landsat_downsample.errors import ReadError, UsageError
+from landsat_downsample.model import location
+from landsat_downsample.storage import files as store
+
+
+@pytest.mark.parametrize(
+    ("href", "safe"),
+    [
+        ("https://u:p@host:8443/a/B4.TIF?X-Amz-Signature=abc&X-Amz-Credential=k", "https://host:8443/a/B4.TIF"),
+        ("https://host?sig=abc", "https://host"),
+        ("s3://key:secret@bucket/B4.TIF", "s3://bucket/B4.TIF"),
+        ("tar://a/B4.TIF::https://u:p@host/x.tar?sig=1", "tar://a/B4.TIF::https://host/x.tar"),
+        ("https://host/B4.TIF#token=abc", "https://host/B4.TIF"),
+        ("https://user@evil:p@host/B4.TIF", "https://host/B4.TIF"),
+        ("/data/B4.TIF", "/data/B4.TIF"),
+    ],
+)
+def test_redacted_hrefs_hold_no_secret(href, safe):
+    assert location.redact(href) == safe
+
+
+@pytest.mark.parametrize(
+    ("href", "name"),
+    [
+        ("https://host/LE07_B6_VCID_1.TIF?requestSignature=a/b&x=/c.TIF", "LE07_B6_VCID_1.TIF"),
+        ("https://host/LT05_L1TP_B4.TIF#frag", "LT05_L1TP_B4.TIF"),
+        ("s3://b/LM01/LM01_B4.TIF", "LM01_B4.TIF"),
+        ("file:///a%20b/B4.TIF", "B4.TIF"),
+        ("/a/b/", "b"),
+        ("https://host/a%20b;rm -rf.TIF", "a b;rm -rf.TIF"),
+        ("tar://LC08/B4.TIF::/x.tar", "B4.TIF"),
+    ],
+)
+def test_names_come_from_the_path_alone(href, name):
+    assert location.basename(href) == name
+
+
+def test_joining():
+    assert location.join("/a/b", "c.TIF") == "/a/b/c.TIF"
+    assert location.join("memory://x", "c") == "memory://x/c"
+    assert location.join("s3://bucket", "p", "c") == "s3://bucket/p/c"
+    assert location.join("/a/s.tar", "c.TIF") == "tar://c.TIF::/a/s.tar"
+    assert location.is_local("tar://c::/a.tar")
+    assert not location.is_local("https://h/a")
+    with pytest.raises(UsageError, match="names a host"):
+        location.local_path("file://server/share")
+
+
+def test_local_files_are_used_in_place_once_they_are_whole(tmp_path):
+    path = tmp_path / "B4.TIF"
+    path.write_bytes(cog())
+    with store.fetch(str(path), size=len(cog())) as given:
+        assert given == str(path)
+        np.testing.assert_array_equal(read(given), pixels(700, 600))
+    with store.header(f"file://{path}") as given:
+        assert given == str(path)
+    path.write_bytes(cog()[:-1])
+    for opened in (store.fetch(str(path)), store.header(str(path))):
+        with pytest.raises(ReadError, match=r"B4\.TIF.*cut"), opened:
+            pass
+
+
+def test_local_refusals_name_the_file_and_the_reason(tmp_path):
+    path = tmp_path / "B4.TIF"
+    with pytest.raises(ReadError, match="no such file"), store.fetch(str(path)):
+        pass
+    with pytest.raises(ReadError, match="it is a folder"):
+        store.read_bytes(str(tmp_path))
+    path.write_bytes(cog())
+    with pytest.raises(ReadError, match="were expected; plan again"), store.fetch(str(path), size=5):
+        pass
+    with pytest.raises(ReadError, match="sha256 checksum"), store.fetch(str(path), checksum="1220" + "0" * 64):
+        pass
+    with store.fetch(str(path), checksum="1220" + hashlib.sha256(cog()).hexdigest()):
+        pass
+    with pytest.raises(ReadError, match="more than the 10 allowed"):
+        store.read_bytes(str(path), limit=10)
+    with pytest.raises(ReadError, match="cannot list"):
+        store.list_names(str(tmp_path / "nothing"))
+
+
+def test_listing_gives_files_only(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.TIF").write_bytes(b"1")
+    assert store.list_names(str(tmp_path)) == ["a.TIF"]
+    assert store.exists(str(tmp_path))
+    assert not store.exists(str(tmp_path / "c"))
+
+
+# --- tar ----------------------------------------------------------------------------------
+
+
+def pack(path, members: dict[str, bytes | str], mode: str = "w") -> str:
+    """Make an archive; a text value makes a symbolic link to it, a name with "/" at its end a folder."""
+    with tarfile.open(path, mode) as tar:
+        for name, value in members.items():
+            info = tarfile.TarInfo(name)
+            if name.endswith("/"):
+                info.type = tarfile.DIRTYPE
+                tar.addfile(info)
+            elif isinstance(value, str):
+                info.type, info.linkname = tarfile.SYMTYPE, value
+                tar.addfile(info)
+            else:
+                info.size = len(value)
+                tar.addfile(info, io.BytesIO(value))
+    return str(path)
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "LC08/"])
+def test_members_of_a_tar_are_read_in_place(tmp_path, prefix):
+    files = {f"{prefix}MTL.txt": b"GROUP = X", f"{prefix}B4.TIF": cog()}
+    archive = pack(tmp_path / "s.tar", ({"LC08/": b""} if prefix == "LC08/" else {}) | files)
+    assert store.list_names(archive) == ["B4.TIF", "MTL.txt"]
+    assert store.read_bytes(location.join(archive, "MTL.txt")) == b"GROUP = X"
+    assert store.exists(location.join(archive, "B4.TIF"))
+    assert not store.exists(location.join(archive, "B5.TIF"))
+    with store.fetch(location.join(archive, "B4.TIF")) as path:
+        assert path.startswith("/vsisubfile/")
+        np.testing.assert_array_equal(read(path), pixels(700, 600))
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"/etc/B4.TIF": b"1"}, "'/etc/B4.TIF' points outside"),
+        ({"a/../../B4.TIF": b"1"}, r"'a/\.\./\.\./B4.TIF' points outside"),
+        ({"B4.TIF": "/etc/passwd"}, "'B4.TIF' is a link"),
+        ({"a/b/B4.TIF": b"1"}, "more than one folder down"),
+        ({"a/B4.TIF": b"1", "B4.TIF": b"2"}, "holds 'B4.TIF' twice"),
+    ],
+)
+def test_archives_that_escape_are_refused(tmp_path, members, words):
+    archive = pack(tmp_path / "s.tar", members)
+    for call in (store.list_names, lambda href: store.read_bytes(location.join(href, "B4.TIF"))):
+        with pytest.raises(ReadError, match=words):
+            call(archive)
+
+
+def test_devices_and_hard_links_are_refused(tmp_path):
+    for kind in (tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.LNKTYPE):
+        path = tmp_path / f"{kind[0]}.tar"
+        with tarfile.open(path, "w") as tar:
+            info = tarfile.TarInfo("x.TIF")
+            info.type, info.linkname = kind, "y"
+            tar.addfile(info)
+        with pytest.raises(ReadError, match=r"'x\.TIF' is a link, a device"):
+            store.list_names(str(path))
+
+
+def test_compressed_cut_and_remote_archives_are_refused_with_a_remedy(tmp_path):
+    with pytest.raises(ReadError, match=r"compressed.*unpack it"):
+        store.list_names(pack(tmp_path / "s.tar.gz", {"B4.TIF": cog()}, "w:gz"))
+    whole = pack(tmp_path / "s.tar", {"B4.TIF": cog()})
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes((tmp_path / "s.tar").read_bytes()[:9000])
+    with pytest.raises(ReadError, match=r"damaged|was cut"):
+        store.list_names(str(cut))
+    with pytest.raises(ReadError, match="stage-in"):
+        store.list_names("https://host/s.tar?sig=abc")
+    with pytest.raises(ReadError, match=r"has no member .B5\.TIF."):
+        store.read_bytes(location.join(whole, "B5.TIF"))
+    (tmp_path / "text.tar").write_bytes(b"hello" * 1000)
+    with pytest.raises(ReadError, match="damaged or not a tar"):
+        store.list_names(str(tmp_path / "text.tar"))
+
+
+# --- memory -------------------------------------------------------------------------------
+
+
+def test_other_fsspec_stores_work_the_same():
+    import fsspec
+
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file("/scene/B4.TIF", cog())
+    assert store.list_names("memory://scene") == ["B4.TIF"]
+    assert store.exists("memory://scene/B4.TIF")
+    assert store.exists("memory://scene")
+    assert not store.exists("memory://other")
+    with store.fetch("memory://scene/B4.TIF") as path:
+        np.testing.assert_array_equal(read(path), pixels(700, 600))
+        assert os.path.getsize(path) == len(cog())
+    assert not os.path.exists(path)
+    with store.header("memory://scene/B4.TIF") as path:
+        assert os.path.getsize(path) == len(cog())
+    with pytest.raises(ReadError, match="no such object"):
+        store.read_bytes("memory://scene/B5.TIF")
+    with pytest.raises(ReadError, match="cannot list"):
+        store.list_names("memory://nothing")
+    with pytest.raises(ReadError, match="unknown protocol nix://"):
+        store.read_bytes("nix://a/b")
+
+
+def test_spilled_files_go_away_with_errors_too(tmp_path, monkeypatch):
+    import tempfile
+
+    import fsspec
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    fsspec.filesystem("memory").pipe_file("/bad/B4.TIF", cog()[:5000])
+    with pytest.raises(ReadError), store.fetch("memory://bad/B4.TIF"):
+        pass
+    fsspec.filesystem("memory").pipe_file("/bad/ok.TIF", tiff(pixels(9, 9)))
+    with pytest.raises(ZeroDivisionError), store.fetch("memory://bad/ok.TIF"):
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == []
