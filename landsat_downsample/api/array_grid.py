@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from affine import Affine
 
@@ -15,7 +17,7 @@ AXES = (("y", "x"), ("lat", "lon"), ("lat", "long"), ("latitude", "longitude"), 
 ROUNDED = 0.1
 
 
-def axes(array) -> tuple:
+def axes(array) -> tuple[Any, ...]:
     """Names of an array's spatial dimensions (y, x); empty if it has none."""
     from rioxarray.exceptions import MissingSpatialDimensionError
 
@@ -114,7 +116,7 @@ def georeference(array, grid: Grid, nodata: float | None):
     return array if nodata is None else array.rio.write_nodata(nodata)
 
 
-def other_coordinates(array) -> dict:
+def other_coordinates(array) -> dict[str, Any]:
     """Coordinates that do not depend on the pixel: time, band ..."""
     return {
         name: coordinate.variable

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -150,7 +151,7 @@ def _named_steps(array) -> tuple[str | None, list[str]]:
     return found[0] if found else (None, [])
 
 
-def _words(names: list) -> bool:
+def _words(names: list[Any]) -> bool:
     return bool(names) and all(isinstance(name, str) for name in names)
 
 

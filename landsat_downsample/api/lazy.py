@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def _read_rows(band: Band, start: int, stop: int) -> np.ndarray:
         return rows.read(start, stop)
 
 
-def _attributes(scene: Scene, band: Band) -> dict:
+def _attributes(scene: Scene, band: Band) -> dict[str, Any]:
     spec = band.spec
     record = {
         "long_name": spec.title or spec.name,
@@ -223,7 +224,7 @@ def _is_quality(name, array) -> bool:
     return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(axes(array))
 
 
-def _coarsen_array(array, target: dict, request: Request, quality):
+def _coarsen_array(array, target: dict[str, Any], request: Request, quality):
     """Reduce the last two dimensions of an array, plane by plane of the others."""
     import xarray as xr
 
@@ -243,7 +244,7 @@ def _coarsen_array(array, target: dict, request: Request, quality):
     return georeference(out, grids[1], nodata).rename(dict(zip(("y", "x"), names, strict=True)))
 
 
-def _reduced(array, meaning: Meaning, grids: tuple, request: Request, quality) -> tuple:
+def _reduced(array, meaning: Meaning, grids: tuple[Any, ...], request: Request, quality) -> tuple[Any, ...]:
     """Data, attributes and nodata value of an array of one meaning, (..., y, x)."""
     spec, source = meaning.spec, origin_of(array)
     companion = _companion(array, spec, request, quality)
@@ -269,7 +270,7 @@ def _reduced(array, meaning: Meaning, grids: tuple, request: Request, quality) -
     return data, _kept_attributes(array, meaning, rule), codes if spec.kind == "bits" else declared_nodata(rule)
 
 
-def _joined(array, planes: list, parts: list) -> tuple:
+def _joined(array, planes: list[Any], parts: list[Any]) -> tuple[Any, ...]:
     """Planes of several meanings as one; a nodata value is stated where it is that of all."""
     axis = next(k for k, n in enumerate(planes[0][0].shape) if n != array.shape[k])
     data, kept, nodata = zip(*parts, strict=True)
@@ -292,7 +293,7 @@ def _warn_of_plain_mean(array, meaning: Meaning, request: Request) -> None:
         )
 
 
-def _stacked(planes: list, lead: tuple[int, ...]):
+def _stacked(planes: list[Any], lead: tuple[int, ...]):
     if hasattr(planes[0], "dask"):
         import dask.array as da
 
@@ -300,7 +301,7 @@ def _stacked(planes: list, lead: tuple[int, ...]):
     return np.stack(planes).reshape(*lead, *planes[0].shape)
 
 
-def _kept_attributes(array, meaning: Meaning, rule) -> dict:
+def _kept_attributes(array, meaning: Meaning, rule) -> dict[str, Any]:
     """What still holds: of a computed array not which band it was, and of its mean not what codes mean."""
     stale = {"grid_mapping", *NODATA} | (FLAGS if not meaning.spec.categorical else set())
     computed = meaning.was or meaning.masked

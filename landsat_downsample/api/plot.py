@@ -7,7 +7,7 @@ notebook the figure shows itself; elsewhere, ``figure.savefig("name.png")``.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -251,7 +251,9 @@ def _label(axis: Axes, band: xarray.DataArray) -> None:
     axis.set_facecolor(NO_DATA_COLOUR)
 
 
-def _draw_values(axes: np.ndarray, pictures: list, extents: list, source: xarray.DataArray | BandSpec) -> None:
+def _draw_values(
+    axes: np.ndarray, pictures: list[Any], extents: list[Any], source: xarray.DataArray | BandSpec
+) -> None:
     """Draw both with the same limits and one colour bar."""
     scale, offset, label = _meaning(source)
     pictures = [picture * scale + offset for picture in pictures]
@@ -277,7 +279,7 @@ def _meaning(source: xarray.DataArray | BandSpec) -> tuple[float, float, str]:
     return scale or 1.0, offset or 0.0, f"{label} ({unit})" if unit not in (None, "", "1") else label
 
 
-def _draw_classes(axes: np.ndarray, pictures: list, extents: list, spec: BandSpec) -> None:
+def _draw_classes(axes: np.ndarray, pictures: list[Any], extents: list[Any], spec: BandSpec) -> None:
     """Draw both by class, with one legend below."""
     from matplotlib.patches import Patch
 

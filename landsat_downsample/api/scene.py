@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.model import scene as model
 from landsat_downsample.scenes import open as opening
@@ -39,9 +39,9 @@ class Scene(model.Scene):
 
 
 def open_scene(
-    source: str | os.PathLike | dict | Sequence[dict] | Item | ItemCollection,
+    source: str | os.PathLike[str] | dict[str, Any] | Sequence[dict[str, Any]] | Item | ItemCollection,
     *,
-    base: str | os.PathLike | None = None,
+    base: str | os.PathLike[str] | None = None,
     bands: Iterable[str] | str | None = None,
     requester_pays: bool = False,
     as_band: str | None = None,

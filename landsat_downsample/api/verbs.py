@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from os import PathLike, fspath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import RunError, UsageError
 from landsat_downsample.execution.run import Executor, Outcome, Progress, run_plans
@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 
 def plan(
-    sources: str | PathLike | Scene | dict | Item | ItemCollection | Iterable[str | PathLike | Scene | dict | Item],
-    to: str | PathLike,
+    sources: str
+    | PathLike[str]
+    | Scene
+    | dict[str, Any]
+    | Item
+    | ItemCollection
+    | Iterable[str | PathLike[str] | Scene | dict[str, Any] | Item],
+    to: str | PathLike[str],
     *,
     factor: float | None = None,
     resolution: float | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from landsat_downsample.model.safe_text import plain
 
@@ -45,7 +46,7 @@ class Cause:
         return self.count - len(self.shown)
 
 
-def band_of(record: dict) -> str:
+def band_of(record: dict[str, Any]) -> str:
     """Name the band that made a scene fail, as far as its outcome tells.
 
     >>> band_of({"error": "band SR_B4 LC08_... failed: its worker was killed"})
@@ -57,7 +58,7 @@ def band_of(record: dict) -> str:
     return (found[1] or found[2]) if found else ""
 
 
-def pattern_of(record: dict) -> str:
+def pattern_of(record: dict[str, Any]) -> str:
     """Take out of an error's message what differs from scene to scene.
 
     >>> pattern_of({"id": "LC08", "error": "cannot read 's3://b/LC08_B4.TIF': status 503; gave up after 7 tries"})
@@ -70,9 +71,9 @@ def pattern_of(record: dict) -> str:
     return re.sub(r"…([\s-]*…)+", "…", text)
 
 
-def causes(records: Sequence[dict]) -> list[Cause]:
+def causes(records: Sequence[dict[str, Any]]) -> list[Cause]:
     """Group failed outcomes, the most frequent cause first."""
-    groups: dict[tuple[str, str], list[dict]] = {}
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for record in records:
         kind = plain(record.get("cause") or "unknown", 60)
         groups.setdefault((kind, pattern_of(record)), []).append(record)
@@ -83,7 +84,7 @@ def causes(records: Sequence[dict]) -> list[Cause]:
     return sorted(made, key=lambda cause: (-cause.count, cause.kind, cause.pattern))
 
 
-def _failure(record: dict) -> Failure:
+def _failure(record: dict[str, Any]) -> Failure:
     return Failure(
         plain(record.get("id") or "unknown", 200), band_of(record), plain(record.get("error") or "no message", 500)
     )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from landsat_downsample import __version__
 from landsat_downsample.batch.record import RUNS, new_run_id, scrubbed
@@ -68,11 +69,11 @@ class Journal:
 
     def __init__(
         self,
-        dest: str | os.PathLike,
+        dest: str | os.PathLike[str],
         *,
         entries: bytes | Callable[[str], object],
         total: int | None,
-        about: Mapping | None = None,
+        about: Mapping[str, Any] | None = None,
         every: float = EVERY,
     ) -> None:
         self.id = new_run_id()
@@ -151,7 +152,7 @@ class Journal:
                 self._keeper.beat(partial(self._status, item))
                 due = time.monotonic() + self._every
 
-    def _status(self, told: dict) -> bytes:
+    def _status(self, told: dict[str, Any]) -> bytes:
         """Encode a sign of life that tells what was counted."""
         about = scrubbed({key: _asked(value) for key, value in self._about.items()})
         if self._state in ("ended", "failed"):
@@ -172,7 +173,7 @@ class Journal:
         return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
 
 
-def facts(tally: ProgressCounter, now: float) -> dict:
+def facts(tally: ProgressCounter, now: float) -> dict[str, Any]:
     """Describe what was counted in JSON types: a part of ``status.json``."""
     left = tally.seconds_left(now)
     scenes = {"total": tally.scenes, **{name: tally.ended[name] for name in ("done", "skipped", "failed")}}

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from landsat_downsample.errors import ReadError, UsageError
 from landsat_downsample.model import location
@@ -101,7 +102,7 @@ def _remote_names(folder: str, policy: Policy) -> list[str]:
     from landsat_downsample.storage import transport  # not above: a record on this disk needs none of it
     from landsat_downsample.storage.retry import RetryBudget
 
-    def attempt(seconds: float) -> list[dict]:
+    def attempt(seconds: float) -> list[dict[str, Any]]:
         try:
             return transport.listing(folder, deep=False, policy=policy, seconds=seconds)
         except FileNotFoundError:
@@ -111,7 +112,7 @@ def _remote_names(folder: str, policy: Policy) -> list[str]:
     return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries]
 
 
-def find_run(place: str | os.PathLike, run: str | None = None) -> str:
+def find_run(place: str | os.PathLike[str], run: str | None = None) -> str:
     """Give the folder of a run's record.
 
     Parameters
@@ -155,7 +156,7 @@ def dest_of(folder: str) -> str:
     return folder.rstrip("/").rsplit("/", 2)[0]
 
 
-def read_status(folder: str, *, policy: Policy | None = None) -> dict | None:
+def read_status(folder: str, *, policy: Policy | None = None) -> dict[str, Any] | None:
     """Read a run's sign of life; None before the first one.
 
     Raises
@@ -176,7 +177,7 @@ def read_status(folder: str, *, policy: Policy | None = None) -> dict | None:
     return record
 
 
-def outcomes(folder: str, *, policy: Policy | None = None) -> Iterator[dict]:
+def outcomes(folder: str, *, policy: Policy | None = None) -> Iterator[dict[str, Any]]:
     """Read what became of the scenes of a run, in the order in which they ended.
 
     A line that a crash cut short is left out; a run that goes on or was killed has its lines in
@@ -213,7 +214,7 @@ def _part_number(name: str) -> int:
     return int(name[len("outcomes-") : -len(".ndjson")])
 
 
-def _parsed(line: bytes) -> dict | None:
+def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
     except ValueError:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import Any
 
 from landsat_downsample import __version__
 from landsat_downsample.batch.failure_groups import GROUPS, causes
@@ -39,11 +40,11 @@ class Findings:
     """Second of the run in which its last scene ended."""
     events: list[tuple[float, float, int, str]] = field(default_factory=list)
     """(ended, seconds, bytes, status) of each scene, for the drawing."""
-    failed: list[dict] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
     products: list[tuple[str, str]] = field(default_factory=list)
     """(scene ID, href of its item) of those that are there."""
 
-    def take(self, record: dict) -> None:
+    def take(self, record: dict[str, Any]) -> None:
         """Count one outcome; what is not as it should be counts as nothing."""
         status = record.get("status")
         if status not in STATUSES:
@@ -64,7 +65,7 @@ def _number(value: object) -> float:
     return float(value) if good else 0.0
 
 
-def findings(records: Iterable[dict]) -> Findings:
+def findings(records: Iterable[dict[str, Any]]) -> Findings:
     """Add up the outcomes of a run."""
     found = Findings()
     for record in records:
@@ -83,7 +84,7 @@ class Slow:
     read: str
 
 
-def slowest(records: Iterable[dict]) -> list[Slow]:
+def slowest(records: Iterable[dict[str, Any]]) -> list[Slow]:
     """Choose the scenes that took longest, those first."""
     reduced = (record for record in records if record.get("status") in ("done", "failed"))
     found = heapq.nlargest(SLOWEST, reduced, key=lambda record: _number(record.get("seconds")))
@@ -206,7 +207,7 @@ def _summary(status: Status, found: Findings) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _rows(options: dict) -> list[tuple[str, str]]:
+def _rows(options: dict[str, Any]) -> list[tuple[str, str]]:
     """Options that were given, as text."""
     given = ((name, value) for name, value in options.items() if value not in (None, "", [], {}, False))
     return [(plain(name, 60), plain(_words(value), 400)) for name, value in given]

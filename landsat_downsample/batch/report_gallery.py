@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 from urllib.parse import quote
 
 from landsat_downsample.errors import LandsatDownsampleError
@@ -65,7 +66,7 @@ def cards(products: Sequence[tuple[str, str]], dest: str, *, policy: Policy) -> 
         return list(_within(made, ROOM))
 
 
-def evenly(things: Sequence, most: int) -> list:
+def evenly(things: Sequence, most: int) -> list[Any]:
     """Choose at most so many, evenly, the first and the last among them.
 
     >>> evenly(range(10), 4)
@@ -137,7 +138,7 @@ def _small(data: bytes) -> tuple[str, int, int]:
     return f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}", *small.size
 
 
-def _facts(item: dict) -> tuple[tuple[str, str], ...]:
+def _facts(item: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     """What people ask of a product: name and value, those only that its item has."""
     properties = item["properties"]
     date, cloud = properties.get("datetime") or properties.get("start_datetime"), properties.get("eo:cloud_cover")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from landsat_downsample.batch.scene_lists import Entry
 from landsat_downsample.errors import SceneError, UsageError
@@ -43,7 +44,7 @@ class SceneRequest:
         return self.entry.label
 
     @property
-    def source(self) -> dict:
+    def source(self) -> dict[str, Any]:
         """What was asked for, as a line of a frozen list holds it."""
         return self.entry.to_dict()
 

@@ -35,7 +35,7 @@ class Entry:
 
     __repr__ = redacted_repr
 
-    source: str | dict | list[dict]
+    source: str | dict[str, Any] | list[dict[str, Any]]
     """An href; a STAC item; or the items of one scene, of which USGS has two (SR and ST). Items are cut down to
     what opening them needs (`_item.slim`)."""
     base: str | None = None
@@ -48,7 +48,7 @@ class Entry:
     """The remote list that named it, which limits what it may lead to."""
 
     @property
-    def items(self) -> list[dict]:
+    def items(self) -> list[dict[str, Any]]:
         """Its STAC items; none where it is an href."""
         if isinstance(self.source, str):
             return []
@@ -68,7 +68,7 @@ class Entry:
             return ("", self.source)
         return (self.base or "-", self.label or json.dumps(self.source))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types, as a line of a frozen list: paths absolute, no signatures or passwords."""
         if self.error:
             return {"source": self.source, "invalid": plain(self.error)}
@@ -78,11 +78,11 @@ class Entry:
         base = _lasting(self.base) if self.base else os.path.join(os.getcwd(), "-")
         return {"source": items if isinstance(self.source, list) else items[0], "base": base, **self._origin()}
 
-    def _origin(self) -> dict:
+    def _origin(self) -> dict[str, Any]:
         return {"origin": location.redact(self.origin)} if self.origin else {}
 
     @classmethod
-    def from_dict(cls, record: dict) -> Entry:
+    def from_dict(cls, record: dict[str, Any]) -> Entry:
         """Make it from what `to_dict` gave.
 
         Raises
@@ -132,7 +132,7 @@ def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list
 
 def gathered(entries: Iterable[Entry]) -> list[Entry]:
     """Join the items of one scene, and drop entries given twice."""
-    found: dict[tuple[str, str], tuple[Entry, dict[Any, dict]]] = {}
+    found: dict[tuple[str, str], tuple[Entry, dict[Any, dict[str, Any]]]] = {}
     for entry in entries:
         _, items = found.setdefault(entry.key, (entry, {}))
         for item in entry.items:
@@ -140,7 +140,7 @@ def gathered(entries: Iterable[Entry]) -> list[Entry]:
     return [_with(first, list(items.values())) for first, items in found.values()]
 
 
-def _with(first: Entry, items: list[dict]) -> Entry:
+def _with(first: Entry, items: list[dict[str, Any]]) -> Entry:
     """The entry of a scene with all of its items: itself, where it has them."""
     alone = len({item.get("id") for item in first.items}) == len(items)
     return first if alone else replace(first, source=items)
@@ -202,7 +202,7 @@ def _has_outcomes(href: str) -> bool:
     return not record_module.is_run_folder(href) and files.exists(location.join(href, OUTCOMES))
 
 
-def _unfinished(listed: list[Entry], outcomes: Iterable[dict]) -> list[Entry]:
+def _unfinished(listed: list[Entry], outcomes: Iterable[dict[str, Any]]) -> list[Entry]:
     """Of the scenes of a run those whose last outcome is a failure, and those listed that have none."""
     last: dict[str, tuple[Entry, str]] = {}
     for record in outcomes:
@@ -212,7 +212,7 @@ def _unfinished(listed: list[Entry], outcomes: Iterable[dict]) -> list[Entry]:
     return gathered([*failed, *(entry for entry in listed if _identity(entry) not in last)])
 
 
-def _outcomes(href: str) -> Iterator[dict]:
+def _outcomes(href: str) -> Iterator[dict[str, Any]]:
     """Outcomes of a file of them, each checked."""
     for number, record in _numbered(href):
         with _Where(href, number):
@@ -417,7 +417,7 @@ def _of_record(record: Any, base: str | None, limits: str | None) -> Iterator[En
         raise UsageError(_refusal(record))
 
 
-def _of_collection(record: dict, base: str | None, limits: str | None) -> Iterator[Entry]:
+def _of_collection(record: dict[str, Any], base: str | None, limits: str | None) -> Iterator[Entry]:
     items = record.get("features")
     if not isinstance(items, list) or (items and not any(map(checked_item.is_item, items))):
         raise UsageError("a FeatureCollection of other things than STAC items")
@@ -425,7 +425,7 @@ def _of_collection(record: dict, base: str | None, limits: str | None) -> Iterat
         yield item_entry(item, base, f"item {number}: ", limits)
 
 
-def _of_many(records: list, base: str | None, limits: str | None) -> Iterator[Entry]:
+def _of_many(records: list[Any], base: str | None, limits: str | None) -> Iterator[Entry]:
     """Entries of a JSON list, each by itself."""
     for number, one in enumerate(records, 1):
         try:
@@ -436,7 +436,7 @@ def _of_many(records: list, base: str | None, limits: str | None) -> Iterator[En
         yield from found
 
 
-def _base(record: dict, base: str | None, limits: str | None) -> str | None:
+def _base(record: dict[str, Any], base: str | None, limits: str | None) -> str | None:
     """Where the items of a line of a frozen list were read; a remote list may not say on this machine."""
     said = record.get("base")
     return _resolved(said, limits) if isinstance(said, str) and said else base

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime as Moment
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from landsat_downsample.batch import time_range
@@ -90,7 +91,7 @@ class Query:
         for name, value in spelled.items():
             object.__setattr__(self, name, value)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types, without what was not asked for and without secrets."""
         record = {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, ())}
         return record | {"url": redact(self.url)}
@@ -107,7 +108,7 @@ class Query:
 
     # The question ----------------------------------------------------------------------------
 
-    def body(self, conforms: Iterable[str]) -> dict:
+    def body(self, conforms: Iterable[str]) -> dict[str, Any]:
         """The question as an API takes it by POST.
 
         Parameters
@@ -141,7 +142,7 @@ class Query:
 
     # The answer ------------------------------------------------------------------------------
 
-    def fits(self, item: dict) -> bool:
+    def fits(self, item: dict[str, Any]) -> bool:
         """Whether a checked item is what was asked for: some APIs pass over what they do not know."""
         properties, product = item["properties"], _product(item)
         return (
@@ -160,12 +161,12 @@ def _several(words: Iterable[str] | str | None) -> list[str]:
     return [word.strip() for word in (words.split(",") if isinstance(words, str) else words or ())]
 
 
-def is_landsat(item: dict) -> bool:
+def is_landsat(item: dict[str, Any]) -> bool:
     """Whether an item says that it is of a Landsat."""
     return item["properties"].get("platform", "").lower().startswith("landsat") or _product(item) is not None
 
 
-def _product(item: dict) -> ProductId | None:
+def _product(item: dict[str, Any]) -> ProductId | None:
     try:
         return product_id.parse(item["id"])
     except SceneError:
@@ -182,7 +183,7 @@ def _plain(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _cql2(wanted: list[tuple[str, str, object]]) -> dict:
+def _cql2(wanted: list[tuple[str, str, object]]) -> dict[str, Any]:
     signs = {"eq": "=", "lte": "<=", "in": "in"}
     parts = [{"op": signs[sign], "args": [{"property": name}, value]} for name, sign, value in wanted]
     return parts[0] if len(parts) == 1 else {"op": "and", "args": parts}
@@ -205,7 +206,7 @@ def _path_row(text: str) -> str:
     return f"{int(found[1]):03}/{int(found[2]):03}"
 
 
-def _place_of(properties: dict, product: ProductId | None) -> str | None:
+def _place_of(properties: dict[str, Any], product: ProductId | None) -> str | None:
     try:
         return f"{int(properties[_PATH]):03}/{int(properties[_ROW]):03}"
     except (KeyError, TypeError, ValueError):
@@ -217,7 +218,7 @@ def _clear(cover: float | None, most: float) -> bool:
     return cover is not None and 0 <= cover <= most
 
 
-def _within(properties: dict, span: tuple[Moment | None, Moment | None]) -> bool:
+def _within(properties: dict[str, Any], span: tuple[Moment | None, Moment | None]) -> bool:
     moments = [properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")]
     try:
         found = [one for text in moments if text for one in time_range.parse(str(text))]

@@ -33,7 +33,7 @@ class _Request:
     __repr__ = redacted_repr
 
     href: str
-    body: dict | None = None
+    body: dict[str, Any] | None = None
     """Sent by POST; None for GET."""
 
     @property
@@ -41,7 +41,7 @@ class _Request:
         return hashlib.sha256(json.dumps([self.href, self.body], sort_keys=True).encode()).hexdigest()
 
 
-def search(query: Query, *, policy: Policy | None = None) -> Iterator[dict]:
+def search(query: Query, *, policy: Policy | None = None) -> Iterator[dict[str, Any]]:
     """Ask a STAC API for scenes.
 
     Parameters
@@ -88,7 +88,7 @@ def search(query: Query, *, policy: Policy | None = None) -> Iterator[dict]:
         raise _nothing(query, root, seen, policy)
 
 
-def _known(item: Any) -> dict | None:
+def _known(item: Any) -> dict[str, Any] | None:
     """What can be told of an item; None of one that is none."""
     try:
         return checked_item.checked(item)
@@ -99,7 +99,7 @@ def _known(item: Any) -> dict | None:
 # The API -------------------------------------------------------------------------------------
 
 
-def _root(query: Query, policy: Policy) -> dict:
+def _root(query: Query, policy: Policy) -> dict[str, Any]:
     root = small_objects.ask(query.url, policy=policy)
     if not isinstance(root, dict) or not _links(root, "search", _below(query)):
         what = f"a STAC {root['type']}" if isinstance(root, dict) and root.get("type") else "something else"
@@ -115,7 +115,7 @@ def _below(query: Query) -> str:
     return location.redact(query.url) + "/"
 
 
-def _links(record: dict, rel: str, base: str) -> list[dict]:
+def _links(record: dict[str, Any], rel: str, base: str) -> list[dict[str, Any]]:
     """Links of one kind, their hrefs absolute."""
     found = []
     for link in checked_item.links(record, rel):
@@ -125,7 +125,7 @@ def _links(record: dict, rel: str, base: str) -> list[dict]:
     return found
 
 
-def _first(query: Query, root: dict) -> _Request:
+def _first(query: Query, root: dict[str, Any]) -> _Request:
     """The request for the first page: by POST where the API offers it, as long questions do not fit in a URL."""
     conforms = root.get("conformsTo")
     body = query.body([one for one in conforms if isinstance(one, str)] if isinstance(conforms, list) else ())
@@ -135,7 +135,7 @@ def _first(query: Query, root: dict) -> _Request:
     return _Request(href, body) if posts else _by_get(href, body)
 
 
-def _by_get(href: str, body: dict) -> _Request:
+def _by_get(href: str, body: dict[str, Any]) -> _Request:
     """The same question in a URL, where lists have commas and objects are JSON."""
     fields = {}
     for name, value in body.items():
@@ -164,7 +164,7 @@ def _same_host(href: str, base: str) -> str:
 # Pages ---------------------------------------------------------------------------------------
 
 
-def _pages(request: _Request | None, query: Query, policy: Policy) -> Iterator[list[tuple[Any, dict | None]]]:
+def _pages(request: _Request | None, query: Query, policy: Policy) -> Iterator[list[tuple[Any, dict[str, Any] | None]]]:
     """Pages of items and what is known of each, every page asked for once."""
     asked, shown, empty = set(), set(), 0
     while request is not None:
@@ -183,14 +183,14 @@ def _pages(request: _Request | None, query: Query, policy: Policy) -> Iterator[l
         request = _next(page, request, query)
 
 
-def _items(page: Any, query: Query) -> list[dict]:
+def _items(page: Any, query: Query) -> list[dict[str, Any]]:
     items = page.get("features") if isinstance(page, dict) else None
     if not isinstance(items, list) or (items and not any(map(checked_item.is_item, items))):
         raise ReadError(f"{location.redact(query.url)!r} answers a search with something else than STAC items")
     return items
 
 
-def _next(page: dict, request: _Request, query: Query) -> _Request | None:
+def _next(page: dict[str, Any], request: _Request, query: Query) -> _Request | None:
     """The request for the page after one, as its link says; None after the last."""
     links = _links(page, "next", request.href)
     if not links:
@@ -214,7 +214,7 @@ def _circle(query: Query, pages: int) -> ReadError:
 # Nothing -------------------------------------------------------------------------------------
 
 
-def _nothing(query: Query, root: dict, seen: list[int], policy: Policy) -> UsageError:
+def _nothing(query: Query, root: dict[str, Any], seen: list[int], policy: Policy) -> UsageError:
     """Say why nothing was found: no such collection, no Landsat, or no such scene."""
     items, landsat = seen
     url = location.redact(query.url)
@@ -229,7 +229,7 @@ def _nothing(query: Query, root: dict, seen: list[int], policy: Policy) -> Usage
     return UsageError(f"the search of {url!r} found no scene ({query}){why}: widen it")
 
 
-def _collections(query: Query, root: dict, policy: Policy) -> list[str]:
+def _collections(query: Query, root: dict[str, Any], policy: Policy) -> list[str]:
     """Names of the collections that an API has; none where it does not tell."""
     places = [link["href"] for link in _links(root, "data", _below(query))] or [f"{_below(query)}collections"]
     try:

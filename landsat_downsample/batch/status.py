@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from landsat_downsample.batch.record import RUNS, find_run, read_status, run_id_of, run_ids
 from landsat_downsample.model import location
@@ -51,9 +52,9 @@ class Status:
     workers: int | None = None
     dashboard: str | None = None
     version: str | None = None
-    failures: tuple[dict, ...] = ()
+    failures: tuple[dict[str, Any], ...] = ()
     """The last ones: ``id``, ``cause``, ``error``."""
-    options: dict = field(default_factory=dict)
+    options: dict = field(default_factory=dict[str, Any])
 
     @property
     def at_work(self) -> bool:
@@ -75,12 +76,12 @@ class Status:
             return 0
         return 3 if good else 1
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
         return asdict(self) | {"silent": self.silent, "failures": list(self.failures)}
 
 
-def status(place: str | os.PathLike, *, run: str | None = None) -> Status:
+def status(place: str | os.PathLike[str], *, run: str | None = None) -> Status:
     """Tell how far a run is.
 
     Parameters
@@ -105,7 +106,7 @@ def status(place: str | os.PathLike, *, run: str | None = None) -> Status:
     return from_record(record, folder)
 
 
-def all_of(dest: str | os.PathLike) -> list[Status]:
+def all_of(dest: str | os.PathLike[str]) -> list[Status]:
     """Tell how far each run to a destination is, the oldest first.
 
     Raises
@@ -120,7 +121,7 @@ def all_of(dest: str | os.PathLike) -> list[Status]:
     return [status(location.join(dest, RUNS, run)) for run in run_ids(dest)]
 
 
-def from_record(record: dict, folder: str, now: datetime | None = None) -> Status:
+def from_record(record: dict[str, Any], folder: str, now: datetime | None = None) -> Status:
     """Read the JSON of a sign of life; what is not as it should be is left out, not believed."""
     parts = {name: record[name] if isinstance(record.get(name), dict) else {} for name in ("scenes", "bands", "bytes")}
     scenes, alive = parts["scenes"], _moment(record.get("alive"))
@@ -180,6 +181,6 @@ def _count(value: object, otherwise: int | None = 0) -> int | None:
     return otherwise if found is None else int(found)
 
 
-def _failures(value: object) -> tuple[dict, ...]:
+def _failures(value: object) -> tuple[dict[str, Any], ...]:
     found = [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
     return tuple({name: _text(part.get(name)) for name in ("id", "cause", "error")} for part in found)

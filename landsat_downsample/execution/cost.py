@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.band import Band
@@ -151,7 +152,7 @@ class Cost:
         }
         return parts | {"total": sum(parts.values()), "storage_month": self.bytes_out / 1e9 * prices.storage_gb_month}
 
-    def to_dict(self, prices: Prices) -> dict:
+    def to_dict(self, prices: Prices) -> dict[str, Any]:
         """Describe it in JSON types."""
         record = {name: float(f"{value:.6g}") for name, value in asdict(self).items()}
         record |= {"core_hours": float(f"{self.core_seconds / 3600:.6g}"), "requests": float(f"{self.requests:.6g}")}

@@ -14,7 +14,7 @@ import time
 import uuid
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import InternalError, LandsatDownsampleError, ReadError
 from landsat_downsample.execution.dask_worker import reduce_on_worker, stop_on_worker
@@ -60,7 +60,7 @@ class Limits:
         return self.target + target.bytes_in / self.slowest
 
 
-class TargetFuture(Future):
+class TargetFuture(Future[Any]):
     """What will become of a target. To cancel one asks its whole scene to end: see `DaskExecutor.halt`."""
 
     def __init__(self, halt) -> None:
@@ -117,7 +117,7 @@ class DaskExecutor:
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         self._scene, self._order = "", 0
         self._turns: HostQueue[_Item] = HostQueue(per_host)
-        self._flying: dict[tuple, _Item] = {}
+        self._flying: dict[tuple[Any, ...], _Item] = {}
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = self._staffed = time.monotonic()
         self._revived, self._closing = False, None
@@ -196,7 +196,7 @@ class DaskExecutor:
             return
         self._turns.push(item.order, host_of(item.target), item)
 
-    def _on_begun(self, told: dict) -> None:
+    def _on_begun(self, told: dict[str, Any]) -> None:
         if item := self._flying.get(tuple(told["key"])):
             item.begun = self._active = time.monotonic()
             item.worker, item.memory_limit = told["worker"], told["memory_limit"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from landsat_downsample.model.plan import Target
 from landsat_downsample.pipeline.band import Done, process
@@ -16,7 +17,7 @@ REMEMBERED = 4096
 _flags: Recent[str, threading.Event] = Recent(REMEMBERED)
 
 
-def reduce_on_worker(target: Target, publication: Publication, topic: str, key: tuple) -> Done:
+def reduce_on_worker(target: Target, publication: Publication, topic: str, key: tuple[Any, ...]) -> Done:
     """Reduce a target and store its files, on a dask worker.
 
     Raises

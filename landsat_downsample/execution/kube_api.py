@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample.storage.bugs import raise_bug
@@ -34,7 +35,7 @@ class ApiResponse:
     """What the API server said."""
 
     status: int
-    body: dict
+    body: dict[str, Any]
 
     @property
     def message(self) -> str:
@@ -90,7 +91,7 @@ class Api:
                 return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
         return self._api.namespace
 
-    def request(self, method: str, version: str, path: str, body: dict | None = None) -> ApiResponse:
+    def request(self, method: str, version: str, path: str, body: dict[str, Any] | None = None) -> ApiResponse:
         """Ask once; a refusal is an answer too.
 
         Raises
@@ -106,7 +107,7 @@ class Api:
                 f"cannot {method} {path!r} from Kubernetes: {type(error).__name__}: {error or 'no answer'}"
             ) from error
 
-    def items(self, version: str, path: str) -> list[dict]:
+    def items(self, version: str, path: str) -> list[dict[str, Any]]:
         """Objects of a collection; none where it may not be read or is not known."""
         answer = self.request("GET", version, path)
         return answer.body.get("items", []) if answer.status == 200 else []
@@ -114,7 +115,7 @@ class Api:
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(REQUEST)
 
-    async def _request(self, method: str, version: str, path: str, body: dict | None) -> ApiResponse:
+    async def _request(self, method: str, version: str, path: str, body: dict[str, Any] | None) -> ApiResponse:
         from kr8s import ServerError
 
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"

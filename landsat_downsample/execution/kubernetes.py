@@ -17,6 +17,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
+from typing import Any
 
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.execution import pods
@@ -69,7 +70,7 @@ class Made:
         return self.run != APPLIED and self.silent > SILENCE
 
 
-def read_manifest(path: str | None = None) -> dict:
+def read_manifest(path: str | None = None) -> dict[str, Any]:
     """Read a DaskCluster manifest; the package's own by default.
 
     Raises
@@ -94,7 +95,9 @@ def read_manifest(path: str | None = None) -> dict:
     return manifest
 
 
-def prepared(manifest: dict, run: str, *, workers: int | None = None, image: str | None = None) -> dict:
+def prepared(
+    manifest: dict[str, Any], run: str, *, workers: int | None = None, image: str | None = None
+) -> dict[str, Any]:
     """Give a manifest to one run: name, labels, workers, image. Pure.
 
     Raises
@@ -126,7 +129,7 @@ def prepared(manifest: dict, run: str, *, workers: int | None = None, image: str
 class KubernetesCluster:
     """A cluster made for one run: in use from `start` to `close`."""
 
-    manifest: dict
+    manifest: dict[str, Any]
     deadline: float = 300.0
     """Seconds that it may take until one worker has joined."""
     api: Api = field(init=False)
@@ -296,7 +299,7 @@ class KubernetesCluster:
         finally:
             self.api.close()
 
-    def _ask(self, method: str, path: str, body: dict | None = None):
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None):
         return self.api.request(method, DASK, f"namespaces/{self.namespace}/{path}", body)
 
 
@@ -394,7 +397,7 @@ def clean(api: Api, namespace: str | None = None, *, everything: bool = False) -
     return gone
 
 
-def _made(record: dict) -> Made:
+def _made(record: dict[str, Any]) -> Made:
     metadata, now = record["metadata"], datetime.now(UTC)
     notes, created = metadata.get("annotations", {}), metadata["creationTimestamp"]
     return Made(

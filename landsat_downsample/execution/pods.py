@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from landsat_downsample.execution.kube_api import Api
 
@@ -73,17 +74,17 @@ def _selector(cluster: str, component: str | None = None) -> str:
     return f"labelSelector=dask.org/cluster-name%3D{cluster}{rest}"
 
 
-def _ready(pod: dict) -> bool:
+def _ready(pod: dict[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def _never_ran(pod: dict) -> bool:
+def _never_ran(pod: dict[str, Any]) -> bool:
     statuses = pod.get("status", {}).get("containerStatuses", [])
     return all(status.get("state", {}).keys() <= {"waiting"} and not status.get("lastState") for status in statuses)
 
 
-def _hopeless(api: Api, namespace: str, pod: dict) -> str | None:
+def _hopeless(api: Api, namespace: str, pod: dict[str, Any]) -> str | None:
     name = pod["metadata"]["name"]
     for status in pod.get("status", {}).get("containerStatuses", []):
         waiting = status.get("state", {}).get("waiting", {})

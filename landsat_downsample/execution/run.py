@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, WriteError
 from landsat_downsample.execution import destination
@@ -51,10 +51,10 @@ class Outcome:
     requests: int = 0
     """Requests to remote stores, retries included."""
     seconds: float = 0.0
-    source: dict | None = None
+    source: dict[str, Any] | None = None
     """What was asked for, as a line of a list of scenes holds it; free of secrets."""
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types: a line of ``outcomes.ndjson``."""
         return {
             "id": self.scene_id,
@@ -94,7 +94,7 @@ class Request(Protocol):
         """What to call it as long as its ID is not known; free of secrets."""
 
     @property
-    def source(self) -> dict:
+    def source(self) -> dict[str, Any]:
         """As `Outcome.source`."""
 
     def plan(self) -> ScenePlan:
@@ -107,7 +107,7 @@ class Executor(Protocol):
     width: int
     """Targets at work at one time."""
 
-    def submit(self, target: Target, publication: Publication) -> Future: ...
+    def submit(self, target: Target, publication: Publication) -> Future[Any]: ...
     def halt(self, publication: Publication) -> None: ...
     def close(self, *, now: bool = False) -> None: ...
 
@@ -118,17 +118,17 @@ class _Work:
 
     number: int
     request: ScenePlan | Request
-    opening: Future | None = None
+    opening: Future[Any] | None = None
     plan: ScenePlan | None = None
     publication: Publication | None = None
     begun: float = 0.0
     done: list[Done] = field(default_factory=list)
-    waiting: set[Future] = field(default_factory=set)
+    waiting: set[Future[Any]] = field(default_factory=set)
     error: BaseException | None = None
-    ending: Future | None = None
+    ending: Future[Any] | None = None
 
     @property
-    def awaited(self) -> set[Future]:
+    def awaited(self) -> set[Future[Any]]:
         """What it waits for now."""
         return self.waiting or {self.ending or self.opening}
 
@@ -453,7 +453,7 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
     return work.outcome("done", href=href, **facts)
 
 
-def _failed(work: _Work, error: LandsatDownsampleError, facts: dict) -> Outcome:
+def _failed(work: _Work, error: LandsatDownsampleError, facts: dict[str, Any]) -> Outcome:
     with suppress(LandsatDownsampleError):  # the first error is the one to tell
         work.publication.abort()
     return work.outcome("failed", error=error, **facts)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.host_queue import HostQueue, host_of
@@ -30,7 +31,7 @@ REMEMBERED = 4096
 class _Item:
     target: Target
     publication: Publication
-    future: Future
+    future: Future[Any]
     stop: threading.Event
 
 
@@ -54,7 +55,7 @@ class Threads:
         self._scene, self._order = "", 0
         self._working = 0
 
-    def submit(self, target: Target, publication: Publication) -> Future:
+    def submit(self, target: Target, publication: Publication) -> Future[Any]:
         """Hand a target in."""
         with self._lock:
             if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember

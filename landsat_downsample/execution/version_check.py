@@ -10,6 +10,7 @@ import hashlib
 import platform
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from landsat_downsample.errors import LandsatDownsampleError
 
@@ -38,7 +39,7 @@ def _code() -> str:
     return digest.hexdigest()[:12]
 
 
-def differences(client: dict, others: dict[str, dict]) -> dict[str, dict[str, str]]:
+def differences(client: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
     """Compare versions. Pure.
 
     Parameters
@@ -80,13 +81,13 @@ def check(client, *, image: str | None = None) -> None:
     _compare(identity(), there, image)
 
 
-def _picked(told: dict) -> dict[str, str]:
+def _picked(told: dict[str, Any]) -> dict[str, str]:
     versions = {package: told["packages"].get(package) for package in COMPARED}
     versions["python"] = ".".join(str(versions["python"]).split(".")[:2])
     return versions
 
 
-def _compare(client: dict, others: dict[str, dict], image: str | None) -> None:
+def _compare(client: dict[str, Any], others: dict[str, dict[str, Any]], image: str | None) -> None:
     found = differences(client, others)
     if not found:
         return
@@ -102,7 +103,7 @@ def _compare(client: dict, others: dict[str, dict], image: str | None) -> None:
     raise ParityError(f"client and {where} differ: {'; '.join(words)}: {remedy}, or run the client from the image too")
 
 
-def _there(sides: dict[str, str], others: dict) -> str:
+def _there(sides: dict[str, str], others: dict[str, Any]) -> str:
     versions = sorted(set(sides.values()))
     if len(sides) == len(others) and len(versions) == 1:
         return f"{versions[0]} there"

@@ -6,6 +6,7 @@ Whatever reads a field of an item reads it from what `checked` gives, and need n
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.formats.product_id import is_tiff
@@ -25,7 +26,7 @@ def is_item(record: object) -> bool:
     return isinstance(record, dict) and record.get("type") == "Feature"
 
 
-def checked(record: object) -> dict:
+def checked(record: object) -> dict[str, Any]:
     """Take over of an item what opening its scene needs, and nothing that has another type than it must have.
 
     Raises
@@ -48,7 +49,7 @@ def checked(record: object) -> dict:
     return made | {"links": [{"rel": "self", "href": link["href"]} for link in links(record, "self")[:1]]}
 
 
-def links(record: object, rel: str) -> list[dict]:
+def links(record: object, rel: str) -> list[dict[str, Any]]:
     """Links of one kind that a document has."""
     found = record.get("links") if isinstance(record, dict) else None
     return [
@@ -58,7 +59,7 @@ def links(record: object, rel: str) -> list[dict]:
     ]
 
 
-def properties(record: object) -> dict:
+def properties(record: object) -> dict[str, Any]:
     """Properties of an item that a product tells of its source."""
     if not isinstance(record, dict):
         return {}
@@ -75,7 +76,7 @@ def properties(record: object) -> dict:
     return made
 
 
-def _asset(item: str, key: str, record: object) -> dict | None:
+def _asset(item: str, key: str, record: object) -> dict[str, Any] | None:
     """A file of an item; None where it says of no file, or of one that is no raster where it cannot be."""
     if not isinstance(record, dict) or not isinstance(record.get("href"), str):
         return None
@@ -100,7 +101,7 @@ def _asset(item: str, key: str, record: object) -> dict | None:
     return made
 
 
-def _s3(alternate: object) -> dict | None:
+def _s3(alternate: object) -> dict[str, Any] | None:
     """Where the asset is on S3, as USGS says it besides its own href."""
     record = alternate.get("s3") if isinstance(alternate, dict) else None
     if not isinstance(record, dict) or not isinstance(record.get("href"), str):

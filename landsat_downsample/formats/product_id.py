@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from landsat_downsample.errors import SceneError
 
@@ -58,7 +59,7 @@ class ProductId:
         """Processing level, 1 or 2."""
         return int(self.correction[1])
 
-    def properties(self) -> dict:
+    def properties(self) -> dict[str, Any]:
         """What the name alone says, as STAC properties; the time of day is not in it."""
         day = "-".join((self.acquired[:4], self.acquired[4:6], self.acquired[6:]))
         thermal_only = self.platform in ("LT08", "LT09")

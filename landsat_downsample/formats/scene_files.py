@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import product_id
@@ -58,7 +59,7 @@ class Listing:
     """Where each band is, by USGS name."""
     absent: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
-    properties: dict = field(default_factory=dict)
+    properties: dict = field(default_factory=dict[str, Any])
     item_href: str | None = None
     requester_pays: bool = False
     lone: bool = False
@@ -104,7 +105,9 @@ def check_metadata(kind: str, data: bytes, href: str) -> None:
         raise ReadError(f"{redact(href)!r} is no {what} of a Landsat scene: correct its href, or leave it out")
 
 
-def sort_bands(names: Iterable[str], product: ProductId, listed: Iterable[str] = ()) -> tuple[dict, dict, tuple]:
+def sort_bands(
+    names: Iterable[str], product: ProductId, listed: Iterable[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any], tuple[Any, ...]]:
     """Find the bands among file names.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from contextlib import suppress
+from typing import Any
 
 from landsat_downsample.errors import SceneError
 from landsat_downsample.formats import product_id, stac_source
@@ -16,7 +17,7 @@ from landsat_downsample.model.location import basename, is_local, redact, scheme
 __all__ = ["checked", "is_item", "own_href", "scene_id", "slim", "without_secrets"]
 
 
-def scene_id(item: dict) -> str:
+def scene_id(item: dict[str, Any]) -> str:
     """Name the scene that an item is of: its product ID where its id holds one.
 
     USGS has two items for one scene, which differ by an ending.
@@ -32,7 +33,7 @@ def scene_id(item: dict) -> str:
     return product.id if product else re.sub("_(SR|ST)$", "", text)
 
 
-def own_href(item: dict, base: str, allowed: Collection[str] | None = None) -> str:
+def own_href(item: dict[str, Any], base: str, allowed: Collection[str] | None = None) -> str:
     """Where an item itself is: its ``self`` link, as far as the document it was read from may say so.
 
     An item on this machine is where it was read: its link often tells where it was downloaded from.
@@ -45,7 +46,7 @@ def own_href(item: dict, base: str, allowed: Collection[str] | None = None) -> s
     return base
 
 
-def slim(item: dict) -> dict:
+def slim(item: dict[str, Any]) -> dict[str, Any]:
     """Keep of an item what opening its scene needs; about a tenth of a Planetary Computer item.
 
     Signatures of the Planetary Computer are dropped: they last 45 minutes, and readers sign anew.
@@ -60,13 +61,13 @@ def slim(item: dict) -> dict:
     return made | {"assets": {key: _slim_asset(one) for key, one in made["assets"].items() if _is_wanted(one)}}
 
 
-def without_secrets(item: dict) -> dict:
+def without_secrets(item: dict[str, Any]) -> dict[str, Any]:
     """An item as `slim` gives it, whose hrefs hold no signature, user name or password."""
     assets = {key: _public_asset(asset) for key, asset in item["assets"].items()}
     return item | {"assets": assets, "links": [link | {"href": redact(link["href"])} for link in item["links"]]}
 
 
-def _public_asset(asset: dict) -> dict:
+def _public_asset(asset: dict[str, Any]) -> dict[str, Any]:
     made = asset | {"href": redact(asset["href"])}
     if "alternate" in asset:
         s3 = asset["alternate"]["s3"]
@@ -74,14 +75,14 @@ def _public_asset(asset: dict) -> dict:
     return made
 
 
-def _is_wanted(asset: dict) -> bool:
+def _is_wanted(asset: dict[str, Any]) -> bool:
     if scheme(asset["href"]) == "tar":
         return True
     name = basename(asset["href"])
     return bool(metadata_kind(name)) or stac_source.is_raster(asset, name)
 
 
-def _slim_asset(asset: dict) -> dict:
+def _slim_asset(asset: dict[str, Any]) -> dict[str, Any]:
     from landsat_downsample.model import location  # not above: a scene that is no item needs none of it
 
     unsigned = redact(asset["href"])

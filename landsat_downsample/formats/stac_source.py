@@ -12,6 +12,7 @@ import json
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from landsat_downsample.errors import SceneError
@@ -43,7 +44,7 @@ USGS_LOGIN = "https://landsatlook.usgs.gov/data/"
 _USGS_BUCKET = "s3://usgs-landsat/"
 
 
-def load(data: bytes, href: str) -> dict | list:
+def load(data: bytes, href: str) -> dict[str, Any] | list[Any]:
     """Parse a JSON document.
 
     Raises
@@ -62,7 +63,7 @@ def load(data: bytes, href: str) -> dict | list:
     return record
 
 
-def items(record: dict | list, href: str) -> list[dict] | None:
+def items(record: dict[str, Any] | list[Any], href: str) -> list[dict[str, Any]] | None:
     """The items that a document holds itself: one, or those of a search result; None for anything else."""
     if checked_item.is_item(record):
         return [record]
@@ -75,7 +76,7 @@ def items(record: dict | list, href: str) -> list[dict] | None:
     return None
 
 
-def links(record: dict, href: str, allowed: Collection[str] | None = None) -> tuple[list[str], list[str]]:
+def links(record: dict[str, Any], href: str, allowed: Collection[str] | None = None) -> tuple[list[str], list[str]]:
     """Hrefs of the items, and of the child catalogues, that a catalogue or collection points to."""
     if record.get("type") not in ("Catalog", "Collection") and "links" not in record:
         raise SceneError(f"{redact(href)!r} is neither a STAC item nor a catalogue, nor an MTL file")
@@ -84,7 +85,7 @@ def links(record: dict, href: str, allowed: Collection[str] | None = None) -> tu
 
 
 def listing(
-    entries: list[tuple[dict, str]],
+    entries: list[tuple[dict[str, Any], str]],
     href: str,
     beside: Mapping[str, Iterable[str]] | None = None,
     allowed: Collection[str] | None = None,
@@ -134,7 +135,7 @@ def listing(
     return _scene(entries, files, common)
 
 
-def _scene(entries: list[tuple[dict, str]], files: dict, common: dict) -> Listing:
+def _scene(entries: list[tuple[dict[str, Any], str]], files: dict[str, Any], common: dict[str, Any]) -> Listing:
     ids = [item["id"] for item, _ in entries]
     product = _product(ids, files)
     if product is None and len(set(ids)) > 1:
@@ -160,7 +161,9 @@ def _scene(entries: list[tuple[dict, str]], files: dict, common: dict) -> Listin
     )
 
 
-def _bands(files: dict, known: dict[str, BandSpec]) -> tuple[dict[str, tuple[BandSpec, File]], tuple[str, ...]]:
+def _bands(
+    files: dict[str, Any], known: dict[str, BandSpec]
+) -> tuple[dict[str, tuple[BandSpec, File]], tuple[str, ...]]:
     """What each asset means and where it is, by USGS name; and names of rasters that mean nothing to us."""
     found: dict[str, tuple[BandSpec, File]] = {}
     skipped = []
@@ -173,18 +176,18 @@ def _bands(files: dict, known: dict[str, BandSpec]) -> tuple[dict[str, tuple[Ban
     return found, tuple(skipped)
 
 
-def _properties(entries: list[tuple[dict, str]]) -> dict:
+def _properties(entries: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
     merged: dict = {}
     for item, _ in entries:
         merged = {**item["properties"], **merged}
     return merged
 
 
-def is_raster(asset: dict, name: str) -> bool:
+def is_raster(asset: dict[str, Any], name: str) -> bool:
     return product_id.is_tiff(name) or "tiff" in asset.get("type", "").lower()
 
 
-def _is_lone(item: dict, files: dict) -> bool:
+def _is_lone(item: dict[str, Any], files: dict[str, Any]) -> bool:
     """Whether an item is about a single file rather than a scene with a single band."""
     if len(files) != 1:
         return False
@@ -192,7 +195,7 @@ def _is_lone(item: dict, files: dict) -> bool:
     return item["id"] == product_id.stem(name) or product_id.era(name) != "c2"
 
 
-def _product(ids: list[str], files: dict) -> ProductId | None:
+def _product(ids: list[str], files: dict[str, Any]) -> ProductId | None:
     """The one product that the names of files, or else the ids of items, speak of."""
     for name in (*files, *ids):
         if why := product_id.unsupported(name):
@@ -209,7 +212,7 @@ def _product(ids: list[str], files: dict) -> ProductId | None:
     return None
 
 
-def _sensor_of(properties: dict, item_id: str, names: Mapping[str, object]) -> tuple[str, int]:
+def _sensor_of(properties: dict[str, Any], item_id: str, names: Mapping[str, object]) -> tuple[str, int]:
     """Sensor and level that an item's properties tell, where no name does."""
     platform = re.fullmatch(r"landsat[-_ ]?([1-9])", properties.get("platform", "").lower())
     instruments = properties.get("instruments", ())
@@ -229,7 +232,7 @@ def _sensor_of(properties: dict, item_id: str, names: Mapping[str, object]) -> t
     raise SceneError(f"STAC item {item_id!r} is not a Landsat scene: neither its file names nor its properties say so")
 
 
-def _spec(name: str, key: str, asset: dict, known: dict[str, BandSpec]) -> BandSpec | None:
+def _spec(name: str, key: str, asset: dict[str, Any], known: dict[str, BandSpec]) -> BandSpec | None:
     parts = product_id.parse_file(name)
     if parts is not None:
         return known.get(parts.suffix)
@@ -237,7 +240,9 @@ def _spec(name: str, key: str, asset: dict, known: dict[str, BandSpec]) -> BandS
     return next((spec for word in words if word and (spec := find(re.sub(r"\.TIF$", "", word), known))), None)
 
 
-def _file(asset: dict, base: str, beside: Iterable[str], allowed: Collection[str] | None) -> tuple[File, bool]:
+def _file(
+    asset: dict[str, Any], base: str, beside: Iterable[str], allowed: Collection[str] | None
+) -> tuple[File, bool]:
     """Where an asset is best read from, and whether its reader pays."""
     href, pays = asset["href"], asset.get("storage:requester_pays", False)
     name = basename(href) if scheme(href) != "tar" else ""

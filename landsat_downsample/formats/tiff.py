@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -175,7 +175,7 @@ class _Parser:
                 tags[tag] = (kind, number, where)
         return tags, struct.unpack_from(self.order + ("Q" if self.wide else "I"), body, count * entry)[0]
 
-    def integers(self, tags: dict, tag: int) -> np.ndarray:
+    def integers(self, tags: dict[str, Any], tag: int) -> np.ndarray:
         kind, number, where = tags.get(tag, (0, 0, 0))
         if not number:
             return np.zeros(0, "u8")
@@ -184,15 +184,15 @@ class _Parser:
         data = self.take(where, number * _TYPE_SIZES[kind], f"tag {tag}")
         return np.frombuffer(data, self.order + _INTEGERS[kind]).astype("u8")
 
-    def number(self, tags: dict, tag: int, default: int) -> int:
+    def number(self, tags: dict[str, Any], tag: int, default: int) -> int:
         values = self.integers(tags, tag)
         return int(values[0]) if values.size else default
 
-    def nodata(self, tags: dict) -> bytes | None:
+    def nodata(self, tags: dict[str, Any]) -> bytes | None:
         _, number, where = tags.get(42113, (0, 0, 0))
         return self.take(where, min(number, 64), "nodata value").rstrip(b"\0 ") if number else None
 
-    def image(self, tags: dict) -> Directory:
+    def image(self, tags: dict[str, Any]) -> Directory:
         height, width = self.number(tags, 257, 0), self.number(tags, 256, 0)
         tiled = 324 in tags
         rows = self.number(tags, 323 if tiled else 278, height)
@@ -222,7 +222,7 @@ class _Parser:
             raise ReadError(f"TIFF has more than {MAX_BLOCKS} blocks: rewrite it with larger ones ({_REWRITE})")
         return self.located(found, tags)
 
-    def located(self, image: Directory, tags: dict) -> Directory:
+    def located(self, image: Directory, tags: dict[str, Any]) -> Directory:
         """The image with its tables, which are not read unless they are as long as it has blocks."""
         offsets, counts = (324, 325) if image.tiled else (273, 279)
         listed = tuple(tags.get(tag, (0, 0, 0))[1] for tag in (offsets, counts))

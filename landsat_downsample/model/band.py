@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid
@@ -54,7 +55,7 @@ class Band:
         """USGS name: ``SR_B4``."""
         return self.spec.name
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types; signatures are taken out of the href."""
         record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         record = {key: value for key, value in record.items() if value is not None}
@@ -68,7 +69,7 @@ class Band:
         return record
 
     @classmethod
-    def from_dict(cls, record: dict) -> Band:
+    def from_dict(cls, record: dict[str, Any]) -> Band:
         """Make it from what `to_dict` gave."""
         spec, nodata = dict(record["spec"]), record.get("nodata")
         spec["fields"] = tuple(BitField(**_tuples(field)) for field in spec.get("fields", ()))
@@ -82,7 +83,7 @@ class Band:
         return cls(**(record | made))
 
 
-def _sparse(spec) -> dict:
+def _sparse(spec) -> dict[str, Any]:
     """The fields of a spec, or of one of its bit fields, that differ from their defaults."""
     record = {}
     for field in dataclasses.fields(spec):
@@ -94,5 +95,5 @@ def _sparse(spec) -> dict:
     return record
 
 
-def _tuples(record: dict) -> dict:
+def _tuples(record: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 #: Names people use besides the USGS name and the STAC common name.
 ALIASES = {"nir": "nir08", "swir1": "swir16", "swir2": "swir22", "panchromatic": "pan", "thermal": "lwir11"}
@@ -113,12 +114,12 @@ def _coded_names() -> re.Pattern:
 
 
 @cache
-def _record() -> dict:
+def _record() -> dict[str, Any]:
     return json.loads(resources.files(__package__).joinpath("bands.json").read_text("utf-8"))
 
 
 @cache
-def _catalogue() -> tuple[dict, ...]:
+def _catalogue() -> tuple[dict[str, Any], ...]:
     record = _record()
     for band in record["bands"]:
         fields = record["bits"].get(band.pop("bits", None), ())

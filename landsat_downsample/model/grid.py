@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -109,7 +110,7 @@ class Grid:
         y = self.transform.f + (np.arange(self.height) + 0.5) * self.transform.e
         return y, x
 
-    def coarsen(self, ratio: Fraction | int | tuple) -> Grid:
+    def coarsen(self, ratio: Fraction | int | tuple[Any, ...]) -> Grid:
         """Grid of cells that are `ratio` pixels wide and high, anchored at the same upper-left edge.
 
         Parameters
@@ -164,12 +165,12 @@ class Grid:
         shape = last_row - first_row, last_column - first_column
         return Grid(shape, Affine(t.a, 0.0, origin[0], 0.0, t.e, origin[1]), self.crs)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
         return {"shape": list(self.shape), "transform": list(self.transform)[:6], "crs": self.crs}
 
     @classmethod
-    def from_dict(cls, record: dict) -> Grid:
+    def from_dict(cls, record: dict[str, Any]) -> Grid:
         """Make it from what `to_dict` gave."""
         return cls(tuple(record["shape"]), Affine(*record["transform"]), record["crs"])
 

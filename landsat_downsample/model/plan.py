@@ -7,6 +7,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,7 @@ class Options:
                 near = did_you_mean(method, METHODS)
                 raise UsageError(f"method {method!r} for {band} is unknown{near}: choose one of {', '.join(METHODS)}")
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
         record = asdict(self)
         for key in TUPLES:
@@ -80,7 +81,7 @@ class Options:
         return record
 
     @classmethod
-    def from_dict(cls, record: dict) -> Options:
+    def from_dict(cls, record: dict[str, Any]) -> Options:
         """Make it from what `to_dict` gave."""
         tuples = {k: tuple(record[k]) if record[k] is not None else None for k in TUPLES if k in record}
         return cls(**{**record, **tuples})
@@ -162,7 +163,7 @@ class Target:
         """The coarse cells over this band's own pixels."""
         return Overlay.of(self.band.grid, self.coarse, self.anchor, self.ratio)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
         record = {name: getattr(self, name) for name in self.__slots__}
         record |= {k: record[k].to_dict() for k in ("band", "anchor", "coarse")}
@@ -172,7 +173,7 @@ class Target:
         return record
 
     @classmethod
-    def from_dict(cls, record: dict) -> Target:
+    def from_dict(cls, record: dict[str, Any]) -> Target:
         """Make it from what `to_dict` gave."""
         return cls(
             **{
@@ -208,7 +209,7 @@ class ScenePlan:
         """File that makes the product complete: its STAC item."""
         return f"{self.name}.stac.json"
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
         return {
             "scene": self.scene.to_dict(),
@@ -222,7 +223,7 @@ class ScenePlan:
         }
 
     @classmethod
-    def from_dict(cls, record: dict) -> ScenePlan:
+    def from_dict(cls, record: dict[str, Any]) -> ScenePlan:
         """Make it from what `to_dict` gave."""
         return cls(
             scene=Scene.from_dict(record["scene"]),
@@ -343,7 +344,7 @@ def distinct(plans: Iterable[ScenePlan]) -> list[ScenePlan]:
     return list(seen.values())
 
 
-def estimate(item: ScenePlan) -> dict:
+def estimate(item: ScenePlan) -> dict[str, Any]:
     """What a scene will cost: bytes in, bytes decoded, cells out, and peak memory of one target at a time.
 
     The memory figure is that of `_kernels.STRIP_ROWS` rows, or those of a block, with their masks and sums,

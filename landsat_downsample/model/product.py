@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 SUFFIX = "_downsampled"
 
@@ -26,7 +27,7 @@ class Product:
     """Hex digest of its bytes."""
     valid_fraction: float
     """Share of cells that hold data, 0 to 1."""
-    statistics: tuple[dict, ...]
+    statistics: tuple[dict[str, Any], ...]
     """Per band: ``minimum``, ``maximum``, ``mean``, ``stddev`` of the stored values of valid cells."""
     names: tuple[str, ...] = ()
     """Names of the bands of a file with several (QA_FRACTIONS)."""

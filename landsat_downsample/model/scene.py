@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import bands as bands_module
@@ -36,7 +37,7 @@ class Scene:
     """Bands the scene's own metadata lists but that are not there."""
     metadata: dict[str, str] = field(default_factory=dict)
     """Metadata files by kind: ``MTL.txt``, ``MTL.json``, ``MTL.xml``, ``ANG.txt`` -> href."""
-    properties: dict = field(default_factory=dict)
+    properties: dict = field(default_factory=dict[str, Any])
     """STAC properties known of it: datetime, platform, instruments, eo:cloud_cover, view:*, landsat:*."""
     item_href: str | None = None
     """The STAC item it came from, if it did."""
@@ -60,7 +61,7 @@ class Scene:
             raise no_such_band(name, self.id, [band.spec for band in self.bands.values()])
         return self.bands[spec.name]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types; signatures and passwords are taken out of every href."""
         record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return record | {
@@ -72,7 +73,7 @@ class Scene:
         }
 
     @classmethod
-    def from_dict(cls, record: dict) -> Scene:
+    def from_dict(cls, record: dict[str, Any]) -> Scene:
         """Make it from what `to_dict` gave."""
         made = {
             "grid": Grid.from_dict(record["grid"]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from landsat_downsample.errors import UsageError
@@ -76,7 +76,7 @@ class Ades:
     def __repr__(self) -> str:
         return f"<Ades {self.url}>"
 
-    def processes(self) -> list[dict]:
+    def processes(self) -> list[dict[str, Any]]:
         """List the summaries of the processes there are, page by page: id, version, title ..."""
         what, found, page = "cannot list the processes", [], "/processes"
         while page:
@@ -85,12 +85,14 @@ class Ades:
             page = _next(record, page, self._door)
         return found
 
-    def describe(self, process: str) -> dict:
+    def describe(self, process: str) -> dict[str, Any]:
         """Fetch the description of a process: its inputs and outputs with their schemas."""
         what = f"cannot describe process {process!r}"
         return self._door.get(_process(process), what).document(what)
 
-    def deploy(self, package: str | os.PathLike | dict, *, workflow: str | None = None, replace: bool = False) -> str:
+    def deploy(
+        self, package: str | os.PathLike[str] | dict[str, Any], *, workflow: str | None = None, replace: bool = False
+    ) -> str:
         """Deploy an application package, and return the id of the process that it became.
 
         Parameters
@@ -121,7 +123,9 @@ class Ades:
             return self.replace(parcel.id, package, workflow=workflow)
         return _deployed(answer, parcel.id)
 
-    def replace(self, process: str, package: str | os.PathLike | dict, *, workflow: str | None = None) -> str:
+    def replace(
+        self, process: str, package: str | os.PathLike[str] | dict[str, Any], *, workflow: str | None = None
+    ) -> str:
         """Put another package in the place of a process that was deployed; return its id."""
         parcel = read_package(package, workflow)
         answer = self._put("PUT", _process(process), parcel, f"cannot replace {process!r}", workflow)
@@ -131,7 +135,7 @@ class Ades:
         """Take back a process that was deployed."""
         self._door.send("DELETE", _process(process), f"cannot undeploy {process!r}")
 
-    def execute(self, process: str, inputs: dict, *, outputs: dict | None = None) -> Job:
+    def execute(self, process: str, inputs: dict[str, Any], *, outputs: dict[str, Any] | None = None) -> Job:
         """Start a job and return at once.
 
         Parameters
@@ -191,7 +195,7 @@ def _process(process: str) -> str:
     return f"/processes/{quote(process, safe='')}"
 
 
-def _record(answer: ServiceResponse) -> dict:
+def _record(answer: ServiceResponse) -> dict[str, Any]:
     """The JSON object of an answer that may be empty."""
     try:
         found = json.loads(answer.body or b"{}")
@@ -214,7 +218,7 @@ def _last(location: str | None) -> str:
     return unquote(urlsplit(location or "").path.rstrip("/").rpartition("/")[2])
 
 
-def _next(record: dict, page: str, door: ServiceClient) -> str | None:
+def _next(record: dict[str, Any], page: str, door: ServiceClient) -> str | None:
     links = [link for link in record.get("links", []) if link.get("rel") == "next"]
     following = door.place(_absolute(links[0].get("href"), door.url), "/processes") if links else None
     return None if following in (page, f"{door.url}/processes") else following

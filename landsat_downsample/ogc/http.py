@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
@@ -62,7 +63,7 @@ class ServiceResponse:
     headers: Mapping[str, str]
     body: bytes
 
-    def document(self, what: str) -> dict:
+    def document(self, what: str) -> dict[str, Any]:
         """Read the JSON object in it."""
         try:
             found = json.loads(self.body)
@@ -95,7 +96,7 @@ class ServiceClient:
         return RetryBudget(self.policy).call(what, lambda left: self._exchange(self._request("GET", path), what, left))
 
     def send(
-        self, method: str, path: str, what: str, body: bytes | None = None, headers: dict | None = None
+        self, method: str, path: str, what: str, body: bytes | None = None, headers: dict[str, Any] | None = None
     ) -> ServiceResponse:
         """Change something, in one try: a second one might do it twice."""
         request = self._request(method, path, body, headers)
@@ -111,7 +112,7 @@ class ServiceClient:
         return location if location and _origin(location) == _origin(self.url) else self.url + path
 
     def _request(
-        self, method: str, path: str, body: bytes | None = None, headers: dict | None = None
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, Any] | None = None
     ) -> urllib.request.Request:
         address = path if path.startswith(("http://", "https://")) else self.url + path
         told = {"Accept": "application/json"} | (headers or {})
@@ -187,6 +188,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_Redirects)
 
 
-def _origin(url: str) -> tuple:
+def _origin(url: str) -> tuple[Any, ...]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)

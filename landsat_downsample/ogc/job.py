@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from landsat_downsample.errors import ReadError
@@ -105,7 +106,7 @@ class Job:
         why = status.message or ("no reason given" if status.state == "failed" else "somebody ended it")
         raise AdesError(f"job {self.id!r} {_WORDS[status.state]}: {one_line(why)}", kind=status.state)
 
-    def results(self) -> dict:
+    def results(self) -> dict[str, Any]:
         """Fetch the results: a value, or a link (``{"href": ...}``), by the name of each output."""
         what = f"cannot fetch the results of job {self.id!r}"
         return self.door.get(f"{self.url}/results", what).document(what)
@@ -132,7 +133,7 @@ def job_at(door: ServiceClient, job_id: str, location: str | None = None) -> Job
     return Job(door, job_id, door.place(location, f"/jobs/{quote(job_id, safe='')}"))
 
 
-def status_of(record: dict, job_id: str) -> JobStatus:
+def status_of(record: dict[str, Any], job_id: str) -> JobStatus:
     """Read a ``statusInfo``; what a service leaves out stays empty."""
     progress = record.get("progress")
     return JobStatus(

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from landsat_downsample.errors import UsageError
@@ -49,7 +50,7 @@ class Reply:
     """What it answers."""
 
     status: int
-    document: dict | None = None
+    document: dict[str, Any] | None = None
     location: str | None = None
     raw: tuple[str, bytes] | None = None
     """Media type and bytes, where it is no document."""

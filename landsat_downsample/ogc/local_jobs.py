@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
 from landsat_downsample.errors import LandsatDownsampleError
@@ -37,18 +38,18 @@ class LocalJob:
 
     id: str
     process: Process
-    inputs: dict
+    inputs: dict[str, Any]
     folder: str
     state: str = "accepted"
     message: str = ""
     created: str = field(default_factory=_now)
     started: str | None = None
     finished: str | None = None
-    results: dict | None = None
+    results: dict[str, Any] | None = None
     child: subprocess.Popen | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def status(self) -> dict:
+    def status(self) -> dict[str, Any]:
         """What ``GET /jobs/{id}`` answers."""
         record = {
             "processID": self.process.id,
@@ -99,7 +100,7 @@ class LocalJob:
             if self.finished is None:
                 self.state, self.message, self.finished = state, message, _now()
 
-    def _staged(self) -> dict:
+    def _staged(self) -> dict[str, Any]:
         """The job order: links to folders become folders of this disk."""
         kinds = self.process.kinds()
         order = {}
@@ -115,13 +116,13 @@ class LocalJob:
                 order[name] = value
         return order
 
-    def _folder(self, link: object, name: str) -> dict:
+    def _folder(self, link: object, name: str) -> dict[str, Any]:
         from landsat_downsample.products.staging.stage_in import stage_in
 
         catalogue = stage_in(_href(link), os.path.join(self.folder, "in", name))
         return {"class": "Directory", "path": os.path.dirname(catalogue)}
 
-    def _execute(self, order: dict) -> dict:
+    def _execute(self, order: dict[str, Any]) -> dict[str, Any]:
         package, told = (os.path.join(self.folder, name) for name in ("package.cwl", "order.json"))
         with open(package, "wb") as file:
             file.write(self.process.cwl)

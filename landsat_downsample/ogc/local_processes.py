@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.ogc.package import CWL, OGC_PACKAGE
@@ -30,7 +31,7 @@ class Problem(Exception):
         self.status = status
         self.kind = kind
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """As RFC 7807 has it."""
         part = "ogcapi-processes-2/1.0/" if self.kind in _PART2_KINDS else "ogcapi-processes-1/1.0/"
         title = self.kind.replace("-", " ")
@@ -40,7 +41,7 @@ class Problem(Exception):
 _PART2_KINDS = ("duplicated-process", "immutable-process", "unsupported-media-type", "workflow-not-found")
 
 
-def parse(cwl: bytes) -> dict:
+def parse(cwl: bytes) -> dict[str, Any]:
     """Read CWL, which is YAML 1.2, as cwltool does.
 
     Raises
@@ -65,23 +66,23 @@ class Process:
     """A package that was deployed."""
 
     id: str
-    description: dict
+    description: dict[str, Any]
     cwl: bytes
     package: bytes
     media: str
     """Media type of the package as it came."""
 
-    def workflow(self) -> dict:
+    def workflow(self) -> dict[str, Any]:
         """The workflow in the CWL that this process is."""
         record = parse(self.cwl)
         parts = record.get("$graph") or [record]
         return next((part for part in parts if _bare(part.get("id")) == self.id), parts[0])
 
-    def kinds(self) -> dict:
+    def kinds(self) -> dict[str, Any]:
         """CWL types by the names of its inputs, whether they may be left out or not."""
         return {name: _type(entry)[0] for name, entry in _entries(self.workflow(), "inputs")}
 
-    def check(self, inputs: dict) -> None:
+    def check(self, inputs: dict[str, Any]) -> None:
         """Refuse inputs that it has not, and ones that lack."""
         known = self.description.get("inputs", {})
         if unknown := sorted(set(inputs) - set(known)):
@@ -91,13 +92,13 @@ class Process:
         if missing:
             raise Problem(400, "invalid-parameter", f"input {', '.join(missing)} is missing")
 
-    def summary(self) -> dict:
+    def summary(self) -> dict[str, Any]:
         """What a list of processes says of it."""
         keys = ("id", "version", "title", "description", "keywords", "jobControlOptions", "mutable")
         return {key: self.description[key] for key in keys if key in self.description}
 
 
-def _of_cwl(process_id: str, workflow: dict, version: str) -> dict:
+def _of_cwl(process_id: str, workflow: dict[str, Any], version: str) -> dict[str, Any]:
     """A process description made from CWL."""
     return {
         "id": process_id,
@@ -109,7 +110,7 @@ def _of_cwl(process_id: str, workflow: dict, version: str) -> dict:
     }
 
 
-def _entries(workflow: dict, key: str):
+def _entries(workflow: dict[str, Any], key: str):
     found = workflow.get(key) or {}
     return found.items() if isinstance(found, dict) else [(entry["id"].rpartition("/")[2], entry) for entry in found]
 
@@ -123,7 +124,7 @@ def _type(entry: object) -> tuple[object, bool]:
     return (kind.removesuffix("?"), kind.endswith("?")) if isinstance(kind, str) else (kind, False)
 
 
-def _schema(kind: object) -> dict:
+def _schema(kind: object) -> dict[str, Any]:
     if isinstance(kind, str) and kind.endswith("[]"):
         return {"type": "array", "items": _schema(kind[:-2])}
     if isinstance(kind, dict):
@@ -135,12 +136,12 @@ def _schema(kind: object) -> dict:
     return _SCHEMAS.get(str(kind), _LINK)
 
 
-def _output(entry: object) -> dict:
+def _output(entry: object) -> dict[str, Any]:
     told = entry if isinstance(entry, dict) else {}
     return {"title": told.get("label", ""), "description": told.get("doc", ""), "schema": _schema(_type(entry)[0])}
 
 
-def _input(entry: object) -> dict:
+def _input(entry: object) -> dict[str, Any]:
     kind, optional = _type(entry)
     told = entry if isinstance(entry, dict) else {}
     default = {"default": told["default"]} if "default" in told else {}
@@ -178,7 +179,7 @@ def deployable(media: str, body: bytes, wanted: str | None) -> Process:
     return Process(process_id, description, cwl, body, media)
 
 
-def document(body: bytes) -> dict:
+def document(body: bytes) -> dict[str, Any]:
     """Read the JSON object that a request brings."""
     try:
         found = json.loads(body)
@@ -189,7 +190,7 @@ def document(body: bytes) -> dict:
     return found
 
 
-def _unit(record: dict) -> bytes:
+def _unit(record: dict[str, Any]) -> bytes:
     """The CWL in a package, which may be text or JSON."""
     units = record.get("executionUnit") or []
     unit = units[0] if isinstance(units, list) and units else units
@@ -199,7 +200,7 @@ def _unit(record: dict) -> bytes:
     return value.encode() if isinstance(value, str) else json.dumps(value).encode()
 
 
-def _described(cwl: bytes, told: dict, wanted: str | None) -> tuple[str, dict]:
+def _described(cwl: bytes, told: dict[str, Any], wanted: str | None) -> tuple[str, dict[str, Any]]:
     """Id and description of the process that a CWL is; what the package tells of it goes first."""
     try:
         record = parse(cwl)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import location
@@ -27,7 +28,7 @@ class Package:
     """Media types to send it as, until one is taken."""
 
 
-def read_package(given: str | os.PathLike | dict, workflow: str | None) -> Package:
+def read_package(given: str | os.PathLike[str] | dict[str, Any], workflow: str | None) -> Package:
     """Read a package: an OGC application package (JSON), or CWL.
 
     Raises
@@ -69,7 +70,7 @@ def _id(found: object) -> str:
     return str(found or "").rpartition("#")[2]
 
 
-def _workflow(record: dict) -> str | None:
+def _workflow(record: dict[str, Any]) -> str | None:
     """Id of the first workflow, which is what a service takes when none is named."""
     graph = record.get("$graph") or [record]
     found = [part.get("id") for part in graph if isinstance(part, dict) and part.get("class") == "Workflow"]

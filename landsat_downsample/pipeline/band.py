@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -170,7 +171,7 @@ def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
 
 
 def _reduce_values(
-    target: Target, spec: BandSpec, overlay: Overlay, sums: Callable | None, reads: list[ReadRows]
+    target: Target, spec: BandSpec, overlay: Overlay, sums: Callable[..., Any] | None, reads: list[ReadRows]
 ) -> Reduced:
     """Reduce a continuous or class band; the cells are the same, however many threads do it.
 
@@ -225,7 +226,7 @@ def shares(rows: Cells, count: int) -> list[slice]:
     return [slice(first, last) for first, last in pairwise(edges) if first < last]
 
 
-def side_by_side(call: Callable, *arguments: Iterable) -> None:
+def side_by_side(call: Callable[..., Any], *arguments: Iterable) -> None:
     """Make a call for each of some arguments, each on a thread; they may be told to stop as the caller may."""
     first, *others = zip(*arguments, strict=False)
     with ThreadPoolExecutor(max(len(others), 1), thread_name_prefix="beside") as pool:
@@ -282,7 +283,7 @@ def _store_fractions(target: Target, reduced: Reduced, publication: Publication)
     return _store(target, reduced.fractions, layer, publication, (target.fractions, FRACTIONS, "fraction", ()))
 
 
-def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publication, facts: tuple) -> Product:
+def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publication, facts: tuple[Any, ...]) -> Product:
     filename, name, method, notes = facts
     known = [_statistics(band, layer.nodata) for band in data]
     with cog(data, target.coarse, layer) as encoded:
@@ -307,7 +308,7 @@ def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publicat
     )
 
 
-def _statistics(data: np.ndarray, nodata: float | None) -> tuple[float, dict]:
+def _statistics(data: np.ndarray, nodata: float | None) -> tuple[float, dict[str, Any]]:
     """Share of valid cells, and their statistics; by rows: float64 of all cells of a 15 m band would be half a GiB."""
     exact = np.int64 if data.dtype.kind in "iu" else np.float64
     narrow = data.dtype.kind in "iu" and data.dtype.itemsize <= 2

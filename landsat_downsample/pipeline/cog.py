@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -104,7 +105,7 @@ def _plain(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[DatasetWriter
         yield dataset
 
 
-def _encoding(data: np.ndarray, layer: Layer) -> dict:
+def _encoding(data: np.ndarray, layer: Layer) -> dict[str, Any]:
     """Creation options of GDAL's GTiff driver."""
     noisy = data.dtype in (np.uint16, np.int16) and layer.resampling == "average"
     return {

@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -209,7 +209,7 @@ class TileRows:
         high, across = self.image.block_shape[0], self.image.grid[1]
         return slice(span.start // high * across, -(-span.stop // high) * across)
 
-    def _call(self, function: Callable, span: range, *to) -> None:
+    def _call(self, function: Callable[..., Any], span: range, *to) -> None:
         """Let a function of C decode some rows of tiles."""
         cancellation.check()
         image, tiles = self.image, self._tiles(span)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -146,7 +147,9 @@ def bands_needed(specs: Mapping[str, BandSpec]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*shown, *(name for name in others if name in specs))))
 
 
-def _seen(arrays: Mapping, specs: Mapping, nodata: Mapping) -> tuple[tuple[str, ...], np.ndarray]:
+def _seen(
+    arrays: Mapping[str, Any], specs: Mapping[str, Any], nodata: Mapping[str, Any]
+) -> tuple[tuple[str, ...], np.ndarray]:
     """The bands to show, and where all of them have data; one that is all fill gives way to the next best."""
     left = {name: specs[name] for name in arrays}
     while left:
@@ -178,7 +181,7 @@ def _rank(spec: BandSpec) -> tuple[int, int]:
     return 1, min(places, default=len(GREYS))
 
 
-def _valid(name: str, arrays: Mapping, specs: Mapping, nodata: Mapping) -> np.ndarray:
+def _valid(name: str, arrays: Mapping[str, Any], specs: Mapping[str, Any], nodata: Mapping[str, Any]) -> np.ndarray:
     """Where a band has data: bool (y, x)."""
     array, spec = arrays[name], specs[name]
     flag = spec.field("fill")
@@ -195,7 +198,7 @@ def _valid(name: str, arrays: Mapping, specs: Mapping, nodata: Mapping) -> np.nd
     return valid
 
 
-def _clear(arrays: Mapping, specs: Mapping, alpha: np.ndarray) -> np.ndarray:
+def _clear(arrays: Mapping[str, Any], specs: Mapping[str, Any], alpha: np.ndarray) -> np.ndarray:
     """Cells to measure the stretch on: clear ones without snow, if there are enough of them."""
     shown = alpha > 0
     name = next((name for name in QUALITY[:2] if name in arrays and name in specs), None)

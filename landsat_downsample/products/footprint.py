@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 from rasterio._err import CPLE_BaseError  # `transform` lets GDAL's own errors through, and these have no public name
 from rasterio.crs import CRS
@@ -36,7 +37,7 @@ def spacing(grid: Grid) -> float:
     return round(max(grid.resolution) * unit, 6)
 
 
-def footprint(grid: Grid) -> tuple[dict | None, list[float] | None]:
+def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
     """Outline and bounding box of a grid's frame in longitude and latitude (WGS 84).
 
     Sides are densified, exterior rings run counter-clockwise. A frame that crosses the 180th
@@ -119,7 +120,7 @@ def _rounded(ring: Ring) -> Ring:
     return [*points, points[0]]
 
 
-def _geometry(parts: list[Ring]) -> dict:
+def _geometry(parts: list[Ring]) -> dict[str, Any]:
     rings = [[[list(point) for point in part]] for part in parts]
     if len(rings) == 1:
         return {"type": "Polygon", "coordinates": rings[0]}

@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -27,7 +28,7 @@ EXACT = frozenset({"conservative", "majority", "max", "min", "mode", "nearest"})
 GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"}
 
 
-def dumps(record: dict) -> bytes:
+def dumps(record: dict[str, Any]) -> bytes:
     """Encode a record as JSON: the same record gives the same bytes.
 
     >>> dumps({"gsd": 300})
@@ -58,7 +59,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def source_identity(scene: Scene, parameters: dict) -> dict:
+def source_identity(scene: Scene, parameters: dict[str, Any]) -> dict[str, Any]:
     """Tell which bytes and which parameters make a product, for resuming and for provenance.
 
     Hrefs are left out, so that a mirror of the same bytes counts as the same source; bands are
@@ -89,7 +90,7 @@ def source_identity(scene: Scene, parameters: dict) -> dict:
     return {**record, "fingerprint": hashlib.sha256(canonical.encode()).hexdigest()}
 
 
-def _canonical(scene: Scene, parameters: dict) -> dict:
+def _canonical(scene: Scene, parameters: dict[str, Any]) -> dict[str, Any]:
     """The same parameters for the same product: USGS names, whatever the order and the alias asked for."""
     specs = {name: band.spec for name, band in scene.bands.items()}
 
@@ -107,7 +108,7 @@ def _canonical(scene: Scene, parameters: dict) -> dict:
     return asked
 
 
-def describe_ratio(ratio: tuple[Fraction, Fraction]) -> dict:
+def describe_ratio(ratio: tuple[Fraction, Fraction]) -> dict[str, Any]:
     """``ratio`` as [y, x] numbers, and ``factor`` where both are one whole number.
 
     >>> describe_ratio((Fraction(10), Fraction(10)))
@@ -127,10 +128,10 @@ def met(
     *,
     name: str,
     ratio: tuple[Fraction, Fraction],
-    parameters: dict,
-    extra_files: Sequence[dict] = (),
+    parameters: dict[str, Any],
+    extra_files: Sequence[dict[str, Any]] = (),
     created: str | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Describe a product in full: a block like gdalinfo's for each raster, and where it all came from.
 
     Parameters
@@ -172,7 +173,7 @@ def met(
     return _compact(record)
 
 
-def _source(scene: Scene) -> dict:
+def _source(scene: Scene) -> dict[str, Any]:
     return {
         "id": scene.id,
         "href": public_href(scene.href),
@@ -186,7 +187,7 @@ def _source(scene: Scene) -> dict:
     }
 
 
-def _source_band(band: Band) -> dict:
+def _source_band(band: Band) -> dict[str, Any]:
     height, width = band.grid.shape
     return {
         "href": public_href(band.href),
@@ -198,7 +199,7 @@ def _source_band(band: Band) -> dict:
     }
 
 
-def _frame(grid: Grid) -> dict:
+def _frame(grid: Grid) -> dict[str, Any]:
     return {
         "crs": grid.crs,
         "shape": list(grid.shape),
@@ -207,7 +208,7 @@ def _frame(grid: Grid) -> dict:
     }
 
 
-def _file(product: Product, band: Band | None, grid: Grid) -> dict:
+def _file(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
     """The block of one raster, in gdalinfo's words and orders: sizes are [x, y] here."""
     return {
         "file": product.filename,
@@ -229,7 +230,7 @@ def _file(product: Product, band: Band | None, grid: Grid) -> dict:
     }
 
 
-def _corners(grid: Grid) -> dict:
+def _corners(grid: Grid) -> dict[str, Any]:
     left, bottom, right, top = grid.bounds
     return {
         "upperLeft": [left, top],
@@ -240,7 +241,7 @@ def _corners(grid: Grid) -> dict:
     }
 
 
-def _band(product: Product, band: Band | None, index: int) -> dict:
+def _band(product: Product, band: Band | None, index: int) -> dict[str, Any]:
     block = product.block_shape and list(product.block_shape[::-1])
     statistics = statistics_of(product, band and band.spec, index)
     return {
@@ -261,7 +262,7 @@ def _band(product: Product, band: Band | None, index: int) -> dict:
     }
 
 
-def statistics_of(product: Product, spec: BandSpec | None, index: int) -> dict:
+def statistics_of(product: Product, spec: BandSpec | None, index: int) -> dict[str, Any]:
     """Statistics of one band of a product as JSON numbers.
 
     Those that are not finite (no valid cell) are left out, and so are mean and deviation of

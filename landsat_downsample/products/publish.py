@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
+from typing import Any
 
 from landsat_downsample.errors import UsageError, WriteError
 from landsat_downsample.formats.product_id import folded
@@ -66,7 +67,7 @@ def known_scene(scene: Scene, done: Sequence[Done]) -> Scene:
     return replace(scene, bands=bands)
 
 
-def _put(publication: Publication, filename: str, data: bytes, key: str, roles: list[str]) -> dict:
+def _put(publication: Publication, filename: str, data: bytes, key: str, roles: list[str]) -> dict[str, Any]:
     digest = publication.put(filename, data)
     return {
         "key": key,
@@ -181,7 +182,7 @@ def already_done(item: ScenePlan) -> bool:
     )
 
 
-def _refuse_incomplete(item: ScenePlan, marker: dict) -> None:
+def _refuse_incomplete(item: ScenePlan, marker: dict[str, Any]) -> None:
     """Do not call a product done whose files somebody has taken away since."""
     place = location.join(item.dest, item.name)
     wanted = {location.basename(asset["href"]) for asset in marker.get("assets", {}).values()}
@@ -206,7 +207,7 @@ def _refuse_foreign(item: ScenePlan) -> None:
         )
 
 
-def difference(there: dict, identity: dict) -> str:
+def difference(there: dict[str, Any], identity: dict[str, Any]) -> str:
     """Say in a few words how the product that is there differs from the one asked for."""
     had = there.get("properties", {}).get("processing:expression", {}).get("expression", {})
     want = identity["parameters"]
@@ -220,7 +221,7 @@ def difference(there: dict, identity: dict) -> str:
 _EITHER = ("factor", "resolution", "size")
 
 
-def _told(parameters: dict, keys: Sequence[str]) -> str:
+def _told(parameters: dict[str, Any], keys: Sequence[str]) -> str:
     named = [_words(key, parameters.get(key)) for key in keys if parameters.get(key) or key not in _EITHER]
     return ", ".join(named)
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from importlib import resources
+from typing import Any
 from urllib.parse import quote
 
 from rasterio.crs import CRS
@@ -99,10 +100,10 @@ def item(
     *,
     name: str,
     ratio: tuple[Fraction, Fraction],
-    parameters: dict,
-    extra_files: Sequence[dict] = (),
+    parameters: dict[str, Any],
+    extra_files: Sequence[dict[str, Any]] = (),
     created: str | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Build the STAC 1.1 item of a product.
 
     Parameters are those of `landsat_downsample.products.met.met`. A scene whose date is known to the
@@ -143,7 +144,7 @@ def item(
     return record
 
 
-def _time(when: str | None, created: str | None) -> dict:
+def _time(when: str | None, created: str | None) -> dict[str, Any]:
     known = {"created": created} if created else {}
     if not when:
         interval = {"start_datetime": FIRST_LIGHT, "end_datetime": created or NO_END}
@@ -154,7 +155,7 @@ def _time(when: str | None, created: str | None) -> dict:
     return {"datetime": zoned.replace(" ", "T"), **known}
 
 
-def _kept(source: dict) -> dict:
+def _kept(source: dict[str, Any]) -> dict[str, Any]:
     """Properties of the source scene, put right where older items break today's schemas."""
     kept = {key: value for key, value in source.items() if key in KEPT or key.startswith(KEPT_PREFIXES)}
     kept |= {key: source[key] for key in KEPT_VIEW if source.get(key) is not None}
@@ -168,7 +169,7 @@ def _kept(source: dict) -> dict:
     return kept
 
 
-def _projection(grid: Grid) -> dict:
+def _projection(grid: Grid) -> dict[str, Any]:
     crs = CRS.from_user_input(grid.crs)
     authority = crs.to_authority()
     fields = {
@@ -181,7 +182,9 @@ def _projection(grid: Grid) -> dict:
     return fields if authority else {**fields, "proj:wkt2": crs.to_wkt(version="WKT2_2019")}
 
 
-def _processing(scene: Scene, products: Sequence[Product], ratio: tuple, parameters: dict) -> dict:
+def _processing(
+    scene: Scene, products: Sequence[Product], ratio: tuple[Any, ...], parameters: dict[str, Any]
+) -> dict[str, Any]:
     ry, rx = map(float, ratio)
     methods = ", ".join(sorted({product.method for product in products}))
     software = versions()
@@ -197,7 +200,9 @@ def _processing(scene: Scene, products: Sequence[Product], ratio: tuple, paramet
     return fields
 
 
-def _own(scene: Scene, products: Sequence[Product], ratio: tuple, parameters: dict) -> dict:
+def _own(
+    scene: Scene, products: Sequence[Product], ratio: tuple[Any, ...], parameters: dict[str, Any]
+) -> dict[str, Any]:
     fields = {
         "source_id": scene.id,
         "source_gsd": spacing(scene.grid),
@@ -212,7 +217,7 @@ def _own(scene: Scene, products: Sequence[Product], ratio: tuple, parameters: di
     return {f"landsat_ds:{key}": value for key, value in fields.items() if value is not None}
 
 
-def _links(scene: Scene) -> Iterator[dict]:
+def _links(scene: Scene) -> Iterator[dict[str, Any]]:
     """Where the product comes from, without signatures; a local source by its file name only."""
     source = scene.item_href or scene.href
     found = {"rel": "derived_from", "href": public_href(source), "title": f"Source scene {scene.id}"}
@@ -238,7 +243,7 @@ def relative_href(filename: str) -> str:
     return "./" + quote(filename)
 
 
-def _asset(product: Product, band: Band | None, grid: Grid) -> dict:
+def _asset(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
     spec = band.spec if band else None
     record = {
         "href": relative_href(product.filename),
@@ -268,12 +273,12 @@ def _roles(product: Product, spec: BandSpec | None) -> list[str]:
     return ["data-mask", *flags, *saturation]
 
 
-def _file_fields(size: int, sha256: str) -> dict:
+def _file_fields(size: int, sha256: str) -> dict[str, Any]:
     """Multihash: 0x12 says SHA-256, 0x20 that 32 bytes follow."""
     return {"file:size": size, "file:checksum": f"1220{sha256}"}
 
 
-def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict:
+def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict[str, Any]:
     spec = band.spec if band else None
     name = product.names[index] if product.names else product.band
     fields = {
@@ -292,7 +297,7 @@ def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict:
     return {key: value for key, value in fields.items() if value not in (None, "")}
 
 
-def _scaling(product: Product, band: Band | None) -> dict:
+def _scaling(product: Product, band: Band | None) -> dict[str, Any]:
     """Scale and offset of the file; where its tags have none, as in USGS files, those of the catalogue."""
     if product.scale is None and product.offset is None and band and band.dtype == band.spec.dtype:
         # a sum or a deviation, stored in another type, has no offset any more
@@ -307,7 +312,7 @@ def _share(name: str) -> str:
     return f"share of the cell's valid source pixels that are {name.replace('_', ' ')}"
 
 
-def _bitfield(field: BitField, policy: str) -> dict:
+def _bitfield(field: BitField, policy: str) -> dict[str, Any]:
     levels = field.levels or (f"not_{field.name}", field.name)
     classes = [
         {
@@ -343,7 +348,7 @@ def _class_text(field: BitField, value: int, level: str) -> str:
     return field.description if value else f"not: {field.description}"
 
 
-def _extra_asset(extra: dict) -> dict:
+def _extra_asset(extra: dict[str, Any]) -> dict[str, Any]:
     return {
         "href": relative_href(extra["filename"]),
         "type": extra["media type"],
@@ -353,7 +358,7 @@ def _extra_asset(extra: dict) -> dict:
     }
 
 
-def _extensions(record: dict) -> list[str]:
+def _extensions(record: dict[str, Any]) -> list[str]:
     """Schemas of the extensions whose fields the item holds."""
     fields = set(_keys(record))
     if not fields >= LANDSAT_REQUIRED:
@@ -361,7 +366,7 @@ def _extensions(record: dict) -> list[str]:
     return [_uri(prefix) for prefix in EXTENSIONS if any(key.startswith(prefix) for key in fields)]
 
 
-def _keys(record: dict) -> Iterator[str]:
+def _keys(record: dict[str, Any]) -> Iterator[str]:
     for holder in (record["properties"], *record["assets"].values()):
         yield from holder
         for band in holder.get("bands", ()):
@@ -373,7 +378,7 @@ def _uri(prefix: str) -> str:
     return f"https://stac-extensions.github.io/{name}/{version}/schema.json"
 
 
-def validate_item(record: dict) -> list[str]:
+def validate_item(record: dict[str, Any]) -> list[str]:
     """Check an item against the core schema and those of its extensions, without a network.
 
     The core schema is pystac's copy; the extensions' are our own, of the fields we write.
@@ -407,5 +412,5 @@ def validate_item(record: dict) -> list[str]:
     return problems
 
 
-def _schema(name: str) -> dict:
+def _schema(name: str) -> dict[str, Any]:
     return json.loads(resources.files(__package__).joinpath("schemas", f"{name}.json").read_text("utf-8"))

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -78,7 +79,7 @@ def verify(product: str, *, source: str | None = None, blocks: int = 16, seed: i
     return report
 
 
-def _read_metadata(product: str) -> tuple[dict, dict]:
+def _read_metadata(product: str) -> tuple[dict[str, Any], dict[str, Any]]:
     records = []
     names = files.list_names(product)
     for ending in (".stac.json", ".met.json"):
@@ -89,7 +90,7 @@ def _read_metadata(product: str) -> tuple[dict, dict]:
     return records[0], records[1]
 
 
-def _check_files(product: str, item: dict, met: dict, report: Report) -> None:
+def _check_files(product: str, item: dict[str, Any], met: dict[str, Any], report: Report) -> None:
     sizes = {}
     for asset in item["assets"].values():
         name = unquote(asset["href"].removeprefix("./"))
@@ -115,7 +116,7 @@ def _bytes(product: str, name: str, report: Report) -> bytes | None:
         return None
 
 
-def _check_item(item: dict, report: Report) -> None:
+def _check_item(item: dict[str, Any], report: Report) -> None:
     from landsat_downsample.products.stac import validate_item
 
     try:
@@ -128,7 +129,7 @@ def _check_item(item: dict, report: Report) -> None:
         report.checked.append(f"the STAC {item['stac_version']} item is valid")
 
 
-def _check_grids(product: str, met: dict, report: Report) -> None:
+def _check_grids(product: str, met: dict[str, Any], report: Report) -> None:
     shapes = set()
     for record in met["files"]:
         with _open(product, record["file"]) as raster:
@@ -146,7 +147,7 @@ def _open(product: str, filename: str) -> Iterator[rasterio.DatasetReader]:
         yield raster
 
 
-def _check_cells(product: str, met: dict, scene: Scene, report: Report, sample: tuple[int, int]) -> None:
+def _check_cells(product: str, met: dict[str, Any], scene: Scene, report: Report, sample: tuple[int, int]) -> None:
     if scene.id != met["source"]["id"]:
         report.wrong.append(f"the source is {scene.id!r}, but the product was made from {met['source']['id']!r}")
         return
@@ -165,7 +166,7 @@ def _check_cells(product: str, met: dict, scene: Scene, report: Report, sample: 
             _check_band(product, target, method, report, sample)
 
 
-def _options(met: dict) -> dict:
+def _options(met: dict[str, Any]) -> dict[str, Any]:
     known = {"factor": None, "resolution": None, "size": None, "bands": None, "mask": [], "methods": {}, "bounds": None}
     return known | met["parameters"]
 
@@ -291,7 +292,7 @@ def _edge(grid: Grid, axis: int) -> float:
     return grid.transform.c if axis else grid.transform.f
 
 
-def _enough(cell: _Cell, pairs: list) -> bool:
+def _enough(cell: _Cell, pairs: list[Any]) -> bool:
     """Whether the valid pixels cover the share of the cell that was asked for."""
     area = math.prod(sum(share for _, share in cell._span(axis)) for axis in (0, 1))
     covered = sum(share for _, share in pairs)
@@ -352,7 +353,7 @@ def _code(policy: str):
     return compute
 
 
-def _field(bits, policy: str, pairs: list) -> int:
+def _field(bits, policy: str, pairs: list[Any]) -> int:
     total = sum(w for _, w in pairs)
     reached = 0
     for level in range(1, 1 << bits.length):
@@ -365,7 +366,7 @@ def _field(bits, policy: str, pairs: list) -> int:
     return reached
 
 
-def _clear(spec, policy: str, pairs: list) -> int:
+def _clear(spec, policy: str, pairs: list[Any]) -> int:
     clear = spec.field("clear")
     if clear is None:
         return 0

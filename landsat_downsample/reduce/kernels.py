@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -230,7 +231,7 @@ def _whole_blocks(overlay: Overlay, strip: Strip, cells: np.ndarray) -> np.ndarr
     return (row < (strip.stop - strip.start) // block) & (column < columns.pixels // block)
 
 
-def _listed(overlay: Overlay, strip: Strip, cells: tuple, size: tuple[int, int]) -> Windows:
+def _listed(overlay: Overlay, strip: Strip, cells: tuple[Any, ...], size: tuple[int, int]) -> Windows:
     r, wr = _axis_window(overlay.rows, cells[0] + strip.first, size[0], (strip.start, strip.stop))
     c, wc = _axis_window(overlay.columns, cells[1], size[1], (0, overlay.columns.pixels))
     plain = (wr == 1).all() and (wc == 1).all()

@@ -7,7 +7,7 @@ for its counters. The caller then takes the plain path.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -201,7 +201,7 @@ def _sixteen(values: np.ndarray) -> np.ndarray | None:
     return np.ascontiguousarray(values, np.uint16 if values.dtype == np.uint8 else values.dtype)
 
 
-def axes(overlay: Overlay, strip: Strip) -> tuple[tuple, tuple]:
+def axes(overlay: Overlay, strip: Strip) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The axes of a strip's cells, as C takes them."""
     columns = overlay.columns
     across = np.stack([columns.start, columns.stop, columns.head, columns.tail]).astype(np.int64)

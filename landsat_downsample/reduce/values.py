@@ -246,7 +246,7 @@ class Moments:
         return stored
 
 
-def keep_off_fill(stored: np.ndarray, empty: np.ndarray, rule: Rule, *, above: tuple | None = None) -> None:
+def keep_off_fill(stored: np.ndarray, empty: np.ndarray, rule: Rule, *, above: tuple[Any, ...] | None = None) -> None:
     """Move valid cells that hold the fill value one step off it, in place.
 
     Parameters

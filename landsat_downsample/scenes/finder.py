@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import ReadError, SceneError
 from landsat_downsample.formats import product_id, scene_files, stac_item, stac_source
@@ -85,7 +85,7 @@ class Finder:
             return self._local(href)
         return self._folder(href, list_names(href, policy=self.policy))
 
-    def of_items(self, items: Sequence[dict], base: str) -> Source:
+    def of_items(self, items: Sequence[dict[str, Any]], base: str) -> Source:
         """List the files of the scene that STAC items describe.
 
         Parameters
@@ -247,12 +247,12 @@ class Finder:
         led = self._led_by(href)
         return led._stac(led._items(record, href, _DEPTH), href)
 
-    def _collect(self, hrefs: Iterable[str], depth: int = 0) -> Iterator[tuple[dict, str]]:
+    def _collect(self, hrefs: Iterable[str], depth: int = 0) -> Iterator[tuple[dict[str, Any], str]]:
         for href in hrefs:
             record = stac_source.load(read_bytes(href, limit=_JSON_LIMIT, policy=self.policy), href)
             yield from self._led_by(href)._items(record, href, depth)
 
-    def _items(self, record: dict | list, href: str, depth: int) -> Iterator[tuple[dict, str]]:
+    def _items(self, record: dict[str, Any] | list[Any], href: str, depth: int) -> Iterator[tuple[dict[str, Any], str]]:
         """Every item that a document holds or points to, with where it was read."""
         found = stac_source.items(record, href)
         if found is not None:
@@ -265,7 +265,7 @@ class Finder:
             )
         yield from self._collect(chain(items, children), depth - 1)
 
-    def _stac(self, entries: Iterator[tuple[dict, str]], href: str) -> Source:
+    def _stac(self, entries: Iterator[tuple[dict[str, Any], str]], href: str) -> Source:
         taken = []
         for entry in entries:
             taken.append(entry)
@@ -350,7 +350,7 @@ def _agreed(mtl: Mtl | None, product: ProductId | None, href: str) -> ProductId:
     return product or meant
 
 
-def _properties(product: ProductId | None, mtl: Mtl | None, item: dict | None = None) -> dict:
+def _properties(product: ProductId | None, mtl: Mtl | None, item: dict[str, Any] | None = None) -> dict[str, Any]:
     """What is known of a scene: from its item, else its MTL, else its name."""
     properties = product.properties() if product else {}
     if mtl:

@@ -12,7 +12,7 @@ from landsat_downsample.formats.stac_item import scene_id
 from landsat_downsample.model.location import is_local
 
 
-def given_items(source: object) -> tuple[list[dict], str | None]:
+def given_items(source: object) -> tuple[list[dict[str, Any]], str | None]:
     """The items of one scene, and where they say that they were read.
 
     Raises
@@ -52,7 +52,7 @@ def _has_dict(source: object) -> bool:
     return callable(getattr(source, "to_dict", None)) and (hasattr(source, "assets") or hasattr(source, "items"))
 
 
-def _items(source: object) -> Iterator[tuple[dict, str | None]]:
+def _items(source: object) -> Iterator[tuple[dict[str, Any], str | None]]:
     """Items, each with where it says that it was read."""
     if is_item(source):
         place = _self(source)
@@ -72,7 +72,7 @@ def _items(source: object) -> Iterator[tuple[dict, str | None]]:
         raise _neither(source)
 
 
-def _self(item: dict) -> str | None:
+def _self(item: dict[str, Any]) -> str | None:
     """The ``self`` link of an item."""
     return next((link["href"] for link in links(item, "self")), None)
 

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError
@@ -158,7 +159,7 @@ def open_raster(path: str, href: str, *, pixels: bool = True) -> rasterio.Datase
         ) from error
 
 
-def _grid(source, href: str, fallback_grid: Callable | None) -> Grid:
+def _grid(source, href: str, fallback_grid: Callable[..., Any] | None) -> Grid:
     """The grid of an open raster: its own, or where it has none that of its metadata."""
     shape, transform = source.shape, source.transform
     crs = crs_name(source.crs)

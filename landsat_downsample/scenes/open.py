@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.formats import scene_files
@@ -39,9 +39,9 @@ _DERIVED = {"qa_fractions": "QA_PIXEL"}
 
 
 def open_scene(
-    source: str | os.PathLike | dict | Sequence[dict] | Item | ItemCollection,
+    source: str | os.PathLike[str] | dict[str, Any] | Sequence[dict[str, Any]] | Item | ItemCollection,
     *,
-    base: str | os.PathLike | None = None,
+    base: str | os.PathLike[str] | None = None,
     bands: Iterable[str] | str | None = None,
     requester_pays: bool = False,
     as_band: str | None = None,
@@ -55,9 +55,9 @@ def open_scene(
 
 def open_with(
     policy: Policy,
-    source: str | os.PathLike | dict | Sequence[dict],
+    source: str | os.PathLike[str] | dict[str, Any] | Sequence[dict[str, Any]],
     *,
-    base: str | os.PathLike | None = None,
+    base: str | os.PathLike[str] | None = None,
     bands: Iterable[str] | str | None = None,
     as_band: str | None = None,
 ) -> Scene:
@@ -77,7 +77,9 @@ def open_with(
         return _open(led, led.of_items(items, place), bands, as_band)
 
 
-def open_given(source: str | os.PathLike | Sequence[dict], place: str | None, bands: Iterable[str] | None) -> Scene:
+def open_given(
+    source: str | os.PathLike[str] | Sequence[dict[str, Any]], place: str | None, bands: Iterable[str] | None
+) -> Scene:
     """Open what `given_scenes` gives."""
     return open_with(_unproven(Policy.from_environ(), place), source, base=place, bands=bands)
 
@@ -106,7 +108,7 @@ def _as_lone(href: str, as_band: str) -> Listing:
     return lone(href)
 
 
-def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback_grid: Callable) -> Band:
+def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback_grid: Callable[..., Any]) -> Band:
     # An item that says that readers pay was given by somebody who means to.
     pays = finder.policy.requester_pays or listing.requester_pays
     return read_header(

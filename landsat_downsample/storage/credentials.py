@@ -29,7 +29,7 @@ _IDENTITY = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SEC
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "FSSPEC_S3_ENDPOINT_URL", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
 
 
-def take_credentials(path: str | os.PathLike, environ: MutableMapping[str, str] = os.environ) -> None:
+def take_credentials(path: str | os.PathLike[str], environ: MutableMapping[str, str] = os.environ) -> None:
     """Move AWS credentials from a file into the environment of this process.
 
     The file is deleted whatever is in it, and its folder too if nothing else is there.
@@ -66,7 +66,7 @@ def _taken(path: Path) -> bytes:
     return content
 
 
-def _values(content: bytes, path: str | os.PathLike) -> dict[str, str]:
+def _values(content: bytes, path: str | os.PathLike[str]) -> dict[str, str]:
     """Give what the default profile sets, blank values left out."""
     if not content.strip():
         raise UsageError(f"credentials file {path}: it is blank; leave the option out to use the ambient identity")

@@ -48,7 +48,7 @@ class _Resolver(AbstractResolver):
         self._allows = allows
         self._plain = aiohttp.ThreadedResolver()
 
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list:
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
         found = await self._plain.resolve(host, port, family)
         name = canonical(host)
         if not self._allows(name) and any(is_inside(one["host"]) for one in found):

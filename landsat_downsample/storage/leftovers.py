@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from typing import Any
 
 from landsat_downsample.errors import ReadError, WriteError
 from landsat_downsample.model.location import is_local, local_path, redact, scheme
@@ -68,7 +69,7 @@ def _object_leftovers(dest: str, policy: Policy) -> tuple[Leftover, ...]:
 
     patience = RetryBudget(policy)
 
-    def attempt(seconds: float) -> list[dict]:
+    def attempt(seconds: float) -> list[dict[str, Any]]:
         try:
             return transport.listing(dest, deep=True, policy=policy, seconds=seconds)
         except FileNotFoundError:

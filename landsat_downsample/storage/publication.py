@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import ReadError
 from landsat_downsample.model.location import is_local, join, local_path, redact
@@ -104,7 +104,7 @@ class Publication(Place):
         return Objects(self)
 
 
-def read_marker(dest: str, name: str, filename: str, *, policy: Policy | None = None) -> dict | None:
+def read_marker(dest: str, name: str, filename: str, *, policy: Policy | None = None) -> dict[str, Any] | None:
     """Read the marker of a product; None if there is no such product.
 
     Raises

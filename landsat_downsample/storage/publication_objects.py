@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from landsat_downsample.errors import WriteError
 from landsat_downsample.model.location import basename, join, redact
@@ -125,7 +125,7 @@ class Objects:
     def names(self) -> list[str]:
         of = self.place
 
-        def attempt(seconds: float) -> list[dict]:
+        def attempt(seconds: float) -> list[dict[str, Any]]:
             try:
                 return transport.listing(of.href, deep=True, policy=of.policy, seconds=seconds)
             except FileNotFoundError:

@@ -146,7 +146,7 @@ def _link(part: str, path: str) -> bool:
     return True
 
 
-def ask(href: str, question: dict | None = None, *, policy: Policy | None = None) -> Any:
+def ask(href: str, question: dict[str, Any] | None = None, *, policy: Policy | None = None) -> Any:
     """Ask a web service something, and give the JSON of its answer.
 
     Parameters
@@ -176,7 +176,7 @@ def ask(href: str, question: dict | None = None, *, policy: Policy | None = None
     return RetryBudget(policy).call(f"cannot read {redact(href)!r}", attempt)
 
 
-async def _exchange(fs: Any, href: str, question: dict | None) -> bytes:
+async def _exchange(fs: Any, href: str, question: dict[str, Any] | None) -> bytes:
     session = await fs.set_session()
     method = "GET" if question is None else "POST"
     headers = dict(fs.kwargs.get("headers", {})) | {"Accept": "application/geo+json, application/json"}

@@ -54,7 +54,7 @@ class HttpResponse:
 
 
 _lock = process_lock()
-_filesystems: dict[tuple, Any] = {}
+_filesystems: dict[tuple[Any, ...], Any] = {}
 
 
 def filesystem(href: str, policy: Policy) -> Any:
@@ -72,7 +72,7 @@ def filesystem(href: str, policy: Policy) -> Any:
         return _filesystems[key]
 
 
-_gates: dict[tuple, Gate] = {}
+_gates: dict[tuple[Any, ...], Gate] = {}
 
 
 def _turn(href: str, policy: Policy, seconds: float) -> AbstractContextManager[float]:
@@ -339,7 +339,7 @@ async def _chunks(body: Any):
         yield data
 
 
-def _s3_answer(fs: Any, reply: dict, size: int, *, ranged: bool = True) -> HttpResponse:
+def _s3_answer(fs: Any, reply: dict[str, Any], size: int, *, ranged: bool = True) -> HttpResponse:
     metadata = {key.lower(): value for key, value in reply.get("Metadata", {}).items()}
     digests = [("sha256", metadata["sha256"])] if re.fullmatch(r"[0-9a-f]{64}", metadata.get("sha256", "")) else []
     if reply.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in reply:
@@ -466,7 +466,7 @@ def delete(href: str, *, policy: Policy, seconds: float) -> None:
         return
 
 
-def listing(href: str, *, deep: bool, policy: Policy, seconds: float) -> list[dict]:
+def listing(href: str, *, deep: bool, policy: Policy, seconds: float) -> list[dict[str, Any]]:
     """List what lies under a prefix: dicts with ``name``, ``type`` and ``size`` as fsspec gives them."""
     fs = filesystem(href, policy)
     path = fs._strip_protocol(href)

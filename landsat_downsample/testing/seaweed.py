@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 RW = ("testkey", "testsecret")
 RO = ("rokey", "rosecret")
@@ -117,7 +118,7 @@ class Seaweed:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _identity(name: str, keys: tuple[str, str], *, write: bool) -> dict:
+def _identity(name: str, keys: tuple[str, str], *, write: bool) -> dict[str, Any]:
     actions = ["Admin", "Read", "Write", "List", "Tagging"] if write else ["Read", "List"]
     return {"name": name, "credentials": [{"accessKey": keys[0], "secretKey": keys[1]}], "actions": actions}
 

@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Outcome, Progress
@@ -25,7 +25,7 @@ STATUS_WORDS = {"done": "done", "skipped": "is there already, made the same way"
 class View(Protocol):
     """One style of telling what goes on. Its methods are called in one thread, but for `say` and `stopping`."""
 
-    def open(self, facts: dict) -> None: ...
+    def open(self, facts: dict[str, Any]) -> None: ...
     def show(self, step: Progress, now: float) -> None: ...
     def fail(self, outcome: Outcome, trace: str) -> None: ...
     def warn(self, message: str) -> None: ...
@@ -78,7 +78,7 @@ def _write(text: str) -> None:
 class Quiet:
     """Tells of failures only."""
 
-    def open(self, facts: dict) -> None:
+    def open(self, facts: dict[str, Any]) -> None:
         """Nothing to tell."""
 
     def show(self, step: Progress, now: float) -> None:
@@ -108,7 +108,7 @@ class Plain(Quiet):
     def __init__(self, tally: ProgressCounter) -> None:
         self._tally = tally
 
-    def open(self, facts: dict) -> None:
+    def open(self, facts: dict[str, Any]) -> None:
         if facts.get("dashboard"):
             say(f"dashboard: {facts['dashboard']}")
 
@@ -155,7 +155,7 @@ def _of(count: int, total: int | None, noun: str) -> str:
 class Events:
     """A JSON object a line."""
 
-    def open(self, facts: dict) -> None:
+    def open(self, facts: dict[str, Any]) -> None:
         _event("run-begun", facts)
 
     def show(self, step: Progress, now: float) -> None:
@@ -189,6 +189,6 @@ class Events:
         _event("run-ended", counts | facts | seconds)
 
 
-def _event(name: str, facts: dict) -> None:
+def _event(name: str, facts: dict[str, Any]) -> None:
     when = datetime.now(UTC).isoformat(timespec="milliseconds")
     _write(json.dumps({"time": when, "event": name} | facts) + "\n")

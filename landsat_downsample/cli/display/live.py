@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from landsat_downsample.cli.display.lines import STATUS_WORDS, failure_line, is_batch, stopping_line, summary
 from landsat_downsample.execution.progress import ProgressCounter
@@ -53,7 +54,7 @@ class Live:
         )
         self._logs = _logs_above()
 
-    def open(self, facts: dict) -> None:
+    def open(self, facts: dict[str, Any]) -> None:
         self._dashboard = facts.get("dashboard")
         self._screen.start()
         self._logs.__enter__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Any
 
 from landsat_downsample.cli.display.tables import console, table
 from landsat_downsample.execution.run import Outcome
@@ -44,7 +45,7 @@ class Products:
             out.print(f"and {count_words(left, 'product')} more beside them: their record and report.html are in _runs")
 
 
-def _record(outcome: Outcome) -> dict:
+def _record(outcome: Outcome) -> dict[str, Any]:
     return {
         "id": outcome.scene_id,
         "status": outcome.status,
@@ -74,7 +75,7 @@ def _peak_by_resource() -> int:
     return peak if sys.platform == "darwin" else peak * KIB  # macOS counts bytes, Linux KiB
 
 
-def _print_line(record: dict) -> None:
+def _print_line(record: dict[str, Any]) -> None:
     try:
         print(json.dumps(record), flush=True)
     except BrokenPipeError:  # the reader of our stdout has gone, the work that was asked for has not

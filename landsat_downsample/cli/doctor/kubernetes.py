@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 from landsat_downsample.cli.doctor.finding import NO, NOT_ASKED, OK, Finding, tried
 from landsat_downsample.errors import ReadError
@@ -103,7 +104,7 @@ def operator(api: Api) -> Finding:
     return Finding(NO, what, f"{name} is not ready: see kubectl describe deployment, and its log")
 
 
-def _is_operator(deployment: dict) -> bool:
+def _is_operator(deployment: dict[str, Any]) -> bool:
     containers = deployment["spec"]["template"]["spec"]["containers"]
     words = [
         word for one in containers for word in (one.get("image", ""), *one.get("args", ()), *one.get("command", ()))
@@ -137,7 +138,7 @@ def _may(api: Api, namespace: str, group: str, resource: str, verb: str) -> bool
     return bool(answer.body.get("status", {}).get("allowed"))
 
 
-def image(api: Api, namespace: str, manifest: dict, *, deadline: float = PULL) -> Finding:
+def image(api: Api, namespace: str, manifest: dict[str, Any], *, deadline: float = PULL) -> Finding:
     """Run one pod of the workers' image, as the workers' pods are, and remove it."""
     pod = probe(manifest, deadline)
     name, reference = pod["metadata"]["name"], pod["spec"]["containers"][0]["image"]
@@ -157,7 +158,7 @@ def image(api: Api, namespace: str, manifest: dict, *, deadline: float = PULL) -
     return Finding(OK, "image", f"{reference} was pulled and runs: {words}")
 
 
-def probe(manifest: dict, deadline: float) -> dict:
+def probe(manifest: dict[str, Any], deadline: float) -> dict[str, Any]:
     """The pod of `image`: a worker's, but for what it does. Pure."""
     spec = copy.deepcopy(manifest["spec"]["worker"]["spec"])
     worker, name = spec["containers"][0], f"landsat-downsample-doctor-{uuid.uuid4().hex[:8]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.cli.doctor import here
 from landsat_downsample.cli.doctor.finding import NO, NOT_ASKED, OK, Finding, tried
@@ -100,7 +100,7 @@ def _host(address: str) -> str:
     return address.rpartition("://")[2].rpartition(":")[0]
 
 
-def _result(sent: Future, worker: str):
+def _result(sent: Future[Any], worker: str):
     try:
         return sent.result(timeout=PATIENCE)
     except LandsatDownsampleError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.cli.arguments import DONE, Parser, add_verb, say
 
@@ -61,7 +61,7 @@ def _clean(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _record(made: Made) -> dict:
+def _record(made: Made) -> dict[str, Any]:
     """A cluster in JSON types."""
     return {
         "name": made.name,
@@ -76,7 +76,7 @@ def _record(made: Made) -> dict:
     }
 
 
-def _show(records: list[dict], nothing: str) -> None:
+def _show(records: list[dict[str, Any]], nothing: str) -> None:
     if not sys.stdout.isatty():
         for record in records:
             print(json.dumps(record), flush=True)

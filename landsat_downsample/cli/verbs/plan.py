@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.cli.arguments import add_verb, complain, count, href_type
 from landsat_downsample.cli.reduction import add_reduction, exit_code, options
@@ -92,7 +92,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     return exit_code(len(costs), failures)
 
 
-def _record(item, scenes: int, prices: Prices, setting: Setting) -> dict:
+def _record(item, scenes: int, prices: Prices, setting: Setting) -> dict[str, Any]:
     """A scene's plan in JSON types, with what it costs, and what so many like it would."""
     from dataclasses import asdict
 

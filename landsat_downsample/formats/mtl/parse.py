@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 from xml.parsers import expat
 
 from landsat_downsample.errors import SceneError, UsageError
@@ -293,7 +294,7 @@ class _XmlReader:
     def _refuse(self, *_declaration) -> None:
         raise SceneError("MTL.xml declares a document type or entities: refused, no Landsat metadata file does")
 
-    def _open(self, name: str, _attributes: dict) -> None:
+    def _open(self, name: str, _attributes: dict[str, Any]) -> None:
         start = self.parser.CurrentByteIndex
         if self.stack:
             self.stack[-1].leaf = False

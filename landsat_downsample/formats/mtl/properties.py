@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 from landsat_downsample.formats.mtl.document import Mtl
 from landsat_downsample.formats.mtl.frame import number
@@ -29,7 +30,7 @@ _WORDS = {
 }
 
 
-def properties(mtl: Mtl) -> dict:
+def properties(mtl: Mtl) -> dict[str, Any]:
     """STAC properties that the MTL tells; what it does not tell is left out.
 
     Returns

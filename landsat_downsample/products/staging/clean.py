@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.location import basename, is_local, local_path, redact, scheme
@@ -31,14 +32,14 @@ class Found:
     """``leftover`` (safe to remove), ``active`` (written to lately), ``kept`` (an old product whose
     replacement never came) or ``removed``."""
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
         left = self.leftover
         facts = {"href": redact(left.href), "kind": left.kind, "state": self.state, "files": left.files}
         return facts | {"bytes": left.size, "age_seconds": None if self.age is None else round(self.age)}
 
 
-def clean(dest: str | os.PathLike, *, delete: bool = False, older_than: float = SAFE_AGE) -> tuple[Found, ...]:
+def clean(dest: str | os.PathLike[str], *, delete: bool = False, older_than: float = SAFE_AGE) -> tuple[Found, ...]:
     """List what crashes left at a destination, and delete it if asked to.
 
     Products and files of others are neither listed nor touched.
@@ -109,8 +110,8 @@ def _last_local_write(href: str) -> float | None:
     return max(times, default=None)
 
 
-def _entries(href: str, policy: Policy) -> list[dict]:
-    def attempt(seconds: float) -> list[dict]:
+def _entries(href: str, policy: Policy) -> list[dict[str, Any]]:
+    def attempt(seconds: float) -> list[dict[str, Any]]:
         try:
             return transport.listing(href, deep=True, policy=policy, seconds=seconds)
         except FileNotFoundError:

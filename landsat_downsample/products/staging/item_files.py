@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import stac_source
@@ -34,7 +35,7 @@ class LocalItem:
     """A STAC item on this machine."""
 
     folder: str
-    record: dict
+    record: dict[str, Any]
     data: bytes
     """As it is on disk."""
     name: str
@@ -97,7 +98,7 @@ def _read(path: str, *, catalogued: bool) -> LocalItem:
     return LocalItem(os.path.dirname(path), record, data, name, catalogued)
 
 
-def _load(path: str) -> tuple[dict, bytes]:
+def _load(path: str) -> tuple[dict[str, Any], bytes]:
     try:
         with open_regular(path) as file:
             data = file.read(_LIMIT + 1)
@@ -111,7 +112,7 @@ def _load(path: str) -> tuple[dict, bytes]:
     return record, data
 
 
-def _listed(key: str, asset: dict, item: LocalItem) -> ListedFile:
+def _listed(key: str, asset: dict[str, Any], item: LocalItem) -> ListedFile:
     href = asset.get("href") if isinstance(asset, dict) else None
     name = href.removeprefix("./") if isinstance(href, str) else ""
     if not name or name.startswith(".") or any(sign in name for sign in ("/", "\\", "\0")):

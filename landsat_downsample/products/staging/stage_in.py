@@ -26,8 +26,8 @@ _THREADS = 4
 
 
 def stage_in(
-    href: str | os.PathLike,
-    folder: str | os.PathLike,
+    href: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     *,
     bands: Iterable[str] | str | None = None,
     requester_pays: bool = False,

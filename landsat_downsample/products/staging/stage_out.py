@@ -36,7 +36,7 @@ class Sent:
     md5: str
 
 
-def stage_out(folder: str | os.PathLike, dest: str | os.PathLike, *, overwrite: bool = False) -> str:
+def stage_out(folder: str | os.PathLike[str], dest: str | os.PathLike[str], *, overwrite: bool = False) -> str:
     """Publish a product's folder at a destination, whole or not at all, and verify what arrived.
 
     Parameters

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rasterio.crs import CRS
 
@@ -40,7 +41,7 @@ class StagedFile:
     """Identity of the source in its store, so that staging it again can see that nothing changed."""
 
 
-def item(name: str, scene: Scene, files: Sequence[StagedFile]) -> dict:
+def item(name: str, scene: Scene, files: Sequence[StagedFile]) -> dict[str, Any]:
     """Build the STAC item of a staged scene; the same bytes staged again give the same item."""
     geometry, bbox = footprint(scene.grid)
     record = {
@@ -63,7 +64,7 @@ def item(name: str, scene: Scene, files: Sequence[StagedFile]) -> dict:
     return record
 
 
-def catalogue(name: str, scene: Scene) -> dict:
+def catalogue(name: str, scene: Scene) -> dict[str, Any]:
     """Build the catalogue that points to the one item."""
     return {
         "type": "Catalog",
@@ -82,7 +83,7 @@ def _uri(prefix: str) -> str:
     return f"https://stac-extensions.github.io/{name}/{version}/schema.json"
 
 
-def _properties(scene: Scene) -> dict:
+def _properties(scene: Scene) -> dict[str, Any]:
     source = {key: value for key, value in scene.properties.items() if value is not None}
     kept = {key: source[key] for key in source if key in _KEPT or key.startswith(_KEPT_PREFIXES)}
     if "view:sun_azimuth" in kept:  # USGS counts from -180 to 180
@@ -101,7 +102,7 @@ def _properties(scene: Scene) -> dict:
     }
 
 
-def _time(source: dict) -> dict:
+def _time(source: dict[str, Any]) -> dict[str, Any]:
     when = source.get("datetime")
     if not when or re.fullmatch(r"\d{4}-\d{2}-\d{2}", when):
         start, end = (f"{when}T00:00:00Z", f"{when}T23:59:59Z") if when else (FIRST_LIGHT, NO_END)
@@ -111,7 +112,7 @@ def _time(source: dict) -> dict:
     return {"datetime": zoned.replace(" ", "T")}
 
 
-def _asset(file: StagedFile) -> dict:
+def _asset(file: StagedFile) -> dict[str, Any]:
     record = {
         "href": f"./{file.name}",
         "type": GEOTIFF if file.spec else _media(file.name),

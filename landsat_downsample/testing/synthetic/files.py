@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rasterio.warp import transform as warp_points
@@ -51,7 +52,7 @@ def _ang_number(name: str) -> int:
     return int(name[1:].replace("_VCID_", ""))
 
 
-def _angle_model(recipe: Recipe, band: str, pan: bool) -> dict:
+def _angle_model(recipe: Recipe, band: str, pan: bool) -> dict[str, Any]:
     grid = recipe.pan_grid if pan else recipe.grid
     elevation, azimuth = (math.radians(angle) for angle in recipe.sun)
     sun = (math.cos(elevation) * math.sin(azimuth), math.cos(elevation) * math.cos(azimuth), math.sin(elevation))
@@ -110,7 +111,7 @@ def stac_items(contents: Contents, folder: Path) -> dict[str, bytes]:
     }
 
 
-def _stac_item(contents: Contents, part: str, names: list[str], folder: Path) -> dict:
+def _stac_item(contents: Contents, part: str, names: list[str], folder: Path) -> dict[str, Any]:
     recipe = contents.recipe
     ring = _outline(recipe)
     lon, lat = zip(*ring, strict=True)
@@ -145,7 +146,7 @@ def _outline(recipe: Recipe) -> list[list[float]]:
     return [points[0], *points[:0:-1], points[0]]
 
 
-def _stac_properties(contents: Contents) -> dict:
+def _stac_properties(contents: Contents) -> dict[str, Any]:
     recipe = contents.recipe
     elevation, azimuth = recipe.sun
     path, row = recipe.path_row
@@ -181,7 +182,7 @@ def _asset_key(spec: BandSpec) -> str:
     return spec.name.removeprefix("SR_").lower() if "_" in spec.name else spec.name
 
 
-def _asset(contents: Contents, suffix: str, folder: Path, *, title: str, roles: list[str]) -> dict:
+def _asset(contents: Contents, suffix: str, folder: Path, *, title: str, roles: list[str]) -> dict[str, Any]:
     name = contents.file_name(suffix)
     media = {"txt": "text/plain", "xml": "application/xml", "json": "application/json"}.get(
         suffix.rpartition(".")[2], COG_TYPE
@@ -199,7 +200,7 @@ def _asset(contents: Contents, suffix: str, folder: Path, *, title: str, roles: 
     }
 
 
-def _band_asset(contents: Contents, spec: BandSpec, folder: Path) -> dict:
+def _band_asset(contents: Contents, spec: BandSpec, folder: Path) -> dict[str, Any]:
     roles = ["data"] if is_image(spec.name) else ["metadata"]
     asset = _asset(contents, f"{spec.name}.TIF", folder, title=spec.title, roles=roles)
     step = contents.recipe.mission.step // (2 if spec.group == "panchromatic" else 1)
@@ -217,7 +218,7 @@ def _band_asset(contents: Contents, spec: BandSpec, folder: Path) -> dict:
     return asset
 
 
-def _bitfield(field: BitField) -> dict:
+def _bitfield(field: BitField) -> dict[str, Any]:
     levels = field.levels or (f"not_{field.name}", field.name)
     classes = [
         {"name": name, "value": value, "description": name.replace("_", " ")} for value, name in enumerate(levels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -270,7 +271,9 @@ def _surface(
     return cover, light
 
 
-def _cover(rough: _Rough, at: dict, fine: np.ndarray, other: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+def _cover(
+    rough: _Rough, at: dict[str, Any], fine: np.ndarray, other: np.ndarray, start: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Cover codes of a strip, and where it is hilly."""
     ground = at["ground"] + np.float32(0.05) * fine
     shade = other * np.float32(0.16) + np.float32(0.5)

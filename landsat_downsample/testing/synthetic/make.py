@@ -20,7 +20,7 @@ from landsat_downsample.testing.synthetic.tables import SATURATES
 
 
 def make_scene(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     *,
     sensor: str = "oli",
     level: int = 2,
