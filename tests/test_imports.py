@@ -1,4 +1,4 @@
-"""What an import costs, that no module needs itself, and that the front door keeps its promises."""
+"""What an import costs, that no module needs itself, and that the public names keep their promises."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def modules_after(code: str, *argv: object) -> set[str]:
     return set(done.stdout.rpartition("loaded ")[2].split())
 
 
-def test_the_front_door_is_light():
+def test_importing_the_package_is_light():
     assert not modules_after("import landsat_downsample") & (HEAVY | {"numpy", "fsspec", "rich"})
 
 
@@ -113,7 +113,7 @@ def test_each_module_loads_alone():
     assert done.stdout.split() == [], done.stderr
 
 
-# The front door --------------------------------------------------------------------------------
+# The public names ------------------------------------------------------------------------------
 
 
 def test_all_names_are_there_and_explained():

@@ -64,14 +64,14 @@ def ades(spec: str, *, token: Callable[[], str] | None = None) -> Ades:
 class Ades:
     """A processing service."""
 
-    def __init__(self, door: ServiceClient, local: LocalService | None = None) -> None:
-        self._door = door
+    def __init__(self, client: ServiceClient, local: LocalService | None = None) -> None:
+        self._client = client
         self._local = local
 
     @property
     def url(self) -> str:
         """Address of the service."""
-        return self._door.url
+        return self._client.url
 
     def __repr__(self) -> str:
         return f"<Ades {self.url}>"
@@ -80,15 +80,15 @@ class Ades:
         """List the summaries of the processes there are, page by page: id, version, title ..."""
         what, found, page = "cannot list the processes", [], "/processes"
         while page:
-            record = self._door.get(page, what).document(what)
+            record = self._client.get(page, what).document(what)
             found += record.get("processes", [])
-            page = _next(record, page, self._door)
+            page = _next(record, page, self._client)
         return found
 
     def describe(self, process: str) -> dict[str, Any]:
         """Fetch the description of a process: its inputs and outputs with their schemas."""
         what = f"cannot describe process {process!r}"
-        return self._door.get(_process(process), what).document(what)
+        return self._client.get(_process(process), what).document(what)
 
     def deploy(
         self, package: str | os.PathLike[str] | dict[str, Any], *, workflow: str | None = None, replace: bool = False
@@ -109,31 +109,31 @@ class Ades:
         AdesError
             The service refuses, as when the process is there already.
         """
-        parcel = read_package(package, workflow)
-        what = f"cannot deploy {parcel.id!r}" if parcel.id else "cannot deploy the package"
-        if replace and not parcel.id:
+        parsed = read_package(package, workflow)
+        what = f"cannot deploy {parsed.id!r}" if parsed.id else "cannot deploy the package"
+        if replace and not parsed.id:
             raise UsageError(f"{what} in place of another: it does not tell its id here; name the workflow")
         try:
-            answer = self._put("POST", "/processes", parcel, what, workflow)
+            answer = self._put("POST", "/processes", parsed, what, workflow)
         except AdesError as error:
             if error.status != 409:
                 raise
             if not replace:
                 raise AdesError(f"{error}: deploy it with replace=True", error.status, error.kind) from None
-            return self.replace(parcel.id, package, workflow=workflow)
-        return _deployed(answer, parcel.id)
+            return self.replace(parsed.id, package, workflow=workflow)
+        return _deployed(answer, parsed.id)
 
     def replace(
         self, process: str, package: str | os.PathLike[str] | dict[str, Any], *, workflow: str | None = None
     ) -> str:
         """Put another package in the place of a process that was deployed; return its id."""
-        parcel = read_package(package, workflow)
-        answer = self._put("PUT", _process(process), parcel, f"cannot replace {process!r}", workflow)
+        parsed = read_package(package, workflow)
+        answer = self._put("PUT", _process(process), parsed, f"cannot replace {process!r}", workflow)
         return _deployed(answer, process)
 
     def undeploy(self, process: str) -> None:
         """Take back a process that was deployed."""
-        self._door.send("DELETE", _process(process), f"cannot undeploy {process!r}")
+        self._client.send("DELETE", _process(process), f"cannot undeploy {process!r}")
 
     def execute(self, process: str, inputs: dict[str, Any], *, outputs: dict[str, Any] | None = None) -> Job:
         """Start a job and return at once.
@@ -154,18 +154,18 @@ class Ades:
         what = f"cannot execute {process!r}"
         order = {"inputs": inputs, "response": "document"} | ({"outputs": outputs} if outputs else {})
         headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
-        answer = self._door.send("POST", f"{_process(process)}/execution", what, json.dumps(order).encode(), headers)
+        answer = self._client.send("POST", f"{_process(process)}/execution", what, json.dumps(order).encode(), headers)
         location = _absolute(answer.headers.get("Location"), self.url)
         found = _record(answer).get("jobID") or _last(location)
         if not found or answer.status not in (201, 202):
             raise AdesError(
                 f"{what}: the service ran it at once instead of as a job: it gives no status", answer.status
             )
-        return job_at(self._door, str(found), location)
+        return job_at(self._client, str(found), location)
 
     def job(self, job_id: str) -> Job:
         """Come back to a job that was started earlier."""
-        return job_at(self._door, job_id)
+        return job_at(self._client, job_id)
 
     def close(self) -> None:
         """End the service, if it is one of this machine."""
@@ -178,17 +178,17 @@ class Ades:
     def __exit__(self, *exc) -> None:
         self.close()
 
-    def _put(self, method: str, path: str, parcel: Package, what: str, workflow: str | None) -> ServiceResponse:
+    def _put(self, method: str, path: str, parsed: Package, what: str, workflow: str | None) -> ServiceResponse:
         """Send a package, as each of its media types until one is taken."""
         path += f"?w={quote(workflow, safe='')}" if workflow else ""
-        *others, last = parcel.media
+        *others, last = parsed.media
         for media in others:
             try:
-                return self._door.send(method, path, what, parcel.body, {"Content-Type": media})
+                return self._client.send(method, path, what, parsed.body, {"Content-Type": media})
             except AdesError as error:
                 if error.status != 415:
                     raise
-        return self._door.send(method, path, what, parcel.body, {"Content-Type": last})
+        return self._client.send(method, path, what, parsed.body, {"Content-Type": last})
 
 
 def _process(process: str) -> str:
@@ -218,7 +218,7 @@ def _last(location: str | None) -> str:
     return unquote(urlsplit(location or "").path.rstrip("/").rpartition("/")[2])
 
 
-def _next(record: dict[str, Any], page: str, door: ServiceClient) -> str | None:
+def _next(record: dict[str, Any], page: str, client: ServiceClient) -> str | None:
     links = [link for link in record.get("links", []) if link.get("rel") == "next"]
-    following = door.place(_absolute(links[0].get("href"), door.url), "/processes") if links else None
-    return None if following in (page, f"{door.url}/processes") else following
+    following = client.place(_absolute(links[0].get("href"), client.url), "/processes") if links else None
+    return None if following in (page, f"{client.url}/processes") else following

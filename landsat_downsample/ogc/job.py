@@ -46,14 +46,14 @@ class JobStatus:
 class Job:
     """A job of a service. In a ``with`` block, a job that has not ended is dismissed when an error leaves the block."""
 
-    door: ServiceClient = field(repr=False)
+    client: ServiceClient = field(repr=False)
     id: str
     url: str
 
     def status(self) -> JobStatus:
         """Ask once what has become of the job."""
         what = f"cannot ask for the status of job {self.id!r}"
-        return status_of(self.door.get(self.url, what).document(what), self.id)
+        return status_of(self.client.get(self.url, what).document(what), self.id)
 
     def wait(self, *, deadline: float = 3600.0, report: Callable[[JobStatus], None] | None = None) -> JobStatus:
         """Wait for the end of the job: looks at it often first, then every 20 seconds.
@@ -109,11 +109,11 @@ class Job:
     def results(self) -> dict[str, Any]:
         """Fetch the results: a value, or a link (``{"href": ...}``), by the name of each output."""
         what = f"cannot fetch the results of job {self.id!r}"
-        return self.door.get(f"{self.url}/results", what).document(what)
+        return self.client.get(f"{self.url}/results", what).document(what)
 
     def dismiss(self) -> None:
         """End the job if it runs, and let the service forget it."""
-        self.door.send("DELETE", self.url, f"cannot dismiss job {self.id!r}")
+        self.client.send("DELETE", self.url, f"cannot dismiss job {self.id!r}")
 
     def __enter__(self) -> Job:
         return self
@@ -128,9 +128,9 @@ class Job:
             error.add_note(str(second))
 
 
-def job_at(door: ServiceClient, job_id: str, location: str | None = None) -> Job:
+def job_at(client: ServiceClient, job_id: str, location: str | None = None) -> Job:
     """The job of that id."""
-    return Job(door, job_id, door.place(location, f"/jobs/{quote(job_id, safe='')}"))
+    return Job(client, job_id, client.place(location, f"/jobs/{quote(job_id, safe='')}"))
 
 
 def status_of(record: dict[str, Any], job_id: str) -> JobStatus:

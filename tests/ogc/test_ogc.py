@@ -208,7 +208,7 @@ def test_files_of_a_job_do_not_lead_out_of_it(here, process, scene):
     job = here.execute(process, {"scene": {"href": str(scene)}})
     for path in ("../order.json", "%2e%2e/order.json", "/etc/passwd"):
         with pytest.raises(AdesError, match="404"):
-            here._door.get(f"{job.url}/files/{path}", "cannot look")
+            here._client.get(f"{job.url}/files/{path}", "cannot look")
     job.dismiss()
 
 
