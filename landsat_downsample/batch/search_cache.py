@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from landsat_downsample.batch.record import RUNS
 from landsat_downsample.batch.scene_lists import Entry, gathered, item_entry, recorded_entries
@@ -14,7 +14,9 @@ from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import files, small_objects
 
 
-def found(query: Query, *, policy: Policy | None = None) -> list[Entry]:
+def found(
+    query: Query, *, policy: Policy | None = None, report: Callable[[str], None] = lambda line: None
+) -> list[Entry]:
     """Search, and list the scenes found: items of one scene are one entry.
 
     Raises
@@ -22,11 +24,13 @@ def found(query: Query, *, policy: Policy | None = None) -> list[Entry]:
     UsageError, ReadError
         See `_search.search`.
     """
-    items = enumerate(search(query, policy=policy), 1)
+    items = enumerate(search(query, policy=policy, report=report), 1)
     return gathered(item_entry(item, query.url, f"item {number} of the search: ") for number, item in items)
 
 
-def frozen(query: Query, dest: str, *, again: bool = False) -> tuple[str, list[Entry]]:
+def frozen(
+    query: Query, dest: str, *, again: bool = False, report: Callable[[str], None] = lambda line: None
+) -> tuple[str, list[Entry]]:
     """List the scenes of a search; searched once for a destination, and read from its record from then on.
 
     Parameters
@@ -37,6 +41,8 @@ def frozen(query: Query, dest: str, *, again: bool = False) -> tuple[str, list[E
         Folder or prefix that products go to.
     again : bool
         Search anew, and keep what is found now.
+    report : callable, optional
+        Gets a line now and then while the search goes on.
 
     Returns
     -------
@@ -53,7 +59,7 @@ def frozen(query: Query, dest: str, *, again: bool = False) -> tuple[str, list[E
     href = location.join(dest, RUNS, f"search-{query.digest}.ndjson")
     if not again and files.exists(href):
         return href, recorded_entries(href)
-    entries = found(query)
+    entries = found(query, report=report)
     if not freeze(entries, href, create=not again):
         return href, recorded_entries(href)  # the same search, run beside this one, was first
     return href, entries

@@ -22,6 +22,9 @@ from landsat_downsample.model.location import redact, redacted_repr, scheme
 #: Items in a page: Planetary Computer and Earth Search refuse or time out on much larger ones.
 PAGE = 100
 
+#: Seconds: 100 000 scenes are a thousand pages.
+SEARCH_TIME = 3600
+
 #: What the three known hosts call their Landsat collections, by a part of the API's URL.
 COLLECTIONS = {
     "planetarycomputer.microsoft.com": ("landsat-c2-l2", "landsat-c2-l1"),
@@ -63,6 +66,8 @@ class Query:
     """``T1``, ``T2`` or ``RT``."""
     limit: int | None = None
     """Most scenes to take."""
+    search_time: float = SEARCH_TIME
+    """Seconds after which a search that is not at its end fails."""
 
     def __post_init__(self) -> None:
         if scheme(self.url) not in ("http", "https"):
@@ -77,6 +82,8 @@ class Query:
             raise UsageError(f"tier {self.tier!r} is unknown: give {', '.join(_TIERS)}")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit {self.limit!r} must be at least 1")
+        if not self.search_time >= 0:
+            raise UsageError(f"search time {self.search_time!r} must be 0 seconds or more")
         self._spell()
 
     def _spell(self) -> None:
@@ -92,8 +99,9 @@ class Query:
             object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe it in JSON types, without what was not asked for and without secrets."""
+        """Describe what is asked for in JSON types, without secrets; how long to search is no part of it."""
         record = {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, ())}
+        del record["search_time"]
         return record | {"url": redact(self.url)}
 
     @property

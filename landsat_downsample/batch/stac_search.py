@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -21,6 +22,12 @@ from landsat_downsample.storage import small_objects
 #: More pages than any search for Landsat has; and empty ones in a row that an API may give before it has more.
 MAX_PAGES = 100_000
 MAX_EMPTY = 20
+
+#: More scenes than a search takes that names no limit of its own.
+MAX_SCENES = 100_000
+
+#: Seconds between two reports of a search that goes on.
+REPORTED_EVERY = 10
 
 #: An answer is made by a database while we wait: its silence is borne this much longer than a file's.
 SLOWER = 2
@@ -41,7 +48,50 @@ class _Request:
         return hashlib.sha256(json.dumps([self.href, self.body], sort_keys=True).encode()).hexdigest()
 
 
-def search(query: Query, *, policy: Policy | None = None) -> Iterator[dict[str, Any]]:
+@dataclass(slots=True)
+class _Progress:
+    """How far a search is: reported now and then, and ended where it goes on for too long."""
+
+    query: Query
+    report: Callable[[str], None]
+    clock: Callable[[], float]
+    taken: set[str] = field(default_factory=set)
+    """Names of the scenes found."""
+    begun: float = field(init=False)
+    reported: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begun = self.reported = self.clock()
+
+    def check(self, pages: int) -> None:
+        """Look at the limits before another page is asked for.
+
+        Raises
+        ------
+        ReadError
+            One of them is reached.
+        """
+        now, far = self.clock(), f"{len(self.taken)} scenes on {pages} pages"
+        over = None
+        if self.query.limit is None and len(self.taken) >= MAX_SCENES:
+            over = "give --limit, the scenes to take at most"
+        elif now - self.begun >= self.query.search_time:
+            over = f"raise --search-time (now {self.query.search_time:g} s)"
+        if over:
+            url = location.redact(self.query.url)
+            raise ReadError(f"the search of {url!r} is not at its end after {far}: narrow it down, or {over}")
+        if now - self.reported >= REPORTED_EVERY:
+            self.report(f"the search goes on: {far} so far")
+            self.reported = now
+
+
+def search(
+    query: Query,
+    *,
+    policy: Policy | None = None,
+    report: Callable[[str], None] = lambda line: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[dict[str, Any]]:
     """Ask a STAC API for scenes.
 
     Parameters
@@ -50,6 +100,10 @@ def search(query: Query, *, policy: Policy | None = None) -> Iterator[dict[str, 
         What is wanted.
     policy : Policy, optional
         Patience with each page; from the environment if not given.
+    report : callable, optional
+        Gets a line now and then while the search goes on.
+    clock : callable, optional
+        Tells seconds, for the reports and `Query.search_time`.
 
     Yields
     ------
@@ -61,14 +115,16 @@ def search(query: Query, *, policy: Policy | None = None) -> Iterator[dict[str, 
     UsageError
         The URL is not a STAC API's, it has no such collection, or nothing is found.
     ReadError
-        It does not answer, or its pages go round in circles.
+        It does not answer, its pages go round in circles, or it finds no end within `Query.search_time`
+        and `MAX_SCENES`.
     """
     policy = policy or Policy.from_environ()
     policy = replace(policy, timeout=policy.timeout * SLOWER)
     root = _root(query, policy)
-    taken: set[str] = set()
+    progress = _Progress(query, report, clock)
+    taken = progress.taken
     seen: list[int] = [0, 0]  # items, and those that are Landsat's
-    for page in _pages(_first(query, root), query, policy):
+    for page in _pages(_first(query, root), query, policy, progress):
         added = False
         for item, known in page:
             if known is None:
@@ -164,12 +220,16 @@ def _same_host(href: str, base: str) -> str:
 # Pages ---------------------------------------------------------------------------------------
 
 
-def _pages(request: _Request | None, query: Query, policy: Policy) -> Iterator[list[tuple[Any, dict[str, Any] | None]]]:
+def _pages(
+    request: _Request | None, query: Query, policy: Policy, progress: _Progress
+) -> Iterator[list[tuple[Any, dict[str, Any] | None]]]:
     """Pages of items and what is known of each, every page asked for once."""
     asked, shown, empty = set(), set(), 0
     while request is not None:
         if request.identity in asked or len(asked) >= MAX_PAGES:
             raise _circle(query, len(asked))
+        if asked:
+            progress.check(len(asked))
         asked.add(request.identity)
         page = small_objects.ask(request.href, request.body, policy=policy)
         items = [(item, _known(item)) for item in _items(page, query)]

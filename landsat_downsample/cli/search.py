@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from landsat_downsample.cli.arguments import count, number, words
+from landsat_downsample.cli.arguments import count, number, seconds, words
 from landsat_downsample.errors import UsageError
 
 if TYPE_CHECKING:
     from landsat_downsample.batch.stac_query import Query
 
-_OPTIONS = ("collection", "bbox", "datetime", "path_row", "cloud_cover", "tier", "limit")
+_OPTIONS = ("collection", "bbox", "datetime", "path_row", "cloud_cover", "tier", "limit", "search_time")
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,9 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cloud-cover", type=number, metavar="MAX", help="percent of cloud at most")
     group.add_argument("--tier", choices=("T1", "T2", "RT"), help="geometric quality")
     group.add_argument("--limit", type=count, metavar="N", help="scenes at most")
+    group.add_argument(
+        "--search-time", type=seconds, metavar="S", help="give a search up that is not at its end then (default 3600)"
+    )
     group.add_argument("--search-again", action="store_true", help="search anew, not in the list frozen before")
 
 
@@ -37,7 +40,7 @@ def check_search(arguments: argparse.Namespace) -> None:
 
 def query(arguments: argparse.Namespace) -> Query:
     """What is searched for."""
-    from landsat_downsample.batch.stac_query import Query
+    from landsat_downsample.batch.stac_query import SEARCH_TIME, Query
 
     if not arguments.collection:
         raise UsageError("--stac needs --collection, such as landsat-c2-l2 (Planetary Computer, Earth Search)")
@@ -50,6 +53,7 @@ def query(arguments: argparse.Namespace) -> Query:
         cloud_cover=arguments.cloud_cover,
         tier=arguments.tier,
         limit=arguments.limit,
+        search_time=SEARCH_TIME if arguments.search_time is None else arguments.search_time,
     )
 
 

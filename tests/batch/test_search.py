@@ -211,6 +211,27 @@ def test_pages_that_go_round_are_refused(api, scene, flavour, trick):
     assert len(served.asked) <= 3
 
 
+def test_a_search_without_end_is_given_up(api, scene, monkeypatch):
+    served = api("planetary", [like(one_item(scene), number) for number in range(40)], most=4)
+    lines, now = [], iter(range(0, 10_000, 3))
+    with pytest.raises(ReadError, match=r"24 scenes on 6 pages: narrow it down, or raise --search-time \(now 18 s\)"):
+        list(search(Query(served.url, L2, search_time=18), policy=QUICK, report=lines.append, clock=lambda: next(now)))
+    assert lines == ["the search goes on: 16 scenes on 4 pages so far"]
+    assert len(ids(Query(served.url, L2, search_time=0, limit=4))) == 4  # what is on one page needs no more time
+    monkeypatch.setattr(stac_search, "MAX_SCENES", 12)
+    with pytest.raises(ReadError, match="12 scenes on 3 pages: narrow it down, or give --limit"):
+        ids(Query(served.url, L2))
+    assert len(ids(Query(served.url, L2, limit=13))) == 13
+
+
+def test_how_long_to_search_is_no_part_of_the_question(api, scene):
+    query = Query("https://api.example/stac", L2, search_time=5)
+    assert query.digest == Query("https://api.example/stac", L2).digest
+    assert "search_time" not in query.to_dict()
+    with pytest.raises(UsageError, match="search time -1 must be 0 seconds or more"):
+        Query("https://api.example/stac", L2, search_time=-1)
+
+
 def test_pages_do_not_lead_to_another_host(api, scene):
     items = [like(one_item(scene), number) for number in range(5)]
     with pytest.raises(ReadError, match=r"leads to another host, 'http://stac\.invalid"):

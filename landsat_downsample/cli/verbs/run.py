@@ -130,7 +130,8 @@ def _entries(arguments: argparse.Namespace) -> list[Entry]:
     if arguments.stac:
         from landsat_downsample.batch.search_cache import frozen
 
-        href, entries = frozen(query(arguments), arguments.to, again=arguments.search_again)
+        progress = (lambda line: None) if arguments.quiet else say
+        href, entries = frozen(query(arguments), arguments.to, again=arguments.search_again, report=progress)
         say(f"{len(entries)} scenes found; their list is {href}")
         return entries
     if arguments.retry_failed:
