@@ -14,21 +14,58 @@ product before all of it is there.
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so that they refuse other names
+    from landsat_downsample.api import plot
+    from landsat_downsample.api.lazy import coarsen, fractions
+    from landsat_downsample.api.scene import Scene, open_scene
+    from landsat_downsample.api.verbs import plan, run
+    from landsat_downsample.errors import (
+        InternalError,
+        LandsatDownsampleError,
+        ReadError,
+        RunError,
+        SceneError,
+        UsageError,
+        WriteError,
+    )
+    from landsat_downsample.execution.cluster import cluster
+    from landsat_downsample.execution.run import Outcome, Progress
+    from landsat_downsample.model.band import Band
+    from landsat_downsample.model.grid import Grid
+    from landsat_downsample.model.plan import Options, ScenePlan
+    from landsat_downsample.ogc.client import Ades, ades
+    from landsat_downsample.ogc.http import AdesError
+    from landsat_downsample.ogc.job import Job, JobStatus
+    from landsat_downsample.products.staging.clean import FoundLeftover, clean
+    from landsat_downsample.products.staging.stage_in import stage_in
+    from landsat_downsample.products.staging.stage_out import stage_out
+    from landsat_downsample.products.verify import Report, verify
+    from landsat_downsample.testing.synthetic.make import make_scene
 
 __version__ = "0.1.0"
 
 #: Where each public name lives; modules are imported when a name is first used.
 _HOME = {
-    "Band": "scenes.open",
+    "Ades": "ogc.client",
+    "AdesError": "ogc.http",
+    "Band": "model.band",
+    "FoundLeftover": "products.staging.clean",
     "Grid": "model.grid",
     "InternalError": "errors",
+    "Job": "ogc.job",
+    "JobStatus": "ogc.job",
     "LandsatDownsampleError": "errors",
     "Options": "model.plan",
     "Outcome": "execution.run",
+    "Progress": "execution.run",
     "ReadError": "errors",
+    "Report": "products.verify",
     "RunError": "errors",
     "Scene": "api.scene",
     "SceneError": "errors",
+    "ScenePlan": "model.plan",
     "UsageError": "errors",
     "WriteError": "errors",
     "ades": "ogc.client",
@@ -47,16 +84,24 @@ _HOME = {
 }
 
 __all__ = [
+    "Ades",
+    "AdesError",
     "Band",
+    "FoundLeftover",
     "Grid",
     "InternalError",
+    "Job",
+    "JobStatus",
     "LandsatDownsampleError",
     "Options",
     "Outcome",
+    "Progress",
     "ReadError",
+    "Report",
     "RunError",
     "Scene",
     "SceneError",
+    "ScenePlan",
     "UsageError",
     "WriteError",
     "ades",
@@ -74,15 +119,16 @@ __all__ = [
     "verify",
 ]
 
+if not TYPE_CHECKING:
 
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_HOME[name]}")
-    value = module if name == "plot" else getattr(module, name)
-    globals()[name] = value
-    return value
+    def __getattr__(name):
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{__name__}.{_HOME[name]}")
+        value = module if name == "plot" else getattr(module, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return __all__

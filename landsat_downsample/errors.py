@@ -13,6 +13,8 @@ A message is one lower-case line: what was asked, what is wrong, what to do.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LandsatDownsampleError(Exception):
     """Base class of every error this library raises on purpose."""
@@ -59,7 +61,7 @@ class InternalError(LandsatDownsampleError):
         if trace:
             self.__cause__ = Trace(trace)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.trace)
 
 
@@ -79,9 +81,9 @@ class RunError(LandsatDownsampleError):
         One for each scene of the run, failed or not.
     """
 
-    def __init__(self, message: str, outcomes: tuple = ()) -> None:
+    def __init__(self, message: str, outcomes: tuple[Any, ...] = ()) -> None:
         super().__init__(message)
         self.outcomes = outcomes
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.outcomes)

@@ -22,8 +22,8 @@ SAFE_AGE = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A leftover, and what is to be done about it."""
+class FoundLeftover:
+    """A leftover that `clean` found, and what is to be done about it."""
 
     leftover: Leftover
     age: float | None
@@ -39,7 +39,9 @@ class Found:
         return facts | {"bytes": left.size, "age_seconds": None if self.age is None else round(self.age)}
 
 
-def clean(dest: str | os.PathLike[str], *, delete: bool = False, older_than: float = SAFE_AGE) -> tuple[Found, ...]:
+def clean(
+    dest: str | os.PathLike[str], *, delete: bool = False, older_than: float = SAFE_AGE
+) -> tuple[FoundLeftover, ...]:
     """List what crashes left at a destination, and delete it if asked to.
 
     Products and files of others are neither listed nor touched.
@@ -55,7 +57,7 @@ def clean(dest: str | os.PathLike[str], *, delete: bool = False, older_than: flo
 
     Returns
     -------
-    tuple of Found
+    tuple of FoundLeftover
 
     Raises
     ------
@@ -76,21 +78,21 @@ def clean(dest: str | os.PathLike[str], *, delete: bool = False, older_than: flo
         entry = _judged(left, older_than, policy)
         if entry is not None and delete and entry.state == "leftover":
             remove_leftover(left, policy=policy)
-            entry = Found(left, entry.age, "removed")
+            entry = FoundLeftover(left, entry.age, "removed")
         found += [entry] if entry else []
     return tuple(found)
 
 
-def _judged(left: Leftover, older_than: float, policy: Policy) -> Found | None:
+def _judged(left: Leftover, older_than: float, policy: Policy) -> FoundLeftover | None:
     local = is_local(left.href)
     if not local and not _is_ours(left, policy):
         return None
     written = _last_local_write(left.href) if local else _last_write(left.href, policy)
     age = None if written is None else max(0.0, time.time() - written)
     if left.kind == "replaced" and not os.path.lexists(_final(left)):
-        return Found(left, age, "kept")
+        return FoundLeftover(left, age, "kept")
     active = age < older_than if age is not None else older_than > 0
-    return Found(left, age, "active" if active else "leftover")
+    return FoundLeftover(left, age, "active" if active else "leftover")
 
 
 def _final(left: Leftover) -> str:
