@@ -258,7 +258,7 @@ BAD_REQUESTS = [
     ([*FACTOR, "--min-valid", 2], 2, "between 0 and 1"),
     ([*FACTOR, "--min-valid", "nan"], 2, "between 0 and 1"),
     ([*FACTOR, "--workers", 0], 2, "at least 1"),
-    ([*FACTOR, "--colour"], 2, "unrecognized"),
+    ([*FACTOR, "--colour"], 2, "there is no option --colour"),
 ]
 
 

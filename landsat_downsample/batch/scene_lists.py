@@ -270,6 +270,8 @@ def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
         lines, name = _lines(word[1:]), word[1:]
         base = location.local_path(name) if location.is_local(name) else name
     else:
+        if not word.strip():
+            raise UsageError("href is empty: give a path or a URL")
         yield _of_href(word, None)
         return
     held: list[Entry] = []  # back until one is right: of a list that has none, the first one tells what it is

@@ -198,9 +198,10 @@ class Quality:
 
     def finish(self, cells: _Cells, first: int, last: int) -> tuple[np.ndarray, ...]:
         spec, nearest = self.rule.spec, self.rule.policy == "nearest"
-        code = np.where((cells.code & fill_mask(spec)) != 0, np.uint16(spec.fill or 0), cells.code)
-        percent = self._percent_of_uniform(cells.code) if self.rule.fractions else None
         extent = cell_extent(self.overlay, first, last)
+        empty = (cells.code & fill_mask(spec) != 0) | (extent == 0)  # a band may end before the last cells begin
+        code = np.where(empty, np.uint16(spec.fill or 0), cells.code)
+        percent = self._percent_of_uniform(code) if self.rule.fractions else None
         share = self.rule.min_valid
         least = least_valid(self.overlay, first, last, share) if share else np.ones(code.shape, np.int8)
         for part, histogram in self._histograms(cells):

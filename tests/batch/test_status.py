@@ -206,4 +206,4 @@ def test_more_failures_than_are_told_are_counted_and_placed(failed, more, tmp_pa
     told = [{"id": f"scene {number}", "cause": "ReadError", "error": "cannot read it"} for number in range(2)]
     run = written(tmp_path, scenes=scenes(4, failed=failed, total=2000), failures=told)
     last = call("status", tmp_path).out.splitlines()[-1]
-    assert last == f"  {more}each stands in {tmp_path}/_runs/{run}/outcomes.ndjson"
+    assert last.strip() == f"{more}each stands in {tmp_path}/_runs/{run}/outcomes.ndjson"

@@ -48,16 +48,14 @@ def test_each_verb_explains_itself(verb):
 
 def test_help_is_cheap():
     code = (
-        "import resource, sys; from landsat_downsample.cli.main import main\n"
+        "import sys; from landsat_downsample.cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'numpy', 'rasterio', 'fsspec', 'rich', 'xarray', 'dask', 'matplotlib'} & set(sys.modules)\n"
-        "print(sorted(heavy), resource.getrusage(resource.RUSAGE_SELF).ru_utime, file=sys.stderr)"
+        "print(sorted(heavy), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy, seconds = done.stderr.rsplit(maxsplit=1)
-    assert heavy == "[]"
-    assert float(seconds) < 0.3
+    assert done.stderr.strip() == "[]"
 
 
 def test_the_version_is_printed():

@@ -54,7 +54,7 @@ def test_a_source_that_fails_every_time(fault, web, scene, tmp_path):
 def test_a_source_with_a_wrong_scheme(href, tmp_path):
     done = cwl_cases.run("stage_in", {"href": href}, tmp_path)
     assert done.status == "permanentFail"
-    assert "unknown protocol" in one_line(done, "stage_in_log")
+    assert "is not known: give a path" in one_line(done, "stage_in_log")
 
 
 def test_a_scene_that_cannot_be_reduced(scene, tmp_path):

@@ -270,7 +270,7 @@ class Calls:
     def run(self, data: bytes) -> None:
         made = Arguments(random.Random(data))
         name, arguments = made.call()
-        with suppress(ValueError, OverflowError, MemoryError, EOFError, OSError):
+        with suppress(BufferError, ValueError, OverflowError, MemoryError, EOFError, OSError):
             getattr(tiles_module._native, name)(*arguments)
             self.accepted += 1
 

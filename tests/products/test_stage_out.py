@@ -190,7 +190,7 @@ def test_destinations_that_refuse(made, seaweed, monkeypatch, tmp_path):  # noqa
         (("testkey", "wrongSECRET"), f"s3://{s3.BUCKET}/x", "403"),
         (s3.RW, "https://host/x?sig=SECRET", "cannot publish to"),
         (s3.RW, "/proc/none", "cannot write"),
-        (s3.RW, "htp://host/x", "unknown protocol"),
+        (s3.RW, "htp://host/x", "htp:// is not known"),
     ]
     for number, (keys, dest, words) in enumerate(cases):
         apply(monkeypatch, s3.environ(seaweed.endpoint, keys))

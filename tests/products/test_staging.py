@@ -291,7 +291,7 @@ def test_no_fault_of_the_predecessor_passes(scene, web, tmp_path, monkeypatch):
         ("stall", f"{web.endpoint}/scene.tar", "gave up"),
         ("silence", f"{web.endpoint}/B4.TIF", "gave up"),
         ("forbidden", f"{web.endpoint}/B4.TIF", "403: access denied"),
-        (None, "htp://host/B4.TIF", "unknown protocol htp://"),
+        (None, "htp://host/B4.TIF", "htp:// is not known"),
         (None, "file://other/B4.TIF", "names a host"),
         (None, "", "href is empty"),
         (None, str(tmp_path / "none"), "no such file or folder"),

@@ -26,8 +26,8 @@ PRICES = {
 
 
 _EPILOG = """\
-stdout has the bands of a scene and what it costs; of several scenes a line each (-v for the bands), and
-what they cost together"""
+stdout has the bands of a scene and what it costs; of several scenes a line each
+(-v for the bands), and what they cost together"""
 
 
 def add_plan(verbs) -> None:
