@@ -55,7 +55,7 @@ def test_auto_goes_by_the_work(monkeypatch, work, word):
 
 @pytest.mark.parametrize("spec", ["", "lokal", "127.0.0.1:8786", "cluster.yml.txt", "http://a"])
 def test_unknown_word(spec):
-    with pytest.raises(UsageError, match="is unknown.*: give auto, none, local, kubernetes"), cluster(spec):
+    with pytest.raises(UsageError, match=r"is unknown.*: give auto, none, local, kubernetes"), cluster(spec):
         pass
 
 
