@@ -69,11 +69,11 @@ class RecordWriter:
     entries: bytes | Callable[[str], object] | None
     """None once they are written."""
     policy: Policy
-    ledger: Spool | None = None
+    spool: Spool | None = None
     backlog: deque = field(default_factory=lambda: deque(maxlen=BACKLOG))
     sent: int = 0
     """Bytes of outcomes that the object store has."""
-    told: bool = False
+    warned: bool = False
 
     def add(self, line: bytes) -> None:
         """Keep a line: on a disk it is there at once, on an object store with the next sign of life."""
@@ -87,13 +87,13 @@ class RecordWriter:
     def end(self, status: Callable[[], bytes]) -> None:
         """Complete the record: the outcomes first, so that what says "ended" has them all."""
         self._attempt(lambda: self._end(status))
-        if self.ledger is not None:
-            self.ledger.close()
+        if self.spool is not None:
+            self.spool.close()
 
     def tell(self, why: object) -> None:
         """Warn, the first time."""
-        if not self.told:
-            self.told = True
+        if not self.warned:
+            self.warned = True
             text = f"cannot keep the record of this run: {plain(why)}; the run goes on without it"
             with suppress(Warning):  # where warnings are errors: of no use on this thread
                 warnings.warn(text, stacklevel=2)
@@ -102,8 +102,8 @@ class RecordWriter:
         try:
             work()
         except Exception as error:  # whatever it is, the run is worth more than its record
-            if is_bug(error) and not self.told:
-                self.told = True
+            if is_bug(error) and not self.warned:
+                self.warned = True
                 warn(error, "cannot keep the record of this run, which goes on without it")
             self.tell(error)
 
@@ -111,10 +111,10 @@ class RecordWriter:
         return location.is_local(self.href)
 
     def _flush(self) -> None:
-        if self.ledger is None:
-            self.ledger = Spool(self._open())
+        if self.spool is None:
+            self.spool = Spool(self._open())
         while self.backlog:
-            self.ledger.append(self.backlog[0])
+            self.spool.append(self.backlog[0])
             self.backlog.popleft()
 
     def _open(self) -> int:
@@ -144,21 +144,21 @@ class RecordWriter:
 
     def _send_parts(self) -> None:
         """Put the parts that have grown since the last time."""
-        ledger = self.ledger
-        starts = [*ledger.cuts, ledger.size]
+        spool = self.spool
+        starts = [*spool.cuts, spool.size]
         for number, (start, stop) in enumerate(pairwise(starts), 1):
             if stop > max(start, self.sent):
-                self._put(record.part_name(number), ledger.read(start, stop))
+                self._put(record.part_name(number), spool.read(start, stop))
                 self.sent = stop
 
     def _end(self, status: Callable[[], bytes]) -> None:
-        if self._local() or self.ledger is None or self.ledger.size > MERGED:
+        if self._local() or self.spool is None or self.spool.size > MERGED:
             self._beat(status)
             return
         self._flush()
-        self._put(OUTCOMES, self.ledger.read(0, self.ledger.size))
-        parts = -(-self.ledger.lines // PART) if self.sent else 0
-        self.sent = self.ledger.size
+        self._put(OUTCOMES, self.spool.read(0, self.spool.size))
+        parts = -(-self.spool.lines // PART) if self.sent else 0
+        self.sent = self.spool.size
         self._beat(status)
         for number in range(1, parts + 1):
             small_objects.remove(location.join(self.href, record.part_name(number)), policy=self.policy)

@@ -61,7 +61,7 @@ class Manifest:
         return {part.name for part in (*self.texts, *self.rasters)}
 
 
-def load(scene: Scene, href: str, policy: Policy) -> Manifest:
+def load_manifest(scene: Scene, href: str, policy: Policy) -> Manifest:
     """List what to bring of an opened scene, and read its small files.
 
     Parameters

@@ -13,8 +13,8 @@ from landsat_downsample.model import location
 from landsat_downsample.model.location import scheme
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.products.met import dumps
-from landsat_downsample.products.staging import archive, manifest, staged_before, staged_item
-from landsat_downsample.products.staging.manifest import Manifest, Raster
+from landsat_downsample.products.staging import archive, staged_before, staged_item
+from landsat_downsample.products.staging.manifest import Manifest, Raster, load_manifest
 from landsat_downsample.products.staging.staged_item import CATALOGUE, ITEM, StagedFile
 from landsat_downsample.scenes.open import open_with
 from landsat_downsample.storage import cancellation, verified_copy
@@ -73,10 +73,10 @@ def stage_in(
     with archive.readable(href, folder, policy) as place, archive.told_as(href, place):
         scene = open_with(policy, place, bands=bands)
         policy = Policy.of(scene)
-        cargo = manifest.load(scene, href, policy)
+        manifest = load_manifest(scene, href, policy)
         if place != href:
-            cargo = replace(cargo, scene=replace(scene, href=location.redact(href)))
-        return _deliver(cargo, folder, policy, overwrite=overwrite)
+            manifest = replace(manifest, scene=replace(scene, href=location.redact(href)))
+        return _deliver(manifest, folder, policy, overwrite=overwrite)
 
 
 def _local(folder: str) -> str:
@@ -85,25 +85,25 @@ def _local(folder: str) -> str:
     return location.local_path(folder)
 
 
-def _deliver(cargo: Manifest, folder: str, policy: Policy, *, overwrite: bool) -> str:
-    final = os.path.join(folder, cargo.name)
-    if staged_before.lies_in(cargo, final):
+def _deliver(manifest: Manifest, folder: str, policy: Policy, *, overwrite: bool) -> str:
+    final = os.path.join(folder, manifest.name)
+    if staged_before.lies_in(manifest, final):
         staged_before.check_stays(final)
         return os.path.join(final, CATALOGUE)
-    there = None if overwrite else staged_before.look(final, cargo)
-    if there is not None and staged_before.is_same(there, cargo):
+    there = None if overwrite else staged_before.look(final, manifest)
+    if there is not None and staged_before.is_same(there, manifest):
         return os.path.join(final, CATALOGUE)
-    publication = Publication(folder, cargo.name, overwrite, policy=policy)
+    publication = Publication(folder, manifest.name, overwrite, policy=policy)
     try:
-        files = _copy_all(cargo, publication)
+        files = _copy_all(manifest, publication)
         if there is not None:
             staged_before.refuse_difference(there, files, final)
             publication.abort()
             return os.path.join(final, CATALOGUE)
-        record = staged_item.item(cargo.name, cargo.scene, files)
+        record = staged_item.item(manifest.name, manifest.scene, files)
         digests = {file.name: file.sha256 for file in files}
-        digests[f"{cargo.name}{ITEM}"] = publication.put(f"{cargo.name}{ITEM}", dumps(record))
-        catalogue = dumps(staged_item.catalogue(cargo.name, cargo.scene))
+        digests[f"{manifest.name}{ITEM}"] = publication.put(f"{manifest.name}{ITEM}", dumps(record))
+        catalogue = dumps(staged_item.catalogue(manifest.name, manifest.scene))
         publication.commit(CATALOGUE, catalogue, expected=digests)
     except BaseException:
         publication.abort()
@@ -111,16 +111,16 @@ def _deliver(cargo: Manifest, folder: str, policy: Policy, *, overwrite: bool) -
     return os.path.join(final, CATALOGUE)
 
 
-def _copy_all(cargo: Manifest, publication: Publication) -> list[StagedFile]:
+def _copy_all(manifest: Manifest, publication: Publication) -> list[StagedFile]:
     """Copy several files at once; the first error stops the others."""
     files = []
-    for text in cargo.texts:
+    for text in manifest.texts:
         files.append(StagedFile(text.key, text.name, len(text.data), publication.put(text.name, text.data)))
     stop, staging = threading.Event(), Folder(publication).hidden("partial")
     _make_folder(staging)
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stage-in")
     try:
-        waiting = [pool.submit(_copy, part, staging, publication.policy, stop) for part in cargo.rasters]
+        waiting = [pool.submit(_copy, part, staging, publication.policy, stop) for part in manifest.rasters]
         wait(waiting, return_when=FIRST_EXCEPTION)
         failed = [future for future in waiting if future.done() and not future.cancelled() and future.exception()]
         for future in failed:

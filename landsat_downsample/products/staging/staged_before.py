@@ -17,7 +17,7 @@ from landsat_downsample.storage import verified_copy
 from landsat_downsample.storage.verified_copy import Whole
 
 
-def look(final: str, cargo: Manifest) -> LocalItem | None:
+def look(final: str, manifest: Manifest) -> LocalItem | None:
     """The whole scene that an earlier staging left under this name.
 
     Raises
@@ -33,17 +33,17 @@ def look(final: str, cargo: Manifest) -> LocalItem | None:
         names = set() if wrong else {file.name for file in there.files()}
     except LandsatDownsampleError as error:
         wrong = str(error)
-    if wrong is None and names != cargo.names:
-        parts = [_some("besides", names - cargo.names), _some("without", cargo.names - names)]
+    if wrong is None and names != manifest.names:
+        parts = [_some("besides", names - manifest.names), _some("without", manifest.names - names)]
         wrong = f"other files ({'; '.join(part for part in parts if part)})"
     if wrong:
         raise _refused(final, wrong)
     return there
 
 
-def lies_in(cargo: Manifest, final: str) -> bool:
+def lies_in(manifest: Manifest, final: str) -> bool:
     """Whether the source is the very folder that it would be staged as."""
-    hrefs = [part.source.href for part in cargo.rasters]
+    hrefs = [part.source.href for part in manifest.rasters]
     paths = [os.path.realpath(location.local_path(href)) for href in hrefs if scheme(href) == "file"]
     return os.path.realpath(final) in {os.path.dirname(path) for path in paths}
 
@@ -73,7 +73,7 @@ def _refused(final: str, what: str) -> WriteError:
     )
 
 
-def is_same(there: LocalItem, cargo: Manifest) -> bool:
+def is_same(there: LocalItem, manifest: Manifest) -> bool:
     """Whether what is there is known to be the same, without bringing anything.
 
     Raises
@@ -82,11 +82,11 @@ def is_same(there: LocalItem, cargo: Manifest) -> bool:
         It is known to be something else.
     """
     listed = {file.name: file for file in there.files()}
-    for text in cargo.texts:
+    for text in manifest.texts:
         if listed[text.name].checksum != ("sha256", hashlib.sha256(text.data).hexdigest()):
             raise _refused(there.folder, f"another {text.name}")
     # a list, so that no difference goes unseen behind a band that cannot be judged
-    return all([_is_same_raster(there, listed[part.name], part.source) for part in cargo.rasters])
+    return all([_is_same_raster(there, listed[part.name], part.source) for part in manifest.rasters])
 
 
 def _is_same_raster(there: LocalItem, file: ListedFile, source: Whole) -> bool:
