@@ -104,7 +104,7 @@ def _cases(target, path: Path, factor: float, floor: Floor | None) -> dict[str, 
 def _same(target, path: Path, factor: float) -> bool:
     """Whether ours is right: by sums that NumPy takes of what GDAL reads, or by the path without C."""
     ours, other = reduce_target(target), plain(lambda: reduce_target(target))()
-    same = np.array_equal(ours.data, other.data) and ours.tally == other.tally
+    same = np.array_equal(ours.data, other.data) and ours.code_counts == other.code_counts
     same = same and (ours.fractions is None or np.array_equal(ours.fractions, other.fractions))
     if ours.method == "mean" and factor == int(factor):
         same = same and np.array_equal(ours.data, exact_mean(*numpy_sums(path, int(factor))))

@@ -17,7 +17,7 @@ from landsat_downsample.model.flags import fill_mask
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.pipeline.band import recognised
 from landsat_downsample.pipeline.pixels import Rows, open_companion, read_band
-from landsat_downsample.reduce.bits import QualityRule, check_tally, reduce_quality
+from landsat_downsample.reduce.bits import QualityRule, check_codes, reduce_quality
 from landsat_downsample.reduce.rule import Rule
 from landsat_downsample.reduce.values import reduce_strips, reducer_for
 
@@ -74,7 +74,7 @@ class Job:
         if isinstance(self.rule, QualityRule):
             found = reduce_quality(self.rule, overlay, read)
             if given:  # not read from a file of ours: it may have been computed
-                check_tally(found.tally, self.rule.spec, f"the array {self.rule.spec.name}")
+                check_codes(found.code_counts, self.rule.spec, f"the array {self.rule.spec.name}")
             wanted = found.percent if self.pick else found.codes
             if np.dtype(self.dtype).kind == "f":
                 wanted = np.where(found.codes & fill_mask(self.rule.spec), np.nan, found.codes)

@@ -79,13 +79,13 @@ class Journal:
         self.id = new_run_id()
         self.href = location.join(os.fspath(dest), RUNS, self.id)
         self._about, self._every = dict(about or {}), every
-        self._tally, self._lock = ProgressCounter(total), threading.Lock()
+        self._progress, self._lock = ProgressCounter(total), threading.Lock()
         self._started, self._begun = time.monotonic(), _now()
         self._state, self._reason, self._refused = "running", None, False
         self._final: tuple[str, str | None] = ("ended", None)
         self._steps: queue.SimpleQueue = queue.SimpleQueue()
         policy = Policy.from_environ()
-        self._keeper = RecordWriter(self.href, entries, replace(policy, budget=min(policy.budget, BUDGET)))
+        self._writer = RecordWriter(self.href, entries, replace(policy, budget=min(policy.budget, BUDGET)))
         # A daemon: a disk that hangs must not keep this process from ending.
         self._thread = threading.Thread(target=self._keep, name="landsat-downsample-journal", daemon=True)
 
@@ -100,7 +100,7 @@ class Journal:
         line = None if step.outcome is None else _line(step.outcome, now)
         self._refused |= getattr(step.outcome and step.outcome.error, "for_all", False)
         with self._lock:
-            self._tally.take(step, now)
+            self._progress.take(step, now)
             if line is not None:
                 self._steps.put(line)
 
@@ -114,14 +114,14 @@ class Journal:
             interrupted = issubclass(kind, KeyboardInterrupt)
             reason = "interrupted" if interrupted else plain(f"{kind.__name__}: {error}", 500)
             self._final = ("failed", reason)
-        elif self._tally.scenes_ended != self._tally.scenes and self._refused:
+        elif self._progress.scenes_ended != self._progress.scenes and self._refused:
             self._final = ("ended", "stopped early: the destination takes nothing more")
-        elif self._state == "stopping" and self._tally.scenes_ended != self._tally.scenes:
+        elif self._state == "stopping" and self._progress.scenes_ended != self._progress.scenes:
             self._final = ("ended", "stopped early, as asked")
         self._steps.put(_END)
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
-            self._keeper.tell(f"its end was not written in {PATIENCE:g} s")
+            self._writer.tell(f"its end was not written in {PATIENCE:g} s")
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
@@ -129,7 +129,7 @@ class Journal:
     def _count(self) -> None:
         """Queue a sign of life behind the lines of what it counts: none tells of an outcome that is not on record."""
         with self._lock:
-            self._steps.put(facts(self._tally, self._seconds()))
+            self._steps.put(facts(self._progress, self._seconds()))
 
     def _keep(self) -> None:
         """Write what comes until the end: lines at once, a sign of life every few seconds."""
@@ -144,12 +144,12 @@ class Journal:
                 continue
             if item is _END:
                 self._state, self._reason = self._final  # not before: all outcomes are in by now
-                self._keeper.end(partial(self._status, facts(self._tally, self._seconds())))
+                self._writer.end(partial(self._status, facts(self._progress, self._seconds())))
                 return
             if isinstance(item, bytes):
-                self._keeper.add(item)
+                self._writer.add(item)
             else:
-                self._keeper.beat(partial(self._status, item))
+                self._writer.beat(partial(self._status, item))
                 due = time.monotonic() + self._every
 
     def _status(self, told: dict[str, Any]) -> bytes:
@@ -173,19 +173,19 @@ class Journal:
         return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
 
 
-def facts(tally: ProgressCounter, now: float) -> dict[str, Any]:
+def facts(progress: ProgressCounter, now: float) -> dict[str, Any]:
     """Describe what was counted in JSON types: a part of ``status.json``."""
-    left = tally.seconds_left(now)
-    scenes = {"total": tally.scenes, **{name: tally.ended[name] for name in ("done", "skipped", "failed")}}
+    left = progress.seconds_left(now)
+    scenes = {"total": progress.scenes, **{name: progress.ended[name] for name in ("done", "skipped", "failed")}}
     return {
-        "scenes": scenes | {"in_hand": len(tally.in_hand)},
-        "bands": {"done": tally.bands, "known": tally.bands_known},
-        "bytes": {"in": tally.bytes_in, "out": tally.bytes_out},
-        "rate": round(tally.rate_over(now, MINUTE), 1),
+        "scenes": scenes | {"in_hand": len(progress.in_hand)},
+        "bands": {"done": progress.bands, "known": progress.bands_known},
+        "bytes": {"in": progress.bytes_in, "out": progress.bytes_out},
+        "rate": round(progress.rate_over(now, MINUTE), 1),
         "eta": None if left is None else round(left, 1),
         "failures": [
             {"id": plain(one.scene_id, 300), "cause": one.cause, "error": plain(one.message, 500)}
-            for one in tally.failures
+            for one in progress.failures
         ],
     }
 

@@ -24,7 +24,7 @@ from landsat_downsample.model.plan import Target
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
 from landsat_downsample.pipeline.pixels import Companion, PixelWindow, Rows, open_companion, read_band
-from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_tally, recognise, reduce_quality
+from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_codes, recognise, reduce_quality
 from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, rule_of
 from landsat_downsample.reduce.values import ReadRows, finish_sums, reduce_strips, reducer_for
 from landsat_downsample.storage.files import reading
@@ -54,7 +54,7 @@ class Reduced:
     """How it was reduced, as recorded."""
     fractions: np.ndarray | None = None
     """(bands, y, x) uint8 percentages, for a quality band that gives them."""
-    tally: dict[int, int] = field(default_factory=dict)
+    code_counts: dict[int, int] = field(default_factory=dict)
     """Source pixels by code, for a quality band."""
     notes: tuple[str, ...] = ()
     received: int = 0
@@ -73,7 +73,7 @@ class Done:
     """At most 1024 cells a side, of the band's own kind."""
     preview_nodata: float | None
     spec: BandSpec
-    tally: dict[int, int]
+    code_counts: dict[int, int]
     bytes_in: int
     """Bytes read: those that came over the network, else of the local files."""
     requests: int
@@ -208,12 +208,12 @@ def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay, read: Read
     policy = target.method if target.method in POLICIES else target.qa
     rule = QualityRule(spec, policy, Fraction(str(target.min_valid)), target.fractions is not None)
     found = reduce_quality(rule, overlay, read)
-    wrong = check_tally(found.tally, spec, target.key)
+    wrong = check_codes(found.code_counts, spec, target.key)
     notes = (f"{wrong} source pixels hold codes that {spec.name} cannot have",) if wrong else ()
     if target.band.spec.candidates:
         notes += (f"its codes say that it is a quality band ({spec.title}): reduced flag by flag, not averaged",)
     codes = found.codes.astype(target.band.dtype, copy=False)
-    return Reduced(spec, codes, spec.fill, policy, found.percent, found.tally, notes)
+    return Reduced(spec, codes, spec.fill, policy, found.percent, found.code_counts, notes)
 
 
 def shares(rows: Cells, count: int) -> list[slice]:
@@ -254,7 +254,7 @@ def process(target: Target, publication: Publication, spare: Callable[[], int] =
         preview=small,
         preview_nodata=reduced.nodata,
         spec=reduced.spec,
-        tally=reduced.tally,
+        code_counts=reduced.code_counts,
         name=target.band.name,
         bytes_in=reduced.received or target.bytes_in,
         requests=reduced.requests,

@@ -137,7 +137,7 @@ class Summary:
     """(rows, cells), of the band's own type."""
     percent: np.ndarray | None
     """uint8 (bands of QA_FRACTIONS, rows, cells), if asked for."""
-    tally: dict[int, int]
+    code_counts: dict[int, int]
     """Source pixels by code."""
 
 
@@ -158,8 +158,8 @@ def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summa
             pixels = _codes(*read(strip.start, strip.stop))
             native.quality(pixels, overlay, strip, meaning, answers, least=least)
     stored = codes.astype(rule.spec.dtype or np.uint16, copy=False)
-    tally = {int(code): int(answers.counts[code]) for code in np.flatnonzero(answers.counts)}
-    return Summary(stored, percent if planes else None, tally)
+    code_counts = {int(code): int(answers.counts[code]) for code in np.flatnonzero(answers.counts)}
+    return Summary(stored, percent if planes else None, code_counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Quality:
 
     rule: QualityRule
     overlay: Overlay
-    tally: np.ndarray
+    code_counts: np.ndarray
     """Source pixels of each code seen so far: int64 (65536,), filled as strips pass."""
 
     @property
@@ -178,7 +178,7 @@ class Quality:
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> _Cells:
         codes = _codes(values, ok)
         own = _own_codes(codes, self.overlay, strip)
-        self.tally[:] += own
+        self.code_counts[:] += own
         shared = codes[: shared_rows(self.overlay.rows, strip)]
         present = np.flatnonzero(own + _count_codes(shared) if shared.size else own).astype(np.uint16)
         low, high = (fold(ufunc, codes, self.overlay, strip) for ufunc in (np.bitwise_and, np.bitwise_or))
@@ -368,7 +368,7 @@ def impossible(codes: np.ndarray, spec: BandSpec) -> np.ndarray:
     return bad & ((codes & fill_mask(spec)) == 0)
 
 
-def check_tally(tally: dict[int, int], spec: BandSpec, name: str) -> int:
+def check_codes(code_counts: dict[int, int], spec: BandSpec, name: str) -> int:
     """Refuse a quality band most of whose valid pixels hold codes it cannot have.
 
     Returns
@@ -381,8 +381,8 @@ def check_tally(tally: dict[int, int], spec: BandSpec, name: str) -> int:
     SceneError
         More than half of the valid pixels are impossible: the file is not what its name says.
     """
-    codes = np.array(sorted(tally), np.int64)
-    counts = np.array([tally[int(code)] for code in codes], np.int64)
+    codes = np.array(sorted(code_counts), np.int64)
+    counts = np.array([code_counts[int(code)] for code in codes], np.int64)
     valid = (codes & fill_mask(spec)) == 0
     bad = impossible(codes, spec) if len(codes) else np.zeros(0, bool)
     wrong = int(counts[bad].sum())

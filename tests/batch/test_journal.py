@@ -347,56 +347,56 @@ def _done(size: int) -> SimpleNamespace:
     return SimpleNamespace(bytes_in=size, products=[SimpleNamespace(size=7), SimpleNamespace(size=3)])
 
 
-def test_a_tally_counts_by_hand():
-    tally, first, second = ProgressCounter(4), _plan(4), _plan(2)
-    tally.take(ended(1, "skipped"), 1.0)
-    tally.take(Progress("a", first, begun=True), 2.0)
-    tally.take(Progress("b", second, begun=True), 2.0)
+def test_a_counter_counts_by_hand():
+    progress, first, second = ProgressCounter(4), _plan(4), _plan(2)
+    progress.take(ended(1, "skipped"), 1.0)
+    progress.take(Progress("a", first, begun=True), 2.0)
+    progress.take(Progress("b", second, begun=True), 2.0)
     for now in (4.0, 5.0, 6.0):
-        tally.take(Progress("a", first, done=_done(1000)), now)
-    told = facts(tally, 6.0)
+        progress.take(Progress("a", first, done=_done(1000)), now)
+    told = facts(progress, 6.0)
     assert told["scenes"] == {"total": 4, "done": 0, "skipped": 1, "failed": 0, "in_hand": 2}
     assert told["bands"] == {"done": 3, "known": 6} and told["bytes"] == {"in": 3000, "out": 30}
     # 3 bands in the 4 s since work began; of those in hand 3 are left, and the last scene has 3 as it seems.
     assert told["eta"] == pytest.approx(4 / 3 * (3 + 3), abs=0.05)
     assert told["rate"] == pytest.approx(3000 / 4)
-    tally.take(Progress("a", first, outcome=Outcome("a", "failed", error=ReadError("no"))), 7.0)
-    told = facts(tally, 7.0)
+    progress.take(Progress("a", first, outcome=Outcome("a", "failed", error=ReadError("no"))), 7.0)
+    told = facts(progress, 7.0)
     assert told["bands"] == {"done": 3, "known": 5}, "the fourth band of a will never come"
     assert told["failures"] == [{"id": "a", "cause": "ReadError", "error": "no"}]
     assert told["scenes"]["in_hand"] == 1
 
 
 def test_a_rate_is_of_the_last_minute():
-    tally, plan = ProgressCounter(None), _plan(60)
+    progress, plan = ProgressCounter(None), _plan(60)
     for second in range(0, 300, 5):
-        tally.take(Progress("a", plan, done=_done(100 if second < 200 else 5000)), float(second))
+        progress.take(Progress("a", plan, done=_done(100 if second < 200 else 5000)), float(second))
     # 12 intervals of 5 s hold 12 x 5000 bytes.
-    assert facts(tally, 295.0)["rate"] == pytest.approx(12 * 5000 / 60)
-    assert facts(tally, 295.0)["eta"] is None, "nobody knows how many scenes there are"
-    assert facts(tally, 900.0)["rate"] == 0, "nothing was read in the last minute"
+    assert facts(progress, 295.0)["rate"] == pytest.approx(12 * 5000 / 60)
+    assert facts(progress, 295.0)["eta"] is None, "nobody knows how many scenes there are"
+    assert facts(progress, 900.0)["rate"] == 0, "nothing was read in the last minute"
 
 
 def test_the_time_left_is_told_where_no_source_can_be_opened():
-    tally = ProgressCounter(100)
+    progress = ProgressCounter(100)
     for number in range(20):
-        tally.take(ended(number, "failed", ReadError("status 404")), 10.0 + number)
-    assert facts(tally, 30.0)["eta"] == pytest.approx(80)
+        progress.take(ended(number, "failed", ReadError("status 404")), 10.0 + number)
+    assert facts(progress, 30.0)["eta"] == pytest.approx(80)
 
 
-def test_a_tally_has_a_bound_on_what_it_keeps():
-    tally, plan = ProgressCounter(None), _plan(1 << 20)
+def test_a_counter_has_a_bound_on_what_it_keeps():
+    progress, plan = ProgressCounter(None), _plan(1 << 20)
     for number in range(100_000):  # a thousand bands a second
-        tally.take(Progress("a", plan, done=_done(1)), number / 1000)
-    assert len(tally._samples) <= 2000
-    assert tally.rate(100.0) == pytest.approx(1000, rel=0.01)
+        progress.take(Progress("a", plan, done=_done(1)), number / 1000)
+    assert len(progress._samples) <= 2000
+    assert progress.rate(100.0) == pytest.approx(1000, rel=0.01)
 
 
 def test_only_the_last_failures_are_told():
-    tally = ProgressCounter(99)
+    progress = ProgressCounter(99)
     for number in range(40):
-        tally.take(ended(number, "failed", ReadError("x" * 9000)), float(number))
-    told = facts(tally, 40.0)
+        progress.take(ended(number, "failed", ReadError("x" * 9000)), float(number))
+    told = facts(progress, 40.0)
     assert [failure["id"] for failure in told["failures"]] == [f"LC08_{n:05d}" for n in range(35, 40)]
     assert len(json.dumps(told)) < 5000
 

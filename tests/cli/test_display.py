@@ -60,71 +60,71 @@ def ends(steps: list[Progress], status: str = "done") -> list[Progress]:
 
 
 def test_totals_grow_with_what_is_known(steps):
-    tally = ProgressCounter(10, begun=100.0)
-    assert (tally.bands_total, tally.seconds_left(100.0), tally.rate(100.0)) == (None, None, None)
+    progress = ProgressCounter(10, begun=100.0)
+    assert (progress.bands_total, progress.seconds_left(100.0), progress.rate(100.0)) == (None, None, None)
     begun = [step for step in steps if step.begun]
-    tally.take(begun[0], 100.0)
-    assert tally.bands_total == 30 and tally.is_estimate
-    tally.take(replace(begun[1], plan=replace(begun[1].plan, targets=begun[1].plan.targets[:1])), 100.0)
-    assert tally.bands_total == 3 + 1 + 8 * 2  # by the mean of those that have begun
+    progress.take(begun[0], 100.0)
+    assert progress.bands_total == 30 and progress.is_estimate
+    progress.take(replace(begun[1], plan=replace(begun[1].plan, targets=begun[1].plan.targets[:1])), 100.0)
+    assert progress.bands_total == 3 + 1 + 8 * 2  # by the mean of those that have begun
 
 
 def test_the_end_is_counted_exactly(steps):
-    tally = ProgressCounter(3, begun=0.0)
+    progress = ProgressCounter(3, begun=0.0)
     for number, step in enumerate(steps):
-        tally.take(step, float(number))
-    assert (tally.bands, tally.bands_total, tally.is_estimate) == (6, 6, False)
-    assert tally.in_hand == {} and tally.ended == {"done": 2, "skipped": 1}
-    assert tally.bytes_in == sum(step.done.bytes_in for step in steps if step.done)
-    assert tally.seconds_left(9.0) == 0
+        progress.take(step, float(number))
+    assert (progress.bands, progress.bands_total, progress.is_estimate) == (6, 6, False)
+    assert progress.in_hand == {} and progress.ended == {"done": 2, "skipped": 1}
+    assert progress.bytes_in == sum(step.done.bytes_in for step in steps if step.done)
+    assert progress.seconds_left(9.0) == 0
 
 
 def test_a_failed_scene_leaves_nothing_to_wait_for(steps):
-    tally = ProgressCounter(1, begun=0.0)
+    progress = ProgressCounter(1, begun=0.0)
     begun = next(step for step in steps if step.begun)
     done = next(step for step in steps if step.done and step.plan is begun.plan)
     end = next(step for step in ends(steps) if step.plan is begun.plan)
     for step in (begun, done, failed(end)):
-        tally.take(step, 1.0)
-    assert (tally.bands, tally.bands_total, tally.seconds_left(2.0)) == (1, 1, 0)
+        progress.take(step, 1.0)
+    assert (progress.bands, progress.bands_total, progress.seconds_left(2.0)) == (1, 1, 0)
 
 
 def test_a_source_given_twice_does_not_end_its_twin(steps):
-    tally = ProgressCounter(2, begun=0.0)
+    progress = ProgressCounter(2, begun=0.0)
     begun = next(step for step in steps if step.begun)
-    tally.take(begun, 0.0)
+    progress.take(begun, 0.0)
     twin = Outcome(begun.scene_id, "failed", error=ReadError("another scene has this place"))
-    tally.take(Progress(begun.scene_id, replace(begun.plan), outcome=twin), 0.0)
-    assert len(tally.in_hand) == 1 and tally.bands_total == 3
+    progress.take(Progress(begun.scene_id, replace(begun.plan), outcome=twin), 0.0)
+    assert len(progress.in_hand) == 1 and progress.bands_total == 3
 
 
 def test_the_rate_is_of_late(steps):
     done = next(step for step in steps if step.done)
-    size, tally = done.done.bytes_in, ProgressCounter(1000, begun=0.0)
+    size, progress = done.done.bytes_in, ProgressCounter(1000, begun=0.0)
     for second in range(100):  # slow: a band in ten seconds
-        tally.take(done, second * 10.0)
-    assert tally.rate(990.0) == pytest.approx(size / 10)
+        progress.take(done, second * 10.0)
+    assert progress.rate(990.0) == pytest.approx(size / 10)
     for tenth in range(600):  # fast: ten in a second
-        tally.take(done, 1000.0 + tenth / 10)
-    assert tally.rate(1060.0) == pytest.approx(size * 10, rel=0.02)
-    assert tally.mean_rate(1060.0) == pytest.approx(size * 700 / 1060)
-    assert tally.rate(2060.0) == pytest.approx(size * RATE_BANDS / 1000, rel=0.01)  # nothing comes any more
+        progress.take(done, 1000.0 + tenth / 10)
+    assert progress.rate(1060.0) == pytest.approx(size * 10, rel=0.02)
+    assert progress.mean_rate(1060.0) == pytest.approx(size * 700 / 1060)
+    assert progress.rate(2060.0) == pytest.approx(size * RATE_BANDS / 1000, rel=0.01)  # nothing comes any more
 
 
 def test_no_time_has_passed(steps):
-    tally = ProgressCounter(3, begun=5.0)
+    progress = ProgressCounter(3, begun=5.0)
     for step in steps:
-        tally.take(step, 5.0)
-        assert tally.rate(5.0) is None and tally.seconds_left(5.0) in (None, 0)
-    assert summary(tally, 5.0).startswith("2 done, 1 skipped of 3 scenes in 0.0 s, ")
+        progress.take(step, 5.0)
+        assert progress.rate(5.0) is None and progress.seconds_left(5.0) in (None, 0)
+    assert summary(progress, 5.0).startswith("2 done, 1 skipped of 3 scenes in 0.0 s, ")
 
 
 def test_the_summary_says_it_in_one_line():
-    tally = ProgressCounter(200, begun=0.0, bytes_in=13_207_024_435)
-    tally.ended.update(done=198, skipped=1, failed=1)
+    progress = ProgressCounter(200, begun=0.0, bytes_in=13_207_024_435)
+    progress.ended.update(done=198, skipped=1, failed=1)
     told = "198 done, 1 skipped, 1 failed of 200 scenes in 3 min 12 s, 12.3 GiB read, 65.6 MiB/s"
-    assert summary(tally, 192.0) == told
-    assert summary(tally, 192.0, interrupted=True) == f"{told}; interrupted"
+    assert summary(progress, 192.0) == told
+    assert summary(progress, 192.0, interrupted=True) == f"{told}; interrupted"
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_quality_bands_of_a_scene_follow_their_tables(scenes, kind):
         assert codes.data[i, j] == one_cell(pairs, table, "conservative")
         assert radsat.data[i, j] == np.bitwise_or.reduce(saturation[at][(quality[at] & 1) == 0], initial=0)
     values, counts = np.unique(quality, return_counts=True)
-    assert codes.tally == dict(zip(values.tolist(), counts.tolist(), strict=True))
+    assert codes.code_counts == dict(zip(values.tolist(), counts.tolist(), strict=True))
     assert codes.nodata == 1
     assert radsat.nodata is None
     assert not codes.notes

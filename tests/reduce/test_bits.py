@@ -21,7 +21,7 @@ from landsat_downsample.reduce import values as values_module
 from landsat_downsample.reduce.bits import (
     NO_PERCENT,
     QualityRule,
-    check_tally,
+    check_codes,
     decide_fields,
     impossible,
     recognise,
@@ -38,10 +38,10 @@ def overlay_of(shape, factor, offset=0) -> Overlay:
     return Overlay(*(Cells.cut(n, math.ceil((n + offset) / ratio), ratio, Fraction(offset)) for n in shape))
 
 
-def run(codes, overlay, rule, ok=None, tally=None):
+def run(codes, overlay, rule, ok=None, code_counts=None):
     found = reduce_quality(rule, overlay, lambda a, b: (codes[a:b], None if ok is None else ok[a:b]))
-    if tally is not None:
-        tally |= found.tally
+    if code_counts is not None:
+        code_counts |= found.code_counts
     return (found.codes,) if found.percent is None else (found.codes, found.percent)
 
 
@@ -231,7 +231,7 @@ def test_fractions_name_the_flags_that_the_sensor_has():
     assert fraction_names(pixel_spec("mss45")) == ("valid", "cloud")
 
 
-# Strips, giant cells, tallies ----------------------------------------------------------------
+# Strips, giant cells, counts -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("extension", [True, False])
@@ -241,25 +241,25 @@ def test_codes_do_not_depend_on_the_strips(policy, factor, extension, monkeypatc
     if not extension:
         monkeypatch.setattr(native, "_native", None)
     codes, rule = scene("oli_tirs", seed=4), QualityRule(pixel_spec("oli_tirs"), policy, Fraction(1, 3), True)
-    overlay, tally = overlay_of(codes.shape, factor), {}
-    once = run(codes, overlay, rule, tally=tally)
+    overlay, code_counts = overlay_of(codes.shape, factor), {}
+    once = run(codes, overlay, rule, code_counts=code_counts)
     for limit in (1, 10, 30, 9999):
         monkeypatch.setattr(
             values_module, "groups", lambda rows, whole, limit=limit: kernels.groups(rows, whole=whole, limit=limit)
         )
         monkeypatch.setattr(kernels, "WINDOW_PIXELS", 50 * limit)
         again: dict = {}
-        for a, b in zip(once, run(codes, overlay, rule, tally=again), strict=True):
+        for a, b in zip(once, run(codes, overlay, rule, code_counts=again), strict=True):
             np.testing.assert_array_equal(a, b)
-        assert again == tally
+        assert again == code_counts
 
 
 @pytest.mark.parametrize("factor", [2, 7, 2.5, "7.13", 53])
-def test_the_tally_counts_every_pixel_once(factor):
-    codes, tally = scene("tm", seed=5), {}
-    run(codes, overlay_of(codes.shape, factor), QualityRule(pixel_spec("tm")), tally=tally)
+def test_the_counts_hold_every_pixel_once(factor):
+    codes, code_counts = scene("tm", seed=5), {}
+    run(codes, overlay_of(codes.shape, factor), QualityRule(pixel_spec("tm")), code_counts=code_counts)
     values, counts = np.unique(codes, return_counts=True)
-    assert tally == dict(zip(values.tolist(), counts.tolist(), strict=True))
+    assert code_counts == dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def test_giant_cells():
@@ -267,9 +267,11 @@ def test_giant_cells():
     for factor in (600, "550.5"):
         ratio = Fraction(factor)
         overlay = Overlay(Cells.cut(1301, math.ceil(1301 / ratio), ratio), Cells.cut(61, 2, Fraction(61, 2)))
-        tally: dict = {}
-        found, percent = run(codes, overlay, QualityRule(pixel_spec("oli_tirs"), fractions=True), tally=tally)
-        assert sum(tally.values()) == codes.size
+        code_counts: dict = {}
+        found, percent = run(
+            codes, overlay, QualityRule(pixel_spec("oli_tirs"), fractions=True), code_counts=code_counts
+        )
+        assert sum(code_counts.values()) == codes.size
         for i, j in np.ndindex(found.shape):
             pairs = pixels_of(codes, overlay, i, j)
             assert found[i, j] == one_cell(pairs, PIXEL["oli_tirs"], "conservative")
@@ -308,17 +310,17 @@ def test_many_codes_in_one_strip():
 def test_a_file_of_another_collection_is_refused_with_the_reason():
     spec = pixel_spec("oli_tirs")
     with pytest.raises(SceneError, match=r"code 2720, which no QA_PIXEL .* Collection 1 quality band"):
-        check_tally({1: 500, 2720: 90, 2800: 10}, spec, "LC08_QA_PIXEL")
+        check_codes({1: 500, 2720: 90, 2800: 10}, spec, "LC08_QA_PIXEL")
     with pytest.raises(SceneError, match="pre-Collection"):
-        check_tally({1: 5, 20480: 90}, spec, "LC08_QA_PIXEL")
+        check_codes({1: 5, 20480: 90}, spec, "LC08_QA_PIXEL")
     with pytest.raises(SceneError, match="code 5440"):
-        check_tally({5440: 3, 21824: 2}, spec, "LC08_QA_PIXEL")
+        check_codes({5440: 3, 21824: 2}, spec, "LC08_QA_PIXEL")
 
 
 def test_a_few_impossible_codes_are_a_blemish():
-    assert check_tally({21824: 1000, 2720: 7, 1: 3}, pixel_spec("oli_tirs"), "x") == 7
-    assert check_tally({}, pixel_spec("oli_tirs"), "x") == 0
-    assert check_tally({1: 10}, pixel_spec("oli_tirs"), "x") == 0
+    assert check_codes({21824: 1000, 2720: 7, 1: 3}, pixel_spec("oli_tirs"), "x") == 7
+    assert check_codes({}, pixel_spec("oli_tirs"), "x") == 0
+    assert check_codes({1: 10}, pixel_spec("oli_tirs"), "x") == 0
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_quality_equals_the_plain_path(data):
 
     def run():
         found = bits.reduce_quality(rule, overlay, lambda a, b: (codes[a:b], None if ok is None else ok[a:b]))
-        return found.codes, found.percent, found.tally
+        return found.codes, found.percent, found.code_counts
 
     for one, other in zip(run(), without_extension(run), strict=True):
         np.testing.assert_array_equal(one, other)

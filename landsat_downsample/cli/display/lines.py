@@ -31,7 +31,7 @@ class View(Protocol):
     def warn(self, message: str) -> None: ...
     def stopping(self, in_hand: int) -> None: ...
     def close(self) -> None: ...
-    def summarise(self, tally: ProgressCounter, now: float, *, interrupted: bool) -> None: ...
+    def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None: ...
 
 
 def failure_line(outcome: Outcome) -> str:
@@ -44,23 +44,25 @@ def stopping_line(in_hand: int) -> str:
     return f"finishing {count_words(in_hand, 'scene')} in hand; Ctrl-C again to stop now"
 
 
-def summary(tally: ProgressCounter, now: float, *, interrupted: bool = False) -> str:
+def summary(progress: ProgressCounter, now: float, *, interrupted: bool = False) -> str:
     """What became of a run, in one line."""
     parts = [
-        f"{grouped(tally.ended[status])} {status}"
+        f"{grouped(progress.ended[status])} {status}"
         for status in ("done", "skipped", "failed")
-        if tally.ended[status] or status == "done"
+        if progress.ended[status] or status == "done"
     ]
-    total, rate = tally.scenes_total, tally.mean_rate(now)
-    of = f" of {count_words(total, 'scene')}" if total is not None else f" of {grouped(tally.scenes_ended)}"
-    end = f", {size_words(rate)}/s" if rate and tally.bytes_in else ""
-    line = f"{', '.join(parts)}{of} in {duration_words(tally.elapsed(now))}, {size_words(tally.bytes_in)} read{end}"
+    total, rate = progress.scenes_total, progress.mean_rate(now)
+    of = f" of {count_words(total, 'scene')}" if total is not None else f" of {grouped(progress.scenes_ended)}"
+    end = f", {size_words(rate)}/s" if rate and progress.bytes_in else ""
+    line = (
+        f"{', '.join(parts)}{of} in {duration_words(progress.elapsed(now))}, {size_words(progress.bytes_in)} read{end}"
+    )
     return line + ("; interrupted" if interrupted else "")
 
 
-def is_batch(tally: ProgressCounter) -> bool:
+def is_batch(progress: ProgressCounter) -> bool:
     """Whether a run is of several scenes, and so worth a summary."""
-    return (tally.scenes_total or tally.scenes_ended + len(tally.in_hand)) > 1
+    return (progress.scenes_total or progress.scenes_ended + len(progress.in_hand)) > 1
 
 
 def say(line: str) -> None:
@@ -98,15 +100,15 @@ class Quiet:
     def close(self) -> None:
         """Nothing to tell."""
 
-    def summarise(self, tally: ProgressCounter, now: float, *, interrupted: bool) -> None:
+    def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None:
         """Nothing to tell."""
 
 
 class Plain(Quiet):
     """A line for each band, or for each scene where there are many."""
 
-    def __init__(self, tally: ProgressCounter) -> None:
-        self._tally = tally
+    def __init__(self, progress: ProgressCounter) -> None:
+        self._progress = progress
 
     def open(self, facts: dict[str, Any]) -> None:
         if facts.get("dashboard"):
@@ -118,7 +120,7 @@ class Plain(Quiet):
             _write(f"{plain(what)}; {self._facts(now)}\n")
 
     def _by_scene(self) -> bool:
-        scenes = self._tally.scenes_total
+        scenes = self._progress.scenes_total
         return scenes is None or scenes > SCENES_BY_BAND
 
     def _what(self, step: Progress) -> str | None:
@@ -131,21 +133,21 @@ class Plain(Quiet):
         return f"{step.scene_id} {STATUS_WORDS[step.outcome.status]}"
 
     def _facts(self, now: float) -> str:
-        tally = self._tally
-        rate, left = tally.rate(now), tally.seconds_left(now)
-        facts = [_of(tally.scenes_ended, tally.scenes_total, "scenes")] if self._by_scene() else []
-        facts += [f"{tally.ended['failed']} failed"] if tally.ended["failed"] else []
-        facts += [] if self._by_scene() else [_of(tally.bands, tally.bands_total, "bands")]
-        facts += [size_words(tally.bytes_in)] + ([f"{size_words(rate)}/s"] if rate else [])
+        progress = self._progress
+        rate, left = progress.rate(now), progress.seconds_left(now)
+        facts = [_of(progress.scenes_ended, progress.scenes_total, "scenes")] if self._by_scene() else []
+        facts += [f"{progress.ended['failed']} failed"] if progress.ended["failed"] else []
+        facts += [] if self._by_scene() else [_of(progress.bands, progress.bands_total, "bands")]
+        facts += [size_words(progress.bytes_in)] + ([f"{size_words(rate)}/s"] if rate else [])
         facts += [f"{duration_words(left)} left"] if left and left >= LEAST_LEFT else []
         return ", ".join(facts)
 
     def warn(self, message: str) -> None:
         say(f"warning: {message}")
 
-    def summarise(self, tally: ProgressCounter, now: float, *, interrupted: bool) -> None:
-        if is_batch(tally):
-            say(summary(tally, now, interrupted=interrupted))
+    def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None:
+        if is_batch(progress):
+            say(summary(progress, now, interrupted=interrupted))
 
 
 def _of(count: int, total: int | None, noun: str) -> str:
@@ -182,10 +184,10 @@ class Events:
     def close(self) -> None:
         """Nothing to tell."""
 
-    def summarise(self, tally: ProgressCounter, now: float, *, interrupted: bool) -> None:
-        counts = {status: tally.ended[status] for status in ("done", "skipped", "failed")}
-        facts = {"scenes": tally.scenes_total, "bands": tally.bands, "bytes_in": tally.bytes_in}
-        seconds = {"seconds": round(tally.elapsed(now), 3), "interrupted": interrupted}
+    def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None:
+        counts = {status: progress.ended[status] for status in ("done", "skipped", "failed")}
+        facts = {"scenes": progress.scenes_total, "bands": progress.bands, "bytes_in": progress.bytes_in}
+        seconds = {"seconds": round(progress.elapsed(now), 3), "interrupted": interrupted}
         _event("run-ended", counts | facts | seconds)
 
 

@@ -28,19 +28,19 @@ class Live:
 
     Parameters
     ----------
-    tally : ProgressCounter
+    progress : ProgressCounter
         What is shown; read under `lock`.
     lock : context manager
-        Held while the tally changes.
+        Held while the counts change.
     workers : callable
         How many there are now; None where nobody knows.
     """
 
-    def __init__(self, tally: ProgressCounter, lock: threading.RLock, workers: Callable[[], int | None]) -> None:
+    def __init__(self, progress: ProgressCounter, lock: threading.RLock, workers: Callable[[], int | None]) -> None:
         from rich.console import Console
         from rich.live import Live as Screen
 
-        self._tally, self._lock, self._workers = tally, lock, workers
+        self._progress, self._lock, self._workers = progress, lock, workers
         self._dashboard: str | None = None
         self._stopping = False
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -77,9 +77,9 @@ class Live:
         self._logs.__exit__(None, None, None)
         self._screen.stop()
 
-    def summarise(self, tally: ProgressCounter, now: float, *, interrupted: bool) -> None:
-        if is_batch(tally):
-            self._say(f"landsat-downsample: {summary(tally, now, interrupted=interrupted)}")
+    def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None:
+        if is_batch(progress):
+            self._say(f"landsat-downsample: {summary(progress, now, interrupted=interrupted)}")
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)
@@ -93,15 +93,17 @@ class Live:
 
     def _figures(self, now: float) -> Iterator[object]:
         """The lines of figures; each is cut at the terminal's width, the most important first."""
-        tally = self._tally
+        progress = self._progress
         yield self._bar_line()
-        rate, left = tally.rate(now), tally.seconds_left(now)
-        bands = grouped(tally.bands)
-        if (total := tally.bands_total) is not None:
-            bands += f"/{'~' if tally.is_estimate else ''}{grouped(total)}"
+        rate, left = progress.rate(now), progress.seconds_left(now)
+        bands = grouped(progress.bands)
+        if (total := progress.bands_total) is not None:
+            bands += f"/{'~' if progress.is_estimate else ''}{grouped(total)}"
         facts = [f"{bands} bands", f"{size_words(rate or 0)}/s"]
         facts += [f"{duration_words(left)} left"] if left is not None else []
-        yield _line("  ".join([*facts, f"{size_words(tally.bytes_in)} read", f"{duration_words(tally.elapsed(now))}"]))
+        yield _line(
+            "  ".join([*facts, f"{size_words(progress.bytes_in)} read", f"{duration_words(progress.elapsed(now))}"])
+        )
         count = self._workers()
         where = [] if count is None else [f"{count} worker{'' if count == 1 else 's'}"]
         where += [self._dashboard] if self._dashboard else []
@@ -112,11 +114,13 @@ class Live:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        tally, table, share = self._tally, Table.grid(padding=(0, 1)), _share(self._tally)
-        total, ended = tally.scenes_total, grouped(tally.scenes_ended)
+        progress, table, share = self._progress, Table.grid(padding=(0, 1)), _share(self._progress)
+        total, ended = progress.scenes_total, grouped(progress.scenes_ended)
         words = f"{ended} scenes" if total is None else f"{ended}/{grouped(total)} scenes"
-        words += "".join(f", {grouped(count)} {name}" for name in ("failed", "skipped") if (count := tally.ended[name]))
-        cells = [_line(words, style="bold red" if tally.ended["failed"] else "bold")]
+        words += "".join(
+            f", {grouped(count)} {name}" for name in ("failed", "skipped") if (count := progress.ended[name])
+        )
+        cells = [_line(words, style="bold red" if progress.ended["failed"] else "bold")]
         if self._stopping:
             cells.append(_line("stopping", style="bold yellow"))
         elif share is not None:
@@ -126,7 +130,7 @@ class Live:
         return table
 
     def _scenes(self) -> Iterator[object]:
-        waiting = list(self._tally.in_hand.values())
+        waiting = list(self._progress.in_hand.values())
         for scene in waiting[:SHOWN]:
             counted = f"{scene.done}/{scene.bands}"
             room = self._console.width - len(counted) - 5
@@ -137,13 +141,13 @@ class Live:
             yield _line(f"  and {len(waiting) - SHOWN} more in hand", style="dim")
 
 
-def _share(tally: ProgressCounter) -> float | None:
+def _share(progress: ProgressCounter) -> float | None:
     """Part of the run that is done, by its bands where they are known."""
-    if total := tally.bands_total:
-        skipped = tally.ended["skipped"] / (tally.scenes_total or 1)
-        return skipped + (1 - skipped) * min(tally.bands / total, 1.0)
-    scenes = tally.scenes_total
-    return tally.scenes_ended / scenes if scenes else None
+    if total := progress.bands_total:
+        skipped = progress.ended["skipped"] / (progress.scenes_total or 1)
+        return skipped + (1 - skipped) * min(progress.bands / total, 1.0)
+    scenes = progress.scenes_total
+    return progress.scenes_ended / scenes if scenes else None
 
 
 def _line(text: str, *, style: str = "", whole: bool = False):

@@ -79,7 +79,7 @@ class Reporter:
     ) -> None:
         self._later, self._closed, self._interrupted = summary_later, None, False
         self._traces, self._client, self._workers = Traces(verbose=verbose), client, workers
-        self._tally = ProgressCounter(scenes, time.monotonic())
+        self._progress = ProgressCounter(scenes, time.monotonic())
         self._lock = threading.RLock()
         self._view = self._make(style)
         self._products = Products()
@@ -90,13 +90,13 @@ class Reporter:
         if style == "live":
             from landsat_downsample.cli.display.live import Live
 
-            return Live(self._tally, self._lock, lambda: self._workers)
-        return {"plain": lambda: Plain(self._tally), "json": Events, "quiet": Quiet}[style]()
+            return Live(self._progress, self._lock, lambda: self._workers)
+        return {"plain": lambda: Plain(self._progress), "json": Events, "quiet": Quiet}[style]()
 
     def __enter__(self) -> Reporter:
         if self._client is not None:
             threading.Thread(target=self._count_workers, name="count-workers", daemon=True).start()
-        self._view.open({"scenes": self._tally.scenes, "workers": self._workers, "dashboard": self._dashboard()})
+        self._view.open({"scenes": self._progress.scenes, "workers": self._workers, "dashboard": self._dashboard()})
         self._warner, warnings.showwarning = warnings.showwarning, self._warn
         return self
 
@@ -112,13 +112,13 @@ class Reporter:
     def summarise(self) -> None:
         """Tell what became of the run: its last line."""
         if self._closed is not None:
-            self._view.summarise(self._tally, self._closed, interrupted=self._interrupted)
+            self._view.summarise(self._progress, self._closed, interrupted=self._interrupted)
 
     def __call__(self, step: Progress) -> None:
         """Take a step."""
         now = time.monotonic()
         with self._lock:
-            self._tally.take(step, now)
+            self._progress.take(step, now)
             if step.begun and self._client is None:
                 self._workers = threads_for(self._workers, local=is_local(step.plan.targets[0].band.href))
         self._view.show(step, now)
@@ -130,7 +130,7 @@ class Reporter:
     def stopping(self) -> None:
         """Tell that the scenes in hand are still finished; not from a signal's handler, which may have cut a line."""
         if not self._ended.is_set():
-            self._view.stopping(len(self._tally.in_hand))
+            self._view.stopping(len(self._progress.in_hand))
 
     def _warn(self, message: Warning | str, *where: object, **more: object) -> None:
         self._view.warn(str(message) if isinstance(message, BugWarning) else " ".join(str(message).split()))
