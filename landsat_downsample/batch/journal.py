@@ -1,4 +1,4 @@
-"""The record of a run, kept while it goes on: what was asked for, a sign of life, and every outcome.
+"""The record of a run, kept while it goes on: what was asked for, a heartbeat, and every outcome.
 
 What is written stays readable whatever becomes of the process. The writing is done on a thread of
 its own: a store that is slow or gone costs the record, never the run.
@@ -27,13 +27,13 @@ from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.storage.bugs import is_bug, warn
 
-#: Seconds between two signs of life.
+#: Seconds between two heartbeats.
 EVERY = 5.0
 
 #: Seconds that one write of the record may take, all retries included, and that the end waits for the last ones.
 BUDGET, PATIENCE = 30.0, 60.0
 
-#: Seconds over which the rate is taken that a sign of life tells.
+#: Seconds over which a heartbeat takes its rate.
 MINUTE = 60.0
 
 _END = "end"
@@ -52,10 +52,10 @@ class Journal:
         Scenes asked for.
     about : mapping, optional
         JSON values that tell how the run is made: ``workers`` (a number, or a callable that gives
-        it, asked for each sign of life), ``dashboard`` (a link), ``options`` (a dict). What is
+        it, asked for each heartbeat), ``dashboard`` (a link), ``options`` (a dict). What is
         named like a secret, and what hrefs carry of them, is taken out.
     every : float
-        Seconds between two signs of life.
+        Seconds between two heartbeats.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class Journal:
                 self._steps.put(line)
 
     def stopping(self) -> None:
-        """Tell that no more scenes are begun."""
+        """Record that no more scenes are begun."""
         self._state = "stopping"
         self._count()
 
@@ -127,12 +127,12 @@ class Journal:
         return time.monotonic() - self._started
 
     def _count(self) -> None:
-        """Queue a sign of life behind the lines of what it counts: none tells of an outcome that is not on record."""
+        """Queue a heartbeat behind the lines of what it counts: none counts an outcome that is not on record."""
         with self._lock:
             self._steps.put(facts(self._progress, self._seconds()))
 
     def _keep(self) -> None:
-        """Write what comes until the end: lines at once, a sign of life every few seconds."""
+        """Write what comes until the end: lines at once, a heartbeat every few seconds."""
         due = time.monotonic()
         while True:
             if time.monotonic() >= due:
@@ -153,7 +153,7 @@ class Journal:
                 due = time.monotonic() + self._every
 
     def _status(self, told: dict[str, Any]) -> bytes:
-        """Encode a sign of life that tells what was counted."""
+        """Encode a heartbeat with what was counted."""
         about = scrubbed({key: _asked(value) for key, value in self._about.items()})
         if self._state in ("ended", "failed"):
             about.pop("dashboard", None)  # nobody answers there any more

@@ -157,7 +157,7 @@ def dest_of(folder: str) -> str:
 
 
 def read_status(folder: str, *, policy: Policy | None = None) -> dict[str, Any] | None:
-    """Read a run's sign of life; None before the first one.
+    """Read a run's heartbeat; None before the first one.
 
     Raises
     ------

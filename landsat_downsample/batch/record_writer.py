@@ -63,7 +63,7 @@ class Spool:
 
 @dataclass(slots=True)
 class RecordWriter:
-    """The rim: writes a record, tells once if it cannot, and tries again with the next sign of life."""
+    """Writes a record, warns once if it cannot, and tries again with the next heartbeat."""
 
     href: str
     entries: bytes | Callable[[str], object] | None
@@ -76,12 +76,12 @@ class RecordWriter:
     warned: bool = False
 
     def add(self, line: bytes) -> None:
-        """Keep a line: on a disk it is there at once, on an object store with the next sign of life."""
+        """Keep a line: on a disk it is there at once, on an object store with the next heartbeat."""
         self.backlog.append(line)
         self._attempt(self._flush)
 
     def beat(self, status: Callable[[], bytes]) -> None:
-        """Give a sign of life."""
+        """Send a heartbeat."""
         self._attempt(lambda: self._beat(status))
 
     def end(self, status: Callable[[], bytes]) -> None:

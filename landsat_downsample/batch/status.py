@@ -12,29 +12,29 @@ from landsat_downsample.model import location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 
-#: Seconds without a sign of life after which a run is taken for dead, and how many are missed by then at least.
+#: Seconds without a heartbeat after which a run is taken for dead, and how many are missed by then at least.
 SILENCE, MISSED = 60.0, 12
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a run said of itself with its last sign of life."""
+    """What a run said of itself with its last heartbeat."""
 
     id: str
     href: str
     """Folder of its record."""
     state: str
-    """``running``, ``stopping``, ``ended``, ``failed`` (it broke off), or ``unknown`` before its first sign of life."""
+    """``running``, ``stopping``, ``ended``, ``failed`` (it broke off), or ``unknown`` before its first heartbeat."""
     reason: str | None = None
     """Why it broke off."""
     begun: str | None = None
     """UTC time in RFC 3339."""
     seconds: float = 0.0
-    """From its beginning to its last sign of life."""
+    """From its beginning to its last heartbeat."""
     age: float | None = None
-    """Seconds since its last sign of life, by this machine's clock."""
+    """Seconds since its last heartbeat, by this machine's clock."""
     every: float = 5.0
-    """Seconds between two signs of life."""
+    """Seconds between two heartbeats."""
     total: int | None = None
     """Scenes asked for."""
     done: int = 0
@@ -58,12 +58,12 @@ class Status:
 
     @property
     def at_work(self) -> bool:
-        """Whether it is to give signs of life."""
+        """Whether it is to send heartbeats."""
         return self.state not in ("ended", "failed")
 
     @property
     def silent(self) -> bool:
-        """Whether it should have given a sign of life, and has not."""
+        """Whether it should have sent a heartbeat, and has not."""
         return self.at_work and (self.age is None or self.age > max(SILENCE, MISSED * self.every))
 
     @property
@@ -122,7 +122,7 @@ def all_of(dest: str | os.PathLike[str]) -> list[Status]:
 
 
 def from_record(record: dict[str, Any], folder: str, now: datetime | None = None) -> Status:
-    """Read the JSON of a sign of life; what is not as it should be is left out, not believed."""
+    """Read the JSON of a heartbeat; what is not as it should be is left out, not believed."""
     parts = {name: record[name] if isinstance(record.get(name), dict) else {} for name in ("scenes", "bands", "bytes")}
     scenes, alive = parts["scenes"], _moment(record.get("alive"))
     age = None if alive is None else max(0.0, ((now or datetime.now(UTC)) - alive).total_seconds())

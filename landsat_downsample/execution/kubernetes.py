@@ -36,7 +36,7 @@ IMAGE = "LANDSAT_DOWNSAMPLE_IMAGE"
 #: Run of a cluster that no run made: the manifest as it is, given to ``kubectl apply``.
 APPLIED = "none"
 
-#: Seconds between two signs of life, and without one after which a cluster counts as an orphan.
+#: Seconds between two heartbeats, and without one after which a cluster counts as an orphan.
 BEAT, SILENCE = 60.0, 600.0
 
 #: Seconds that the operator may take to notice a new cluster.
@@ -62,7 +62,7 @@ class Made:
     age: float
     """Seconds since it was made."""
     silent: float
-    """Seconds since its owner last gave a sign of life."""
+    """Seconds since its owner last sent a heartbeat."""
 
     @property
     def orphan(self) -> bool:

@@ -119,7 +119,7 @@ def test_signs_of_life_go_on_without_any_step(tmp_path):
 
 
 def test_no_sign_of_life_counts_an_outcome_that_is_not_on_record(monkeypatch, tmp_path):
-    """A scene that ends while a sign of life is on its way, after the outcomes were written."""
+    """A scene that ends while a heartbeat is on its way, after the outcomes were written."""
     put, seen = RecordWriter._put, []
 
     def looking(self, name, data):

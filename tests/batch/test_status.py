@@ -66,7 +66,7 @@ def written(dest: Path, **changes) -> str:
         ({}, 0),
         ({"state": "stopping"}, 0),
         ({"alive": "2026-11-22T21:53:00Z"}, 1),  # two minutes of silence
-        ({"alive": "2026-11-22T21:53:00Z", "every": 30.0}, 0),  # four signs of life missed: patience
+        ({"alive": "2026-11-22T21:53:00Z", "every": 30.0}, 0),  # four heartbeats missed: not yet dead
         ({"alive": "2026-11-22T22:53:00Z"}, 0),  # its clock is ahead of ours
         ({"state": "ended", "alive": "2026-11-20T00:00:00Z", "scenes": scenes(9, skipped=1)}, 0),
         ({"state": "ended", "scenes": scenes(9, failed=1)}, 3),
@@ -130,16 +130,16 @@ def test_a_killed_run_gives_no_sign_of_life(tmp_path):
     path.write_text(json.dumps(found))
     result = call("status", tmp_path)
     assert result.code == 1
-    assert re.search(r"no sign of life for 1\d\d s; it was running", result.out)
+    assert re.search(r"no heartbeat for 1\d\d s; it was running", result.out)
 
 
 def test_a_run_that_never_said_anything_is_known_by_its_folder(tmp_path):
     (tmp_path / "_runs" / "20200101T000000Z-00ff").mkdir(parents=True)
     result = call("status", tmp_path)
-    assert result.code == 1 and "no sign of life for" in result.out
+    assert result.code == 1 and "no heartbeat for" in result.out
     (tmp_path / "_runs" / new_run_id()).mkdir()
     result = call("status", tmp_path)
-    assert result.code == 0 and "no sign of life yet" in result.out
+    assert result.code == 0 and "no heartbeat yet" in result.out
 
 
 def test_the_latest_run_is_meant_unless_another_is_named(tmp_path, monkeypatch):

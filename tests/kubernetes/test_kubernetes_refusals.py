@@ -190,7 +190,7 @@ def test_applied_manifest_is_joined_and_left(api, bucket, tmp_path):
     assert len(batches.take(bucket).objects) >= 10
     [left] = kubernetes.find(api, NAMESPACE)
     assert left.name == name  # joined, so not removed
-    assert not dataclasses.replace(left, silent=1e6).orphan  # nor by `clean`: its users give no signs of life
+    assert not dataclasses.replace(left, silent=1e6).orphan  # nor by `clean`: its users send no heartbeats
     assert kubernetes.remove(api, name, NAMESPACE) == []
 
 

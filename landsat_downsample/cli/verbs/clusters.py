@@ -19,7 +19,7 @@ examples:
   landsat-downsample clusters clean --yes
 
 Only clusters with the label app.kubernetes.io/managed-by=landsat-downsample are seen, in every
-namespace that may be read. One whose run has given no sign of life for ten minutes is an orphan.
+namespace that may be read. One whose run has sent no heartbeat for ten minutes is an orphan.
 stdout has one JSON line for each, or a table on a terminal"""
 
 

@@ -75,13 +75,13 @@ def _state(one) -> str:
 
     >>> from landsat_downsample.batch.status import Status
     >>> _state(Status("20261122T215049Z-3f2a", "out/_runs/...", "running", age=300.0))
-    'no sign of life for 300 s; it was running'
+    'no heartbeat for 300 s; it was running'
     """
     if one.silent:
         was = "" if one.state == "unknown" else f"; it was {one.state}"
-        return f"no sign of life for {one.age or 0:.0f} s{was}"
+        return f"no heartbeat for {one.age or 0:.0f} s{was}"
     if one.state == "unknown":
-        return "begun, no sign of life yet"
+        return "begun, no heartbeat yet"
     if one.at_work:
         return f"{one.state}, seen {one.age:.0f} s ago"
     state = "broke off" if one.state == "failed" else one.state
