@@ -1,6 +1,7 @@
 """Lists of scenes: hrefs and STAC items, read from the command line, files, remote objects and stdin.
 
-What a list is, is told by its content: one href a line, one JSON value a line, or one JSON document.
+What a list is, is told by its content: one href a line, one JSON value a line, one JSON document, or
+EarthExplorer's CSV.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any, BinaryIO
 from landsat_downsample.batch import record as record_module
 from landsat_downsample.batch.record import OUTCOMES, SCENES, find_run
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
-from landsat_downsample.formats import checked_item, stac_item, stac_source
+from landsat_downsample.formats import checked_item, scene_table, stac_item, stac_source
+from landsat_downsample.formats.scene_table import SceneTable
 from landsat_downsample.model import location
 from landsat_downsample.model.location import check, redacted_repr, scheme
 from landsat_downsample.model.safe_text import plain
@@ -104,8 +106,9 @@ def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list
     words : iterable of str
         Each an href, ``@LIST`` (a path or remote href of a list), or ``-`` (a list on stdin). A list has
         one href a line (blank lines and those that begin with ``#`` are skipped), or one JSON value a line,
-        or is a STAC ItemCollection or other JSON document. A JSON value is an href, ``{"href": ...}``, a
-        STAC item or ItemCollection, a line of a frozen list or of an outcomes.ndjson, or a list of these.
+        or is a STAC ItemCollection or other JSON document, or EarthExplorer's CSV. A JSON value is an href,
+        ``{"href": ...}``, a STAC item or ItemCollection, a line of a frozen list or of an outcomes.ndjson, or
+        a list of these.
         Relative hrefs of a local list or stdin start at the current directory; those of a remote list where it is,
         and such a list may not point to this machine.
     stdin : binary file, optional
@@ -312,13 +315,16 @@ def _lines(href: str) -> Iterator[bytes]:
 
 
 def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[Entry]:
-    """Entries of a list: a JSON document of several lines, or a value or href in each line."""
+    """Entries of a list: a table or JSON document of several lines, or a value or href in each line."""
     lines = iter(lines)
     alone = False  # whether a line before was a whole value
     for number, line in enumerate(lines, 1):
         with _Where(name, number) as where:
             if number == 1:
-                _text(line, first=True)  # a file of another kind is no list of entries that fail
+                header = _text(line, first=True)  # a file of another kind is no list of entries that fail
+                if table := SceneTable.of(header):
+                    yield from _of_table(table, lines, name, base)
+                    return
             try:
                 text = _text(line, first=number == 1)
                 if not text or text.startswith("#"):
@@ -332,6 +338,24 @@ def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[E
         for entry in entries:
             yield entry if entry.error is None else replace(entry, error=where.told(entry.error))
         alone = True
+
+
+def _of_table(table: SceneTable, lines: Iterable[bytes], name: str, base: str | None) -> Iterator[Entry]:
+    """Entries of the rows below a header: scenes that lie beside a local table, else in the bucket of USGS."""
+    folder = os.path.dirname(base or "") if base is None or location.is_local(base) else None
+    for number, line in enumerate(lines, 2):
+        text = table.name_in(line.decode(errors="replace"))
+        if text is None:
+            continue
+        try:
+            product = scene_table.product_of(text)
+        except LandsatDownsampleError as error:
+            yield _failing(text, _Where(name, number).told(error))
+            continue
+        beside = (
+            [os.path.join(folder, f"{product.id}{ending}") for ending in ("", ".tar")] if folder is not None else []
+        )
+        yield _of_href(next(filter(os.path.exists, beside), scene_table.usgs_href(product)), base)
 
 
 def _value(text: str, more: Iterable[bytes]) -> Any:

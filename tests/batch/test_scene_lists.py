@@ -17,7 +17,7 @@ from landsat_downsample.api.scene import open_scene
 from landsat_downsample.batch import scene_lists
 from landsat_downsample.batch.scene_lists import Entry, read_entries, retry_entries
 from landsat_downsample.errors import ReadError, SceneError, UsageError
-from landsat_downsample.formats import stac_item
+from landsat_downsample.formats import scene_table, stac_item
 
 DATA = os.environ.get("LANDSAT_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="LANDSAT_DATA is not set")
@@ -46,6 +46,7 @@ def sources(entries: list[Entry]) -> list:
 
 def test_examples():
     assert doctest.testmod(stac_item).failed == 0
+    assert doctest.testmod(scene_table).failed == 0
 
 
 # Forms of lists ------------------------------------------------------------------------------
@@ -109,6 +110,65 @@ def test_many_scenes_of_a_collection_keep_their_order(tmp_path, scene):
     entries = listed(tmp_path / "x", json.dumps({"type": "FeatureCollection", "features": features}))
     assert len(entries) == 20 and all(len(entry.items) == 2 for entry in entries)
     assert [entry.label for entry in entries] == [stac_item.scene_id(item) for item in features[:20]]
+
+
+# EarthExplorer's CSV -------------------------------------------------------------------------
+
+IDS = ("LC08_L2SP_008059_20191201_20200825_02_T1", "LE07_L1TP_192028_20010714_20200917_02_T1",
+       "LM01_L1TP_208028_19720801_20200909_02_T2")  # fmt: skip
+HOSTED = [
+    f"s3://usgs-landsat/collection02/level-{place}/{name}"
+    for place, name in zip(
+        ("2/standard/oli-tirs/2019/008/059", "1/standard/etm/2001/192/028", "1/standard/mss/1972/208/028"), IDS,
+        strict=True,
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Display ID,Ordering ID,Date Acquired\n" + "".join(f"{name},x,2019/12/01\n" for name in IDS),
+        '\ufeff"Landsat Scene Identifier","Landsat Product Identifier L1","Landsat Product Identifier L2"\r\n'
+        + "".join(f'"LC8","{name}",""\r\n' for name in IDS),
+        '"Landsat Product Identifier L1","Cloud, Land","DISPLAY ID "\n\n'
+        + "\n".join(f'LC08_L1TP_no,"1,5",{name.lower()}' for name in IDS),
+        "Display ID;Cloud\n" + "\n".join(f'"{name}";"1,5"' for name in IDS),
+        "Display ID\n" + "\n".join((*IDS, IDS[0])),
+    ],
+    ids=["plain", "quoted, BOM", "mixed", "semicolons", "alone"],
+)
+def test_earth_explorers_csv_is_a_list(tmp_path, content):
+    assert sources(listed(tmp_path / "LANDSAT_OT_C2_L2.csv", content)) == HOSTED
+    assert sources(read_entries(["-"], stdin=io.BytesIO(content.encode()))) == HOSTED
+
+
+def test_scenes_beside_a_csv_are_taken(tmp_path):
+    (tmp_path / IDS[0]).mkdir()
+    (tmp_path / f"{IDS[1]}.tar").touch()
+    entries = listed(tmp_path / "x.csv", "\n".join(("Display ID,Cloud", *IDS)))
+    assert sources(entries) == [str(tmp_path / IDS[0]), str(tmp_path / f"{IDS[1]}.tar"), HOSTED[2]]
+
+
+def test_a_row_without_a_product_fails_alone(tmp_path):
+    rows = [
+        f'{IDS[0]},"not closed',
+        ",",
+        ",x",
+        "LC80080592019335LGN00,x",
+        "LC08_L1TP_008059_20191201_20191217_01_T1",
+        IDS[2],
+    ]
+    entries = listed(tmp_path / "x.csv", "\n".join(("Display ID,Cloud", *rows)))
+    assert [entry.error is None for entry in entries] == [True, False, False, False, True]
+    words = [str(entry.error).partition("x.csv', ")[2] for entry in entries if entry.error]
+    assert words == [
+        "line 4: no product ID in this row",
+        "line 5: 'LC80080592019335LGN00' is no Landsat product ID",
+        "line 6: 'LC08_L1TP_008059_20191201_20191217_01_T1' is no product of Collection 2",
+    ]
+    with pytest.raises(UsageError, match="names no scene"):
+        listed(tmp_path / "x.csv", "Display ID,Cloud\n")
 
 
 @needs_data
