@@ -31,7 +31,7 @@ from landsat_downsample.storage.bugs import is_bug, warn
 EVERY = 5.0
 
 #: Seconds that one write of the record may take, all retries included, and that the end waits for the last ones.
-BUDGET, PATIENCE = 30.0, 60.0
+BUDGET, END_WAIT = 30.0, 60.0
 
 #: Seconds over which a heartbeat takes its rate.
 MINUTE = 60.0
@@ -119,9 +119,9 @@ class Journal:
         elif self._state == "stopping" and self._progress.scenes_ended != self._progress.scenes:
             self._final = ("ended", "stopped early, as asked")
         self._steps.put(_END)
-        self._thread.join(PATIENCE)
+        self._thread.join(END_WAIT)
         if self._thread.is_alive():
-            self._writer.tell(f"its end was not written in {PATIENCE:g} s")
+            self._writer.tell(f"its end was not written in {END_WAIT:g} s")
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started

@@ -99,7 +99,7 @@ def search(
     query : Query
         What is wanted.
     policy : Policy, optional
-        Patience with each page; from the environment if not given.
+        Retry budget of each page; from the environment if not given.
     report : callable, optional
         Gets a line now and then while the search goes on.
     clock : callable, optional

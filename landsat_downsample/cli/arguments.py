@@ -20,7 +20,7 @@ from landsat_downsample.storage.bugs import Traces
 DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 #: None succeeded, but only because a source or store did not answer in time: EX_TEMPFAIL of sysexits.h.
-PASSING = 75
+TEMPORARY = 75
 
 _told_in_json = threading.Event()
 

@@ -21,7 +21,7 @@ from landsat_downsample.cli.arguments import (
     DONE,
     INTERRUPTED,
     NONE_SUCCEEDED,
-    PASSING,
+    TEMPORARY,
     Parser,
     allowed_hosts,
     complain,
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         return _main(argv)
     except KeyboardInterrupt:
         on_signals(signal.SIG_IGN)
-        code, why = (PASSING, "the time limit is over") if timed_out() else (INTERRUPTED, "interrupted")
+        code, why = (TEMPORARY, "the time limit is over") if timed_out() else (INTERRUPTED, "interrupted")
         say(f"{why}; products already told of are whole, nothing else was published")
         if argv is None:
             _leave(code)
@@ -135,7 +135,7 @@ def _failed(error: Exception, arguments: argparse.Namespace) -> int:
             return NONE_SUCCEEDED
         error = told(error, "the command broke off")
     complain(error, arguments)
-    return PASSING if error.passing else error.exit_code
+    return TEMPORARY if error.passing else error.exit_code
 
 
 def _words_of(error: OSError) -> str:

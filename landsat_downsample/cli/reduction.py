@@ -7,9 +7,9 @@ import argparse
 from landsat_downsample.cli.arguments import (
     DONE,
     NONE_SUCCEEDED,
-    PASSING,
     SOME_FAILED,
     SOURCE,
+    TEMPORARY,
     WRONG_USAGE,
     add_access,
     bounds,
@@ -83,5 +83,5 @@ def exit_code(succeeded: int, failures: list[LandsatDownsampleError]) -> int:
     if succeeded:
         return SOME_FAILED
     if all(error.passing for error in failures):
-        return PASSING
+        return TEMPORARY
     return WRONG_USAGE if all(isinstance(error, UsageError) for error in failures) else NONE_SUCCEEDED

@@ -43,7 +43,7 @@ BEAT, SILENCE = 60.0, 600.0
 NOTICE = 45.0
 
 #: Seconds that pods may take to end.
-PATIENCE = 90.0
+SHUTDOWN = 90.0
 
 #: Seconds for the port-forward to a scheduler that is ready.
 CONNECT = 120.0
@@ -212,8 +212,8 @@ class KubernetesCluster:
         """
         if not self._replicas:
             return
-        patience = max(self.deadline - (self._until - time.monotonic()), 15.0)
-        for count, until in ((self._replicas, time.monotonic() + patience), (min(self._replicas, 1), self._until)):
+        limit = max(self.deadline - (self._until - time.monotonic()), 15.0)
+        for count, until in ((self._replicas, time.monotonic() + limit), (min(self._replicas, 1), self._until)):
             try:
                 client.wait_for_workers(count, timeout=max(until - time.monotonic(), 1.0))
                 return
@@ -346,7 +346,7 @@ def remove(api: Api, name: str, namespace: str, *, hurry: bool = False) -> list[
     Returns
     -------
     list of str
-        Pods that were still ending after `PATIENCE`; usually none.
+        Pods that were still ending after `SHUTDOWN`; usually none.
 
     Raises
     ------
@@ -366,10 +366,10 @@ def remove(api: Api, name: str, namespace: str, *, hurry: bool = False) -> list[
         if not there and waited > swept:
             pods.sweep(api, namespace, name, hurry=hurry)
             swept = waited + 10
-        if there and waited > PATIENCE / 3:
+        if there and waited > SHUTDOWN / 3:
             # Its operator is away, and would be waited for without end while pods cost money.
             api.request("PATCH", DASK, path, {"metadata": {"finalizers": None}})
-        if waited > PATIENCE:
+        if waited > SHUTDOWN:
             logging.getLogger(__name__).warning("cluster %s was removed, but pods are still ending: %s", name, left)
             return left
         time.sleep(0.5)

@@ -24,18 +24,18 @@ TOKEN = "LANDSAT_DOWNSAMPLE_ADES_TOKEN"
 MAX_ANSWER = 64 << 20
 
 #: Seconds that a question may take with all retries: whoever waits for a job asks again anyway.
-PATIENCE = 30.0
+RETRY_BUDGET = 30.0
 
 #: Answers that say: not now. Only a question is asked again; what was sent may have been taken.
-_PASSING = (408, 425, 429, 502, 503, 504)
+_RETRYABLE = (408, 425, 429, 502, 503, 504)
 
 _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def _patience() -> Policy:
+def _policy() -> Policy:
     policy = Policy.from_environ()
-    return replace(policy, budget=min(policy.budget, PATIENCE))
+    return replace(policy, budget=min(policy.budget, RETRY_BUDGET))
 
 
 class AdesError(LandsatDownsampleError):
@@ -81,7 +81,7 @@ class ServiceClient:
 
     url: str
     token: Callable[[], str] | None = field(default=None, repr=False)
-    policy: Policy = field(default_factory=_patience)
+    policy: Policy = field(default_factory=_policy)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -92,7 +92,7 @@ class ServiceClient:
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
     def get(self, path: str, what: str) -> ServiceResponse:
-        """Ask for something; what may heal is asked again, as long as the policy allows."""
+        """Ask for something; transient failures are retried, as long as the policy allows."""
         return RetryBudget(self.policy).call(what, lambda left: self._exchange(self._request("GET", path), what, left))
 
     def send(
@@ -138,7 +138,7 @@ class ServiceClient:
                 return ServiceResponse(response.status, response.headers, body)
         except urllib.error.HTTPError as error:
             with error:
-                if error.code in _PASSING:
+                if error.code in _RETRYABLE:
                     raise Refusal(error.code, retry_after=retry_after(error.headers)) from None
                 raise _problem(error, what, secret=request.get_header("Authorization", "")) from None
         except urllib.error.URLError as error:

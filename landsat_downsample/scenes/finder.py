@@ -51,7 +51,7 @@ def lone(href: str) -> Listing:
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """Finds the files of scenes, with one patience and one payer for all that it asks of remote stores."""
+    """Finds the files of scenes, with one policy for all that it asks of remote stores."""
 
     policy: Policy
 

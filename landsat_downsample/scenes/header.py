@@ -65,7 +65,7 @@ def read_header(
     beside : tuple of str, optional
         Hrefs of its sidecars, as a listing told; those of a local file are looked for.
     policy : Policy, optional
-        Patience with a remote store, and who pays.
+        Retry budget for a remote store, and who pays.
 
     Raises
     ------

@@ -170,7 +170,7 @@ def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -
     limit : int
         Bytes it may have.
     policy : Policy, optional
-        Patience and who pays; from the environment if not given.
+        Retry budget and who pays; from the environment if not given.
 
     Raises
     ------
@@ -245,7 +245,7 @@ def fetch(
     checksum : str, optional
         Hexadecimal multihash (STAC ``file:checksum``), compared over the whole object.
     policy : Policy, optional
-        Patience and who pays; from the environment if not given.
+        Retry budget and who pays; from the environment if not given.
     window : tuple of int, optional
         Pixels that will be read (first row, row after the last, first column, column after
         the last): of a remote file only the blocks under them need to come.
@@ -281,12 +281,12 @@ def follow(
 
     The path has an ``arriving`` then: `work` has to wait with it for the bytes it reads, and to compare
     the checksum of each block, or to have `Arriving.settle` do both. What it gives counts only once
-    all bytes have arrived right; until then it may be called anew, within one budget of patience.
+    all bytes have arrived right; until then it may be called anew, within one retry budget.
 
     Parameters
     ----------
     work : callable
-        Reads the pixels. What it raises comes through, unless the bytes were to blame and may heal.
+        Reads the pixels. What it raises comes through, unless the bytes were to blame and a retry may help.
     href, size, etag, checksum, policy, window
         As in `fetch`.
 

@@ -67,7 +67,7 @@ def _object_leftovers(dest: str, policy: Policy) -> tuple[Leftover, ...]:
     from landsat_downsample.storage.publication_objects import MARKER
     from landsat_downsample.storage.retry import RetryBudget
 
-    patience = RetryBudget(policy)
+    retry_budget = RetryBudget(policy)
 
     def attempt(seconds: float) -> list[dict[str, Any]]:
         try:
@@ -76,7 +76,7 @@ def _object_leftovers(dest: str, policy: Policy) -> tuple[Leftover, ...]:
             return []
 
     groups: dict[str, list[tuple[str, int]]] = {}
-    for entry in patience.call(f"cannot list {redact(dest)!r}", attempt):
+    for entry in retry_budget.call(f"cannot list {redact(dest)!r}", attempt):
         folder, _, name = entry["name"].rpartition("/")
         groups.setdefault(folder, []).append((name, int(entry["size"] or 0)))
     found = []

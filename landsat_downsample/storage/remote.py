@@ -126,7 +126,7 @@ class Remote:
     etag: str | None = None
     """Identity it must keep; learnt from the first answer if not known before."""
     checksum: tuple[str, str] | None = None
-    patience: RetryBudget = field(init=False)
+    retry_budget: RetryBudget = field(init=False)
     requests: int = 0
     received: int = 0
     """Bytes of all answers, failed ones too."""
@@ -135,7 +135,7 @@ class Remote:
     """Whether the checksums that the blocks carry themselves were compared."""
 
     def __post_init__(self) -> None:
-        self.patience = RetryBudget(self.policy)
+        self.retry_budget = RetryBudget(self.policy)
 
     def persist(self, attempt: Callable[[], T]) -> T:
         """Repeat an attempt within the budget; what was learnt of the object is forgotten in between."""
@@ -145,14 +145,14 @@ class Remote:
             self.size, self.etag = size, etag
             return attempt()
 
-        return self.patience.call(f"cannot read {redact(self.href)!r}", once)
+        return self.retry_budget.call(f"cannot read {redact(self.href)!r}", once)
 
     def get(self, span: Span | None, sink: FileSink | BytesSink | HashSink) -> HttpResponse:
         """Make one request and compare the object's size and identity with what is known of it."""
         self.requests += 1
         href, before = self.signed(), sink.count
         try:
-            answer = transport.get(href, span, sink, policy=self.policy, etag=self.etag, seconds=self.patience.left)
+            answer = transport.get(href, span, sink, policy=self.policy, etag=self.etag, seconds=self.retry_budget.left)
         except ReadError as error:
             raise ReadError(f"cannot read {redact(self.href)!r}: {error}") from None
         except Exception as error:
@@ -163,18 +163,20 @@ class Remote:
         finally:
             self.received += max(0, sink.count - before)
         if self.size is not None and answer.size not in (None, self.size):
-            # May heal: a store that lost the end of one answer is consistent in its lie.
+            # Retryable: a store that lost the end of one answer is consistent in its lie.
             raise Mismatch(f"it has {answer.size} bytes where {self.size} were expected; if it was changed, plan again")
         if self.etag and answer.etag and answer.etag != self.etag:
             raise self._changed()
         self.size = answer.size if self.size is None else self.size
         self.etag = self.etag or answer.etag
-        self.patience.allow(self.size or 0)
+        self.retry_budget.allow(self.size or 0)
         return answer
 
     def signed(self) -> str:
         """Add a token to the href where it needs one."""
-        rest = replace(self.policy, budget=self.patience.left, led=False)  # the service is named here, by nobody else
+        rest = replace(
+            self.policy, budget=self.retry_budget.left, led=False
+        )  # the service is named here, by nobody else
         return signing.sign(self.href, lambda url: read_whole(Remote(url, rest), 1 << 16, stable=False))
 
     def judge(self, error: Exception, signed: str) -> Exception:
@@ -262,7 +264,7 @@ def _read_header(remote: Remote) -> tuple[_Segments, TiffLayout, HttpResponse]:
 
 
 def _damaged(remote: Remote, head: bytes, error: ReadError) -> Exception:
-    """A damaged header may heal; a web page will not become a TIFF."""
+    """A damaged header may arrive right the next time; a web page will not become a TIFF."""
     if tiff.describe(head).startswith(("it is a web", "it is XML", "it is empty")):
         return ReadError(f"cannot read {redact(remote.href)!r}: {error}")
     return Mismatch(str(error))
@@ -471,7 +473,7 @@ def exists(href: str, policy: Policy) -> bool:
             raise judged from None
         return True
 
-    return remote.patience.call(f"cannot look for {redact(href)!r}", attempt)
+    return remote.retry_budget.call(f"cannot look for {redact(href)!r}", attempt)
 
 
 def _is_prefix(href: str, policy: Policy, seconds: float) -> bool:
@@ -485,7 +487,7 @@ def _is_prefix(href: str, policy: Policy, seconds: float) -> bool:
 
 def list_names(href: str, policy: Policy) -> list[str]:
     """List the plain names of the objects directly under a prefix, or linked from a web folder."""
-    patience = RetryBudget(policy)
+    retry_budget = RetryBudget(policy)
 
     def attempt(seconds: float) -> list[str]:
         found = transport.listing(href, deep=False, policy=policy, seconds=seconds)
@@ -494,4 +496,4 @@ def list_names(href: str, policy: Policy) -> list[str]:
         names = (entry["name"].partition("?")[0] for entry in found if entry["type"] == "file")
         return sorted({name.rpartition("/")[2] for name in names if not name.endswith("/")})
 
-    return patience.call(f"cannot list {redact(href)!r}", attempt)
+    return retry_budget.call(f"cannot list {redact(href)!r}", attempt)

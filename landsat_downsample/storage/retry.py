@@ -1,4 +1,4 @@
-"""Try again what may heal, give up at once on what cannot, and never beyond a budget of seconds."""
+"""Try transient failures again, give up at once on others, and never beyond a budget of seconds."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ T = TypeVar("T")
 #: Wrong bytes may be right the next time, but a file that is damaged where it lies never is.
 MAX_MISMATCHES = 4
 
-#: S3 error codes that heal although their status is 400.
-_HEALING_CODES = {"SlowDown", "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}
-_HEALING_CODES |= {"XAmzContentChecksumMismatch", "InternalError", "ServiceUnavailable", "Throttling"}
-_HEALING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+#: S3 error codes that are retryable although their status is 400.
+_RETRYABLE_CODES = {"SlowDown", "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}
+_RETRYABLE_CODES |= {"XAmzContentChecksumMismatch", "InternalError", "ServiceUnavailable", "Throttling"}
+_RETRYABLE_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _UNKNOWN, _REFUSED = "its host is unknown", "the connection was refused: no server listens there"
 #: By name, so that neither aiohttp nor botocore need be imported to recognise their errors; the first that fits counts.
-_HEALING_TYPES = {
+_RETRYABLE_TYPES = {
     "ProxyConnectionError": "its proxy cannot be reached: see HTTPS_PROXY and NO_PROXY",
     "ClientProxyConnectionError": "its proxy cannot be reached: see HTTPS_PROXY and NO_PROXY",
     "ConnectionRefusedError": _REFUSED,
@@ -91,7 +91,7 @@ class Refusal(Exception):
 class Fault:
     """An error seen from the point of view of trying again."""
 
-    heals: bool
+    retryable: bool
     reason: str
     status: int = 0
     retry_after: float | None = None
@@ -100,7 +100,7 @@ class Fault:
 
 
 def classify(error: BaseException) -> Fault:
-    """Judge an error of aiohttp, botocore, fsspec or our own: may it heal, and what to call it.
+    """Judge an error of aiohttp, botocore, fsspec or our own: is it retryable, and what to call it.
 
     The reason never quotes the error's own words: they hold URLs with signatures.
     """
@@ -108,18 +108,18 @@ def classify(error: BaseException) -> Fault:
         return Fault(True, str(error))
     refusal = error if isinstance(error, Refusal) else _refusal(error)
     if refusal is not None:
-        heals = refusal.status in _HEALING_STATUS or refusal.code in _HEALING_CODES
-        return Fault(heals, str(refusal), refusal.status, refusal.retry_after)
+        retryable = refusal.status in _RETRYABLE_STATUS or refusal.code in _RETRYABLE_CODES
+        return Fault(retryable, str(refusal), refusal.status, refusal.retry_after)
     if isinstance(error, FileNotFoundError):
         return Fault(False, "status 404", 404)
-    heals, reason = _judge_types(_chain(error))
-    return Fault(heals, reason or type(error).__name__, known=bool(reason))
+    retryable, reason = _judge_types(_chain(error))
+    return Fault(retryable, reason or type(error).__name__, known=bool(reason))
 
 
 def _judge_types(parts: list[BaseException]) -> tuple[bool, str]:
     names = {kind.__name__ for part in parts for kind in type(part).__mro__}
-    final, healing = (
-        next((table[name] for name in table if name in names), "") for table in (_FINAL_TYPES, _HEALING_TYPES)
+    final, reason = (
+        next((table[name] for name in table if name in names), "") for table in (_FINAL_TYPES, _RETRYABLE_TYPES)
     )
     if any(isinstance(part, socket.gaierror) and part.errno != socket.EAI_AGAIN for part in parts):
         final = _UNKNOWN
@@ -127,7 +127,7 @@ def _judge_types(parts: list[BaseException]) -> tuple[bool, str]:
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         final = "no space for its local copy; free some or point TMPDIR elsewhere"
     words = os.strerror(number).lower() if isinstance(parts[0], OSError) and isinstance(number, int) else ""
-    return (False, final) if final else (bool(healing), healing or words)
+    return (False, final) if final else (bool(reason), reason or words)
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
@@ -229,7 +229,7 @@ class RetryBudget:
                     raise_bug(error, what)
                 wait = self._wait(fault, tries)
                 mismatches += isinstance(error, Mismatch)
-                hopeless = not fault.heals or mismatches >= MAX_MISMATCHES
+                hopeless = not fault.retryable or mismatches >= MAX_MISMATCHES
                 if hopeless or self.clock() + wait >= self.deadline:
                     # Bytes that are wrong each time are wrong where they lie.
                     passing = not isinstance(error, Mismatch)
@@ -245,13 +245,13 @@ class RetryBudget:
         return backoff if fault.retry_after is None else fault.retry_after + backoff
 
     def _final(self, what: str, fault: Fault, tries: int, *, passing: bool) -> LandsatDownsampleError:
-        told = f"{what}: {fault.reason}{_remedy(fault, what, self.policy)}"
-        if not fault.heals:
-            error = self.error(told)
+        text = f"{what}: {fault.reason}{_remedy(fault, what, self.policy)}"
+        if not fault.retryable:
+            error = self.error(text)
             if isinstance(error, WriteError):
                 error.for_all = _is_for_all(fault)
             return error
-        error = self.error(f"{told}; gave up after {tries} tries (budget {self.policy.budget:g} s)")
+        error = self.error(f"{text}; gave up after {tries} tries (budget {self.policy.budget:g} s)")
         error.passing = passing
         return error
 

@@ -128,7 +128,7 @@ def follow(
         with Arriving(remote, begun, FileSink(handle, begun.spans[0][0])) as arriving:
             found, error = _call(work, arriving)
             # What went wrong with bytes that nobody had verified yet is judged once they are:
-            # a damaged block is a `Mismatch` here, and may heal.
+            # a damaged block is a `Mismatch` here, and may be right the next time.
             arriving.finish() if error is None else arriving.settle()
             return found, error
 

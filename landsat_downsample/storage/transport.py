@@ -127,9 +127,9 @@ def _make(protocol: str, policy: Policy, inside: frozenset[str]) -> Any:
     elif protocol in ("s3", "s3a"):
         if not (_endpoint() or "https://").lower().startswith(("http://", "https://")):
             raise ReadError("the S3 endpoint of AWS_ENDPOINT_URL is no URL: give http://HOST:PORT, or https://HOST")
-        patience = {"connect_timeout": policy.timeout, "read_timeout": policy.timeout}
-        patience |= {"retries": {"total_max_attempts": 1}, "max_pool_connections": 32}
-        options["config_kwargs"] = patience | ambient.get("config_kwargs", {})
+        timeouts = {"connect_timeout": policy.timeout, "read_timeout": policy.timeout}
+        timeouts |= {"retries": {"total_max_attempts": 1}, "max_pool_connections": 32}
+        options["config_kwargs"] = timeouts | ambient.get("config_kwargs", {})
         options["requester_pays"] = policy.requester_pays
     fs = _filesystem_class(protocol, options)(**options)
     if protocol in ("s3", "s3a"):

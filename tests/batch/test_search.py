@@ -156,7 +156,7 @@ def test_forms_of_next_links(link, expected):
 
 
 @pytest.mark.parametrize("flavour", ["planetary", "plain"])
-def test_faults_that_heal_are_borne(api, scene, flavour):
+def test_transient_faults_are_borne(api, scene, flavour):
     served = api(flavour, [like(one_item(scene), number) for number in range(9)], most=2)
     faults = ["busy", "limited", None, "error", "timeout", "reset", None, "cut", "garbage", "redirect", None]
     served.faults = deque(faults)
@@ -193,7 +193,7 @@ def test_the_budget_is_kept(api, scene):
     ("fault", "words"),
     [("page", "web page"), ("refuse", "status 400 .bbox is out of range")],
 )
-def test_faults_that_do_not_heal_end_at_once(api, scene, fault, words):
+def test_lasting_faults_end_at_once(api, scene, fault, words):
     served = api("planetary", [one_item(scene)])
     served.faults = deque([fault])
     with pytest.raises(ReadError, match=words):

@@ -199,7 +199,7 @@ def test_a_bug_of_the_watchdog_of_a_cluster_fails_what_is_in_hand_and_is_told(sc
 
 
 def test_what_cannot_be_asked_of_a_cluster_is_told(scene, tmp_path):
-    """Of a bug with its traceback; that a scheduler does not answer is seen to by the patience of the executor."""
+    """Of a bug with its traceback; that a scheduler does not answer is seen to by the retries of the executor."""
     client = Client(None, look=TypeError("a changed signature"))
     with pytest.warns(BugWarning, match="(?s)cannot ask the cluster: .*TypeError: a changed signature.*in sync"):
         executor = DaskExecutor(client, limits=Limits(poll=0.01, lost=0.2))

@@ -28,7 +28,7 @@ HOST = os.environ.get("HOST_ADDRESS", "")
 FACTOR = 7
 
 #: Seconds that a workflow may take on a busy machine.
-PATIENCE = 400
+TIMEOUT = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Deployment:
 
     def call(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
         command = [self.kubectl, "--namespace", self.namespace, *words]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         assert done.returncode == 0 or not check, f"{words}: {done.stderr}"
         return done.stdout
 
@@ -59,7 +59,7 @@ class Deployment:
 
     def ended(self, job: str = "calrissian") -> str:
         """Wait for a job's end: ``succeeded`` or ``failed``."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while time.monotonic() < until:
             status = json.loads(self.call("get", "job", job, "--output", "json"))["status"]
             for word in ("succeeded", "failed"):
@@ -78,7 +78,7 @@ class Deployment:
     def volume(self) -> dict[str, bytes]:
         """Every file on the volume."""
         command = [self.kubectl, "--namespace", self.namespace, "exec", "access-volumes", "--", "tar", "c", "."]
-        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=True)
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
             return {one.name: archive.extractfile(one).read() for one in archive if one.isfile()}
 
@@ -255,7 +255,7 @@ def test_scatter_loses_no_scene_for_one_that_fails(deployment, scenes, expected,
 def test_job_deleted_at_work_leaves_no_pod_and_no_key(deployment, scenes, watch):
     href = next(iter(scenes.values()))
     deployment.submit("workflow", {"href": href, "to": f"s3://{BUCKET}/cut", "factor": FACTOR})
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while not deployment.steps():
         assert time.monotonic() < until
         time.sleep(0.2)

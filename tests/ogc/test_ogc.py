@@ -31,7 +31,7 @@ def scene(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.delenv(TOKEN, raising=False)
-    monkeypatch.setattr(http, "PATIENCE", 5.0)
+    monkeypatch.setattr(http, "RETRY_BUDGET", 5.0)
 
 
 # Part 1, against pygeoapi -----------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_waiting_backs_off(monkeypatch):
 
 
 def test_an_outage_is_waited_for(monkeypatch):
-    monkeypatch.setattr(http, "PATIENCE", 0.3)
+    monkeypatch.setattr(http, "RETRY_BUDGET", 0.3)
     monkeypatch.setattr(job_module, "MOST", 0.2)
     down = (503, {}, b"")
     with answering(*[down] * 8, DONE) as (service, seen):
@@ -387,7 +387,7 @@ def test_a_token_is_neither_text_nor_sent_in_the_clear():
 
 
 def test_a_service_that_is_not_there(monkeypatch):
-    monkeypatch.setattr(http, "PATIENCE", 0.5)
+    monkeypatch.setattr(http, "RETRY_BUDGET", 0.5)
     with answering(DONE) as (service, _):
         pass
     gone = ades(service.url)

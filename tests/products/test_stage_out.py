@@ -218,7 +218,7 @@ def test_a_missing_bucket(made, seaweed, monkeypatch, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("fault", ["slowdown", "reset", "lost", "flip", "error", "stall"])
-def test_faults_heal_and_everything_is_sent_once(made, proxied, seaweed, tmp_path, fault):  # noqa: F811
+def test_transient_faults_are_retried_and_everything_is_sent_once(made, proxied, seaweed, tmp_path, fault):  # noqa: F811
     for place in (0, 3, 6):
         proxied.plan(*[None] * place, fault, None, fault)
         stage_out(made, f"s3://{s3.BUCKET}/{tmp_path.name}/{place}")

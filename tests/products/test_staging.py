@@ -310,7 +310,7 @@ def test_no_fault_of_the_predecessor_passes(scene, web, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["slowdown", "error", "reset", "headers", "midbody", "short", "cut", "flip", "stall"])
-def test_one_fault_at_each_place_heals(scene, web, tmp_path, fault):
+def test_one_fault_at_each_place_is_retried(scene, web, tmp_path, fault):
     for place in (2, 5, 12):
         web.random.seed(place)
         web.plan(*[None] * place, fault)
@@ -319,7 +319,7 @@ def test_one_fault_at_each_place_heals(scene, web, tmp_path, fault):
 
 
 @pytest.mark.parametrize("fault", ["midbody", "short", "flip", "stall", "slowdown"])
-def test_faults_of_a_store_heal(scene, proxied, seaweed, tmp_path, fault):  # noqa: F811
+def test_faults_of_a_store_are_retried(scene, proxied, seaweed, tmp_path, fault):  # noqa: F811
     href = to_s3(seaweed, scene, "faults")
     for place in (4, 15):
         proxied.plan(*[None] * place, fault)

@@ -110,7 +110,7 @@ def test_headers_take_little_and_give_all_tags(proxied, seaweed):  # noqa: F811
     "fault", ["slowdown", "error", "reset", "headers", "midbody", "short", "cut", "stall", "silence"]
 )
 @pytest.mark.parametrize("kind", ["s3", "http"])
-def test_one_fault_heals(kind, fault, proxied, web, seaweed):  # noqa: F811
+def test_one_fault_is_retried(kind, fault, proxied, web, seaweed):  # noqa: F811
     proxy, href = (proxied, put(seaweed, "B4.TIF", large())) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
     for position in (0, 1):
         proxy.plan(*[None] * position, fault)
@@ -164,7 +164,7 @@ def test_a_fault_for_ever_ends_within_the_budget(web, fault):
         ("MTL.txt", None, "not a TIFF", 8),
     ],
 )
-def test_what_cannot_heal_is_refused_soon(web, name, fault, words, requests):
+def test_what_is_not_retryable_is_refused_soon(web, name, fault, words, requests):
     web.plan(fault)
     with pytest.raises(ReadError, match=words), store.fetch(f"{web.endpoint}/{name}?sig=SECRET", policy=QUICK):
         pass

@@ -14,17 +14,17 @@ QUICK = Policy(budget=1, timeout=1, base=0.001, cap=0.01)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_statuses_that_heal(status):
-    assert classify(Refusal(status)).heals
+def test_retryable_statuses(status):
+    assert classify(Refusal(status)).retryable
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 412, 416, 501])
 def test_statuses_that_do_not(status):
-    assert not classify(Refusal(status)).heals
+    assert not classify(Refusal(status)).retryable
 
 
 @pytest.mark.parametrize(
-    ("error", "heals"),
+    ("error", "retryable"),
     [
         (TimeoutError(), True),
         (TimeoutError(), True),
@@ -38,9 +38,9 @@ def test_statuses_that_do_not(status):
         (ValueError("secret"), False),
     ],
 )
-def test_errors_by_type(error, heals):
+def test_errors_by_type(error, retryable):
     fault = classify(error)
-    assert fault.heals is heals
+    assert fault.retryable is retryable
     assert "secret" not in fault.reason
 
 
@@ -52,11 +52,11 @@ def test_errors_of_botocore_are_judged_by_their_answer():
 
     wrapped = OSError(16, "busy")
     wrapped.__cause__ = answer("SlowDown", 503)
-    assert classify(wrapped).heals
-    assert classify(answer("RequestTimeout", 400)).heals
-    assert classify(answer("BadDigest", 400)).heals
-    assert not classify(answer("ExpiredToken", 400)).heals
-    assert not classify(answer("AccessDenied", 403)).heals
+    assert classify(wrapped).retryable
+    assert classify(answer("RequestTimeout", 400)).retryable
+    assert classify(answer("BadDigest", 400)).retryable
+    assert not classify(answer("ExpiredToken", 400)).retryable
+    assert not classify(answer("AccessDenied", 403)).retryable
 
 
 def test_retry_after_in_seconds_and_as_a_date():
@@ -78,7 +78,7 @@ class Clock:
         self.now += seconds
 
 
-def patience(policy: Policy = QUICK, error=ReadError) -> tuple[RetryBudget, Clock]:
+def budget(policy: Policy = QUICK, error=ReadError) -> tuple[RetryBudget, Clock]:
     clock = Clock()
     return RetryBudget(policy, error, clock=lambda: clock.now, pause=clock.pause), clock
 
@@ -94,40 +94,40 @@ def failing(*errors):
     return attempt
 
 
-def test_what_heals_is_tried_again_and_what_does_not_is_not():
-    made, _ = patience()
+def test_what_is_retryable_is_tried_again_and_nothing_else():
+    made, _ = budget()
     assert made.call("x", failing(Refusal(503), TimeoutError(), Mismatch("short"))) == "done"
     assert made.retries == 3
     with pytest.raises(ReadError, match="x: status 404: there is no such object"):
-        patience()[0].call("x", failing(Refusal(404)))
+        budget()[0].call("x", failing(Refusal(404)))
     with pytest.raises(WriteError, match="x: status 403"):
-        patience(error=WriteError)[0].call("x", failing(Refusal(403)))
+        budget(error=WriteError)[0].call("x", failing(Refusal(403)))
 
 
 def test_the_budget_holds_whatever_the_server_asks():
-    made, clock = patience()
+    made, clock = budget()
     with pytest.raises(ReadError, match=r"status 503; gave up after \d+ tries \(budget 1 s\)"):
         made.call("x", failing(*[Refusal(503)] * 100_000))
     assert QUICK.budget - QUICK.cap < clock.now < QUICK.budget
-    made, clock = patience()
+    made, clock = budget()
     with pytest.raises(ReadError, match="gave up after 1 tries"):
         made.call("x", failing(Refusal(503, "", 3600.0)))
     assert clock.now == 0
 
 
 def test_retry_after_is_honoured():
-    made, clock = patience()
+    made, clock = budget()
     assert made.call("x", failing(Refusal(429, "", 0.3))) == "done"
     assert clock.now >= 0.3
 
 
 def test_bytes_that_stay_wrong_are_given_up_early():
     with pytest.raises(ReadError, match="x: short; gave up after 4 tries"):
-        patience(Policy())[0].call("x", failing(*[Mismatch("short")] * 10))
+        budget(Policy())[0].call("x", failing(*[Mismatch("short")] * 10))
 
 
 def test_large_objects_get_the_time_they_need():
-    made, _ = patience()
+    made, _ = budget()
     made.allow(2_500_000)
     made.allow(2_500_000)
     assert made.left == 11

@@ -207,7 +207,7 @@ def test_what_the_work_raises_comes_through_at_once(band, web):
 
 
 @pytest.mark.parametrize("fault", ["midbody", "cut", "stall", "short", "headers", "slowdown"])
-def test_a_fault_after_decoding_began_heals(fault, band, web):
+def test_a_fault_after_decoding_began_is_retried(fault, band, web):
     web.plan(None, fault)
     reader = Reader()
     if fault in ("midbody", "cut"):

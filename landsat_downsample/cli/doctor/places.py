@@ -122,11 +122,11 @@ def _publish_in(work: str) -> None:
 
 def _store_takes(dest: str) -> str:
     policy, shown = Policy.from_environ(), redact(dest)
-    href, patience = join(dest, f"landsat-downsample-doctor-{uuid.uuid4().hex}"), RetryBudget(policy, WriteError)
+    href, retry_budget = join(dest, f"landsat-downsample-doctor-{uuid.uuid4().hex}"), RetryBudget(policy, WriteError)
     what = f"cannot write to {shown!r}"
-    conditional = patience.call(what, lambda seconds: put_probe(href, shown, policy, seconds, create=True))
+    conditional = retry_budget.call(what, lambda seconds: put_probe(href, shown, policy, seconds, create=True))
     try:
-        refused = conditional and patience.call(what, lambda seconds: _second_is_refused(href, policy, seconds))
+        refused = conditional and retry_budget.call(what, lambda seconds: _second_is_refused(href, policy, seconds))
         data = remote.read_whole(Remote(href, policy), 1 << 16)
     finally:
         remove(href, policy=policy)

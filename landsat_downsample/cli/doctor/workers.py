@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 #: Seconds that a worker may take for a check; a source has its own budget of tries.
-PATIENCE = 180.0
+CHECK_TIMEOUT = 180.0
 
 #: Seconds for the dashboard's page.
 PAGE = 10.0
@@ -102,11 +102,11 @@ def _host(address: str) -> str:
 
 def _result(sent: Future[Any], worker: str):
     try:
-        return sent.result(timeout=PATIENCE)
+        return sent.result(timeout=CHECK_TIMEOUT)
     except LandsatDownsampleError:
         raise
     except TimeoutError as error:
-        raise ReadError(f"worker {worker} did not answer within {PATIENCE:g} s: see its log") from error
+        raise ReadError(f"worker {worker} did not answer within {CHECK_TIMEOUT:g} s: see its log") from error
     except Exception as error:
         raise_bug(error, f"worker {worker} failed")
         raise ReadError(f"worker {worker} failed with {type(error).__name__}: see its log") from error

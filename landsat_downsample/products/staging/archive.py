@@ -35,7 +35,7 @@ def readable(href: str, folder: str, policy: Policy) -> Iterator[str]:
     folder : str
         Local folder in which a hidden one may hold copies until the context ends.
     policy : Policy
-        Patience for the download.
+        Retry budget of the download.
 
     Raises
     ------

@@ -71,7 +71,7 @@ def load_manifest(scene: Scene, href: str, policy: Policy) -> Manifest:
     href : str
         What was asked for, signature and all.
     policy : Policy
-        Patience and who pays.
+        Retry budget and who pays.
 
     Raises
     ------
