@@ -19,6 +19,13 @@ class Scene(model.Scene):
     """A Landsat scene, or a lone file: an id, one grid, and its bands by USGS name; lazy arrays on request."""
 
     __slots__ = ()
+    __hash__ = model.Scene.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to the same scene without lazy arrays too: plans that come back from JSON hold such."""
+        return isinstance(other, model.Scene) and all(
+            getattr(self, field.name) == getattr(other, field.name) for field in dataclasses.fields(self)
+        )
 
     @classmethod
     def of(cls, scene: model.Scene) -> Scene:

@@ -109,14 +109,13 @@ def test_nothing_is_read_before_it_is_computed(folders, tmp_path):
 def test_tasks_and_graphs_are_small():
     from landsat_downsample.model.band import Band
     from landsat_downsample.model.bands import specs
-    from landsat_downsample.model.scene import Scene
 
     grid = ld.Grid((7801, 7641), Affine(30, 0, 3e5, 0, -30, 5e6), "EPSG:32633")
     bands = {
         name: Band(specs("oli_tirs", 2)[name], f"/nowhere/{name}.TIF", grid, "uint16", fill, (256, 256))
         for name, fill in (("SR_B4", 0), ("QA_PIXEL", 1))
     }
-    scene = Scene("LC08_X", "/nowhere", grid, bands, "oli_tirs", 2)
+    scene = ld.Scene("LC08_X", "/nowhere", grid, bands, "oli_tirs", 2)
     lazy = ld.coarsen(scene.dataset(), factor=2, mask="cloud")
     assert lazy["SR_B4"].shape == (3901, 3821)
     assert max(lazy["SR_B4"].data.numblocks) <= 8

@@ -199,7 +199,7 @@ def test_dashboard_link_that_is_configured_stays(monkeypatch):
 
 
 def test_manifest_is_the_one_in_the_package():
-    package = ROOT / "landsat_downsample" / "_cluster" / "cluster.yaml"
+    package = Path(kubernetes.__file__).with_name("cluster.yaml")
     assert (ROOT / "k8s" / "cluster.yaml").read_bytes() == package.read_bytes()
 
 

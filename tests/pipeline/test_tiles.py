@@ -119,7 +119,8 @@ def test_sums_equal_matrix_products(data, tmp_path_factory):
     )
     ratio = data.draw(st.sampled_from(["1", "2", "5/2", "3", "4", "7", "21/2", "55/6", "64", "150"]).map(Fraction))
     offset = data.draw(st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(-3)]))
-    cells = [Cells.cut(n, math.ceil((n + offset) / ratio) + data.draw(st.integers(0, 1)), ratio, offset) for n in shape]
+    counts = [max(1, math.ceil((n + offset) / ratio) + data.draw(st.integers(0, 1))) for n in shape]
+    cells = [Cells.cut(n, count, ratio, offset) for n, count in zip(shape, counts, strict=True)]
     first, last = sorted(data.draw(st.tuples(*[st.integers(0, cells[0].size)] * 2)))
     overlay = Overlay(cells[0].part(first, max(last, min(first + 1, cells[0].size))), cells[1])
     tiles, expected = opened(path)
