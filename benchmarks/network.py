@@ -118,7 +118,7 @@ def _row(scene: Path, base: str, repeats: int, where: tuple[str, tuple[float, fl
     far = list(plan.targets)
     reduce = reduce_target
     width = threads.threads_for(None, local=False)
-    ours = reduce if count > 1 else partial(reduce, spare=threads.cpus)  # as a run does
+    ours = reduce if count > 1 else partial(reduce, idle_threads=threads.cpus)  # as a run does
     cases = {
         "fetch": each(fetch, far, width),
         "decode": each(decode, near, threads.cpus()),

@@ -442,13 +442,13 @@ def test_a_band_that_lacks_something_says_what(what, scene, tmp_path):
     """Whatever the machine lacks once a band is open."""
     error, words = LACKING[what]
 
-    def spare():
+    def idle_threads():
         raise error
 
     (target, *_) = plan_scene(ld.open_scene(band(scene, "SR_B4")), str(tmp_path), Options(factor=4)).targets
     publication = Publication(str(tmp_path), "x_downsampled")
     item = threads._Item(target, publication, Future(), threading.Event())
-    threads._settle(item, spare)
+    threads._settle(item, idle_threads)
     publication.abort()
     found = item.future.exception()
     assert isinstance(found, ld.ReadError) and words in str(found)

@@ -16,7 +16,7 @@ from landsat_downsample.model.cells import Cells, Overlay
 from landsat_downsample.model.flags import fill_mask
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.pipeline.band import recognised
-from landsat_downsample.pipeline.pixels import Rows, open_companion, read_band
+from landsat_downsample.pipeline.pixels import Rows, open_mask_band, read_band
 from landsat_downsample.reduce.bits import QualityRule, check_codes, reduce_quality
 from landsat_downsample.reduce.rule import Rule
 from landsat_downsample.reduce.values import reduce_strips, reducer_for
@@ -203,7 +203,7 @@ def _warn_of_codes(values: np.ndarray, nodata: float | None, name: str) -> None:
 def _reduce_file(band: Band, quality: Band | None, job: Job) -> np.ndarray:
     from contextlib import nullcontext
 
-    with open_companion(quality, job.bits, band.grid) if quality else nullcontext() as companion:
+    with open_mask_band(quality, job.bits, band.grid) if quality else nullcontext() as mask_band:
 
         def reduce(rows: Rows) -> np.ndarray:
             spec = recognised(band.spec, rows, (0, band.grid.height))
@@ -211,6 +211,6 @@ def _reduce_file(band: Band, quality: Band | None, job: Job) -> np.ndarray:
             if spec is not band.spec and spec.kind == "bits":
                 request = job.request
                 known = replace(job, rule=QualityRule(spec, request.method or request.qa, request.min_valid))
-            return known.run(lambda a, b: (rows.read(a, b), companion.ok(a, b) if companion else None))
+            return known.run(lambda a, b: (rows.read(a, b), mask_band.ok(a, b) if mask_band else None))
 
         return read_band(band, None, reduce)[0]

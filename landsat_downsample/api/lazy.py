@@ -247,24 +247,24 @@ def _coarsen_array(array, target: dict[str, Any], request: Request, quality):
 def _reduced(array, meaning: Meaning, grids: tuple[Any, ...], request: Request, quality) -> tuple[Any, ...]:
     """Data, attributes and nodata value of an array of one meaning, (..., y, x)."""
     spec, source = meaning.spec, origin_of(array)
-    companion = _companion(array, spec, request, quality)
+    mask_band = _mask_band(array, spec, request, quality)
     if array.dtype.kind == "b":
         array = array.astype("float32")
     _warn_of_plain_mean(array, meaning, request)
-    rule = _rule(array, meaning, request, companion)
+    rule = _rule(array, meaning, request, mask_band)
     dtype = array.dtype if spec.kind == "bits" else output_dtype(rule.method, array.dtype)
     plain = array.dtype.kind in "iu" and request.method is None and spec == unknown(spec.name)
     job = Job(
         rule,
         *grids,
         dtype=np.dtype(dtype).name,
-        bits=companion.bits,
+        bits=mask_band.bits,
         request=request,
         doubt=meaning.doubt,
         plain=spec.name if plain else None,
     )
     lead = array.shape[:-2]
-    planes = [blocks(array.data[at], companion.plane(at), job, companion.origin(source)) for at in np.ndindex(lead)]
+    planes = [blocks(array.data[at], mask_band.plane(at), job, mask_band.origin(source)) for at in np.ndindex(lead)]
     data = planes[0] if not lead else _stacked(planes, lead)
     codes = np.nan if data.dtype.kind == "f" else spec.fill
     return data, _kept_attributes(array, meaning, rule), codes if spec.kind == "bits" else declared_nodata(rule)
@@ -311,7 +311,7 @@ def _kept_attributes(array, meaning: Meaning, rule) -> dict[str, Any]:
     return kept
 
 
-def _rule(array, meaning: Meaning, request: Request, companion: _Companion):
+def _rule(array, meaning: Meaning, request: Request, mask_band: _MaskBand):
     spec = meaning.spec
     if spec.kind == "bits":
         if request.method not in (None, "mode", "nearest"):
@@ -326,18 +326,18 @@ def _rule(array, meaning: Meaning, request: Request, companion: _Companion):
         )
     method = request.method or spec.method
     rule = rule_of(
-        spec, array.dtype, meaning.nodata, method=method, min_valid=request.min_valid, beside=companion.tells
+        spec, array.dtype, meaning.nodata, method=method, min_valid=request.min_valid, mask_role=mask_band.role
     )
     return replace(rule, fill=np.nan) if meaning.masked else rule
 
 
 @dataclass(frozen=True, slots=True)
-class _Companion:
+class _MaskBand:
     """Which quality band says which pixels count, and where it is."""
 
     bits: int = 0
     """Quality bits of pixels that do not count; 0 where there is no quality band."""
-    tells: str = ""
+    role: str = ""
     """``mask`` or ``fill``; empty where there is none."""
     array: object = None
     """(..., y, x), north up; None where it is read from its file."""
@@ -355,22 +355,22 @@ class _Companion:
         return source if self.bits else Origin(source.band, None)
 
 
-def _companion(array, spec, request: Request, quality) -> _Companion:
+def _mask_band(array, spec, request: Request, quality) -> _MaskBand:
     wanted = request.mask if not spec.categorical else ()
     if not wanted and not spec.fill_from:
-        return _Companion()
-    tells, source = "mask" if wanted else "fill", origin_of(array)
+        return _MaskBand()
+    role, source = "mask" if wanted else "fill", origin_of(array)
     quality, meaning = quality or (None, None)
     quality = None if quality is None else _beside(array, north_up(quality))
     own = origin_of(quality) if quality is not None else None
     if source and source.quality and (quality is None or (own and own.band == source.quality)):
-        return _Companion(_tested(source.quality.spec, wanted, spec), tells)
+        return _MaskBand(_tested(source.quality.spec, wanted, spec), role)
     if quality is not None:
         meaning = meaning or meaning_of(quality)
-        return _Companion(_tested(meaning.spec, wanted, spec), tells, quality)
+        return _MaskBand(_tested(meaning.spec, wanted, spec), role, quality)
     if wanted:
         raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it on the same grid")
-    return _Companion()
+    return _MaskBand()
 
 
 def _tested(quality: BandSpec, wanted: tuple[str, ...], spec: BandSpec) -> int:

@@ -39,7 +39,7 @@ class Entry:
 
     source: str | dict[str, Any] | list[dict[str, Any]]
     """An href; a STAC item; or the items of one scene, of which USGS has two (SR and ST). Items are cut down to
-    what opening them needs (`_item.slim`)."""
+    what opening them needs (`stac_item.slim`)."""
     base: str | None = None
     """Where items were read: relative hrefs of their assets start there, and a remote one limits what they may
     point to. None for hrefs, and for items from stdin, which start at the current directory."""
@@ -232,7 +232,7 @@ def _identity(entry: Entry) -> str:
 
 
 def recorded_entries(href: str) -> list[Entry]:
-    """Read a list of one's own record (`_frozen.freeze`), which may name local paths wherever it is.
+    """Read a list of one's own record (`search_cache.freeze`), which may name local paths wherever it is.
 
     Raises
     ------

@@ -22,7 +22,7 @@ def found(
     Raises
     ------
     UsageError, ReadError
-        See `_search.search`.
+        See `stac_search.search`.
     """
     items = enumerate(search(query, policy=policy, report=report), 1)
     return gathered(item_entry(item, query.url, f"item {number} of the search: ") for number, item in items)

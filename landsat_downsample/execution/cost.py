@@ -33,7 +33,7 @@ CELL = {"continuous": 35e-9, "bits": 33e-9}
 CELL_BYTE = 24e-9
 
 #: To read a pixel of QA_PIXEL beside a band, where that tells which pixels count.
-COMPANION = 2.5e-9
+MASK_BAND = 2.5e-9
 
 #: For a target, whatever its size; to open a band; to publish a scene, and for each cell of the picture's bands.
 TARGET, OPENED, PUBLISHED, PICTURE_CELL = 5.1e-3, 1.9e-3, 30e-3, 0.19e-6
@@ -56,7 +56,7 @@ METADATA, RECORD, PICTURE_PIXEL = 12_500, 24_000, 1.6
 #: Share of a cloud-optimised file that is not overviews, each of which is a quarter of the one before.
 FULL_RESOLUTION = 0.75
 
-#: As `_store._remote` has it: a file is fetched whole unless that saves a tenth, or by parts if they are half of it.
+#: As `storage.remote` has it: a file is fetched whole unless that saves a tenth, or by parts if they are half of it.
 WORTHWHILE, PARTIAL, BLOCK = 0.9, 0.5, 256
 
 
@@ -217,14 +217,14 @@ def _opening(item: ScenePlan, setting: Setting) -> Cost:
 
 
 def reduction(target: Target, setting: Setting) -> Cost:
-    """A band read, reduced, encoded and stored, with its companion; and its files stored."""
+    """A band read, reduced, encoded and stored, with its mask band; and its files stored."""
     kind, cells = _kind(target), target.coarse.height * target.coarse.width
     window = target.overlay().window
     pixels, raw = _area(window), cells * bytes_of_cell(target)
     cpu = TARGET + pixels * PIXEL[kind] + cells * CELL[kind] + raw * CELL_BYTE
     read = _pixels_of(target.band, window, setting)
     if target.quality:
-        cpu += pixels * COMPANION
+        cpu += pixels * MASK_BAND
         share = pixels / (target.band.grid.height * target.band.grid.width)
         height, width = (round(n * share**0.5) for n in target.quality.grid.shape)
         read += _pixels_of(target.quality, (0, height, 0, width), setting)

@@ -90,7 +90,7 @@ class Threads:
         while (item := self._next()) is not None:
             try:
                 if item.future.set_running_or_notify_cancel():
-                    _settle(item, self._spare)
+                    _settle(item, self._idle_threads)
             finally:
                 with self._lock:
                     self._working -= 1
@@ -102,23 +102,23 @@ class Threads:
             self._working += item is not None
             return item
 
-    def _spare(self) -> int:
+    def _idle_threads(self) -> int:
         """Threads for a band that begins now: more than one where no other waits for them."""
         with self._lock:
             return 1 if self._turns else max(1, min(self.width, cpus()) // self._working)
 
 
-def _settle(item: _Item, spare: Callable[[], int]) -> None:
+def _settle(item: _Item, idle_threads: Callable[[], int]) -> None:
     try:
-        item.future.set_result(_process(item, spare))
+        item.future.set_result(_process(item, idle_threads))
     except BaseException as error:  # whoever waits for the future is to hear of it
         item.future.set_exception(error)
 
 
-def _process(item: _Item, spare: Callable[[], int]) -> Done:
+def _process(item: _Item, idle_threads: Callable[[], int]) -> Done:
     with telling(f"band {item.target.key} failed"), cancellation.stoppable(item.stop):
         cancellation.check()
-        return process(item.target, item.publication, spare)
+        return process(item.target, item.publication, idle_threads)
 
 
 def threads_for(workers: int | None, *, local: bool) -> int:

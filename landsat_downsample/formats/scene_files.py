@@ -38,7 +38,7 @@ class File:
     size: int | None = None
     checksum: str | None = None
     """Multihash, hex."""
-    beside: tuple[str, ...] = ()
+    sidecars: tuple[str, ...] = ()
     """Hrefs of what GDAL would read with it, as the listing of its folder tells."""
 
 

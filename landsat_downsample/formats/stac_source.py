@@ -87,7 +87,7 @@ def links(record: dict[str, Any], href: str, allowed: Collection[str] | None = N
 def listing(
     entries: list[tuple[dict[str, Any], str]],
     href: str,
-    beside: Mapping[str, Iterable[str]] | None = None,
+    siblings: Mapping[str, Iterable[str]] | None = None,
     allowed: Collection[str] | None = None,
 ) -> Listing:
     """List the files of the scene that STAC items describe.
@@ -98,7 +98,7 @@ def listing(
         Items of one scene (USGS has one for reflectance and one for temperature), and where each was read.
     href : str
         What was asked for.
-    beside : mapping of str to iterable of str, optional
+    siblings : mapping of str to iterable of str, optional
         For each item's href, the names of the files in its own folder when that is on this
         machine: those are taken in place of remote ones.
     allowed : collection of str, optional
@@ -113,7 +113,7 @@ def listing(
     entries = [(checked_item.checked(item), base) for item, base in entries]
     for item, base in entries:
         for key, asset in item["assets"].items():
-            file, payer = _file(asset, base, (beside or {}).get(base, ()), allowed)
+            file, payer = _file(asset, base, (siblings or {}).get(base, ()), allowed)
             name = basename(file.href)
             kind = metadata_kind(name)
             if kind:
@@ -241,12 +241,12 @@ def _spec(name: str, key: str, asset: dict[str, Any], known: dict[str, BandSpec]
 
 
 def _file(
-    asset: dict[str, Any], base: str, beside: Iterable[str], allowed: Collection[str] | None
+    asset: dict[str, Any], base: str, siblings: Iterable[str], allowed: Collection[str] | None
 ) -> tuple[File, bool]:
     """Where an asset is best read from, and whether its reader pays."""
     href, pays = asset["href"], asset.get("storage:requester_pays", False)
     name = basename(href) if scheme(href) != "tar" else ""
-    here = {product_id.folded(one): one for one in beside} if scheme(href) != "file" else {}
+    here = {product_id.folded(one): one for one in siblings} if scheme(href) != "file" else {}
     if found := here.get(product_id.folded(name)):
         return File(join(folder_of(base), found)), False  # a copy on this machine; its bytes may differ
     if href.startswith(USGS_LOGIN):
@@ -281,7 +281,7 @@ def resolve(href: str, base: str, allowed: Collection[str] | None = None) -> str
         As the document at `base` has it. A document on this machine may point anywhere; a remote
         one only to remote places, and to no host of this machine or its own network but its own.
     allowed : collection of str, optional
-        Hosts that may be inside all the same, as `_inside.canonical` spells them; those of the environment if not
+        Hosts that may be inside all the same, as `inner_hosts.canonical` spells them; those of the environment if not
         given. What other names resolve to is judged when they are connected to.
 
     Raises

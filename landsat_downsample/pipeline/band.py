@@ -23,7 +23,7 @@ from landsat_downsample.model.methods import POLICIES
 from landsat_downsample.model.plan import Target
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
-from landsat_downsample.pipeline.pixels import Companion, PixelWindow, Rows, open_companion, read_band
+from landsat_downsample.pipeline.pixels import MaskBand, PixelWindow, Rows, open_mask_band, read_band
 from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_codes, recognise, reduce_quality
 from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, rule_of
 from landsat_downsample.reduce.values import ReadRows, finish_sums, reduce_strips, reducer_for
@@ -82,12 +82,12 @@ class Done:
     """CPU and wall cost are the executor's to measure; this is wall time of the target."""
 
 
-def reduce_target(target: Target, spare: Callable[[], int] = lambda: 1) -> Reduced:
+def reduce_target(target: Target, idle_threads: Callable[[], int] = lambda: 1) -> Reduced:
     """Read every pixel of a band once and reduce it.
 
     Parameters
     ----------
-    spare : callable
+    idle_threads : callable
         Threads that the band may take, asked once it is open.
 
     Returns
@@ -103,40 +103,40 @@ def reduce_target(target: Target, spare: Callable[[], int] = lambda: 1) -> Reduc
         A quality band holds codes that its name forbids.
     """
     cells = target.overlay()
-    # The companion first: a target asks a host for one thing at a time, as limits of requests count targets.
-    with reading(target.band.href), _companion(target, cells.window) as companion:
+    # The mask band first: a target asks a host for one thing at a time, as limits of requests count targets.
+    with reading(target.band.href), _mask_band(target, cells.window) as mask_band:
         reduced, path = read_band(
-            target.band, cells.window, lambda rows: _reduce(target, cells, rows, companion, spare)
+            target.band, cells.window, lambda rows: _reduce(target, cells, rows, mask_band, idle_threads)
         )
-        paths = [path, companion.rows.path] if companion else [path]
+        paths = [path, mask_band.rows.path] if mask_band else [path]
     return replace(reduced, received=sum(p.received for p in paths), requests=sum(p.requests for p in paths))
 
 
-def _companion(target: Target, window: PixelWindow) -> AbstractContextManager[Companion | None]:
+def _mask_band(target: Target, window: PixelWindow) -> AbstractContextManager[MaskBand | None]:
     if target.quality is None:
         return nullcontext()
     quality = target.quality.spec
     bits = flags.mask_bits(quality, target.mask)
     if target.band.spec.fill_from:
         bits |= flags.fill_mask(quality)
-    return open_companion(target.quality, bits, target.band.grid, window)
+    return open_mask_band(target.quality, bits, target.band.grid, window)
 
 
 def _reduce(
-    target: Target, cells: Overlay, rows: Rows, companion: Companion | None, spare: Callable[[], int]
+    target: Target, cells: Overlay, rows: Rows, mask_band: MaskBand | None, idle_threads: Callable[[], int]
 ) -> Reduced:
     overlay = Overlay(cells.rows, cells.columns.shifted(*cells.window[2:]))
     spec = recognised(target.band.spec, rows, cells.window[:2])
 
     def read(start: int, stop: int):
-        return rows.read(start, stop), companion.ok(start, stop) if companion else None
+        return rows.read(start, stop), mask_band.ok(start, stop) if mask_band else None
 
     if spec.kind == "bits":
         return _reduce_quality(target, spec, overlay, read)
-    if companion:
+    if mask_band:
         return _reduce_values(target, spec, overlay, None, [read])
-    threads = spare()
-    reads = [partial(_read_alone, part) for part in rows.beside(threads)]
+    threads = idle_threads()
+    reads = [partial(_read_alone, part) for part in rows.readers(threads)]
     return _reduce_values(target, spec, overlay, partial(rows.sums, threads=threads), reads)
 
 
@@ -181,9 +181,9 @@ def _reduce_values(
     band = target.band
     # A file planned as a quality band that turned out to hold values is averaged like any other.
     method = "mean" if target.method in ("conservative", "majority") else target.method
-    beside = "" if target.quality is None else "mask" if target.mask else "fill"
+    mask_role = "" if target.quality is None else "mask" if target.mask else "fill"
     share = Fraction(str(target.min_valid))
-    rule = rule_of(spec, band.dtype, band.nodata, method=method, min_valid=share, beside=beside)
+    rule = rule_of(spec, band.dtype, band.nodata, method=method, min_valid=share, mask_role=mask_role)
     out = np.empty(target.coarse.shape, output_dtype(method, rule.dtype))
     summed = sums(overlay, rule.nodata) if sums and rule.method in ("mean", "sum") else None
 
@@ -199,7 +199,7 @@ def _reduce_values(
             for cells, (data,) in finish_sums(reducer_for(rule, overlay), summed):
                 out[cells] = data
     notes = ()
-    if spec.fill_from and not beside:
+    if spec.fill_from and not mask_role:
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
     return Reduced(spec, out, declared_nodata(rule), method, notes=notes)
 
@@ -236,13 +236,13 @@ def side_by_side(call: Callable[..., Any], *arguments: Iterable) -> None:
             future.result()
 
 
-def process(target: Target, publication: Publication, spare: Callable[[], int] = lambda: 1) -> Done:
+def process(target: Target, publication: Publication, idle_threads: Callable[[], int] = lambda: 1) -> Done:
     """Reduce a target and store its files; nothing is visible before the publication commits.
 
-    `spare` is as of `reduce_target`.
+    `idle_threads` is as of `reduce_target`.
     """
     begun = time.perf_counter()
-    reduced = reduce_target(target, spare)
+    reduced = reduce_target(target, idle_threads)
     small, products = preview(reduced), []
     if target.codes_written:
         products.append(_store_band(target, reduced, publication))

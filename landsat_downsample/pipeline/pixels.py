@@ -89,7 +89,7 @@ class Rows:
             return None
         return self.tiles.sums(overlay, nodata, threads)
 
-    def beside(self, count: int) -> list[Rows]:
+    def readers(self, count: int) -> list[Rows]:
         """Readers for as many threads at one time; one where GDAL reads, or where rows are still arriving in order."""
         if self.tiles is None or self.tiles.arriving is not None:
             return [self]
@@ -194,7 +194,7 @@ def _nodata_of(path: str, href: str) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Companion:
+class MaskBand:
     """The quality band that says which pixels of another band count."""
 
     rows: Rows
@@ -216,7 +216,7 @@ class Companion:
 
 
 @contextmanager
-def open_companion(quality: Band, bits: int, fine: Grid, window: PixelWindow | None = None) -> Iterator[Companion]:
+def open_mask_band(quality: Band, bits: int, fine: Grid, window: PixelWindow | None = None) -> Iterator[MaskBand]:
     """Open a quality band beside a window of a band on the grid `fine`.
 
     A pixel of a finer grid (the 15 m panchromatic band) counts only if every quality pixel
@@ -225,7 +225,7 @@ def open_companion(quality: Band, bits: int, fine: Grid, window: PixelWindow | N
     same = quality.grid.shape == fine.shape and quality.grid.transform.almost_equals(fine.transform, 1e-6)
     if same:
         with open_rows(quality, window) as rows:
-            yield Companion(rows, bits, None)
+            yield MaskBand(rows, bits, None)
         return
     top, bottom, left, right = _touching(fine, quality.grid)
     _, _, first, last = window or (0, fine.height, 0, fine.width)
@@ -233,7 +233,7 @@ def open_companion(quality: Band, bits: int, fine: Grid, window: PixelWindow | N
     rows_needed = (int(top[window[0]]), int(bottom[window[1] - 1]) + 1) if window else (0, quality.grid.height)
     part = (*rows_needed, int(left[0]), int(right[-1]) + 1)
     with open_rows(quality, part) as rows:
-        yield Companion(rows, bits, (top, bottom, left - part[2], right - part[2]))
+        yield MaskBand(rows, bits, (top, bottom, left - part[2], right - part[2]))
 
 
 def _touching(fine: Grid, quality: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -259,7 +259,7 @@ def open_tiles(
     Parameters
     ----------
     path : str
-        As `_store.fetch` or `_store.follow` gives it: a local path, or ``/vsisubfile/OFFSET_SIZE,PATH``.
+        As `files.fetch` or `files.fetch_streaming` gives it: a local path, or ``/vsisubfile/OFFSET_SIZE,PATH``.
     href : str
         What messages name.
     dtype : str

@@ -34,19 +34,19 @@ def output_dtype(method: str, dtype: np.dtype) -> np.dtype:
     return np.dtype({"sum": "float64", "std": "float32"}.get(method, dtype))
 
 
-def rule_of(spec: BandSpec, dtype, nodata: float | None, *, method: str, min_valid: Fraction, beside: str) -> Rule:
+def rule_of(spec: BandSpec, dtype, nodata: float | None, *, method: str, min_valid: Fraction, mask_role: str) -> Rule:
     """What to do with a continuous or class band, from what the catalogue and its file say.
 
     Parameters
     ----------
     nodata : float or None
         What the file or the array says, else the catalogue.
-    beside : str
-        What a quality band beside it tells: ``mask``, ``fill``, or empty without one.
+    mask_role : str
+        What its mask band is read for: ``mask``, ``fill``, or empty without one.
     """
     dtype = np.dtype(dtype)
     stored = nodata if nodata is not None else spec.fill
-    alone = spec.fill_from is not None and not beside
+    alone = spec.fill_from is not None and not mask_role
     if output_dtype(method, dtype) != dtype:
         fill = np.nan
     elif stored is None:
@@ -58,7 +58,7 @@ def rule_of(spec: BandSpec, dtype, nodata: float | None, *, method: str, min_val
         dtype=dtype,
         nodata=(stored or 0) if alone else nodata,
         fill=fill,
-        fill_is_legal=nodata is None and beside != "mask",
+        fill_is_legal=nodata is None and mask_role != "mask",
         min_valid=min_valid,
         degrees=spec.scale or 1.0,
     )

@@ -34,7 +34,7 @@ def compare(hrefs: Iterable[str]) -> int:
             continue
         folder = stac_source.folder_of(href)
         if folder not in known:
-            known[folder] = beside(folder)
+            known[folder] = digests_in(folder)
         if expected := known[folder].get(basename(href)):
             count += 1
             if verified_copy.digest(href, expected[0]) != expected[1]:
@@ -45,7 +45,7 @@ def compare(hrefs: Iterable[str]) -> int:
     return count
 
 
-def beside(folder: str) -> dict[str, tuple[str, str]]:
+def digests_in(folder: str) -> dict[str, tuple[str, str]]:
     """(algorithm, digest) of files by name, as the items and the list of MD5 sums in their folder say."""
     found: dict[str, tuple[str, str]] = {}
     for name in files.list_names(folder):

@@ -76,7 +76,7 @@ class Finder:
         if is_tar(href):
             return self._folder(href, list_names(href, policy=self.policy))
         if _MTL.search(name):
-            return self._beside_mtl(href)
+            return self._next_to_mtl(href)
         if name.lower().endswith((".json", ".geojson")) or (
             scheme(href) in ("http", "https") and _ITEM.search(location.redact(href))
         ):
@@ -219,10 +219,10 @@ class Finder:
         )
 
     def _file(self, folder: str, name: str, names: list[str]) -> File:
-        beside = tuple(location.join(folder, name + end) for end in SIDECARS if name + end in names)
-        return File(location.join(folder, name), beside=beside)
+        sidecars = tuple(location.join(folder, name + end) for end in SIDECARS if name + end in names)
+        return File(location.join(folder, name), sidecars=sidecars)
 
-    def _beside_mtl(self, href: str) -> Source:
+    def _next_to_mtl(self, href: str) -> Source:
         """The scene of an MTL file: what it lists, in its own folder."""
         name, folder = location.basename(href), stac_source.folder_of(href)
         stem = name[: _MTL.search(name).start()]
@@ -279,8 +279,8 @@ class Finder:
         for _, base in taken:
             led = led._led_by(base)
         local = {base: stac_source.folder_of(base) for _, base in taken if location.is_local(base)}
-        beside = {base: list_names(folder, policy=self.policy) for base, folder in local.items()}
-        listing = stac_source.listing(taken, href, beside, led.policy.allow_hosts)
+        siblings = {base: list_names(folder, policy=self.policy) for base, folder in local.items()}
+        listing = stac_source.listing(taken, href, siblings, led.policy.allow_hosts)
         product = product_id.parse(listing.id)
         here = all(location.is_local(place) for place in listing.metadata.values())
         mtl = self.read_mtl(listing.metadata) if here and not listing.lone else None

@@ -44,7 +44,7 @@ def read_header(
     fallback_grid: Callable[[tuple[int, int]], Grid | None] | None = None,
     size: int | None = None,
     checksum: str | None = None,
-    beside: tuple[str, ...] = (),
+    sidecars: tuple[str, ...] = (),
     policy: Policy | None = None,
 ) -> Band:
     """Read what the header of a one-band GeoTIFF says; no pixels.
@@ -62,7 +62,7 @@ def read_header(
         Bytes of the file, where already known.
     checksum : str, optional
         Multihash of the file, recorded for when it is fetched.
-    beside : tuple of str, optional
+    sidecars : tuple of str, optional
         Hrefs of its sidecars, as a listing told; those of a local file are looked for.
     policy : Policy, optional
         Retry budget for a remote store, and who pays.
@@ -78,7 +78,7 @@ def read_header(
         path = stack.enter_context(files.header(href, size, policy=policy))
         stack.enter_context(rasterio.Env(**OPTIONS))
         source = stack.enter_context(open_raster(path, href, pixels=False))
-        found = validity.sidecars(href) or beside
+        found = validity.sidecars(href) or sidecars
         if found and (scheme(href) == "tar" or not location.is_local(href)):
             validity.check_apart(href, found, policy)
         elif found:

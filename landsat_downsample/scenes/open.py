@@ -117,7 +117,7 @@ def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback
         fallback_grid=fallback_grid,
         size=file.size,
         checksum=file.checksum,
-        beside=file.beside,
+        sidecars=file.sidecars,
         policy=dataclasses.replace(finder.policy, requester_pays=pays),
     )
 
@@ -127,12 +127,12 @@ def _open_lone(finder: Finder, listing: Listing, bands: Iterable[str] | str | No
     name = location.basename(file.href)
     spec = scene_files.forced_spec(name, as_band) if as_band else scene_files.lone_spec(name)
 
-    def beside(shape: tuple[int, int]) -> Grid | None:
+    def sibling_grid(shape: tuple[int, int]) -> Grid | None:
         mtl = finder.sibling_mtl(file.href)
         return frame.fallback(mtl, spec.group, shape) if mtl else None
 
     guess = bands_module.unknown(spec.name)  # its fill is not known before its data type is
-    band = _read(finder, listing, file, guess, beside)
+    band = _read(finder, listing, file, guess, sibling_grid)
     band = _with_meaning(band, spec, name, forced=as_band is not None)
     product = parse(name)
     scene = Scene(

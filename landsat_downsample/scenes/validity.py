@@ -44,7 +44,7 @@ def sidecars(href: str) -> tuple[str, ...]:
     """Hrefs of the files beside a local raster that GDAL would read with it; of a remote one a listing tells."""
     if scheme(href) == "tar":
         member, archive = split_tar(href)
-        return tuple(beside for end in SIDECARS if files.exists(beside := tar_href(member + end, archive)))
+        return tuple(sidecar for end in SIDECARS if files.exists(sidecar := tar_href(member + end, archive)))
     return tuple(href + end for end in SIDECARS if is_local(href) and os.path.exists(local_path(href) + end))
 
 
@@ -56,9 +56,9 @@ def check_apart(href: str, found: Iterable[str], policy: Policy | None) -> None:
     SceneError
         They do.
     """
-    for beside in found:
-        name = basename(beside)
-        if name.endswith(".aux.xml") and not any(word in files.read_bytes(beside, policy=policy) for word in _TELLING):
+    for sidecar in found:
+        name = basename(sidecar)
+        if name.endswith(".aux.xml") and not any(word in files.read_bytes(sidecar, policy=policy) for word in _TELLING):
             continue
         raise SceneError(f"{redact(href)!r}: {name!r} beside it says more of its pixels: bring both to a folder here")
 

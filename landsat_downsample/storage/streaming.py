@@ -117,7 +117,7 @@ def follow(
     """Fetch a band into an empty file and call ``work`` meanwhile, again and again until the bytes were right.
 
     ``work`` gets None where all bytes are there and verified: a band that comes whole, or of a
-    window. See `_store.follow`.
+    window. See `files.fetch_streaming`.
     """
 
     def attempt() -> tuple[T | None, Exception | None]:

@@ -176,7 +176,7 @@ def get(href: str, span: Span | None, sink: Sink, *, policy: Policy, etag: str |
 
     Raises
     ------
-    Refusal, Mismatch, or an error of the client library: see `_retry.classify`.
+    Refusal, Mismatch, or an error of the client library: see `retry.classify`.
     """
     fs = filesystem(href, policy)
     kind = scheme(href)

@@ -317,7 +317,7 @@ def test_every_usgs_item(path):
 @needs_data
 def test_a_copy_beside_a_local_item_is_preferred():
     record = read(f"stactools-landsat/assets3/{ID}_SR_stac.json")
-    beside = {"/d/i.json": [f"{ID}_SR_B4.TIF"]}
-    files = stac_source.listing([(record, "/d/i.json")], "/d/i.json", beside).files
+    siblings = {"/d/i.json": [f"{ID}_SR_B4.TIF"]}
+    files = stac_source.listing([(record, "/d/i.json")], "/d/i.json", siblings).files
     assert files["SR_B4"] == File(f"/d/{ID}_SR_B4.TIF")
     assert files["SR_B5"].href.startswith("s3://")

@@ -343,7 +343,7 @@ def test_a_band_on_several_threads_is_the_band_on_one(scenes, factor, readers, m
 def test_threads_beside_are_told_to_stop(scenes):
     flag, asked = threading.Event(), []
 
-    def spare() -> int:
+    def idle_threads() -> int:
         flag.set()
         asked.append(True)
         return 3
@@ -352,7 +352,7 @@ def test_threads_beside_are_told_to_stop(scenes):
         flag.clear()
         target = replace(targets_of(scenes["oli", 2], factor=7)["SR_B4"], method=method)
         with cancellation.stoppable(flag), pytest.raises(ReadError, match="stopped"):
-            reduce_target(target, spare)
+            reduce_target(target, idle_threads)
     assert len(asked) == 2
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("beside", "tiles"))]
 
@@ -376,8 +376,8 @@ def test_threads_have_ended_where_what_they_give_cannot_be_used(tmp_path, monkey
 def test_a_run_gives_a_lone_band_all_of_its_threads(scenes, bands, tmp_path, monkeypatch):
     given, reduce = [], band_module.reduce_target
 
-    def noted(target, spare):
-        given.append(spare())
+    def noted(target, idle_threads):
+        given.append(idle_threads())
         return reduce(target, lambda: given[-1])
 
     monkeypatch.setattr(band_module, "reduce_target", noted)

@@ -180,8 +180,8 @@ def test_items_of_usgs_are_read_from_the_bucket_whose_readers_pay(alternates, sc
 
 
 def test_a_copy_beside_an_item_of_usgs_is_preferred(scene):
-    beside = {"/d/i.json": [f"{scene.name}_SR_B4.TIF"]}
-    files = stac_source.listing([(usgs_item(scene), "/d/i.json")], "/d/i.json", beside).files
+    siblings = {"/d/i.json": [f"{scene.name}_SR_B4.TIF"]}
+    files = stac_source.listing([(usgs_item(scene), "/d/i.json")], "/d/i.json", siblings).files
     assert files["SR_B4"].href == f"/d/{scene.name}_SR_B4.TIF"
     assert files["SR_B5"].href.startswith("s3://")
 

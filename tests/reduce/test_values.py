@@ -144,8 +144,8 @@ def test_mean_is_the_exact_mean_to_the_last_bit(dtype, nodata, factor):
     shape = (41, 103) if factor == (100, 0) else SHAPE
     values, overlay = image(dtype, nodata, shape=shape), overlay_of(shape, factor)
     mask = np.random.default_rng(1).random(shape) < 0.7
-    for ok, beside in ((None, ""), (mask, "mask")):
-        rule = rule_of(unknown("x"), dtype, nodata, method="mean", min_valid=Fraction(0), beside=beside)
+    for ok, mask_role in ((None, ""), (mask, "mask")):
+        rule = rule_of(unknown("x"), dtype, nodata, method="mean", min_valid=Fraction(0), mask_role=mask_role)
         good = valid(values, nodata) & (True if ok is None else ok)
         found = run(rule, overlay, values, ok)
         assert found.dtype == np.dtype(dtype)
@@ -176,7 +176,7 @@ def test_mean_over_any_cells(height, width, ratio, offset, seed):
 @pytest.mark.parametrize(("dtype", "nodata"), [("uint16", 0), ("int16", -9999), ("float32", np.nan)])
 def test_results_do_not_depend_on_the_strips(method, factor, dtype, nodata, monkeypatch):
     values, overlay = image(dtype, nodata, 3), overlay_of(SHAPE, factor)
-    rule = rule_of(unknown("x"), dtype, nodata, method=method, min_valid=Fraction(1, 3), beside="")
+    rule = rule_of(unknown("x"), dtype, nodata, method=method, min_valid=Fraction(1, 3), mask_role="")
     once = run(rule, overlay, values)
     for limit in (1, 30, 10_000):
         monkeypatch.setattr(
@@ -292,7 +292,7 @@ def test_other_reducers_against_brute_force(method, factor, dtype, nodata):
     if method == "mode":  # few values, so that shares tie
         few = (np.abs(np.nan_to_num(values)) % 4).astype(dtype)
         values = np.where(valid(values, nodata), few, values)
-    rule = rule_of(unknown("x"), dtype, nodata, method=method, min_valid=Fraction(0), beside="")
+    rule = rule_of(unknown("x"), dtype, nodata, method=method, min_valid=Fraction(0), mask_role="")
     found = run(rule, overlay, values)
     assert found.dtype == {"sum": "float64", "std": "float32"}.get(method, dtype)
     for cell, pairs, _ in cells_of(values, valid(values, nodata), overlay):
@@ -320,7 +320,7 @@ def test_nearest_takes_the_pixel_under_the_centre_fill_or_not(factor):
 @pytest.mark.parametrize(("dtype", "nodata"), [("uint16", 0), ("int16", -9999), ("float32", np.nan), ("uint8", 255)])
 def test_cells_of_fill_stay_fill(method, dtype, nodata):
     values, overlay = np.full((50, 41), nodata, dtype), overlay_of((50, 41), 7)
-    rule = rule_of(unknown("x"), dtype, nodata, method=method, min_valid=Fraction(0), beside="")
+    rule = rule_of(unknown("x"), dtype, nodata, method=method, min_valid=Fraction(0), mask_role="")
     found = run(rule, overlay, values)
     assert (np.isnan(found) if np.isnan(rule.fill) else found == nodata).all()
 
@@ -356,14 +356,14 @@ def overlay_of_row(width: int) -> Overlay:
 @pytest.mark.parametrize("method", ["mean", "min", "max", "median", "mode", "rms", "nearest", "circular"])
 def test_where_nothing_is_fill_zero_is_a_value(method):
     """A file without nodata: a cell of zeros stays zero."""
-    rule = rule_of(unknown("x"), "uint8", None, method=method, min_valid=Fraction(0), beside="")
+    rule = rule_of(unknown("x"), "uint8", None, method=method, min_valid=Fraction(0), mask_role="")
     assert run(rule, overlay_of_row(5), np.zeros((1, 5), "uint8"))[0, 0] == 0
     assert declared_nodata(rule) is None
 
 
 @pytest.mark.parametrize("method", ["mean", "min", "max", "median", "mode", "nearest", "circular"])
 def test_a_mask_makes_zero_fill_where_no_value_was(method):
-    rule = rule_of(unknown("x"), "uint8", None, method=method, min_valid=Fraction(0), beside="mask")
+    rule = rule_of(unknown("x"), "uint8", None, method=method, min_valid=Fraction(0), mask_role="mask")
     ok = np.array([[True] * 4 + [False] * 4])
     cells = Overlay(Cells.cut(1, 1, Fraction(1)), Cells.cut(8, 2, Fraction(4)))
     assert list(run(rule, cells, np.zeros((1, 8), "uint8"), ok)[0]) == [1, 0]
@@ -372,7 +372,7 @@ def test_a_mask_makes_zero_fill_where_no_value_was(method):
 
 def test_gap_masks_keep_their_gaps():
     spec = specs("etm", 1)["GM_B1"]
-    rule = rule_of(spec, "uint8", None, method=spec.method, min_valid=Fraction(0), beside="")
+    rule = rule_of(spec, "uint8", None, method=spec.method, min_valid=Fraction(0), mask_role="")
     assert run(rule, overlay_of_row(5), np.array([[0, 0, 0, 1, 1]], "uint8"))[0, 0] == 0
 
 
@@ -385,7 +385,7 @@ def test_min_valid_is_a_share_of_the_pixels_that_exist(share, factor, method):
     shape = 61, 47
     values, overlay = image("int16", -9999, 13, shape), overlay_of(shape, factor)
     values[:9] = 5  # full cells too
-    rule = rule_of(unknown("x"), "int16", -9999, method=method, min_valid=share, beside="")
+    rule = rule_of(unknown("x"), "int16", -9999, method=method, min_valid=share, mask_role="")
     found = run(rule, overlay, values)
     for cell, pairs, area in cells_of(values, values != -9999, overlay):
         enough = pairs and sum(w for _, w in pairs) >= share * area
@@ -463,7 +463,7 @@ def test_a_zenith_of_zero_is_an_angle():
     ok = np.array([[True, True, False, False]])
     values = np.array([[0, 0, 0, 0]], "int16")
     overlay = Overlay(Cells.cut(1, 1, Fraction(1)), Cells.cut(4, 2, Fraction(2)))
-    rule = rule_of(spec, "int16", None, method="mean", min_valid=Fraction(0), beside="fill")
+    rule = rule_of(spec, "int16", None, method="mean", min_valid=Fraction(0), mask_role="fill")
     assert rule.nodata is None
     assert list(run(rule, overlay, values, ok)[0]) == [0, 0]
     mixed = np.array([[0, 100, 0, 100]], "int16")
@@ -472,7 +472,7 @@ def test_a_zenith_of_zero_is_an_angle():
 
 def test_without_quality_band_a_zero_angle_is_taken_as_fill():
     spec = specs("oli_tirs", 1)["VZA"]
-    rule = rule_of(spec, "int16", None, method="mean", min_valid=Fraction(0), beside="")
+    rule = rule_of(spec, "int16", None, method="mean", min_valid=Fraction(0), mask_role="")
     assert rule.nodata == 0
     assert run(rule, overlay_of_row(2), np.array([[0, 100]], "int16"))[0, 0] == 100
 
@@ -494,8 +494,8 @@ def test_without_quality_band_a_zero_angle_is_taken_as_fill():
     ],
 )
 def test_what_a_cell_without_data_holds(case):
-    spec, dtype, nodata, method, beside, fill, declared = case
-    rule = rule_of(spec, dtype, nodata, method=method, min_valid=Fraction(0), beside=beside)
+    spec, dtype, nodata, method, mask_role, fill, declared = case
+    rule = rule_of(spec, dtype, nodata, method=method, min_valid=Fraction(0), mask_role=mask_role)
     np.testing.assert_equal(rule.fill, fill)
     np.testing.assert_equal(declared_nodata(rule), declared)
 
