@@ -41,6 +41,7 @@ from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.pipeline.band import PREVIEW, Done, process
 from landsat_downsample.products import publish
+from landsat_downsample.storage.publication import Publication
 
 HERE = Path(__file__).parent
 
@@ -94,7 +95,7 @@ class StubRequest:
         return plan_scene(scene, self.dest, Options(factor=10))
 
 
-def stub_process(target: Target, publication: ld._store.Publication, preview: np.ndarray) -> Done:
+def stub_process(target: Target, publication: Publication, preview: np.ndarray) -> Done:
     """Give back what a target gives, all but the work."""
     numbers = {"minimum": 7301.0, "maximum": 43210.0, "mean": 11234.5, "stddev": 2345.6}
     band, coarse = target.band, target.coarse
@@ -107,7 +108,7 @@ def stub_process(target: Target, publication: ld._store.Publication, preview: np
     return Done(band.name, (product,), preview, band.nodata, band.spec, {}, target.bytes_in, 2, 0.0)
 
 
-def stub_publish(item: ScenePlan, done: Sequence[Done], publication: ld._store.Publication) -> str:
+def stub_publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> str:
     """Make a product's folder and nothing in it."""
     os.mkdir(publication.href)
     return f"{publication.href}/{item.marker}"
@@ -279,7 +280,7 @@ def reference(repeats: int = 5) -> float:
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             begun = time.process_time()
-            process(target, ld._store.Publication(folder, "reference"))
+            process(target, Publication(folder, "reference"))
             taken.append(time.process_time() - begun)
     return median(taken)
 

@@ -4,7 +4,7 @@
  * NumPy code of _kernels, _reduce and _quality gives, bit for bit; without this module that code runs.
  *
  * Pixels are 16 bits wide. An axis is (int64 array (4, n), unit, block): start, stop, head and tail
- * of each cell, as in _grid.Cells, in pixels of the array at hand. A pixel weighs `head` if it is the
+ * of each cell, as in model/cells.py, in pixels of the array at hand. A pixel weighs `head` if it is the
  * first of its cell, `tail` if it is the last, else `unit`; `block` is the size of whole blocks, or 0.
  */
 #define PY_SSIZE_T_CLEAN
@@ -194,7 +194,7 @@ FAST static void add_columns(const uint32_t *row, const Axis *x, const ShortCell
     for (; cell < x->n && x->start[cell] < right; cell++) out[cell] += weighted(row, x, cell, left, right);
 }
 
-/* The exact quotient, rounded half to even, off the fill value unless that is legal: _reduce.Moments. */
+/* The exact quotient, rounded half to even, off the fill value unless that is legal: reduce/values.py. */
 FAST static void divide(const int64_t *total, const int64_t *count, pixel *out, int64_t n, const int64_t *rule)
 {
     const int64_t fill = rule[0], legal = rule[1], least = rule[2], most = rule[3];
