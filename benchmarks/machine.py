@@ -13,9 +13,8 @@ from pathlib import Path
 import rasterio
 
 from landsat_downsample.pipeline import tiles
-from landsat_downsample.reduce import native
 
-PACKAGES = ("numpy", "rasterio", "deflate", "xarray", "rioxarray", "dask", "distributed", "odc-stac", "stackstac")
+PACKAGES = ("numpy", "rasterio", "xarray", "rioxarray", "dask", "distributed", "odc-stac", "stackstac")
 PACKAGES += ("rio-tiler", "pyresample", "xarray-spatial")
 
 
@@ -26,7 +25,7 @@ def load() -> str:
 
 def described(before: str, after: str) -> list[str]:
     """Lines about machine and versions; the loads are those before and after the run."""
-    fast = "in use" if native.available() and tiles.deflate else "NOT in use"
+    fast = "in use" if tiles.available else "NOT in use"
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     return [
         f"- {datetime.date.today()}: {processor()}, {os.cpu_count()} cores, {memory()}, "

@@ -68,12 +68,12 @@ def plain(call: Callable) -> Callable:
     """The same without extension and tile reader: what an installation without a compiler does."""
 
     def run():
-        kept = native._native, tiles.deflate
-        native._native, tiles.deflate = None, None
+        kept = native._native, tiles.available
+        native._native, tiles.available = None, False
         try:
             return call()
         finally:
-            native._native, tiles.deflate = kept
+            native._native, tiles.available = kept
 
     return run
 

@@ -39,24 +39,8 @@ try:
 except ImportError:  # built without a compiler
     _native = None
 
-
-def _libdeflate() -> int | None:
-    """Address of the checksum of libdeflate in the package deflate, which exports it; None where it does not.
-
-    Called from C, other threads run meanwhile: those that decode or receive other rows.
-    """
-    try:
-        import ctypes
-
-        from deflate import _deflate
-
-        return ctypes.cast(ctypes.CDLL(_deflate.__file__).libdeflate_adler32, ctypes.c_void_p).value
-    except (ImportError, OSError, AttributeError):
-        return None
-
-
-#: What compares checksums; None where GDAL reads instead.
-deflate = _libdeflate() if _native is not None and sys.byteorder == "little" else None
+#: Whether tiles are decoded here; GDAL reads instead where they are not.
+available = _native is not None and sys.byteorder == "little"
 
 #: Bytes that are inflated in one call, and cells whose sums it is to make (16 bytes each); one row of tiles at least.
 TOGETHER, CELLS = 32 << 20, 1 << 18
@@ -215,7 +199,7 @@ class TileRows:
         image, tiles = self.image, self._tiles(span)
         layout = (self.dtype.itemsize, *image.block_shape, image.predictor, self.empty, image.shape[1])
         try:
-            function(deflate, self.handle, self.place[0], image.offsets[tiles], image.counts[tiles], layout, *to)
+            function(self.handle, self.place[0], image.offsets[tiles], image.counts[tiles], layout, *to)
         except (OSError, EOFError, ValueError) as error:
             raise ReadError(
                 f"cannot decode rows {span.start}-{span.stop} of {self.href!r}: "
@@ -269,7 +253,7 @@ def open_tiles(
     arriving : Arriving, optional
         What to wait for before a tile is read.
     """
-    if deflate is None:
+    if not available:
         yield None
         return
     path, place = _place(path)

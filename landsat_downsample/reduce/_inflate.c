@@ -4,9 +4,9 @@
 #include <string.h>
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
-#define FAST __attribute__((target_clones("bmi2", "default"))) /* shifts by any register */
+#define FAST(feature) __attribute__((target_clones(feature, "default")))
 #else
-#define FAST
+#define FAST(feature)
 #endif
 
 #if defined(__GNUC__)
@@ -303,7 +303,8 @@ INLINE void run_one(Lane *lane, const Tables *t)
     *lane = a;
 }
 
-FAST int pair_run(Pair *pair)
+FAST("bmi2") /* shifts by any register */
+int pair_run(Pair *pair)
 {
     Lane *a = pair->lane, *b = pair->lane + 1;
     if (a->state == IDLE && b->state == IDLE) return 0;
@@ -337,4 +338,27 @@ int pair_take(Pair *pair, int lane, uint32_t *checksum)
     if (state == ENDED) *checksum = (uint32_t)c[0] << 24 | (uint32_t)c[1] << 16 | (uint32_t)c[2] << 8 | c[3];
     s->state = IDLE;
     return state;
+}
+
+/* The base of Adler-32 (RFC 1950); columns of bytes, and rows of them whose sums of sums fit 16 bits. */
+enum { BASE = 65521, ACROSS = 32, DOWN = 23 };
+
+/* A byte counts as often in the upper sum as there are bytes from it to the end: `ACROSS` times for each row below its
+ * own, and once for each byte of its own row from it on. */
+FAST("avx2")
+uint32_t adler32_of(const uint8_t *bytes, int64_t count)
+{
+    uint32_t low = 1, high = 0;
+    while (count >= ACROSS) {
+        const int64_t down = count < DOWN * ACROSS ? count / ACROSS : DOWN;
+        uint16_t once[ACROSS] = {0}, above[ACROSS] = {0}; /* of each column: its bytes, and those by the rows below */
+        for (int64_t row = 0; row < down; row++, bytes += ACROSS)
+            for (int i = 0; i < ACROSS; i++) above[i] += once[i], once[i] += bytes[i];
+        uint32_t sum = 0, rows = 0, columns = 0;
+        for (int i = 0; i < ACROSS; i++) sum += once[i], rows += above[i], columns += (uint32_t)(ACROSS - i) * once[i];
+        high = (high + (uint32_t)down * ACROSS * low + ACROSS * rows + columns) % BASE, low = (low + sum) % BASE;
+        count -= down * ACROSS;
+    }
+    for (; count; count--) low += *bytes++, high += low;
+    return high % BASE << 16 | low % BASE;
 }

@@ -29,4 +29,7 @@ enum { IDLE, AT_WORK, ENDED, REFUSED };
  * zlib refuses, or that does not give its bytes. Either leaves its lane idle. */
 int pair_take(Pair *pair, int lane, uint32_t *checksum);
 
+/* The checksum that bytes have. */
+uint32_t adler32_of(const uint8_t *bytes, int64_t count);
+
 #endif

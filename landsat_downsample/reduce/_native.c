@@ -218,9 +218,6 @@ static PyObject *done(Py_buffer *b, int good)
     return NULL;
 }
 
-/* Of libdeflate. */
-typedef uint32_t (*Adler32)(uint32_t, const void *, size_t);
-
 /* Fill a buffer from an open file: 0, or -1 where it failed, or ended too early (errno 0). Not mapped: a file that is cut
  * while it is mapped kills the process. */
 static int read_all(int handle, uint8_t *to, int64_t count, int64_t offset)
@@ -262,7 +259,6 @@ typedef struct {
     long long base, item, high, wide, predictor, empty, stride, rows;
     int64_t n, across;
     uint8_t *to;                    /* of `rows` rows of `stride` pixels */
-    unsigned long long adler32;     /* of libdeflate */
     Pair *pair;
     uint8_t *stored[2], *tile[2];
     int64_t at[2], next;            /* tiles in hand, and the first that is not */
@@ -362,7 +358,7 @@ static Reading turn(Tiles *r, int lane)
     if (state == AT_WORK) return FINE;
     if (state == REFUSED) return DAMAGED;
     if (state == ENDED) {
-        if (((Adler32)(uintptr_t)r->adler32)(1, r->tile[lane], r->high * r->wide * r->item) != checksum) return DAMAGED;
+        if (adler32_of(r->tile[lane], r->high * r->wide * r->item) != checksum) return DAMAGED;
         place_tile(r, lane);
     }
     return take_tile(r, lane);
@@ -406,12 +402,12 @@ static PyObject *read_call(Py_buffer *b, Tiles *r)
     return done(b, good && how == FINE);
 }
 
-/* Take the tiles of some whole rows of tiles from the arguments of a call: (address of libdeflate's adler32, handle,
- * base, offsets, counts, (itemsize, high, wide, predictor, empty, stride)), `high` x `wide` pixels in an open file.
- * A tile without bytes is `empty`. */
-#define TILES "KiLy*y*(LLLLLL)"
-#define TILES_TO(r, b)                                                                                       \
-    &r.adler32, &r.handle, &r.base, b, b + 1, &r.item, &r.high, &r.wide, &r.predictor, &r.empty, &r.stride
+/* Take the tiles of some whole rows of tiles from the arguments of a call: (handle, base, offsets, counts,
+ * (itemsize, high, wide, predictor, empty, stride)), `high` x `wide` pixels in an open file. A tile without bytes is
+ * `empty`. */
+#define TILES "iLy*y*(LLLLLL)"
+#define TILES_TO(r, b)                                                                           \
+    &r.handle, &r.base, b, b + 1, &r.item, &r.high, &r.wide, &r.predictor, &r.empty, &r.stride
 
 static int tiles_fit(Tiles *r, const Py_buffer *b)
 {
