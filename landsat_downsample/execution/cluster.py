@@ -76,7 +76,7 @@ def cluster(
         The specification is not understood, or needs what is not installed.
     ReadError
         The scheduler does not answer.
-    ParityError, KubernetesError
+    VersionError, KubernetesError
         The cluster runs other versions, or did not come about.
 
     Examples

@@ -116,7 +116,7 @@ class DaskExecutor:
         self._client, self._limits, self._owned = client, limits or Limits(), owned
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         self._scene, self._order = "", 0
-        self._turns: HostQueue[_Item] = HostQueue(per_host)
+        self._queue: HostQueue[_Item] = HostQueue(per_host)
         self._flying: dict[tuple[Any, ...], _Item] = {}
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = self._staffed = time.monotonic()
@@ -194,7 +194,7 @@ class DaskExecutor:
         if self._gone is not None:
             item.future.set_exception(_failure(item, self._gone))
             return
-        self._turns.push(item.order, host_of(item.target), item)
+        self._queue.push(item.order, host_of(item.target), item)
 
     def _on_begun(self, told: dict[str, Any]) -> None:
         if item := self._flying.get(tuple(told["key"])):
@@ -202,7 +202,7 @@ class DaskExecutor:
             item.worker, item.memory_limit = told["worker"], told["memory_limit"]
 
     def _on_halt(self, token: str) -> None:
-        for item in self._turns.withdraw(lambda item: item.publication.token == token):
+        for item in self._queue.withdraw(lambda item: item.publication.token == token):
             Future.cancel(item.future)
             item.future.set_running_or_notify_cancel()
         if any(item.publication.token == token for item in self._flying.values()):
@@ -216,7 +216,7 @@ class DaskExecutor:
                 self._on_halt(token)
         # What has begun would store its files after its scene was cleared away; it ends at its next strip.
         patient = not now or time.monotonic() - self._closing < self._limits.ending
-        if patient and (self._flying or self._turns):
+        if patient and (self._flying or self._queue):
             # Asked again until nothing is left.
             threading.Timer(0.1, self._inbox.put, [(self._on_close, now)]).start()
             return False
@@ -228,7 +228,7 @@ class DaskExecutor:
     def _pump(self) -> None:
         """Keep the cluster fed, and its scheduler small: what waits, waits here."""
         window = 2 * self.width + 4
-        while len(self._flying) < window and (item := self._turns.pop()) is not None:
+        while len(self._flying) < window and (item := self._queue.pop()) is not None:
             if not self._flying:
                 self._active = time.monotonic()
             item.begun = item.worker = None
@@ -271,7 +271,7 @@ class DaskExecutor:
     def _land(self, item: _Item) -> None:
         """It is with the cluster no more."""
         if self._flying.pop(item.key, None):
-            self._turns.ended(host_of(item.target))
+            self._queue.ended(host_of(item.target))
 
     def _settle(self, item: _Item, result) -> None:
         self._land(item)
@@ -340,7 +340,7 @@ class DaskExecutor:
         self._ask(self._client._restart, timeout=30, wait_for_workers=False)
 
     def _fail_all(self, why: LandsatDownsampleError) -> None:
-        items = [*self._flying.values(), *self._turns.withdraw(lambda item: True)]
+        items = [*self._flying.values(), *self._queue.withdraw(lambda item: True)]
         for item in list(self._flying.values()):
             self._land(item)
         for item in items:

@@ -50,7 +50,7 @@ class Threads:
         self.width = width
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="landsat-downsample")
         self._lock = threading.Lock()
-        self._turns: HostQueue[_Item] = HostQueue(per_host)
+        self._queue: HostQueue[_Item] = HostQueue(per_host)
         self._flags: Recent[str, threading.Event] = Recent(REMEMBERED)
         self._scene, self._order = "", 0
         self._working = 0
@@ -61,7 +61,7 @@ class Threads:
             if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember
                 self._scene, self._order = publication.token, self._order + 1
             item = _Item(target, publication, Future(), self._flags.setdefault(publication.token, threading.Event()))
-            self._turns.push(self._order, host_of(target), item)
+            self._queue.push(self._order, host_of(target), item)
         with undisturbed():  # a pool that is cut while it starts a thread does not know it, nor wait for it
             self._pool.submit(self._work)
         return item.future
@@ -70,7 +70,7 @@ class Threads:
         """Take back a scene's targets that have not begun; let the others end at their next strip."""
         with self._lock:
             self._flags.setdefault(publication.token, threading.Event()).set()
-            gone = self._turns.withdraw(lambda item: item.publication.token == publication.token)
+            gone = self._queue.withdraw(lambda item: item.publication.token == publication.token)
         for item in gone:
             item.future.cancel()
             item.future.set_running_or_notify_cancel()
@@ -79,7 +79,7 @@ class Threads:
         """Wait for the targets that have begun; of the others too, but for ``now``."""
         if now:
             with self._lock:
-                gone = self._turns.withdraw(lambda item: True)
+                gone = self._queue.withdraw(lambda item: True)
             for item in gone:
                 item.future.cancel()
                 item.future.set_running_or_notify_cancel()
@@ -94,18 +94,18 @@ class Threads:
             finally:
                 with self._lock:
                     self._working -= 1
-                    self._turns.ended(host_of(item.target))
+                    self._queue.ended(host_of(item.target))
 
     def _next(self) -> _Item | None:
         with self._lock:
-            item = self._turns.pop()
+            item = self._queue.pop()
             self._working += item is not None
             return item
 
     def _idle_threads(self) -> int:
         """Threads for a band that begins now: more than one where no other waits for them."""
         with self._lock:
-            return 1 if self._turns else max(1, min(self.width, cpus()) // self._working)
+            return 1 if self._queue else max(1, min(self.width, cpus()) // self._working)
 
 
 def _settle(item: _Item, idle_threads: Callable[[], int]) -> None:

@@ -19,7 +19,7 @@ PACKAGES = ("numpy", "rasterio", "landsat_downsample")
 COMPARED = ("python", "dask", "distributed", *PACKAGES)
 
 
-class ParityError(LandsatDownsampleError):
+class VersionError(LandsatDownsampleError):
     """Client, scheduler and workers differ in a version that matters."""
 
 
@@ -67,7 +67,7 @@ def check(client, *, image: str | None = None) -> None:
 
     Raises
     ------
-    ParityError
+    VersionError
         They differ; the message names both sides and what to do.
     """
     told = client.get_versions(packages=list(PACKAGES))
@@ -100,7 +100,7 @@ def _compare(client: dict[str, Any], others: dict[str, dict[str, Any]], image: s
         remedy = "build the image anew from this checkout"
     else:
         remedy = "install the same here: pip install --constraint k8s/constraints.txt ..."
-    raise ParityError(f"client and {where} differ: {'; '.join(words)}: {remedy}, or run the client from the image too")
+    raise VersionError(f"client and {where} differ: {'; '.join(words)}: {remedy}, or run the client from the image too")
 
 
 def _there(sides: dict[str, str], others: dict[str, Any]) -> str:

@@ -135,7 +135,7 @@ def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T])
         with _open_path(band, window, path) as rows:
             return work(rows)
 
-    return files.follow(
+    return files.fetch_streaming(
         band.href,
         with_rows,
         size=band.size,

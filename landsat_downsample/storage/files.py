@@ -52,7 +52,7 @@ __all__ = [
     "check_blocks",
     "exists",
     "fetch",
-    "follow",
+    "fetch_streaming",
     "header",
     "is_local",
     "is_tar",
@@ -267,7 +267,7 @@ def fetch(
         yield LocalPath(path, remote)
 
 
-def follow(
+def fetch_streaming(
     href: str,
     work: Callable[[LocalPath], T],
     *,
@@ -310,7 +310,9 @@ def follow(
 
     remote = Remote(href, policy or Policy.from_environ(), size, etag, parse_multihash(checksum))
     with _spill() as (handle, path):
-        found = streaming.follow(remote, handle, window, lambda arriving: work(LocalPath(path, remote, arriving)))
+        found = streaming.fetch_streaming(
+            remote, handle, window, lambda arriving: work(LocalPath(path, remote, arriving))
+        )
     return found, LocalPath(path, remote)
 
 

@@ -40,7 +40,7 @@ class Header:
             return 0, 0
 
 
-_known: Recent[tuple[str, str | None], Header] = Recent(
+_headers: Recent[tuple[str, str | None], Header] = Recent(
     LIMIT, lambda header: OVERHEAD + sum(len(data) for _, data in header.parts)
 )
 
@@ -48,15 +48,15 @@ _known: Recent[tuple[str, str | None], Header] = Recent(
 def keep(href: str, etag: str | None, header: Header) -> None:
     """Remember a header, if its object has an identity that the next read can insist on."""
     if etag and not etag.startswith("W/"):
-        _known.put((href, etag), header)
+        _headers.put((href, etag), header)
 
 
 def find(href: str, etag: str | None, size: int | None) -> Header | None:
     """Give the header of an object of that identity and size, if it is remembered."""
-    found = _known.get((href, etag))
+    found = _headers.get((href, etag))
     return found if found is not None and size in (None, found.size) else None
 
 
 def forget(href: str, etag: str | None) -> None:
     """Read it anew the next time."""
-    _known.drop((href, etag))
+    _headers.drop((href, etag))

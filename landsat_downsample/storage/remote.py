@@ -385,14 +385,14 @@ def complete_band(remote: Remote, handle: int, begun: Begun | None) -> None:
 
 def _header(remote: Remote) -> tuple[_Segments, TiffLayout, bool]:
     """Segments, layout, and whether ranges are honoured: as known since the scene was opened, else read."""
-    known = header_cache.find(remote.href, remote.etag, remote.size)
-    if known is None:
+    cached = header_cache.find(remote.href, remote.etag, remote.size)
+    if cached is None:
         segments, layout, answer = _read_header(remote)
         return segments, layout, answer.ranged
-    requests, received = known.claim()
+    requests, received = cached.claim()
     remote.requests, remote.received = remote.requests + requests, remote.received + received
-    remote.size = known.size
-    return _Segments(list(known.parts)), known.layout, True
+    remote.size = cached.size
+    return _Segments(list(cached.parts)), cached.layout, True
 
 
 def _worthwhile_spans(

@@ -108,7 +108,7 @@ class Arriving:
         compare_blocks(self.remote, self.sink, self.begun.layout)
 
 
-def follow(
+def fetch_streaming(
     remote: Remote,
     handle: int,
     window: tuple[int, int, int, int] | None,

@@ -17,7 +17,7 @@ from landsat_downsample.execution import cluster as cluster_module
 from landsat_downsample.execution import kubernetes, version_check
 from landsat_downsample.execution.cluster import MANY_BYTES, cluster, dashboard_link, dashboard_template
 from landsat_downsample.execution.kubernetes import RUN, Made
-from landsat_downsample.execution.version_check import ParityError
+from landsat_downsample.execution.version_check import VersionError
 
 ROOT = Path(__file__).parents[2]
 
@@ -141,7 +141,7 @@ def test_scheduler_that_is_not_there(monkeypatch):
         pass
 
 
-# --- parity
+# --- version check
 
 
 def test_same_versions_differ_in_nothing(local):
@@ -164,7 +164,7 @@ def test_differences_name_package_and_place():
 )
 def test_mismatch_tells_what_to_do(there, remedy):
     mine = {"python": "3.11", "numpy": "1"}
-    with pytest.raises(ParityError) as caught:
+    with pytest.raises(VersionError) as caught:
         version_check._compare(mine, {"scheduler": there, "tcp://w": there}, "some/image:1")
     assert "some/image:1" in str(caught.value)
     assert remedy in str(caught.value)

@@ -27,10 +27,10 @@ from landsat_downsample.storage.publication import Publication
 
 
 def test_earlier_scenes_go_first_and_equals_in_turn():
-    turns = HostQueue()
+    queue = HostQueue()
     for order, item in [(1, "b1"), (0, "a1"), (1, "b2"), (0, "a2")]:
-        turns.push(order, None, item)
-    assert [turns.pop() for _ in range(5)] == ["a1", "a2", "b1", "b2", None]
+        queue.push(order, None, item)
+    assert [queue.pop() for _ in range(5)] == ["a1", "a2", "b1", "b2", None]
 
 
 @given(
@@ -39,28 +39,28 @@ def test_earlier_scenes_go_first_and_equals_in_turn():
     st.randoms(),
 )
 def test_against_a_plain_model(items, limit, chance):
-    turns, waiting, working = HostQueue(limit), [], []
+    queue, waiting, working = HostQueue(limit), [], []
     for sequence, (order, host) in enumerate(items):
-        turns.push(order, host, (order, sequence, host))
+        queue.push(order, host, (order, sequence, host))
         waiting.append((order, sequence, host))
     while waiting or working:
-        assert len(turns) == len(waiting)
+        assert len(queue) == len(waiting)
         allowed = [one for one in waiting if one[2] is None or sum(w[2] == one[2] for w in working) < limit]
-        found = turns.pop()
+        found = queue.pop()
         assert found == min(allowed, default=None, key=lambda one: one[:2])
         if found:
             waiting.remove(found)
             working.append(found)
         if working and (not found or chance.random() < 0.5):
-            turns.ended(working.pop(chance.randrange(len(working)))[2])
+            queue.ended(working.pop(chance.randrange(len(working)))[2])
 
 
 def test_what_is_withdrawn_is_gone_and_the_rest_keeps_its_order():
-    turns = HostQueue()
+    queue = HostQueue()
     for number in range(20):
-        turns.push(number % 3, "xyz"[number % 2], number)
-    assert sorted(turns.withdraw(lambda number: number % 4 == 0)) == [0, 4, 8, 12, 16]
-    rest = [turns.pop() for _ in range(len(turns))]
+        queue.push(number % 3, "xyz"[number % 2], number)
+    assert sorted(queue.withdraw(lambda number: number % 4 == 0)) == [0, 4, 8, 12, 16]
+    rest = [queue.pop() for _ in range(len(queue))]
     assert rest == sorted((n for n in range(20) if n % 4), key=lambda n: (n % 3, n))
 
 

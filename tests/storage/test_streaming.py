@@ -86,11 +86,11 @@ class Reader:
 
     def __init__(self) -> None:
         self.rows: list[int] = []
-        self.followed: list[bool] = []
+        self.streamed: list[bool] = []
 
     def __call__(self, path: store.LocalPath) -> np.ndarray:
         self.rows.append(0)
-        self.followed.append(path.arriving is not None)
+        self.streamed.append(path.arriving is not None)
         parts = []
         with tiles_module.open_tiles(path, "it", "uint16", lambda: 0, path.arriving) as tiles:
             for start in range(0, SIZE[0], HIGH):
@@ -120,7 +120,7 @@ def place(request, scene, band) -> tuple[FaultProxy, str]:
         web = request.getfixturevalue("web")
         return web, href_of(web, band)
     proxy = request.getfixturevalue("proxied")
-    return proxy, f"{to_s3(request.getfixturevalue('seaweed'), scene, 'follow')}/{band.name}"
+    return proxy, f"{to_s3(request.getfixturevalue('seaweed'), scene, 'fetch_streaming')}/{band.name}"
 
 
 def test_two_requests_and_each_block_is_inflated_once(place, band, monkeypatch):
@@ -135,9 +135,9 @@ def test_two_requests_and_each_block_is_inflated_once(place, band, monkeypatch):
     monkeypatch.setattr(tiff, "zlib", counting(zlib, "decompressobj", inflated, "zlib"))
     proxy.plan()
     reader = Reader()
-    found, path = store.follow(href, reader, policy=POLICY)
+    found, path = store.fetch_streaming(href, reader, policy=POLICY)
     np.testing.assert_array_equal(found, pixels(band))
-    assert reader.followed == [True]
+    assert reader.streamed == [True]
     assert path.requests == len(proxy.seen) == 2 and path.received == proxy.down
     image = layout_of(band).directories[0]
     assert inflated == {"kernel": np.count_nonzero(image.counts), "zlib": 0}
@@ -198,7 +198,7 @@ def test_what_the_work_raises_comes_through_at_once(band, web):
             raise error
 
         with pytest.raises(type(error)) as caught:
-            store.follow(href_of(web, band), fail, policy=POLICY)
+            store.fetch_streaming(href_of(web, band), fail, policy=POLICY)
         assert caught.value is error
     assert len(calls) == 3
 
@@ -212,9 +212,9 @@ def test_a_fault_after_decoding_began_is_retried(fault, band, web):
     reader = Reader()
     if fault in ("midbody", "cut"):
         web.may_break = lambda: reader.rows[0] >= HIGH
-    found, path = store.follow(href_of(web, band), reader, policy=HASTY if fault == "stall" else POLICY)
+    found, path = store.fetch_streaming(href_of(web, band), reader, policy=HASTY if fault == "stall" else POLICY)
     np.testing.assert_array_equal(found, pixels(band))
-    assert set(reader.followed) == {True} and reader.rows[-1] == SIZE[0]
+    assert set(reader.streamed) == {True} and reader.rows[-1] == SIZE[0]
     assert reader.rows[0] < SIZE[0]
     assert path.requests == len(web.seen)
     if fault != "stall":  # where a slow answer of another kind may have passed for one
@@ -227,7 +227,7 @@ def test_a_flipped_bit_is_fetched_again(seed, band, web):
     web.random.seed(seed)
     web.plan(None, "flip")
     reader = Reader()
-    found, path = store.follow(href_of(web, band), reader, policy=POLICY)
+    found, path = store.fetch_streaming(href_of(web, band), reader, policy=POLICY)
     np.testing.assert_array_equal(found, pixels(band))
     assert path.requests == len(web.seen) and path.received == web.down
     assert len(reader.rows) == 2 or len(web.seen) == 2  # it may be in a byte that is no block's
@@ -269,7 +269,7 @@ def test_an_object_changed_in_its_midst_is_refused(scene, band):
     with Restless(served(scene)) as server:
         reader = Reader()
         with pytest.raises(ReadError, match="was changed since it was first looked at; plan again"):
-            store.follow(f"{server.endpoint}/scene/{band.name}", reader, policy=POLICY)
+            store.fetch_streaming(f"{server.endpoint}/scene/{band.name}", reader, policy=POLICY)
         assert reader.rows == [SIZE[0]], "its blocks were whole: only its identity tells"
 
 
@@ -281,7 +281,7 @@ def test_a_fault_for_ever_ends_within_the_budget(fault, band, web):
         etag = path.etag
     web.plan(*[fault] * 1000)
     with pytest.raises(ReadError, match=rf"cannot read .*{band.name}.*gave up after \d+ tries"):
-        store.follow(href, Reader(), etag=etag, policy=policy)
+        store.fetch_streaming(href, Reader(), etag=etag, policy=policy)
     assert web.faults, "more were to come"
 
 
@@ -294,7 +294,7 @@ def test_a_band_damaged_where_it_lies_is_refused_in_the_same_words(scene, band):
     with FileServer(files) as server:
         for read in (
             lambda href: store.fetch(href, policy=POLICY).__enter__(),
-            lambda href: store.follow(href, Reader(), policy=POLICY),
+            lambda href: store.fetch_streaming(href, Reader(), policy=POLICY),
         ):
             server.seen.clear()
             with pytest.raises(ReadError) as caught:
@@ -327,13 +327,13 @@ def unwanted_once(true):
     waiting.join()
 
 
-@pytest.mark.parametrize("way", ["followed", "fetched"])
+@pytest.mark.parametrize("way", ["streamed", "fetched"])
 @pytest.mark.parametrize("fault", ["stall", "silence"])
 def test_work_that_is_not_wanted_any_more_stops_at_once(way, fault, band, web):
     web.plan(None, fault)
     with pytest.raises(ReadError, match="stopped"), unwanted_once(lambda: len(web.seen) == 2):
-        if way == "followed":
-            store.follow(href_of(web, band), Reader(), policy=STUBBORN)
+        if way == "streamed":
+            store.fetch_streaming(href_of(web, band), Reader(), policy=STUBBORN)
         else:
             store.fetch(href_of(web, band), policy=STUBBORN).__enter__()
 
@@ -345,7 +345,7 @@ def test_ctrl_c_in_the_midst_leaves_no_thread(band, web):
 
     web.plan(None, "stall")
     with pytest.raises(KeyboardInterrupt):
-        store.follow(href_of(web, band), interrupted, policy=STUBBORN)
+        store.fetch_streaming(href_of(web, band), interrupted, policy=STUBBORN)
 
 
 def test_work_waits_for_a_turn_at_its_host(band, web):
@@ -353,7 +353,7 @@ def test_work_waits_for_a_turn_at_its_host(band, web):
     read = {}
 
     def one(name: int) -> None:
-        read[name] = store.follow(href_of(web, band), Reader(), policy=policy)[0]
+        read[name] = store.fetch_streaming(href_of(web, band), Reader(), policy=policy)[0]
 
     threads = [threading.Thread(target=one, args=(name,)) for name in range(4)]
     for thread in threads:
@@ -378,11 +378,11 @@ def test_seeded_faults(place, band, figures):  # noqa: F811
     for _ in range(runs):
         proxy.plan(*(fault if rng.random() < 0.6 else None for fault in rng.choices(FAULTS + ("flip",) * 4, k=6)))
         try:
-            found, _ = store.follow(href, Reader(), policy=policy)
+            found, _ = store.fetch_streaming(href, Reader(), policy=policy)
         except ReadError:
             found = None
         done += found is not None
         wrong += found is not None and not np.array_equal(found, right)
         faults += sum(seen.fault is not None for seen in proxy.seen)
-    figures.lines.append(f"{kind}: followed {runs} times through {faults} faults: {done} right, {wrong} wrong")
+    figures.lines.append(f"{kind}: streamed {runs} times through {faults} faults: {done} right, {wrong} wrong")
     assert wrong == 0 and done > 0.7 * runs
