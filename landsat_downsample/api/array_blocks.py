@@ -17,12 +17,15 @@ from landsat_downsample.model.flags import fill_mask
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.pipeline.band import recognised
 from landsat_downsample.pipeline.pixels import Rows, open_mask_band, read_band
-from landsat_downsample.reduce.bits import QualityRule, check_codes, reduce_quality
+from landsat_downsample.reduce.bits import QualityRule, check_codes, reduce_quality, seem_classes
 from landsat_downsample.reduce.rule import Rule
 from landsat_downsample.reduce.values import reduce_strips, reducer_for
 
 #: Source rows per block of a lazy result: a quarter of a scene, so that two to four threads share it.
 BLOCK_ROWS = 2048
+
+#: What to do about numbers that look like classes.
+_CLASSES = "give method='mode' if they are, method='mean' if they are not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +191,11 @@ def _warn_of_doubt(values: np.ndarray, doubt: float) -> None:
 
 
 def _warn_of_codes(values: np.ndarray, nodata: float | None, name: str) -> None:
-    """Tell of integers that look like classes: a few different ones among many pixels, and not just 0 and 1."""
+    """Tell of integers that look like classes, by some of them."""
     step = max(1, math.isqrt(values.size) // 64)
     some = values[::step, ::step]
-    found = np.setdiff1d(some, [] if nodata is None else [nodata])
-    if some.size >= 1024 and 1 < len(found) <= 16 and found[-1] - found[0] > 1:
-        warnings.warn(
-            f"{name} holds {len(found)} different whole numbers, which look like classes or codes, and was averaged: "
-            "give method='mode' if they are, method='mean' if they are not",
-            stacklevel=3,
-        )
+    if words := seem_classes(some, nodata, some.size):
+        warnings.warn(f"{name} {words}: {_CLASSES}", stacklevel=3)
 
 
 def _reduce_file(band: Band, quality: Band | None, job: Job) -> np.ndarray:
@@ -206,8 +204,10 @@ def _reduce_file(band: Band, quality: Band | None, job: Job) -> np.ndarray:
     with open_mask_band(quality, job.bits, band.grid) if quality else nullcontext() as mask_band:
 
         def reduce(rows: Rows) -> np.ndarray:
-            spec = recognised(band.spec, rows, (0, band.grid.height))
+            spec, doubt = recognised(band, rows, (0, band.grid.height))
             known = job
+            if doubt and job.request.method is None:
+                warnings.warn(f"{band.name} {doubt}: {_CLASSES}", stacklevel=3)
             if spec is not band.spec and spec.kind == "bits":
                 request = job.request
                 known = replace(job, rule=QualityRule(spec, request.method or request.qa, request.min_valid))

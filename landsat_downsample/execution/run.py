@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -307,8 +308,10 @@ class _Run:
                 continue
             error = future.exception()
             if error is None:
-                work.done.append(future.result())
-                self._report(Progress(work.name, work.plan, done=future.result()))
+                work.done.append(done := future.result())
+                self._report(Progress(work.name, work.plan, done=done))
+                if done.doubt:
+                    _warn_of_doubt(done, work.plan)
             elif work.error is None:
                 work.error = error
                 self._halt(work)
@@ -451,6 +454,18 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
     except Exception as error:
         return _failed(work, told(error, f"cannot publish {work.plan.name!r}", WriteError), facts)
     return work.outcome("done", href=href, **facts)
+
+
+def _warn_of_doubt(done: Done, plan: ScenePlan) -> None:
+    """Tell of a mean that may be wrong, unless it was asked for."""
+    if done.name.lower() in map(str.lower, plan.options.methods):
+        return
+    with suppress(Warning):  # where warnings are errors: the work goes on all the same
+        warnings.warn(
+            f"{plan.scene.id}: {done.name} {done.doubt}: give --method {done.name}=mode if they are, "
+            f"{done.name}=mean if they are not (methods= in Python)",
+            stacklevel=2,
+        )
 
 
 def _failed(work: _Work, error: LandsatDownsampleError, facts: dict[str, Any]) -> Outcome:

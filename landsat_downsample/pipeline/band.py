@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from landsat_downsample.model import flags
+from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.cells import Cells, Overlay
 from landsat_downsample.model.methods import POLICIES
@@ -24,7 +25,7 @@ from landsat_downsample.model.plan import Target
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
 from landsat_downsample.pipeline.pixels import MaskBand, PixelWindow, Rows, open_mask_band, read_band
-from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_codes, recognise, reduce_quality
+from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_codes, recognise, reduce_quality, seem_classes
 from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, rule_of
 from landsat_downsample.reduce.values import ReadRows, finish_sums, reduce_strips, reducer_for
 from landsat_downsample.storage.files import reading
@@ -57,6 +58,8 @@ class Reduced:
     code_counts: dict[int, int] = field(default_factory=dict)
     """Source pixels by code, for a quality band."""
     notes: tuple[str, ...] = ()
+    doubt: str = ""
+    """Why its mean may be wrong; nothing where there is no doubt."""
     received: int = 0
     """Bytes that came over the network."""
     requests: int = 0
@@ -80,6 +83,8 @@ class Done:
     """Requests to remote stores, retries included."""
     seconds: float
     """CPU and wall cost are the executor's to measure; this is wall time of the target."""
+    doubt: str = ""
+    """As of `Reduced`."""
 
 
 def reduce_target(target: Target, idle_threads: Callable[[], int] = lambda: 1) -> Reduced:
@@ -126,7 +131,7 @@ def _reduce(
     target: Target, cells: Overlay, rows: Rows, mask_band: MaskBand | None, idle_threads: Callable[[], int]
 ) -> Reduced:
     overlay = Overlay(cells.rows, cells.columns.shifted(*cells.window[2:]))
-    spec = recognised(target.band.spec, rows, cells.window[:2])
+    spec, doubt = recognised(target.band, rows, cells.window[:2])
 
     def read(start: int, stop: int):
         return rows.read(start, stop), mask_band.ok(start, stop) if mask_band else None
@@ -137,37 +142,48 @@ def _reduce(
         return _reduce_values(target, spec, overlay, None, [read])
     threads = idle_threads()
     reads = [partial(_read_alone, part) for part in rows.readers(threads)]
-    return _reduce_values(target, spec, overlay, partial(rows.sums, threads=threads), reads)
+    reduced = _reduce_values(target, spec, overlay, partial(rows.sums, threads=threads), reads)
+    if not doubt or reduced.method != "mean":
+        return reduced
+    return replace(reduced, doubt=doubt, notes=(*reduced.notes, doubt))
 
 
 def _read_alone(rows: Rows, start: int, stop: int) -> tuple[np.ndarray, None]:
     return rows.read(start, stop), None
 
 
-def recognised(spec: BandSpec, rows: Rows, span: tuple[int, int]) -> BandSpec:
+def recognised(band: Band, rows: Rows, span: tuple[int, int]) -> tuple[BandSpec, str]:
     """Find out whether a file of unknown meaning is a quality band, by all of its codes.
 
     Parameters
     ----------
-    spec : BandSpec
-        What its name says; returned unless it names candidates and one explains the codes.
+    band : Band
+        Its spec is what its name says; returned unless it names candidates and one explains the codes.
     rows : Rows
         The open band.
     span : (int, int)
         First pixel row to look at, and the row after the last.
+
+    Returns
+    -------
+    (spec, doubt)
+        What it is; and why a mean of it may be wrong, or nothing.
     """
+    spec = band.spec
     if not spec.candidates:
-        return spec
+        return spec, ""
     seen = np.zeros(1 << 16, bool)
     for start in range(*span, 512):
         values = rows.read(start, min(start + 512, span[1]))
         if values.dtype.kind != "u" or values.dtype.itemsize > 2:
-            return spec
+            return spec, ""
         seen[values.ravel()] = True
         if np.count_nonzero(seen) > MANY_CODES:
-            return spec
-    found = recognise(np.flatnonzero(seen), spec.candidates)
-    return replace(found, name=spec.name) if found else spec
+            return spec, ""
+    codes = np.flatnonzero(seen)
+    if found := recognise(codes, spec.candidates):
+        return replace(found, name=spec.name), ""
+    return spec, seem_classes(codes, band.nodata, (span[1] - span[0]) * band.grid.width)
 
 
 def _reduce_values(
@@ -259,6 +275,7 @@ def process(target: Target, publication: Publication, idle_threads: Callable[[],
         bytes_in=reduced.received or target.bytes_in,
         requests=reduced.requests,
         seconds=time.perf_counter() - begun,
+        doubt=reduced.doubt,
     )
 
 

@@ -402,6 +402,20 @@ def _looks_like(code: int) -> str:
     return ""
 
 
+def seem_classes(codes: np.ndarray, nodata: float | None, pixels: int) -> str:
+    """Say so of integers that look like classes: a few different ones among many pixels, and not just 0 and 1.
+
+    Parameters
+    ----------
+    codes : ndarray of int
+        Distinct values of the pixels, or all of them.
+    """
+    found = np.setdiff1d(codes, [] if nodata is None else [nodata])
+    if pixels < 1024 or not 1 < len(found) <= 16 or int(found[-1]) - int(found[0]) == 1:
+        return ""
+    return f"holds {len(found)} different whole numbers, which look like classes or codes, and was averaged"
+
+
 def recognise(codes: np.ndarray, candidates: tuple[str, ...]) -> BandSpec | None:
     """The quality band whose table explains every code seen, or None.
 
