@@ -50,7 +50,7 @@ class Steady:
 
 
 def target_of(source: Path, band: str, factor: float):
-    """The planned target of one band of a scene's folder, or of a lone file; QA_PIXEL with its fractions."""
+    """The planned target of one band of a scene's folder, or of a single file; QA_PIXEL with its fractions."""
     asked = {"bands": [band]} if source.is_dir() else {}
     (plan,) = ld.plan(source, to=source.parent / "nowhere", factor=factor, **asked)
     return next(target for target in plan.targets if target.band.name == band)

@@ -116,10 +116,10 @@ def _ours(scene: Path, factor: int, folder: Path) -> list[Case]:
     program = str(Path(sys.executable).with_name("landsat-downsample"))
     start = (program,) if os.access(program, os.X_OK) else (sys.executable, "-m", "landsat_downsample")
     path, to = band_of(scene, EIGHT[3]), ("--factor", str(factor), "--overwrite", "--to", str(folder))
-    lone = folder / f"{path.stem}_downsampled" / f"{path.stem}_downsampled.TIF"
+    single = folder / f"{path.stem}_downsampled" / f"{path.stem}_downsampled.TIF"
     all_of_it = {band: folder / f"{scene.name}_downsampled" / f"{scene.name}_{band}.TIF" for band in EIGHT}
     return [
-        Case(ONE, OURS, (*start, "run", str(path), *to), {EIGHT[3]: lone}),
+        Case(ONE, OURS, (*start, "run", str(path), *to), {EIGHT[3]: single}),
         Case(SCENE, OURS, (*start, "run", str(scene), "--bands", ",".join(EIGHT), *to), _averaged(all_of_it)),
         Case(NOTHING, HELP, (*start, "--help")),
     ]

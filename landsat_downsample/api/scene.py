@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Scene(model.Scene):
-    """A Landsat scene, or a lone file: an id, one grid, and its bands by USGS name; lazy arrays on request."""
+    """A Landsat scene, or a single file: an id, one grid, and its bands by USGS name; lazy arrays on request."""
 
     __slots__ = ()
     __hash__ = model.Scene.__hash__

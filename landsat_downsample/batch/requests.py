@@ -127,7 +127,7 @@ def _without_mtl(href: str) -> str:
 
 
 def _product_name(entry: Entry) -> str | None:
-    """The product ID, or a lone file's name, as far as the source's own name tells it."""
+    """The product ID, or a single file's name, as far as the source's own name tells it."""
     if entry.error is not None:
         return None
     name = location.basename(_identity(entry))

@@ -1,4 +1,4 @@
-"""What a scene consists of before any header is read: its files by band, and what a lone file's name says. Pure."""
+"""What a scene consists of before any header is read: its files by band, and what a single file's name says. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a scene, or of a lone file."""
+    """The files of a scene, or of a single file."""
 
     __repr__ = redacted_repr
 
@@ -62,7 +62,7 @@ class Listing:
     properties: dict = field(default_factory=dict[str, Any])
     item_href: str | None = None
     requester_pays: bool = False
-    lone: bool = False
+    single_file: bool = False
     skipped: tuple[str, ...] = ()
     """Rasters that are no band of the catalogue."""
 
@@ -143,8 +143,8 @@ def sort_bands(
     return {b: found[b][0] for b in bands}, {b: found[b][1] for b in bands}, tuple(skipped)
 
 
-def lone_spec(name: str) -> BandSpec:
-    """What the name of a lone file says about its meaning.
+def single_file_spec(name: str) -> BandSpec:
+    """What the name of a single file says about its meaning.
 
     A Collection 2 product ID and a band are believed; other names are hints, to be held against
     the data type (`settle`) and, for quality bands, against the codes (`BandSpec.candidates`).
@@ -191,7 +191,7 @@ def _unknown(name: str) -> BandSpec:
 
 
 def settle(spec: BandSpec, dtype: str, nodata: float | None, name: str) -> BandSpec:
-    """Hold what a lone file's name says against its data type.
+    """Hold what a single file's name says against its data type.
 
     Raises
     ------
@@ -229,7 +229,7 @@ def check_stored(spec: BandSpec, dtype: str, nodata: float | None, name: str) ->
 
 
 def forced_spec(name: str, as_band: str) -> BandSpec:
-    """The meaning that the user gives a lone file.
+    """The meaning that the user gives a single file.
 
     Raises
     ------

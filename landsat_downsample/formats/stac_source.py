@@ -129,9 +129,9 @@ def listing(
         "item_href": redact(base),
         "requester_pays": pays,
     }
-    if _is_lone(first, files):
+    if _is_single_file(first, files):
         name, (_, _, file) = next(iter(files.items()))
-        return Listing(product_id.stem(name), files={"": file}, lone=True, **common)
+        return Listing(product_id.stem(name), files={"": file}, single_file=True, **common)
     return _scene(entries, files, common)
 
 
@@ -187,7 +187,7 @@ def is_raster(asset: dict[str, Any], name: str) -> bool:
     return product_id.is_tiff(name) or "tiff" in asset.get("type", "").lower()
 
 
-def _is_lone(item: dict[str, Any], files: dict[str, Any]) -> bool:
+def _is_single_file(item: dict[str, Any], files: dict[str, Any]) -> bool:
     """Whether an item is about a single file rather than a scene with a single band."""
     if len(files) != 1:
         return False

@@ -19,10 +19,10 @@ from landsat_downsample.model.safe_text import plain
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Scene:
-    """A Landsat scene, or a lone file: an id, one grid, and its bands by USGS name."""
+    """A Landsat scene, or a single file: an id, one grid, and its bands by USGS name."""
 
     id: str
-    """Landsat product ID, or the lone file's name without its ending."""
+    """Landsat product ID, or the single file's name without its ending."""
     href: str
     """What was opened, free of signatures and passwords."""
     grid: Grid

@@ -107,7 +107,7 @@ def item(
     """Build the STAC 1.1 item of a product.
 
     Parameters are those of `landsat_downsample.products.met.met`. A scene whose date is known to the
-    day only gets that day as an interval; one without any date, as a lone file may be, gets
+    day only gets that day as an interval; one without any date, as a single file may be, gets
     ``datetime: null``, the whole time of Landsat and ``landsat_ds:datetime_unknown``.
 
     Returns

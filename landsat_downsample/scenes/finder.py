@@ -44,9 +44,9 @@ class Source:
     """How to read its files, where a document led to them."""
 
 
-def lone(href: str) -> Listing:
+def single_file(href: str) -> Listing:
     """A single file, whatever it is called."""
-    return Listing(product_id.stem(location.basename(href)), href, files={"": File(href)}, lone=True)
+    return Listing(product_id.stem(location.basename(href)), href, files={"": File(href)}, single_file=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Finder:
         """
         name = location.basename(href)
         if product_id.is_tiff(name):
-            return Source(lone(href))
+            return Source(single_file(href))
         if is_tar(href):
             return self._folder(href, list_names(href, policy=self.policy))
         if _MTL.search(name):
@@ -115,7 +115,7 @@ class Finder:
         return None
 
     def sibling_mtl(self, href: str) -> Mtl | None:
-        """The MTL of the product that a lone file belongs to, from the same folder."""
+        """The MTL of the product that a single file belongs to, from the same folder."""
         product = product_id.parse(location.basename(href))
         if product is None:
             return None
@@ -145,7 +145,7 @@ class Finder:
         with open_regular(path) as file:
             start = file.read(512)
         if start[:2] in (b"II", b"MM"):
-            return Source(lone(path))
+            return Source(single_file(path))
         if start.lstrip()[:1] in (b"{", b"["):
             return self._json(path)
         raise ReadError(f"cannot open {href!r}: it is not a GeoTIFF, a folder, an MTL, a STAC item or a tar")
@@ -283,7 +283,7 @@ class Finder:
         listing = stac_source.listing(taken, href, siblings, led.policy.allow_hosts)
         product = product_id.parse(listing.id)
         here = all(location.is_local(place) for place in listing.metadata.values())
-        mtl = self.read_mtl(listing.metadata) if here and not listing.lone else None
+        mtl = self.read_mtl(listing.metadata) if here and not listing.single_file else None
         return Source(replace(listing, properties=_properties(product, mtl, listing.properties)), mtl, led.policy)
 
 

@@ -106,7 +106,7 @@ def read_header(
             size=size if size is not None else _size(href, path),
             etag=getattr(path, "etag", None) or _identity(href),
             checksum=checksum,
-            predictor=raster_header.lone_predictor(path.layout, spec, href),
+            predictor=raster_header.unrepeated_predictor(path.layout, spec, href),
             requester_pays=policy is not None and policy.requester_pays,
             allow_hosts=policy.allow_hosts if policy else (),
             led=policy is not None and policy.led,

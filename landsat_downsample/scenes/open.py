@@ -22,7 +22,7 @@ from landsat_downsample.model.location import check
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene, no_such_band
 from landsat_downsample.scenes import checksums, frame, validity
-from landsat_downsample.scenes.finder import Finder, Source, lone
+from landsat_downsample.scenes.finder import Finder, Source, single_file
 from landsat_downsample.scenes.frame import PAN
 from landsat_downsample.scenes.given_items import given_items
 from landsat_downsample.scenes.header import read_header
@@ -66,7 +66,7 @@ def open_with(
     if isinstance(source, str | os.PathLike):
         href = _absolute(os.fspath(source))
         with files.reading(href):
-            found = finder.find(href) if as_band is None else Source(_as_lone(href, as_band))
+            found = finder.find(href) if as_band is None else Source(_as_single_file(href, as_band))
             return _open(finder, found, bands, as_band)
     items, own = given_items(source)
     if as_band is not None:
@@ -91,8 +91,8 @@ def _unproven(policy: Policy, place: str | None) -> Policy:
 
 def _open(finder: Finder, found: Source, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
     finder = Finder(found.policy or finder.policy)
-    if found.listing.lone:
-        return _open_lone(finder, found.listing, bands, as_band)
+    if found.listing.single_file:
+        return _open_single_file(finder, found.listing, bands, as_band)
     return _open_bands(finder, found, bands)
 
 
@@ -102,10 +102,10 @@ def _absolute(href: str) -> str:
     return location.local_path(href) if is_path else href
 
 
-def _as_lone(href: str, as_band: str) -> Listing:
+def _as_single_file(href: str, as_band: str) -> Listing:
     if location.is_tar(href) or (location.is_local(href) and "://" not in href and os.path.isdir(href)):
         raise UsageError(f"as_band {as_band!r} says what a single file holds: {location.redact(href)!r} is not one")
-    return lone(href)
+    return single_file(href)
 
 
 def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback_grid: Callable[..., Any]) -> Band:
@@ -122,10 +122,12 @@ def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback
     )
 
 
-def _open_lone(finder: Finder, listing: Listing, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
+def _open_single_file(
+    finder: Finder, listing: Listing, bands: Iterable[str] | str | None, as_band: str | None
+) -> Scene:
     file = listing.files[""]
     name = location.basename(file.href)
-    spec = scene_files.forced_spec(name, as_band) if as_band else scene_files.lone_spec(name)
+    spec = scene_files.forced_spec(name, as_band) if as_band else scene_files.single_file_spec(name)
 
     def sibling_grid(shape: tuple[int, int]) -> Grid | None:
         mtl = finder.sibling_mtl(file.href)

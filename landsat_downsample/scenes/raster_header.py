@@ -48,7 +48,7 @@ def check(layout: RasterLayout, href: str) -> None:
         )
 
 
-def lone_predictor(layout: TiffLayout, spec: BandSpec, href: str) -> int | None:
+def unrepeated_predictor(layout: TiffLayout, spec: BandSpec, href: str) -> int | None:
     """The predictor of compressed blocks, where no overview repeats it; other bands of the scene may.
 
     Raises

@@ -79,7 +79,7 @@ def test_the_pan_band_alone_keeps_its_own_grid(folders):
     assert pan.dtype == np.uint16
 
 
-def test_a_lone_quality_band_without_name_is_not_averaged(oli, tmp_path):
+def test_a_single_quality_band_without_name_is_not_averaged(oli, tmp_path):
     path = tmp_path / "something.tif"
     path.write_bytes(Path(oli.bands["QA_PIXEL"].href).read_bytes())
     scene = ld.open_scene(str(path))

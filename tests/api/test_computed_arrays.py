@@ -377,9 +377,9 @@ def test_a_colour_table_says_classes_in_both_faces(tmp_path):
     path = opened(tmp_path, "north.tif", codes)
     with rasterio.open(path, "r+") as file:
         file.write_colormap(1, {k: (k, 255 - k, k, 255) for k in range(256)})
-    lone = ld.coarsen(ld.open_scene(str(path))["north"], factor=10)
+    single = ld.coarsen(ld.open_scene(str(path))["north"], factor=10)
     found = ld.coarsen(rioxarray.open_rasterio(path), factor=10)
-    np.testing.assert_array_equal(found[0], lone)
+    np.testing.assert_array_equal(found[0], single)
     assert set(np.unique(found)) <= {1, 5, 9}
 
 
@@ -397,9 +397,9 @@ def test_an_opened_landsat_file_means_what_its_name_says(tmp_path):
     name = "LC08_L1TP_192028_20230714_20230724_02_T1_SAA.TIF"
     values = np.where(np.arange(128).reshape(8, 16) % 2, 17900, -17900).astype("int16")
     path = opened(tmp_path, name, values)
-    lone = ld.coarsen(ld.open_scene(str(path))["SAA"], factor=F)
-    np.testing.assert_array_equal(ld.coarsen(rioxarray.open_rasterio(path), factor=F)[0], lone)
-    assert (np.abs(lone) == 18000).all()
+    single = ld.coarsen(ld.open_scene(str(path))["SAA"], factor=F)
+    np.testing.assert_array_equal(ld.coarsen(rioxarray.open_rasterio(path), factor=F)[0], single)
+    assert (np.abs(single) == 18000).all()
 
 
 # Grids ---------------------------------------------------------------------------------------

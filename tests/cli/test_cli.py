@@ -73,11 +73,11 @@ def test_wrong_usage_is_one_line_that_points_to_the_help(argv):
 
 
 def test_stdout_has_one_json_line_for_each_product(scene, tmp_path):
-    lone = scene / f"{scene.name}_SR_B4.TIF"
-    result = call("run", scene, lone, "--to", tmp_path, *FACTOR)
+    single = scene / f"{scene.name}_SR_B4.TIF"
+    result = call("run", scene, single, "--to", tmp_path, *FACTOR)
     assert result.code == 0
     records = [json.loads(line) for line in result.out.splitlines()]
-    assert {record["id"] for record in records} == {scene.name, lone.stem}
+    assert {record["id"] for record in records} == {scene.name, single.stem}
     for record in records:
         assert list(record) == ["id", "status", "href", "files", "bytes_in", "requests", "peak_memory", "seconds"]
         assert record["status"] == "done" and record["bytes_in"] > 0
@@ -128,8 +128,8 @@ def test_a_terminal_that_is_asked_for_quiet_gets_the_table_only(scene, tmp_path)
 
 
 def test_a_reader_that_goes_away_does_not_stop_the_work(scene, tmp_path):
-    lone = [scene / f"{scene.name}_{band}.TIF" for band in ("SR_B2", "SR_B3", "SR_B4")]
-    process = spawn("run", *lone, "--to", tmp_path, *FACTOR, "-q")
+    single = [scene / f"{scene.name}_{band}.TIF" for band in ("SR_B2", "SR_B3", "SR_B4")]
+    process = spawn("run", *single, "--to", tmp_path, *FACTOR, "-q")
     process.stdout.close()
     assert process.wait() == 0 and process.stderr.read() == ""
     process.stderr.close()
@@ -149,15 +149,15 @@ def test_a_full_stdout_is_one_line(verb, scene):
 
 
 def test_exit_codes(scene, tmp_path):
-    nothing, lone = tmp_path / "nothing", scene / f"{scene.name}_SR_B2.TIF"
+    nothing, single = tmp_path / "nothing", scene / f"{scene.name}_SR_B2.TIF"
     to = ("--to", tmp_path / "out", *FACTOR, "-q")
-    assert call("run", lone, *to).code == 0
-    assert call("run", lone, *to).code == 0  # skipped is done
-    assert call("run", lone, nothing, *to).code == 3
+    assert call("run", single, *to).code == 0
+    assert call("run", single, *to).code == 0  # skipped is done
+    assert call("run", single, nothing, *to).code == 3
     assert call("run", nothing, *to).code == 1
     assert call("run", nothing, tmp_path / "nothing-else", *to).code == 1
-    assert call("run", lone, "", *to).code == 2
-    assert call("run", lone, *to, "--bands", "pan").code == 2
+    assert call("run", single, "", *to).code == 2
+    assert call("run", single, *to, "--bands", "pan").code == 2
     assert call("plan", scene, nothing, *FACTOR).code == 3
     assert call("info", nothing).code == 1
 
@@ -227,7 +227,7 @@ def test_every_form_is_understood(scene, tmp_path):
 
 
 @pytest.mark.parametrize("band", ["SR_B4", "QA_PIXEL"])
-def test_a_lone_file_is_a_product_of_its_own(band, scene, tmp_path):
+def test_a_single_file_is_a_product_of_its_own(band, scene, tmp_path):
     stem = f"{scene.name}_{band}"
     assert call("run", scene / f"{stem}.TIF", "--to", tmp_path, *FACTOR, "-q").code == 0
     endings = [".TIF", ".browse.png", ".met.json", ".stac.json"]
@@ -252,10 +252,10 @@ def test_a_plan_touches_nothing(scene, tmp_path):
 
 
 def test_a_plan_in_json_is_one_line_for_each_scene(scene):
-    lone = scene / f"{scene.name}_SR_B4.TIF"
-    lines = call("plan", scene, lone, *FACTOR, "--json").out.splitlines()
+    single = scene / f"{scene.name}_SR_B4.TIF"
+    lines = call("plan", scene, single, *FACTOR, "--json").out.splitlines()
     first, second = (json.loads(line) for line in lines)
-    assert (first["name"], second["name"]) == (f"{scene.name}_downsampled", f"{lone.stem}_downsampled")
+    assert (first["name"], second["name"]) == (f"{scene.name}_downsampled", f"{single.stem}_downsampled")
     assert first["estimate"]["shape"] == [30, 33] and len(first["targets"]) == 4
 
 

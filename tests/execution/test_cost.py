@@ -197,19 +197,19 @@ def test_requests_are_those_of_a_real_run(name, source, proxied):  # noqa: F811
 
 
 def test_plan_tells_the_cost_of_a_million(folder):
-    lone = folder / f"{folder.name}_SR_B4.TIF"
-    done = call("plan", folder, lone, "--factor", 10)
+    single = folder / f"{folder.name}_SR_B4.TIF"
+    done = call("plan", folder, single, "--factor", 10)
     assert done.code == 0 and done.err == ""
     few, many, assumed = done.out.splitlines()[-3:]
     assert few.startswith("2 scenes: ") and many.startswith("a million scenes like these: ")
     assert "core-hours" in many and "requests" in many and "$" in many and "a month to keep them" in many
     assert assumed.startswith("assumed: ") and "us-west-2" in assumed
-    assert "12 000 scenes like it: " in call("plan", lone, "--factor", 10, "--scenes", 12_000).out
+    assert "12 000 scenes like it: " in call("plan", single, "--factor", 10, "--scenes", 12_000).out
 
 
 def test_json_has_the_same_numbers(folder):
-    lone = folder / f"{folder.name}_SR_B4.TIF"
-    done = call("plan", folder, lone, "--factor", 10, "--json", "--scenes", 1000, "--price", "core-hour=3600")
+    single = folder / f"{folder.name}_SR_B4.TIF"
+    done = call("plan", folder, single, "--factor", 10, "--json", "--scenes", 1000, "--price", "core-hour=3600")
     records = [json.loads(line) for line in done.out.splitlines()]
     assert len(records) == 2
     for record in records:

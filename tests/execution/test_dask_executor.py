@@ -43,8 +43,8 @@ def publication(tmp_path):
     return Publication(str(tmp_path / "out"), "scene_downsampled")
 
 
-def lone(path: Path, shape=(64, 64), **options):
-    """The target of a lone file."""
+def single(path: Path, shape=(64, 64), **options):
+    """The target of a single file."""
     profile = {"driver": "GTiff", "width": shape[1], "height": shape[0], "count": 1, "dtype": "uint16", "nodata": 0}
     profile |= {"crs": "EPSG:32633", "transform": Affine(30, 0, 300000, 0, -30, 5000000), **options}
     with rasterio.open(path, "w", **profile) as dataset:
@@ -74,7 +74,7 @@ def test_a_task_is_small(targets, publication):
 
 
 def test_error_of_a_target_is_its_own(local, targets, publication, tmp_path):
-    broken = lone(tmp_path / "broken.tif")
+    broken = single(tmp_path / "broken.tif")
     (tmp_path / "broken.tif").write_bytes(b"II*\0")
     with DaskExecutor(local) as executor:
         bad, good = executor.submit(broken, publication), executor.submit(targets[0], publication)
@@ -118,7 +118,7 @@ def test_closing_at_once_leaves_nobody_waiting(local, targets, publication):
 
 @pytest.mark.slow
 def test_hung_target_is_told_and_its_worker_restarted(local, publication, tmp_path, targets):
-    hung = lone(tmp_path / "hung.tif")
+    hung = single(tmp_path / "hung.tif")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
         href = f"http://127.0.0.1:{silent.getsockname()[1]}/hung.tif"
         hung = replace(hung, band=replace(hung.band, href=href))
@@ -132,7 +132,7 @@ def test_hung_target_is_told_and_its_worker_restarted(local, publication, tmp_pa
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_thousand_files_through_a_window(local, tmp_path):
-    target = lone(tmp_path / "small.tif")
+    target = single(tmp_path / "small.tif")
     publications = [Publication(str(tmp_path / "out"), f"scene{k}_downsampled") for k in range(100)]
     most = 0
     with DaskExecutor(local) as executor:
@@ -149,7 +149,7 @@ def test_target_beyond_the_memory_of_its_worker(tmp_path, targets, publication):
 
     # One strip of 534 MB: GDAL must hold it whole.
     size = {"blockysize": 16000, "compress": "deflate", "sparse_ok": True}
-    large = lone(tmp_path / "large.tif", (16000, 16700), **size)
+    large = single(tmp_path / "large.tif", (16000, 16700), **size)
     options = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "400MiB", "silence_logs": 50}
     limits = Limits(retries=0)
     with (

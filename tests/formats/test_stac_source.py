@@ -123,12 +123,12 @@ def test_catalogues_point_to_items():
     assert stac_source.items({"type": "FeatureCollection", "features": [item({})]}, REMOTE) == [item({})]
 
 
-def test_an_item_with_one_file_of_its_own_name_is_a_lone_file():
+def test_an_item_with_one_file_of_its_own_name_is_a_single_file():
     asset = {"data": {"href": "cog.tif", "file:size": 7, "file:checksum": "1220ab"}}
     found = stac_source.listing([(item(asset, id="cog"), "/d/cog.json")], "/d/cog.json")
-    assert found.lone and found.files[""] == File("/d/cog.tif", 7, "1220ab")
+    assert found.single_file and found.files[""] == File("/d/cog.tif", 7, "1220ab")
     band = {"red": {"href": f"{ID}_SR_B4.TIF"}}
-    assert not stac_source.listing([(item(band), "/d/i.json")], "/d/i.json").lone
+    assert not stac_source.listing([(item(band), "/d/i.json")], "/d/i.json").single_file
 
 
 def test_bands_under_other_file_names_are_found_by_key_and_common_name():

@@ -373,7 +373,7 @@ def test_threads_have_ended_where_what_they_give_cannot_be_used(tmp_path, monkey
 
 
 @pytest.mark.parametrize("bands", [1, 2])
-def test_a_run_gives_a_lone_band_all_of_its_threads(scenes, bands, tmp_path, monkeypatch):
+def test_a_run_gives_a_single_band_all_of_its_threads(scenes, bands, tmp_path, monkeypatch):
     given, reduce = [], band_module.reduce_target
 
     def noted(target, idle_threads):
@@ -435,7 +435,7 @@ def test_tags_are_kept_where_they_still_mean_the_same(tmp_path, method, dtype, k
         assert raster.nodata == 0 if keeps_offset else math.isnan(raster.nodata)
 
 
-def lone(tmp_path, name, values, **extra):
+def single(tmp_path, name, values, **extra):
     path = tmp_path / name
     profile = {
         "driver": "GTiff",
@@ -453,7 +453,7 @@ def lone(tmp_path, name, values, **extra):
 
 def test_a_quality_band_of_collection_1_in_the_name_of_collection_2_is_refused(tmp_path):
     codes = np.random.default_rng(0).choice(np.array([1, 2720, 2724, 2800], "uint16"), (50, 50))
-    target = lone(tmp_path, "LC08_L1TP_016037_20170813_20200903_02_T1_QA_PIXEL.TIF", codes)
+    target = single(tmp_path, "LC08_L1TP_016037_20170813_20200903_02_T1_QA_PIXEL.TIF", codes)
     with pytest.raises(SceneError, match="Collection 1 quality band"):
         reduce_target(target)
 
@@ -468,7 +468,7 @@ def test_a_quality_band_of_collection_1_in_the_name_of_collection_2_is_refused(t
 )
 def test_a_nameless_quality_band_is_never_averaged(tmp_path, codes, title):
     values = np.random.default_rng(0).choice(np.array(codes, "uint16"), (50, 50))
-    reduced = reduce_target(lone(tmp_path, "something.tif", values))
+    reduced = reduce_target(single(tmp_path, "something.tif", values))
     assert reduced.spec.kind == "bits"
     assert title in reduced.notes[0]
     assert reduced.nodata == 1
@@ -477,7 +477,7 @@ def test_a_nameless_quality_band_is_never_averaged(tmp_path, codes, title):
 def test_a_nameless_image_is_averaged_and_zero_is_a_value(tmp_path):
     values = np.zeros((50, 50), "uint8")
     values[:, 30:] = np.random.default_rng(0).integers(0, 255, (50, 20))
-    reduced = reduce_target(lone(tmp_path, "something.tif", values))
+    reduced = reduce_target(single(tmp_path, "something.tif", values))
     assert reduced.nodata is None
     assert reduced.spec.kind == "continuous"
     wanted = [
@@ -490,7 +490,7 @@ def test_a_nameless_image_is_averaged_and_zero_is_a_value(tmp_path):
 def test_a_float_file_with_nan(tmp_path):
     values = np.random.default_rng(0).normal(size=(50, 50)).astype("float32")
     values[:12, :12] = np.nan
-    reduced = reduce_target(lone(tmp_path, "something.tif", values, nodata=np.nan))
+    reduced = reduce_target(single(tmp_path, "something.tif", values, nodata=np.nan))
     assert np.isnan(reduced.data[0, 0])
     assert np.isnan(reduced.nodata)
     assert reduced.data[1, 1] == np.float32(np.nanmean(values[10:20, 10:20].astype("f8")))

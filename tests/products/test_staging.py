@@ -34,7 +34,7 @@ def scene(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def web(scene):
-    """The scene's files, a lone file and archives on a web server, behind a fault proxy."""
+    """The scene's files, a single file and archives on a web server, behind a fault proxy."""
     stored = served(scene)
     stored["/B4.TIF"] = cog()
     stored["/scene.tar"] = packed(scene)
@@ -152,7 +152,7 @@ def test_a_tar_on_a_store(scene, s3_env, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", ["B4.TIF", "a b;$(touch x)&'.TIF", "$(reboot).TIF", "-rf.tif"])
-def test_a_lone_file_under_a_sane_name(name, tmp_path):
+def test_a_single_file_under_a_sane_name(name, tmp_path):
     with FileServer({f"/d/{name}": cog()}) as server:
         path = stage_in(f"{server.endpoint}/d/{name}", tmp_path)
     (raster,) = Path(path).parent.glob("*.[tT][iI][fF]")

@@ -114,21 +114,21 @@ def test_an_mtl_from_before_the_collections_is_refused(tmp_path):
         ("LC08_L2SP_008059_20191201_20200825_02_T1_QA_PIXEL.TIF", "QA_PIXEL", "bits", ()),
     ],
 )
-def test_what_a_lone_file_is_by_its_name(name, band, kind, candidates, tmp_path):
+def test_what_a_single_file_is_by_its_name(name, band, kind, candidates, tmp_path):
     values = 20480 if name == "cog.tif" else 1  # of a code that any kind of quality band may hold
     scene = open_scene(write_tif(tmp_path / name, np.full((40, 50), values, "uint16")))
     spec = scene.band(band).spec
     assert scene.lone and (spec.kind, spec.candidates) == (kind, candidates)
 
 
-def test_a_lone_file_of_floats(tmp_path):
+def test_a_single_file_of_floats(tmp_path):
     scene = open_scene(write_tif(tmp_path / "issue_22.tif", np.ones((40, 50), "float32")))
     spec = scene.band("issue_22").spec
     assert scene.lone and (spec.kind, spec.candidates) == ("continuous", ())
 
 
 @pytest.mark.parametrize("names", [["l8_B4.tif", "l8_BQA.tif"], ["L8-B4-Elkton-VA.tiff", "L8-B8-Elkton-VA.tiff"]])
-def test_a_folder_of_lone_files_is_refused(names, tmp_path):
+def test_a_folder_of_single_files_is_refused(names, tmp_path):
     for name in names:
         write_tif(tmp_path / name)
     with pytest.raises(SceneError, match="one by one"):

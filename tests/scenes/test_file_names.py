@@ -78,7 +78,7 @@ def test_an_item_and_an_mtl_find_the_files_beside_them_in_another_case(renamed, 
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_a_lone_file_in_lower_case_finds_its_mtl(renamed, tmp_path):
+def test_a_single_file_in_lower_case_finds_its_mtl(renamed, tmp_path):
     folder = renamed(tmp_path, str.lower)
     band = next(folder.glob("*_sr_b4.tif"))
     grid = ld.open_scene(band).grid

@@ -363,7 +363,7 @@ def test_a_catalogue_that_points_to_itself(tmp_path):
         open_scene(tmp_path)
 
 
-def test_a_staged_lone_file(tmp_path):
+def test_a_staged_single_file(tmp_path):
     write(tmp_path / "cog.tif")
     record = {"type": "Feature", "id": "cog", "properties": {}, "assets": {"data": {"href": "cog.tif"}}}
     (tmp_path / "cog.stac.json").write_text(json.dumps(record))
@@ -424,7 +424,7 @@ def test_a_scene_in_memory(tmp_path):
         ("red.tif", "int16", ("red", "continuous", None, ())),
     ],
 )
-def test_what_a_lone_file_means(tmp_path, name, dtype, expected):
+def test_what_a_single_file_means(tmp_path, name, dtype, expected):
     band, _, fill, _ = expected
     scene = open_scene(write(tmp_path / name, dtype=dtype))
     spec = scene.band(band).spec
@@ -433,7 +433,7 @@ def test_what_a_lone_file_means(tmp_path, name, dtype, expected):
     assert scene.band(band).nodata == fill
 
 
-def test_the_tag_of_a_lone_file_goes_before_the_catalogue(tmp_path):
+def test_the_tag_of_a_single_file_goes_before_the_catalogue(tmp_path):
     assert open_scene(write(tmp_path / "l8_B4.tif", nodata=77)).band("B4").nodata == 77
     assert open_scene(write(tmp_path / "l8_B4_x.tif", dtype="float32", nodata=0)).band("B4").nodata == 0
 
@@ -447,7 +447,7 @@ def test_the_tag_of_a_lone_file_goes_before_the_catalogue(tmp_path):
         ("LC08_L1TP_016037_20170813_20170814_01_T1_pixel_qa.tif", "uint16", "Collection 1 Level 2"),
     ],
 )
-def test_lone_files_that_would_be_misread(tmp_path, name, dtype, message):
+def test_single_files_that_would_be_misread(tmp_path, name, dtype, message):
     path = write(tmp_path / name, dtype=dtype)
     with pytest.raises(SceneError, match=message):
         open_scene(path)
@@ -468,7 +468,7 @@ def test_a_name_may_be_overruled(tmp_path):
         open_scene(write(tmp_path / "f.tif", dtype="float32"), as_band="QA_PIXEL")
 
 
-def test_a_lone_file_stays_alone_among_its_siblings(tmp_path):
+def test_a_single_file_stays_alone_among_its_siblings(tmp_path):
     write_scene(tmp_path)
     scene = open_scene(tmp_path / f"{ID}_SR_B4.TIF")
     assert scene.lone and scene.metadata == {} and list(scene.bands) == ["SR_B4"]
@@ -653,7 +653,7 @@ LONE = {
 
 @needs_data
 @pytest.mark.parametrize("path", LONE)
-def test_real_lone_files(path):
+def test_real_single_files(path):
     scene = open_scene(DATA / path.format(c1="LC08_L1TP_016037_20170813_20170814_01_RT"))
     band, kind, candidates = LONE[path]
     spec = scene.band(band).spec
