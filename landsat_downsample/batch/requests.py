@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -79,16 +80,24 @@ def sample(requests: Sequence[SceneRequest], tries: int = 3) -> ScenePlan | None
         None where none of the first ``tries`` can be opened: the run will tell why.
     """
     for request in requests[:tries]:
-        try:
-            request._sample = request.plan()
-        except Exception:  # the run meets it again
-            continue
+        with warnings.catch_warnings(record=True) as caught:
+            try:
+                request._sample = request.plan()
+            except Exception:  # the run meets it again, with its warnings
+                continue
+        for one in caught:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         return request._sample
     return None
 
 
-def distinct(entries: Iterable[Entry]) -> list[Entry]:
+def distinct(entries: Iterable[Entry], *, listed: bool = False) -> list[Entry]:
     """Entries without those given twice, however they are spelt.
+
+    Parameters
+    ----------
+    listed : bool
+        Whether they are of a list: one that is in another's way then fails by itself.
 
     Raises
     ------
@@ -101,11 +110,19 @@ def distinct(entries: Iterable[Entry]) -> list[Entry]:
         name = _product_name(entry) or identity
         other, _ = kept.setdefault(name, (identity, entry))
         if other != identity:
-            raise UsageError(
+            error = UsageError(
                 f"{other!r} and {identity!r} would both be written to '{name}{SUFFIX}': "
                 "give one of them, or run them apart to different places"
             )
+            if not listed:
+                raise error
+            kept.setdefault(str(error), (identity, Entry(entry.label, error=error)))
     return [entry for _, entry in kept.values()]
+
+
+def names_list(words: Iterable[str]) -> bool:
+    """Whether words of a command line name a list."""
+    return any(word == "-" or word.startswith("@") for word in words)
 
 
 def _identity(entry: Entry) -> str:

@@ -16,6 +16,8 @@ ACCOUNTS = ("landsateuwest",)
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 _WEB = ("http", "https")
+#: What a path library makes of a URL.
+_ONE_SLASH = re.compile(r"^(https?|s3):/?(?!/)", re.IGNORECASE)
 #: Protocols whose hrefs begin with a bucket or container, where others have a host.
 BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "memory")
 
@@ -44,6 +46,8 @@ def check(href: str) -> None:
         raise UsageError("href is empty: give a path or a URL")
     kind = scheme(href)
     if kind == "file":
+        if found := _ONE_SLASH.match(href):
+            raise UsageError(f"href {redact(href)!r} is no URL: two slashes follow {found[1]}:, {found[1]}://")
         local_path(href)
     elif kind == "tar":
         check(split_tar(href)[1])

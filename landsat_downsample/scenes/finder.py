@@ -16,8 +16,9 @@ from landsat_downsample.formats.scene_files import METADATA, File, Listing
 from landsat_downsample.model import location
 from landsat_downsample.model.location import is_tar, scheme
 from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.words import grouped
 from landsat_downsample.scenes.validity import SIDECARS
-from landsat_downsample.storage.files import exists, list_names, read_bytes
+from landsat_downsample.storage.files import exists, list_folders, list_names, read_bytes
 from landsat_downsample.storage.regular_files import open_regular
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class Finder:
                 f"{location.redact(href)!r} holds {len(rasters)} TIFFs but no MTL and no Landsat product id "
                 f"in their names ({rasters[0]} ...): give the files one by one"
             )
-        hint = _below(href)
+        hint = _below(href, self.policy)
         raise SceneError(
             f"{location.redact(href)!r} holds no Landsat scene: no band, MTL or STAC item among its files{hint}"
         )
@@ -292,20 +293,17 @@ def _item_hrefs(href: str, names: list[str]) -> list[str]:
     return [location.join(href, name) for name in names if name.lower().endswith(("_stac.json", ".stac.json"))]
 
 
-def _below(href: str) -> str:
-    """What to give where a local folder holds scenes each in a folder or archive of its own."""
-    if is_tar(href) or not location.is_local(href) or scheme(href) != "file":
-        return ""
-    path = location.local_path(href)
-    with os.scandir(path) as entries:
-        found = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _may_be_scene(entry))
+def _below(href: str, policy: Policy) -> str:
+    """What to give where a folder holds scenes each in a folder or archive of its own."""
+    try:
+        found = [] if is_tar(href) else list_folders(href, policy=policy)
+    except (ReadError, OSError):
+        found = []
     if not found:
         return ""
-    return f"; it holds {len(found)} folders or archives, such as {found[0]!r}: give them one by one, as {path}/*"
-
-
-def _may_be_scene(entry: os.DirEntry) -> bool:
-    return entry.is_dir() or is_tar(entry.name)
+    what = "1 folder or archive" if len(found) == 1 else f"{grouped(len(found))} folders or archives"
+    how = f"as {location.local_path(href)}/*" if location.is_local(href) else "or a list of them, @FILE or -"
+    return f"; it holds {what}, such as {location.basename(location.redact(found[0]))!r}: give them one by one, {how}"
 
 
 def _refuse_others(href: str, names: Iterable[str]) -> None:

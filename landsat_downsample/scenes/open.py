@@ -21,6 +21,7 @@ from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import check
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene, no_such_band
+from landsat_downsample.model.words import count_words
 from landsat_downsample.scenes import checksums, frame, validity
 from landsat_downsample.scenes.finder import Finder, Source, single_file
 from landsat_downsample.scenes.frame import PAN
@@ -240,7 +241,7 @@ def _extra(listing: Listing, wanted: list[str]) -> list[str]:
 def _warn(listing: Listing, everything: bool) -> None:
     if listing.absent and everything:
         warnings.warn(
-            f"{listing.id}: {len(listing.absent)} bands listed in its metadata are not there: "
+            f"{listing.id}: {count_words(len(listing.absent), 'band')} listed in its metadata not found: "
             f"{', '.join(listing.absent)}",
             stacklevel=4,
         )
@@ -248,7 +249,7 @@ def _warn(listing: Listing, everything: bool) -> None:
     odd = [*listing.skipped, *unknown]
     if odd and everything:
         warnings.warn(
-            f"{listing.id}: {len(odd)} rasters are not Landsat bands we know: {', '.join(odd[:6])}"
+            f"{listing.id}: {count_words(len(odd), 'raster')} of no Landsat band we know: {', '.join(odd[:6])}"
             + (f"; averaged as plain numbers: {', '.join(unknown)}" if unknown else "; left out"),
             stacklevel=4,
         )

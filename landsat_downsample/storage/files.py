@@ -142,6 +142,31 @@ def list_names(href: str, *, policy: Policy | None = None) -> list[str]:
         raise ReadError(f"cannot list {href!r}: {_reason(error)}") from error
 
 
+def list_folders(href: str, *, policy: Policy | None = None) -> list[str]:
+    """List the hrefs of the folders and archives directly in a folder, prefix or web index.
+
+    Raises
+    ------
+    ReadError
+        If it does not exist or cannot be listed.
+    """
+    if is_local(href):
+        with os.scandir(local_path(href)) as entries:
+            found = [entry.name for entry in entries if entry.is_dir() or is_tar(entry.name)]
+    else:
+        from landsat_downsample.storage import transport
+        from landsat_downsample.storage.retry import RetryBudget
+
+        policy = policy or Policy.from_environ()
+        listed = RetryBudget(policy).call(
+            f"cannot list {redact(href)!r}",
+            lambda seconds: transport.listing(href, deep=False, policy=policy, seconds=seconds),
+        )
+        names = [(entry["name"].partition("?")[0], entry["type"]) for entry in listed]
+        found = [basename(name) for name, kind in names if kind == "directory" or name.endswith("/") or is_tar(name)]
+    return [join(href, name) for name in sorted(set(found)) if name and not name.startswith(".")]
+
+
 def exists(href: str, *, policy: Policy | None = None) -> bool:
     """Tell whether there is a file, an object, a member of a tar, or a folder.
 

@@ -28,6 +28,7 @@ except ImportError:  # Windows: nobody can tell who is at work, and leftovers wa
 _REFUSALS = {
     errno.ENOSPC: "no space left; free some or choose another destination",
     errno.EDQUOT: "the quota is used up; free some or choose another destination",
+    errno.ENOTDIR: "a file stands where a folder must be; choose another destination",
     errno.EROFS: "it is read-only; choose another destination",
     errno.EACCES: "permission denied; choose another destination or its permissions",
 }

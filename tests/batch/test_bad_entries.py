@@ -12,6 +12,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import fsspec
 import pytest
 from command import call
 from hypothesis import HealthCheck, given, settings
@@ -274,5 +275,52 @@ def test_a_scene_in_a_tar_is_read_as_before(tmp_path, scene):
 
 
 def test_a_folder_of_scenes_says_what_to_give(scene):
-    with pytest.raises(ld.SceneError, match=r"holds 1 folders or archives, such as .LC08.*: give them .*/\*$"):
+    with pytest.raises(ld.SceneError, match=r"holds 1 folder or archive, such as .LC08.*: give them .*/\*$"):
         open_scene(scene.parent)
+
+
+def test_a_remote_folder_of_scenes_says_what_to_give(scene):
+    store = fsspec.filesystem("memory")
+    for name in ("LC08_A/x.TIF", "LC08_B/x.TIF", "LC08_C.tar"):
+        store.pipe(f"/folder-of-scenes/{name}", b"")
+    words = "it holds 3 folders or archives, such as 'LC08_A': give them one by one, or a list of them, @FILE or -"
+    with pytest.raises(ld.SceneError, match=re.escape(words)):
+        open_scene("memory://folder-of-scenes")
+
+
+@pytest.mark.parametrize("href", ["https:/host.example/x.TIF", "http:host/x", "s3:/bucket/x", Path("https://host/x")])
+def test_a_url_that_lost_a_slash_is_told(href):
+    with pytest.raises(ld.UsageError, match="is no URL: two slashes follow"):
+        open_scene(href)
+
+
+def test_a_file_as_destination_is_told_with_what_to_do(scene, tmp_path):
+    (tmp_path / "out").touch()
+    done = call("run", scene, "--to", tmp_path / "out", "--factor", 10)
+    assert done.code == 1 and "a file stands where a folder must be; choose another destination" in done.err
+
+
+# Scenes in each other's way ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_two_copies_in_a_list_fail_by_themselves(scene, tmp_path, verb):
+    copy = shutil.copytree(scene, tmp_path / "copy" / scene.name)
+    (tmp_path / "list").write_text(f"{scene}\n{copy}\n")
+    options = ["--to", tmp_path / "out", "--factor", 10]
+    done = call(verb, f"@{tmp_path / 'list'}", *options)
+    assert done.code == 3
+    (line,) = [line for line in done.lines if "would both be written to" in line]
+    assert str(scene) in line and str(copy) in line
+    done = call(verb, scene, copy, *options)
+    assert done.code == 2 and len(done.lines) == 1 and "would both be written to" in done.err
+
+
+def test_a_warning_before_a_failure_is_said_once(scene, tmp_path):
+    broken = shutil.copytree(scene, tmp_path / scene.name)
+    first, second = sorted(broken.glob("*_B*.TIF"))[:2]
+    first.unlink()
+    second.write_bytes(b"II")
+    done = call("run", broken, "--to", tmp_path / "out", "--factor", 10)
+    assert done.code == 1
+    assert len([line for line in done.lines if "1 band listed in its metadata not found" in line]) == 1

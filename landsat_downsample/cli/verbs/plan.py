@@ -62,13 +62,14 @@ def price(text: str) -> tuple[str, float]:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from landsat_downsample.batch.requests import Order, SceneRequest, distinct
+    from landsat_downsample.batch.requests import Order, SceneRequest, distinct, names_list
     from landsat_downsample.batch.scene_lists import read_entries
     from landsat_downsample.cli.display.tables import show_cost, show_plan, show_plan_line
     from landsat_downsample.execution.cost import Prices, cost_of, total
 
     order = Order(options(arguments), arguments.to, requester_pays=arguments.requester_pays)
-    requests = [SceneRequest(entry, order) for entry in distinct(read_entries(arguments.sources))]
+    entries = distinct(read_entries(arguments.sources), listed=names_list(arguments.sources))
+    requests = [SceneRequest(entry, order) for entry in entries]
     if not requests:
         raise UsageError("no scene to plan: give a SOURCE, or @LIST")
     costs, failures, prices, setting = [], [], Prices(**dict(arguments.price)), _setting()

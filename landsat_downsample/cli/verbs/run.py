@@ -110,12 +110,12 @@ def _spin(arguments: argparse.Namespace) -> None:
 
 def _requests(arguments: argparse.Namespace) -> list[SceneRequest]:
     """What is asked for, none of it opened yet."""
-    from landsat_downsample.batch.requests import Order, SceneRequest, distinct
+    from landsat_downsample.batch.requests import Order, SceneRequest, distinct, names_list
 
     order = Order(  # a contradiction is refused before anything is opened
         options(arguments), arguments.to, overwrite=arguments.overwrite, requester_pays=arguments.requester_pays
     )
-    entries = distinct(_entries(arguments))
+    entries = distinct(_entries(arguments), listed=not arguments.sources or names_list(arguments.sources))
     return [SceneRequest(entry, order) for entry in entries]
 
 
