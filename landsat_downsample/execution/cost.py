@@ -16,8 +16,8 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.location import is_local, scheme
 from landsat_downsample.model.plan import ScenePlan, Target, bytes_of_cell
 from landsat_downsample.pipeline.band import PREVIEW
-from landsat_downsample.pipeline.pixels import PixelWindow
 from landsat_downsample.products.browse import MAX_SIDE
+from landsat_downsample.storage.fetch_request import PixelWindow
 from landsat_downsample.storage.remote import HEADER, MAX_SPANS
 
 # CPU seconds: `python -m benchmarks.coefficients`, 2026-11-28, on 2 vCPUs at rest (Intel Xeon, 2.5 GHz), with the C

@@ -24,10 +24,11 @@ from landsat_downsample.model.methods import POLICIES
 from landsat_downsample.model.plan import Target
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
-from landsat_downsample.pipeline.pixels import MaskBand, PixelWindow, Rows, open_mask_band, read_band
+from landsat_downsample.pipeline.pixels import MaskBand, Rows, open_mask_band, read_band
 from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_codes, recognise, reduce_quality, seem_classes
 from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, rule_of
 from landsat_downsample.reduce.values import ReadRows, finish_sums, reduce_strips, reducer_for
+from landsat_downsample.storage.fetch_request import PixelWindow
 from landsat_downsample.storage.files import reading
 from landsat_downsample.storage.publication import Publication
 

@@ -29,6 +29,7 @@ from landsat_downsample.pipeline.tiles import TileRows, open_tiles
 from landsat_downsample.reduce import native
 from landsat_downsample.scenes.header import open_raster
 from landsat_downsample.storage import cancellation, files
+from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
 from landsat_downsample.storage.files import LocalPath
 
 
@@ -43,9 +44,6 @@ def gdal_environment() -> rasterio.Env:
 
 
 T = TypeVar("T")
-
-#: (first row, row after the last, first column, column after the last).
-PixelWindow = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +96,12 @@ class Rows:
 
 def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContextManager[LocalPath]:
     """A path that GDAL can open, with the band's full-resolution bytes (of a window) verified."""
-    return files.fetch(
-        band.href,
-        size=band.size,
-        etag=_etag(band),
-        checksum=band.checksum,
-        policy=Policy.of(band),
-        window=window,
-    )
+    return files.fetch(_request(band, window))
 
 
-def _etag(band: Band) -> str | None:
-    return None if location.is_local(band.href) else band.etag
+def _request(band: Band, window: PixelWindow | None) -> FetchRequest:
+    etag = None if location.is_local(band.href) else band.etag  # of a local file it is a digest of its ends
+    return FetchRequest(band.href, band.size, etag, band.checksum, Policy.of(band), window)
 
 
 def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T]) -> tuple[T, LocalPath]:
@@ -135,15 +127,7 @@ def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T])
         with _open_path(band, window, path) as rows:
             return work(rows)
 
-    return files.fetch_streaming(
-        band.href,
-        with_rows,
-        size=band.size,
-        etag=_etag(band),
-        checksum=band.checksum,
-        policy=Policy.of(band),
-        window=window,
-    )
+    return files.fetch_streaming(_request(band, window), with_rows)
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def _check_grids(product: str, met: dict[str, Any], report: Report) -> None:
 @contextmanager
 def _open(product: str, filename: str) -> Iterator[rasterio.DatasetReader]:
     href = location.join(product, filename)
-    with files.fetch(href) as path, open_raster(path, href) as raster:
+    with files.fetch(files.FetchRequest(href)) as path, open_raster(path, href) as raster:
         yield raster
 
 

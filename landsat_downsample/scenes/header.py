@@ -75,7 +75,7 @@ def read_header(
         It has no CRS, is rotated, holds several bands, or pixels that cannot be reduced.
     """
     with ExitStack() as stack, _damage_told(href):
-        path = stack.enter_context(files.header(href, size, policy=policy))
+        path = stack.enter_context(files.header(files.FetchRequest(href, size, policy=policy)))
         stack.enter_context(rasterio.Env(**OPTIONS))
         source = stack.enter_context(open_raster(path, href, pixels=False))
         found = validity.sidecars(href) or sidecars

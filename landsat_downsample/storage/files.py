@@ -35,6 +35,7 @@ from landsat_downsample.model.location import (
 )
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import tar
+from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
 from landsat_downsample.storage.leftovers import Leftover, leftovers, littered, remove_leftover
 from landsat_downsample.storage.publication import Publication, read_marker
 from landsat_downsample.storage.regular_files import irregular, open_regular
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from landsat_downsample.storage.streaming import Arriving
 
 __all__ = [
+    "FetchRequest",
     "Leftover",
     "LocalPath",
     "Policy",
@@ -202,11 +204,11 @@ def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -
     ReadError
         If it is absent, too large, or did not arrive right.
     """
-    if not is_local(href) and scheme(href) != "tar":
+    if not _here(href):
         from landsat_downsample.storage import remote as remote_module
         from landsat_downsample.storage.remote import Remote
 
-        return remote_module.read_whole(Remote(href, policy or Policy.from_environ()), limit)
+        return remote_module.read_whole(Remote(FetchRequest(href, policy=policy)), limit)
     path, offset, size = _place(href)
     if size > limit:
         raise ReadError(f"cannot read {redact(href)!r}: its {size} bytes are more than the {limit} allowed here")
@@ -222,7 +224,7 @@ def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -
 
 
 @contextmanager
-def header(href: str, size: int | None = None, *, policy: Policy | None = None) -> Iterator[LocalPath]:
+def header(request: FetchRequest) -> Iterator[LocalPath]:
     """Yield a path that GDAL can open to read tags and layout, not pixels.
 
     A remote file is a sparse local one of the full size that holds the header only; it is
@@ -234,74 +236,43 @@ def header(href: str, size: int | None = None, *, policy: Policy | None = None) 
     ReadError
         If it is no TIFF, was cut, changed, or cannot be read.
     """
-    if is_local(href) or scheme(href) == "tar":
-        yield _verified_local(href, size, None)
+    if _here(request.href):
+        yield _verified_local(request)
         return
     from landsat_downsample.storage import remote as remote_module
     from landsat_downsample.storage.remote import Remote
 
     with _spill() as (handle, path):
-        remote = Remote(href, policy or Policy.from_environ(), size)
+        remote = Remote(request)
         layout = remote_module.spill_header(remote, handle)
         yield LocalPath(path, remote, layout=layout)
 
 
 @contextmanager
-def fetch(
-    href: str,
-    *,
-    size: int | None = None,
-    etag: str | None = None,
-    checksum: str | None = None,
-    policy: Policy | None = None,
-    window: tuple[int, int, int, int] | None = None,
-) -> Iterator[LocalPath]:
+def fetch(request: FetchRequest) -> Iterator[LocalPath]:
     """Yield a path that GDAL can open, with all full-resolution bytes there and verified.
 
     Open it with ``OVERVIEW_LEVEL=NONE``: where a remote file keeps overviews apart they are
     not fetched. A remote file is removed at the end of the context.
-
-    Parameters
-    ----------
-    href : str
-        Where the band is.
-    size, etag : optional
-        What it was when it was planned; another one now is an error.
-    checksum : str, optional
-        Hexadecimal multihash (STAC ``file:checksum``), compared over the whole object.
-    policy : Policy, optional
-        Retry budget and who pays; from the environment if not given.
-    window : tuple of int, optional
-        Pixels that will be read (first row, row after the last, first column, column after
-        the last): of a remote file only the blocks under them need to come.
 
     Raises
     ------
     ReadError
         If it is no TIFF, was cut, damaged, changed, or cannot be read.
     """
-    if is_local(href) or scheme(href) == "tar":
-        yield _verified_local(href, size, checksum)
+    if _here(request.href):
+        yield _verified_local(request)
         return
     from landsat_downsample.storage import remote as remote_module
     from landsat_downsample.storage.remote import Remote
 
-    remote = Remote(href, policy or Policy.from_environ(), size, etag, parse_multihash(checksum))
+    remote = Remote(request)
     with _spill() as (handle, path):
-        remote_module.spill_band(remote, handle, window)
+        remote_module.spill_band(remote, handle)
         yield LocalPath(path, remote)
 
 
-def fetch_streaming(
-    href: str,
-    work: Callable[[LocalPath], T],
-    *,
-    size: int | None = None,
-    etag: str | None = None,
-    checksum: str | None = None,
-    policy: Policy | None = None,
-    window: tuple[int, int, int, int] | None = None,
-) -> tuple[T, LocalPath]:
+def fetch_streaming(request: FetchRequest, work: Callable[[LocalPath], T]) -> tuple[T, LocalPath]:
     """Call ``work`` with a path as `fetch` gives it, as soon as the header is there where all blocks come in one range.
 
     The path has an ``arriving`` then: `work` has to wait with it for the bytes it reads, and to compare
@@ -312,8 +283,6 @@ def fetch_streaming(
     ----------
     work : callable
         Reads the pixels. What it raises comes through, unless the bytes were to blame and a retry may help.
-    href, size, etag, checksum, policy, window
-        As in `fetch`.
 
     Returns
     -------
@@ -327,27 +296,25 @@ def fetch_streaming(
     ReadError
         As `fetch`.
     """
-    if is_local(href) or scheme(href) == "tar":
-        path = _verified_local(href, size, checksum)
+    if _here(request.href):
+        path = _verified_local(request)
         return work(path), path
     from landsat_downsample.storage import streaming
     from landsat_downsample.storage.remote import Remote
 
-    remote = Remote(href, policy or Policy.from_environ(), size, etag, parse_multihash(checksum))
+    remote = Remote(request)
     with _spill() as (handle, path):
-        found = streaming.fetch_streaming(
-            remote, handle, window, lambda arriving: work(LocalPath(path, remote, arriving))
-        )
+        found = streaming.fetch_streaming(remote, handle, lambda arriving: work(LocalPath(path, remote, arriving)))
     return found, LocalPath(path, remote)
 
 
-def check_blocks(href: str, window: tuple[int, int, int, int] | None = None, *, origin: str | None = None) -> None:
+def check_blocks(href: str, window: PixelWindow | None = None, *, origin: str | None = None) -> None:
     """Compare the checksums that the DEFLATE blocks of a local file carry, for a reader that does not.
 
     Parameters
     ----------
     window : tuple of int, optional
-        As in `fetch`: only the blocks under it.
+        Only the blocks under these pixels.
     origin : str, optional
         Where the file came from, for the message.
 
@@ -371,16 +338,24 @@ def check_blocks(href: str, window: tuple[int, int, int, int] | None = None, *, 
             raise ReadError(f"cannot read {redact(origin or href)!r}: {error}; fetch it again") from error
 
 
-def _verified_local(href: str, size: int | None, checksum: str | None) -> LocalPath:
+def _here(href: str) -> bool:
+    """Whether no network is needed; a remote tar is refused where it is read."""
+    return scheme(href) in ("file", "tar")
+
+
+def _verified_local(request: FetchRequest) -> LocalPath:
+    href = request.href
     path, offset, there = _place(href)
-    if size is not None and size != there:
-        raise ReadError(f"cannot read {redact(href)!r}: it has {there} bytes where {size} were expected; plan again")
+    if request.size not in (None, there):
+        raise ReadError(
+            f"cannot read {redact(href)!r}: it has {there} bytes where {request.size} were expected; plan again"
+        )
     try:
         with open_regular(path) as file:
             layout = tiff.check_complete(
                 lambda start, length: _read_exactly(file.fileno(), offset + start, length), there
             )
-            _compare(file, offset, there, checksum)
+            _compare(file, offset, there, request.checksum)
     except OSError as error:
         raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
     except ReadError as error:

@@ -134,6 +134,9 @@ def read_marker(dest: str, name: str, filename: str, *, policy: Policy | None = 
 
 def _read_if_there(href: str, policy: Policy) -> bytes | None:
     from landsat_downsample.storage import remote
+    from landsat_downsample.storage.fetch_request import FetchRequest
     from landsat_downsample.storage.remote import Remote
 
-    return remote.read_whole(Remote(href, policy), 64 << 20) if remote.exists(href, policy) else None
+    return (
+        remote.read_whole(Remote(FetchRequest(href, policy=policy)), 64 << 20) if remote.exists(href, policy) else None
+    )

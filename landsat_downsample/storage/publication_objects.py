@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from landsat_downsample.errors import WriteError
 from landsat_downsample.model.location import basename, join, redact
 from landsat_downsample.storage import remote, transport
+from landsat_downsample.storage.fetch_request import FetchRequest
 from landsat_downsample.storage.publication_place import Place
 from landsat_downsample.storage.remote import Remote
 from landsat_downsample.storage.retry import Mismatch, RetryBudget, classify
@@ -83,8 +84,8 @@ class Objects:
         return metadata.get("publication", self.place.token) == self.place.token
 
     def _hash(self, filename: str) -> str:
-        data = remote.read_whole(Remote(join(self.place.href, filename), self.place.policy), 1 << 33)
-        return hashlib.sha256(data).hexdigest()
+        request = FetchRequest(join(self.place.href, filename), policy=self.place.policy)
+        return hashlib.sha256(remote.read_whole(Remote(request), 1 << 33)).hexdigest()
 
     def _look(self, filename: str, seconds: float) -> HttpResponse | None:
         try:

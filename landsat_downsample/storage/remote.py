@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from landsat_downsample.errors import ReadError
 from landsat_downsample.formats import tiff
+from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.formats.tiff_layout import TiffLayout
 from landsat_downsample.model.location import redact, redacted_repr
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.storage import cancellation, header_cache, signing, transport
+from landsat_downsample.storage import header_cache, signing, transport
+from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
 from landsat_downsample.storage.header_cache import Header
 from landsat_downsample.storage.retry import Mismatch, Refusal, RetryBudget, classify
+from landsat_downsample.storage.sinks import WHOLE_LIMIT, BytesSink, FileSink, HashSink
 from landsat_downsample.storage.transport import HttpResponse, Span
 
 T = TypeVar("T")
@@ -25,9 +27,6 @@ T = TypeVar("T")
 HEADER = 64 << 10
 HEADER_LIMIT = 1 << 20
 HEADER_PARTS = 8
-#: No Landsat band is larger; a server that promises more is not believed.
-WHOLE_LIMIT = 16 << 30
-
 
 #: Ranges of one area of interest: a run of blocks for each row of them, 31 in a full Landsat band.
 MAX_SPANS = 64
@@ -44,88 +43,18 @@ class _Missing(Exception):
 
 
 @dataclass(slots=True)
-class FileSink:
-    """Bytes of an answer, written to an open file from an offset on."""
-
-    handle: int
-    offset: int = 0
-    count: int = 0
-
-    def __call__(self, data: bytes) -> None:
-        view = memoryview(data)
-        if self.count + len(view) > WHOLE_LIMIT:
-            raise ReadError(f"more than {WHOLE_LIMIT} bytes came: too many for a Landsat band")
-        while view:
-            written = os.pwrite(self.handle, view, self.offset + self.count)
-            self.count += written
-            view = view[written:]
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Read back what was written; short only beyond its end."""
-        return os.pread(self.handle, length, offset)
-
-    def digest(self, name: str) -> str:
-        """Hash the whole file."""
-        state = hashlib.new(name, usedforsecurity=False)
-        offset = 0
-        while data := os.pread(self.handle, 1 << 20, offset):
-            state.update(data)
-            offset += len(data)
-        return state.hexdigest()
-
-
-@dataclass(slots=True)
-class BytesSink:
-    """Bytes of an answer, kept in memory up to a limit."""
-
-    limit: int
-    parts: list[bytes] = field(default_factory=list)
-    count: int = 0
-
-    def __call__(self, data: bytes) -> None:
-        self.count += len(data)
-        if self.count > self.limit:
-            raise ReadError(f"it has more than the {self.limit} bytes allowed here")
-        self.parts.append(data)
-
-    def digest(self, name: str) -> str:
-        """Hash all of it."""
-        state = hashlib.new(name, usedforsecurity=False)
-        for part in self.parts:
-            state.update(part)
-        return state.hexdigest()
-
-    def data(self) -> bytes:
-        """Join all of it."""
-        return b"".join(self.parts)
-
-
-@dataclass(slots=True)
-class HashSink:
-    """Bytes that need only be hashed."""
-
-    state: Any = field(default_factory=hashlib.sha256)
-    count: int = 0
-
-    def __call__(self, data: bytes) -> None:
-        cancellation.check()
-        self.state.update(data)
-        self.count += len(data)
-
-
-@dataclass(slots=True)
 class Remote:
     """One remote object during one operation."""
 
     __repr__ = redacted_repr
 
-    href: str
-    policy: Policy
-    size: int | None = None
+    request: FetchRequest
+    policy: Policy = field(init=False)
+    size: int | None = field(init=False)
     """Bytes it must have; learnt from the first answer if not known before."""
-    etag: str | None = None
+    etag: str | None = field(init=False)
     """Identity it must keep; learnt from the first answer if not known before."""
-    checksum: tuple[str, str] | None = None
+    checksum: tuple[str, str] | None = field(init=False)
     retry_budget: RetryBudget = field(init=False)
     requests: int = 0
     received: int = 0
@@ -135,7 +64,15 @@ class Remote:
     """Whether the checksums that the blocks carry themselves were compared."""
 
     def __post_init__(self) -> None:
+        self.policy = self.request.policy or Policy.from_environ()
+        self.size, self.etag = self.request.size, self.request.etag
+        self.checksum = parse_multihash(self.request.checksum)
         self.retry_budget = RetryBudget(self.policy)
+
+    @property
+    def href(self) -> str:
+        """Where it is."""
+        return self.request.href
 
     def persist(self, attempt: Callable[[], T]) -> T:
         """Repeat an attempt within the budget; what was learnt of the object is forgotten in between."""
@@ -177,7 +114,9 @@ class Remote:
         rest = replace(
             self.policy, budget=self.retry_budget.left, led=False
         )  # the service is named here, by nobody else
-        return signing.sign(self.href, lambda url: read_whole(Remote(url, rest), 1 << 16, stable=False))
+        return signing.sign(
+            self.href, lambda url: read_whole(Remote(FetchRequest(url, policy=rest)), 1 << 16, stable=False)
+        )
 
     def judge(self, error: Exception, signed: str) -> Exception:
         """Say what an error means for this object: changed, to be signed anew, or just itself."""
@@ -316,13 +255,12 @@ def _write(segments: _Segments, handle: int, size: int) -> None:
         FileSink(handle, offset)(data)
 
 
-def spill_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | None = None) -> None:
+def spill_band(remote: Remote, handle: int) -> None:
     """Write full-resolution bytes of a TIFF into an empty file of its full size, and verify them.
 
     Two requests (one where `spill_header` read the header) where the full-resolution blocks
-    lie in one run and each carries its own checksum (a USGS COG), else the whole object. Of a
-    `window` (first row, row after the last, first column, column after the last) only the
-    blocks under it.
+    lie in one run and each carries its own checksum (a USGS COG), else the whole object. Where a
+    window is asked for, only the blocks under it.
 
     Raises
     ------
@@ -330,7 +268,7 @@ def spill_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | 
         If it is no TIFF, is cut, damaged, changed, or cannot be read.
     """
 
-    persist_band(remote, lambda: complete_band(remote, handle, begin_band(remote, handle, window)))
+    persist_band(remote, lambda: complete_band(remote, handle, begin_band(remote, handle)))
 
 
 def persist_band(remote: Remote, attempt: Callable[[], T]) -> T:
@@ -358,8 +296,9 @@ class Begun:
     """Which blocks lie in it; None: all of full resolution."""
 
 
-def begin_band(remote: Remote, handle: int, window: tuple[int, int, int, int] | None = None) -> Begun | None:
+def begin_band(remote: Remote, handle: int) -> Begun | None:
     """Write the header of a TIFF into an empty file of its full size; None where it must come whole."""
+    window = remote.request.window
     if remote.checksum and not window:  # a checksum of the whole says nothing of a part
         return None
     try:
@@ -396,7 +335,7 @@ def _header(remote: Remote) -> tuple[_Segments, TiffLayout, bool]:
 
 
 def _worthwhile_spans(
-    layout: TiffLayout, segments: _Segments, size: int, window: tuple[int, int, int, int] | None
+    layout: TiffLayout, segments: _Segments, size: int, window: PixelWindow | None
 ) -> tuple[list[Span], np.ndarray | None]:
     """What to fetch instead of the whole object, and which blocks are in it (None: all)."""
     image = layout.directories[0]
@@ -455,7 +394,7 @@ def _compare_again(remote: Remote, sink: FileSink) -> None:
 
 def exists(href: str, policy: Policy) -> bool:
     """Tell whether there is an object, or anything under a prefix."""
-    remote = Remote(href, policy)
+    remote = Remote(FetchRequest(href, policy=policy))
 
     def attempt(seconds: float) -> bool:
         signed = remote.signed()

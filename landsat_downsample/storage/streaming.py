@@ -11,13 +11,13 @@ from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.host_gate import PROMPT
 from landsat_downsample.storage.remote import (
     Begun,
-    FileSink,
     Remote,
     begin_band,
     compare_blocks,
     complete_band,
     persist_band,
 )
+from landsat_downsample.storage.sinks import FileSink
 
 T = TypeVar("T")
 
@@ -108,12 +108,7 @@ class Arriving:
         compare_blocks(self.remote, self.sink, self.begun.layout)
 
 
-def fetch_streaming(
-    remote: Remote,
-    handle: int,
-    window: tuple[int, int, int, int] | None,
-    work: Callable[[Arriving | None], T],
-) -> T:
+def fetch_streaming(remote: Remote, handle: int, work: Callable[[Arriving | None], T]) -> T:
     """Fetch a band into an empty file and call ``work`` meanwhile, again and again until the bytes were right.
 
     ``work`` gets None where all bytes are there and verified: a band that comes whole, or of a
@@ -121,8 +116,8 @@ def fetch_streaming(
     """
 
     def attempt() -> tuple[T | None, Exception | None]:
-        begun = begin_band(remote, handle, window)
-        if begun is None or window:
+        begun = begin_band(remote, handle)
+        if begun is None or remote.request.window:
             complete_band(remote, handle, begun)
             return _call(work, None)
         with Arriving(remote, begun, FileSink(handle, begun.spans[0][0])) as arriving:

@@ -13,9 +13,11 @@ from landsat_downsample.formats.tiff import check_complete, describe
 from landsat_downsample.model.location import is_local, local_path, redact, redacted_repr, scheme, split_tar
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import cancellation, tar
+from landsat_downsample.storage.fetch_request import FetchRequest
 from landsat_downsample.storage.regular_files import open_regular
-from landsat_downsample.storage.remote import FileSink, HashSink, Remote
+from landsat_downsample.storage.remote import Remote
 from landsat_downsample.storage.retry import Mismatch
+from landsat_downsample.storage.sinks import FileSink, HashSink
 
 CHUNK = 1 << 20
 
@@ -82,7 +84,7 @@ def fill(source: Whole, handle: int, policy: Policy) -> None:
     if is_local(source.href):
         _fill_local(source, handle)
         return
-    remote = Remote(source.href, policy, source.size, source.etag)
+    remote = Remote(FetchRequest(source.href, source.size, source.etag, policy=policy))
     remote.persist(lambda: _fill_remote(source, remote, handle))
 
 

@@ -54,7 +54,7 @@ def leading():
 
 def told(href: str, **settings) -> str:
     """What is said of an href that cannot be read."""
-    with pytest.raises(ReadError) as caught, store.fetch(href, policy=Policy(**settings)):
+    with pytest.raises(ReadError) as caught, store.fetch(store.FetchRequest(href, policy=Policy(**settings))):
         pass
     words = str(caught.value)
     assert not re.search(r"[a-z]Error|[a-z]Exception|\n", words), words

@@ -60,29 +60,35 @@ def test_joining():
 def test_local_files_are_used_in_place_once_they_are_whole(tmp_path):
     path = tmp_path / "B4.TIF"
     path.write_bytes(cog())
-    with store.fetch(str(path), size=len(cog())) as given:
+    with store.fetch(store.FetchRequest(str(path), size=len(cog()))) as given:
         assert given == str(path)
         np.testing.assert_array_equal(read(given), pixels(700, 600))
-    with store.header(f"file://{path}") as given:
+    with store.header(store.FetchRequest(f"file://{path}")) as given:
         assert given == str(path)
     path.write_bytes(cog()[:-1])
-    for opened in (store.fetch(str(path)), store.header(str(path))):
+    for opened in (store.fetch(store.FetchRequest(str(path))), store.header(store.FetchRequest(str(path)))):
         with pytest.raises(ReadError, match=r"B4\.TIF.*cut"), opened:
             pass
 
 
 def test_local_refusals_name_the_file_and_the_reason(tmp_path):
     path = tmp_path / "B4.TIF"
-    with pytest.raises(ReadError, match="no such file"), store.fetch(str(path)):
+    with pytest.raises(ReadError, match="no such file"), store.fetch(store.FetchRequest(str(path))):
         pass
     with pytest.raises(ReadError, match="it is a folder"):
         store.read_bytes(str(tmp_path))
     path.write_bytes(cog())
-    with pytest.raises(ReadError, match="were expected; plan again"), store.fetch(str(path), size=5):
+    with (
+        pytest.raises(ReadError, match="were expected; plan again"),
+        store.fetch(store.FetchRequest(str(path), size=5)),
+    ):
         pass
-    with pytest.raises(ReadError, match="sha256 checksum"), store.fetch(str(path), checksum="1220" + "0" * 64):
+    with (
+        pytest.raises(ReadError, match="sha256 checksum"),
+        store.fetch(store.FetchRequest(str(path), checksum="1220" + "0" * 64)),
+    ):
         pass
-    with store.fetch(str(path), checksum="1220" + hashlib.sha256(cog()).hexdigest()):
+    with store.fetch(store.FetchRequest(str(path), checksum="1220" + hashlib.sha256(cog()).hexdigest())):
         pass
     with pytest.raises(ReadError, match="more than the 10 allowed"):
         store.read_bytes(str(path), limit=10)
@@ -126,7 +132,7 @@ def test_members_of_a_tar_are_read_in_place(tmp_path, prefix):
     assert store.read_bytes(location.join(archive, "MTL.txt")) == b"GROUP = X"
     assert store.exists(location.join(archive, "B4.TIF"))
     assert not store.exists(location.join(archive, "B5.TIF"))
-    with store.fetch(location.join(archive, "B4.TIF")) as path:
+    with store.fetch(store.FetchRequest(location.join(archive, "B4.TIF"))) as path:
         assert path.startswith("/vsisubfile/")
         np.testing.assert_array_equal(read(path), pixels(700, 600))
 
@@ -188,11 +194,11 @@ def test_other_fsspec_stores_work_the_same():
     assert store.exists("memory://scene/B4.TIF")
     assert store.exists("memory://scene")
     assert not store.exists("memory://other")
-    with store.fetch("memory://scene/B4.TIF") as path:
+    with store.fetch(store.FetchRequest("memory://scene/B4.TIF")) as path:
         np.testing.assert_array_equal(read(path), pixels(700, 600))
         assert os.path.getsize(path) == len(cog())
     assert not os.path.exists(path)
-    with store.header("memory://scene/B4.TIF") as path:
+    with store.header(store.FetchRequest("memory://scene/B4.TIF")) as path:
         assert os.path.getsize(path) == len(cog())
     with pytest.raises(ReadError, match="no such object"):
         store.read_bytes("memory://scene/B5.TIF")
@@ -209,9 +215,9 @@ def test_spilled_files_go_away_with_errors_too(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fsspec.filesystem("memory").pipe_file("/bad/B4.TIF", cog()[:5000])
-    with pytest.raises(ReadError), store.fetch("memory://bad/B4.TIF"):
+    with pytest.raises(ReadError), store.fetch(store.FetchRequest("memory://bad/B4.TIF")):
         pass
     fsspec.filesystem("memory").pipe_file("/bad/ok.TIF", tiff(pixels(9, 9)))
-    with pytest.raises(ZeroDivisionError), store.fetch("memory://bad/ok.TIF"):
+    with pytest.raises(ZeroDivisionError), store.fetch(store.FetchRequest("memory://bad/ok.TIF")):
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == []

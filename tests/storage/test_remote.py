@@ -72,7 +72,7 @@ def run_bytes(data: bytes) -> int:
 def test_a_usgs_cog_takes_two_requests_and_its_full_resolution_bytes(kind, proxied, web, seaweed, figures):  # noqa: F811
     proxy, href = (proxied, put(seaweed, "B4.TIF", large())) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
     proxy.plan()
-    with store.fetch(href, policy=QUICK) as path:
+    with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
         np.testing.assert_array_equal(read(path), pixels(*LARGE))
         assert os.path.getsize(path) == len(large())
     assert len(proxy.seen) == 2
@@ -88,9 +88,12 @@ def test_a_usgs_cog_takes_two_requests_and_its_full_resolution_bytes(kind, proxi
 @pytest.mark.parametrize("name", ["small.TIF", "strips.TIF", "end.TIF"])
 def test_other_layouts_come_whole(web, name):
     web.plan()
-    with store.fetch(f"{web.endpoint}/{name}", policy=QUICK) as path:
+    with store.fetch(store.FetchRequest(f"{web.endpoint}/{name}", policy=QUICK)) as path:
         found = read(path)
-    with store.header(f"{web.endpoint}/{name}", policy=QUICK) as path, rasterio.open(path) as dataset:
+    with (
+        store.header(store.FetchRequest(f"{web.endpoint}/{name}", policy=QUICK)) as path,
+        rasterio.open(path) as dataset,
+    ):
         assert dataset.shape == found.shape[1:]
         assert dataset.crs.to_epsg() == 32621
     np.testing.assert_array_equal(found, pixels(*found.shape[1:]))
@@ -99,7 +102,7 @@ def test_other_layouts_come_whole(web, name):
 def test_headers_take_little_and_give_all_tags(proxied, seaweed):  # noqa: F811
     href = put(seaweed, "B4.TIF", large())
     proxied.plan()
-    with store.header(href, policy=QUICK) as path, rasterio.open(path) as dataset:
+    with store.header(store.FetchRequest(href, policy=QUICK)) as path, rasterio.open(path) as dataset:
         assert dataset.shape == LARGE
         assert dataset.overviews(1) == [2, 4, 8, 16]
     assert len(proxied.seen) == 2  # twice the same: nothing else guards a header over a bare connection
@@ -114,7 +117,7 @@ def test_one_fault_is_retried(kind, fault, proxied, web, seaweed):  # noqa: F811
     proxy, href = (proxied, put(seaweed, "B4.TIF", large())) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
     for position in (0, 1):
         proxy.plan(*[None] * position, fault)
-        with store.fetch(href, policy=HASTY) as path:
+        with store.fetch(store.FetchRequest(href, policy=HASTY)) as path:
             np.testing.assert_array_equal(read(path), pixels(*LARGE))
 
 
@@ -128,7 +131,7 @@ def test_flipped_bits_are_found_without_any_digest(web, name):
         if name == "MTL.txt":
             found = store.read_bytes(href, policy=QUICK)
         else:
-            with store.fetch(href, policy=QUICK) as path:
+            with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
                 found = read(path).tobytes()
         good = found if good is None else good
         assert found == good
@@ -145,7 +148,10 @@ def test_busy_servers_are_waited_for(web):
 def test_a_fault_for_ever_ends_within_the_budget(web, fault):
     policy = Policy(budget=2, timeout=0.5, base=0.01, cap=0.1)
     web.plan(*[fault] * 5000)
-    with pytest.raises(ReadError, match=r"B4\.TIF"), store.fetch(f"{web.endpoint}/B4.TIF", policy=policy) as path:
+    with (
+        pytest.raises(ReadError, match=r"B4\.TIF"),
+        store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", policy=policy)) as path,
+    ):
         # Flips may miss all blocks and tags that matter; then the pixels are right.
         assert fault == "flip"
         np.testing.assert_array_equal(read(path), pixels(*LARGE))
@@ -166,21 +172,27 @@ def test_a_fault_for_ever_ends_within_the_budget(web, fault):
 )
 def test_what_is_not_retryable_is_refused_soon(web, name, fault, words, requests):
     web.plan(fault)
-    with pytest.raises(ReadError, match=words), store.fetch(f"{web.endpoint}/{name}?sig=SECRET", policy=QUICK):
+    with (
+        pytest.raises(ReadError, match=words),
+        store.fetch(store.FetchRequest(f"{web.endpoint}/{name}?sig=SECRET", policy=QUICK)),
+    ):
         pass
     assert len(web.seen) <= requests
 
 
 def test_changed_objects_are_refused(web):
     href = f"{web.endpoint}/B4.TIF"
-    with store.header(href, policy=QUICK) as path:
+    with store.header(store.FetchRequest(href, policy=QUICK)) as path:
         etag = path.etag
     web.plan()
-    with store.fetch(href, etag=etag, policy=QUICK):
+    with store.fetch(store.FetchRequest(href, etag=etag, policy=QUICK)):
         assert web.seen[0].headers["If-Match"] == f'"{etag}"'
-    with pytest.raises(ReadError, match="was changed"), store.fetch(href, etag="other", policy=QUICK):
+    with (
+        pytest.raises(ReadError, match="was changed"),
+        store.fetch(store.FetchRequest(href, etag="other", policy=QUICK)),
+    ):
         pass
-    with pytest.raises(ReadError, match="were expected"), store.fetch(href, size=5, policy=QUICK):
+    with pytest.raises(ReadError, match="were expected"), store.fetch(store.FetchRequest(href, size=5, policy=QUICK)):
         pass
 
 
@@ -196,7 +208,7 @@ def test_an_object_replaced_between_two_requests_is_refused(web):
         server._runner.server.request_handler = swap
         with (
             pytest.raises(ReadError, match="was changed"),
-            store.fetch(f"{server.endpoint}/B4.TIF", policy=QUICK) as path,
+            store.fetch(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as path,
         ):
             read(path)
 
@@ -204,12 +216,12 @@ def test_an_object_replaced_between_two_requests_is_refused(web):
 def test_checksums_of_a_catalogue_are_compared(web):
     right = "1220" + hashlib.sha256(large()).hexdigest()
     web.plan("flip")
-    with store.fetch(f"{web.endpoint}/B4.TIF", checksum=right, policy=QUICK) as path:
+    with store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", checksum=right, policy=QUICK)) as path:
         np.testing.assert_array_equal(read(path), pixels(*LARGE))
     wrong = "1220" + "0" * 64
     with (
         pytest.raises(ReadError, match="sha256 checksum"),
-        store.fetch(f"{web.endpoint}/B4.TIF", checksum=wrong, policy=QUICK),
+        store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", checksum=wrong, policy=QUICK)),
     ):
         pass
 
@@ -217,9 +229,12 @@ def test_checksums_of_a_catalogue_are_compared(web):
 def test_servers_without_ranges_or_lengths():
     files = {"/B4.TIF": large(), "/MTL.txt": b"END\n"}
     with FileServer(files, ranges=False) as server:
-        with store.fetch(f"{server.endpoint}/B4.TIF", policy=QUICK) as path:
+        with store.fetch(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as path:
             np.testing.assert_array_equal(read(path), pixels(*LARGE))
-        with store.header(f"{server.endpoint}/B4.TIF", policy=QUICK) as path, rasterio.open(path) as dataset:
+        with (
+            store.header(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as path,
+            rasterio.open(path) as dataset,
+        ):
             assert dataset.shape == LARGE
 
 
@@ -228,7 +243,7 @@ def test_a_body_cut_without_content_length_is_refused(web):
     with pytest.raises(ReadError, match=r"no length|cut"):
         store.read_bytes(f"{web.endpoint}/MTL.txt", policy=QUICK)
     web.plan(*["cut"] * 50)
-    with pytest.raises(ReadError), store.fetch(f"{web.endpoint}/B4.TIF", policy=QUICK):
+    with pytest.raises(ReadError), store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", policy=QUICK)):
         pass
 
 
@@ -245,9 +260,13 @@ def test_no_secret_in_any_message(web):
     calls = [
         lambda: store.read_bytes(f"{base}/none{secret}", policy=QUICK),
         lambda: store.list_names(f"{base}/none{secret}", policy=QUICK),
-        lambda: store.fetch(f"{base}/cut.TIF{secret}", policy=QUICK).__enter__(),
-        lambda: store.fetch(f"http://127.0.0.1:9/B4.TIF{secret}", policy=Policy(budget=0.3)).__enter__(),
-        lambda: store.fetch(f"http://user:SECRET@no.such.host.invalid/B4.TIF{secret}", policy=QUICK).__enter__(),
+        lambda: store.fetch(store.FetchRequest(f"{base}/cut.TIF{secret}", policy=QUICK)).__enter__(),
+        lambda: store.fetch(
+            store.FetchRequest(f"http://127.0.0.1:9/B4.TIF{secret}", policy=Policy(budget=0.3))
+        ).__enter__(),
+        lambda: store.fetch(
+            store.FetchRequest(f"http://user:SECRET@no.such.host.invalid/B4.TIF{secret}", policy=QUICK)
+        ).__enter__(),
     ]
     for call in calls:
         with pytest.raises(ReadError) as caught:
@@ -260,7 +279,10 @@ def test_no_secret_in_any_message(web):
 
 def test_shell_metacharacters_in_a_url_are_only_characters():
     name = "/a b;$(touch x)&'.TIF"
-    with FileServer({name: cog()}) as server, store.fetch(f"{server.endpoint}{name}", policy=QUICK) as path:
+    with (
+        FileServer({name: cog()}) as server,
+        store.fetch(store.FetchRequest(f"{server.endpoint}{name}", policy=QUICK)) as path,
+    ):
         np.testing.assert_array_equal(read(path), pixels(700, 600))
 
 
@@ -313,7 +335,7 @@ def test_many_threads_share_one_session(proxied, seaweed):  # noqa: F811
     proxied.plan(*["slowdown", None, "midbody", None, None] * 4)
 
     def one(href: str) -> bool:
-        with store.fetch(href, policy=QUICK) as path:
+        with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
             return bool((read(path) == pixels(700, 600, seed=int(href[-5]))).all())
 
     with futures.ThreadPoolExecutor(8) as pool:
@@ -322,7 +344,7 @@ def test_many_threads_share_one_session(proxied, seaweed):  # noqa: F811
 
 
 def in_a_process(href: str) -> int:
-    with store.fetch(href, policy=QUICK) as path:
+    with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
         return int(read(path).sum())
 
 
@@ -342,7 +364,7 @@ def test_nothing_is_said_at_exit(s3_env, web, end):  # noqa: F811
 import threading
 from landsat_downsample.storage import files as store
 def go(href):
-    with store.fetch(href) as path:
+    with store.fetch(store.FetchRequest(href)) as path:
         print(len(path) > 0)
 for href in ({href!r}, {web.endpoint + "/B4.TIF"!r}):
     go(href)
@@ -385,7 +407,7 @@ def test_blobs_are_signed_just_before_reading_and_again_at_403(monkeypatch):
         monkeypatch.setenv("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT", f"{server.endpoint}/token")
         href = f"{server.endpoint}/account/landsat-c2/B4.TIF"
         for _ in range(3):
-            with store.fetch(href, policy=QUICK) as path:
+            with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
                 np.testing.assert_array_equal(read(path), pixels(700, 600))
         assert server.given == 1
         server.given = 7  # all tokens given so far are void

@@ -60,7 +60,7 @@ def read_run(base: str, name: str, size: int | None, policy: Policy) -> bool:
     href = location.join(base, name)
     if name == "MTL.txt":
         return store.read_bytes(href, policy=policy) == TEXT
-    with store.fetch(href, size=size, policy=policy) as path:
+    with store.fetch(store.FetchRequest(href, size=size, policy=policy)) as path:
         return bool(np.array_equal(read(path), pixels(*SHAPE)))
 
 

@@ -135,7 +135,7 @@ def test_two_requests_and_each_block_is_inflated_once(place, band, monkeypatch):
     monkeypatch.setattr(tiff, "zlib", counting(zlib, "decompressobj", inflated, "zlib"))
     proxy.plan()
     reader = Reader()
-    found, path = store.fetch_streaming(href, reader, policy=POLICY)
+    found, path = store.fetch_streaming(store.FetchRequest(href, policy=POLICY), reader)
     np.testing.assert_array_equal(found, pixels(band))
     assert reader.streamed == [True]
     assert path.requests == len(proxy.seen) == 2 and path.received == proxy.down
@@ -198,7 +198,7 @@ def test_what_the_work_raises_comes_through_at_once(band, web):
             raise error
 
         with pytest.raises(type(error)) as caught:
-            store.fetch_streaming(href_of(web, band), fail, policy=POLICY)
+            store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=POLICY), fail)
         assert caught.value is error
     assert len(calls) == 3
 
@@ -212,7 +212,9 @@ def test_a_fault_after_decoding_began_is_retried(fault, band, web):
     reader = Reader()
     if fault in ("midbody", "cut"):
         web.may_break = lambda: reader.rows[0] >= HIGH
-    found, path = store.fetch_streaming(href_of(web, band), reader, policy=HASTY if fault == "stall" else POLICY)
+    found, path = store.fetch_streaming(
+        store.FetchRequest(href_of(web, band), policy=HASTY if fault == "stall" else POLICY), reader
+    )
     np.testing.assert_array_equal(found, pixels(band))
     assert set(reader.streamed) == {True} and reader.rows[-1] == SIZE[0]
     assert reader.rows[0] < SIZE[0]
@@ -227,7 +229,7 @@ def test_a_flipped_bit_is_fetched_again(seed, band, web):
     web.random.seed(seed)
     web.plan(None, "flip")
     reader = Reader()
-    found, path = store.fetch_streaming(href_of(web, band), reader, policy=POLICY)
+    found, path = store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=POLICY), reader)
     np.testing.assert_array_equal(found, pixels(band))
     assert path.requests == len(web.seen) and path.received == web.down
     assert len(reader.rows) == 2 or len(web.seen) == 2  # it may be in a byte that is no block's
@@ -269,7 +271,7 @@ def test_an_object_changed_in_its_midst_is_refused(scene, band):
     with Restless(served(scene)) as server:
         reader = Reader()
         with pytest.raises(ReadError, match="was changed since it was first looked at; plan again"):
-            store.fetch_streaming(f"{server.endpoint}/scene/{band.name}", reader, policy=POLICY)
+            store.fetch_streaming(store.FetchRequest(f"{server.endpoint}/scene/{band.name}", policy=POLICY), reader)
         assert reader.rows == [SIZE[0]], "its blocks were whole: only its identity tells"
 
 
@@ -277,11 +279,11 @@ def test_an_object_changed_in_its_midst_is_refused(scene, band):
 def test_a_fault_for_ever_ends_within_the_budget(fault, band, web):
     policy = Policy(budget=2, timeout=0.3, base=0.01, cap=0.05)
     href = href_of(web, band)
-    with store.header(href, policy=POLICY) as path:
+    with store.header(store.FetchRequest(href, policy=POLICY)) as path:
         etag = path.etag
     web.plan(*[fault] * 1000)
     with pytest.raises(ReadError, match=rf"cannot read .*{band.name}.*gave up after \d+ tries"):
-        store.fetch_streaming(href, Reader(), etag=etag, policy=policy)
+        store.fetch_streaming(store.FetchRequest(href, etag=etag, policy=policy), Reader())
     assert web.faults, "more were to come"
 
 
@@ -293,8 +295,8 @@ def test_a_band_damaged_where_it_lies_is_refused_in_the_same_words(scene, band):
     said = []
     with FileServer(files) as server:
         for read in (
-            lambda href: store.fetch(href, policy=POLICY).__enter__(),
-            lambda href: store.fetch_streaming(href, Reader(), policy=POLICY),
+            lambda href: store.fetch(store.FetchRequest(href, policy=POLICY)).__enter__(),
+            lambda href: store.fetch_streaming(store.FetchRequest(href, policy=POLICY), Reader()),
         ):
             server.seen.clear()
             with pytest.raises(ReadError) as caught:
@@ -332,10 +334,10 @@ def unwanted_once(true):
 def test_work_that_is_not_wanted_any_more_stops_at_once(way, fault, band, web):
     web.plan(None, fault)
     with pytest.raises(ReadError, match="stopped"), unwanted_once(lambda: len(web.seen) == 2):
-        if way == "streamed":
-            store.fetch_streaming(href_of(web, band), Reader(), policy=STUBBORN)
+        if way == "followed":
+            store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=STUBBORN), Reader())
         else:
-            store.fetch(href_of(web, band), policy=STUBBORN).__enter__()
+            store.fetch(store.FetchRequest(href_of(web, band), policy=STUBBORN)).__enter__()
 
 
 def test_ctrl_c_in_the_midst_leaves_no_thread(band, web):
@@ -345,7 +347,7 @@ def test_ctrl_c_in_the_midst_leaves_no_thread(band, web):
 
     web.plan(None, "stall")
     with pytest.raises(KeyboardInterrupt):
-        store.fetch_streaming(href_of(web, band), interrupted, policy=STUBBORN)
+        store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=STUBBORN), interrupted)
 
 
 def test_work_waits_for_a_turn_at_its_host(band, web):
@@ -353,7 +355,7 @@ def test_work_waits_for_a_turn_at_its_host(band, web):
     read = {}
 
     def one(name: int) -> None:
-        read[name] = store.fetch_streaming(href_of(web, band), Reader(), policy=policy)[0]
+        read[name] = store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=policy), Reader())[0]
 
     threads = [threading.Thread(target=one, args=(name,)) for name in range(4)]
     for thread in threads:
@@ -378,7 +380,7 @@ def test_seeded_faults(place, band, figures):  # noqa: F811
     for _ in range(runs):
         proxy.plan(*(fault if rng.random() < 0.6 else None for fault in rng.choices(FAULTS + ("flip",) * 4, k=6)))
         try:
-            found, _ = store.fetch_streaming(href, Reader(), policy=policy)
+            found, _ = store.fetch_streaming(store.FetchRequest(href, policy=policy), Reader())
         except ReadError:
             found = None
         done += found is not None

@@ -15,6 +15,7 @@ from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import size_words
 from landsat_downsample.scenes.open import open_scene
 from landsat_downsample.storage import remote, transport
+from landsat_downsample.storage.fetch_request import FetchRequest
 from landsat_downsample.storage.probe import PROBE, check_room, put_probe
 from landsat_downsample.storage.publication import Publication
 from landsat_downsample.storage.remote import Remote
@@ -127,7 +128,7 @@ def _store_takes(dest: str) -> str:
     conditional = retry_budget.call(what, lambda seconds: put_probe(href, shown, policy, seconds, create=True))
     try:
         refused = conditional and retry_budget.call(what, lambda seconds: _second_is_refused(href, policy, seconds))
-        data = remote.read_whole(Remote(href, policy), 1 << 16)
+        data = remote.read_whole(Remote(FetchRequest(href, policy=policy)), 1 << 16)
     finally:
         remove(href, policy=policy)
     if refused and data != PROBE:

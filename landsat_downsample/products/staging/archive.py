@@ -18,7 +18,7 @@ from landsat_downsample.model.policy import Policy
 from landsat_downsample.products.staging.file_names import plain_name
 from landsat_downsample.storage import cancellation, verified_copy
 from landsat_downsample.storage.regular_files import open_regular
-from landsat_downsample.storage.remote import WHOLE_LIMIT
+from landsat_downsample.storage.sinks import WHOLE_LIMIT
 from landsat_downsample.storage.verified_copy import Whole
 
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}

@@ -1,0 +1,30 @@
+"""What to fetch of a band, and what is known of its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from landsat_downsample.model.location import redacted_repr
+from landsat_downsample.model.policy import Policy
+
+#: (first row, row after the last, first column, column after the last).
+PixelWindow = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """What to fetch, and what it must be."""
+
+    __repr__ = redacted_repr
+
+    href: str
+    size: int | None = None
+    """Bytes it had when it was planned; another size now is an error."""
+    etag: str | None = None
+    """Identity it had in its store when it was planned; another one now is an error."""
+    checksum: str | None = None
+    """Hexadecimal multihash (STAC ``file:checksum``), compared over the whole object."""
+    policy: Policy | None = None
+    """Retry budget and who pays; from the environment if not given."""
+    window: PixelWindow | None = None
+    """Pixels that will be read: of a remote file only the blocks under them need to come."""
