@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
@@ -15,5 +16,7 @@ settings.load_profile("any machine")
 def ctrl_c():
     """Let processes started here hear of SIGINT, even where this one was started in the background by a script."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    kept, gc.callbacks[:] = gc.callbacks[:], []  # hypothesis's, in which Python would drop a KeyboardInterrupt
     yield
+    gc.callbacks[:] = kept
     signal.signal(signal.SIGINT, before)

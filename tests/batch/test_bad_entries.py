@@ -103,6 +103,7 @@ def test_a_closed_stdin_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdin", None)
     done = call("run", "-", "--to", tmp_path, "--factor", 10)
     assert done.code == 2 and len(done.lines) == 1 and "list 'stdin' names no scene" in done.err
+    sys.stdin.close()  # what was opened in its place
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="only Linux has a file whose first byte is an error")
