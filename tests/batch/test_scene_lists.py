@@ -10,6 +10,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from item_cases import planetary_item
 from stac_api import StacApi, like, one_item, usgs_items
 
 import landsat_downsample as ld
@@ -169,6 +170,12 @@ def test_a_row_without_a_product_fails_alone(tmp_path):
     ]
     with pytest.raises(UsageError, match="names no scene"):
         listed(tmp_path / "x.csv", "Display ID,Cloud\n")
+
+
+def test_a_saved_search_keeps_of_its_items_what_a_scene_needs(scene, tmp_path):
+    item = planetary_item(scene)
+    (entry,) = listed(tmp_path / "search.json", json.dumps([item]))
+    assert entry.label == item["id"] and len(json.dumps(entry.source)) < 0.35 * len(json.dumps(item))
 
 
 @needs_data

@@ -514,22 +514,11 @@ def test_a_preview_is_reduced_by_what_the_band_means(scenes):
     assert set(np.unique(preview(quality))) <= set(np.unique(big.data))
 
 
-# Real scenes ---------------------------------------------------------------------------------
-
-DATA = os.environ.get("LANDSAT_DATA", "")
+# Whole scenes ---------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not DATA, reason="LANDSAT_DATA is not set")
-@pytest.mark.parametrize(
-    "path",
-    [
-        "stactools-landsat/assets3",
-        "eo-datasets/LE07_L2SP_090084_20210331_20210426_02_T1",
-        "eo-datasets/LT05_L2SP_090084_19980308_20200909_02_T1",
-    ],
-)
-def test_real_scenes(path):
-    scene = open_scene(str(Path(DATA) / path))
+def check_cells(scene) -> None:
+    """Some cells of each band against the mean of its valid pixels, as fractions."""
     for name, target in targets_of(scene, factor=7).items():
         reduced = reduce_target(target)
         assert reduced.data.shape == target.coarse.shape
@@ -552,3 +541,28 @@ def test_real_scenes(path):
                     assert reduced.data[i, j] == wanted, name
                 else:
                     assert reduced.data[i, j] == fill
+
+
+#: All but those whose panchromatic band has other cells.
+ALIKE = [kind for kind in KINDS if kind not in (("oli", 1), ("etm", 1))]
+
+
+@pytest.mark.parametrize("kind", ALIKE, ids=lambda kind: f"{kind[0]}-{kind[1]}")
+def test_cells_of_whole_scenes(kind, scenes):
+    check_cells(scenes[kind])
+
+
+DATA = os.environ.get("LANDSAT_DATA", "")
+
+
+@pytest.mark.skipif(not DATA, reason="LANDSAT_DATA is not set")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "stactools-landsat/assets3",
+        "eo-datasets/LE07_L2SP_090084_20210331_20210426_02_T1",
+        "eo-datasets/LT05_L2SP_090084_19980308_20200909_02_T1",
+    ],
+)
+def test_real_scenes(path):
+    check_cells(open_scene(str(Path(DATA) / path)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import rasterio
 from command import write_tif
+from item_cases import dated_item, planetary_item, usgs_item
+from product_cases import EXTRA, LONE
 
 import landsat_downsample as ld
 from landsat_downsample.api.scene import open_scene
@@ -20,6 +23,7 @@ from landsat_downsample.formats.mtl import properties as properties_module
 from landsat_downsample.formats.mtl.coarse import coarse_changes, notes
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.products import stac
 
 REMOTE = "https://host.example/items/scene.json"
 #: Sensor and level of `make_scene`, and the sensor that the product is read as.
@@ -144,26 +148,33 @@ def test_a_file_of_many_bands_is_refused(tmp_path):
 # Items -----------------------------------------------------------------------------------------
 
 
-def usgs_item(folder: Path, *, alternates: bool = True, level: int = 2) -> dict:
-    """An item as USGS writes one: hrefs of its own web page, copies in a bucket whose readers pay, multihashes."""
-    place = f"collection02/level-{level}/standard/oli-tirs/2019/008/059/{folder.name}"
-    assets = {"index": {"href": f"https://landsatlook.usgs.gov/stac-browser/{place}", "type": "text/html"}}
-    for path in sorted(folder.glob(f"{folder.name}_*")):
-        if path.name.endswith("stac.json"):
-            continue
-        asset = {"href": f"https://landsatlook.usgs.gov/data/{place}/{path.name}", "file:checksum": "1340" + "00" * 64}
-        if alternates:
-            asset["alternate"] = {
-                "s3": {"href": f"s3://usgs-landsat/{place}/{path.name}", "storage:requester_pays": True}
-            }
-        assets[path.name.removeprefix(f"{folder.name}_").rpartition(".")[0].lower()] = asset
-    properties = {"datetime": "2019-12-01T15:13:51.861099Z", "platform": "LANDSAT_8", "created": "2022-07-06T18:20:21Z"}
-    return {"type": "Feature", "id": folder.name, "properties": properties, "assets": assets, "links": []}
-
-
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory) -> Path:
     return ld.make_scene(tmp_path_factory.mktemp("scene"), size=(60, 50))
+
+
+def test_items_of_planetary_computer(scene):
+    found = stac_source.listing([(planetary_item(scene), REMOTE)], REMOTE)
+    assert (found.id, found.sensor, found.level) == (scene.name, "oli_tirs", 2)  # the date that its own ID lacks
+    assert len(found.files) == 19 and not found.skipped and not found.requester_pays
+    assert found.files["SR_B4"].href.startswith("https://landsateuwest.blob.core.windows.net/landsat-c2/level-2/")
+    assert sorted(found.metadata) == ["ANG.txt", "MTL.json", "MTL.txt", "MTL.xml"]
+    assert found.properties["eo:cloud_cover"] == 97.54 and found.properties["sci:doi"]
+    assert not {"proj:epsg", "created", "description"} & found.properties.keys()
+
+
+def test_an_item_of_planetary_computer_with_mss(tmp_path):
+    folder = ld.make_scene(tmp_path, sensor="mss", level=1, size=(60, 50))
+    found = stac_source.listing([(planetary_item(folder, level=1), REMOTE)], REMOTE)
+    assert (found.sensor, sorted(found.files)) == ("mss45", ["B1", "B2", "B3", "B4", "QA_PIXEL", "QA_RADSAT"])
+
+
+def test_an_old_item_of_usgs_with_a_bare_date(tmp_path):
+    folder = ld.make_scene(tmp_path, sensor="tm", size=(60, 50))
+    found = stac_source.listing([(dated_item(folder), REMOTE)], REMOTE)
+    place = f"s3://usgs-landsat/collection02/level-2/standard/tm/1998/090/084/{folder.name}"
+    assert found.requester_pays and found.files["ST_B6"].href == f"{place}/{folder.name}_ST_B6.TIF"
+    assert "datetime" not in found.properties
 
 
 @pytest.mark.parametrize("alternates", [True, False])
@@ -186,9 +197,10 @@ def test_a_copy_beside_an_item_of_usgs_is_preferred(scene):
     assert files["SR_B5"].href.startswith("s3://")
 
 
-def test_nothing_is_lost_that_a_scene_needs(made):
+@pytest.mark.parametrize("item", [usgs_item, planetary_item])
+def test_nothing_is_lost_that_a_scene_needs(item, made):
     folder, sensor, level = made
-    record = usgs_item(folder, level=level)
+    record = item(folder, level=level)
     whole = stac_source.listing([(record, REMOTE)], REMOTE)
     assert whole.sensor == sensor and whole.files and not whole.skipped
     assert whole.specs.keys() == whole.files.keys()
@@ -196,10 +208,11 @@ def test_nothing_is_lost_that_a_scene_needs(made):
     assert stac_source.listing([(stac_item.without_secrets(stac_item.slim(record)), REMOTE)], REMOTE) == whole
 
 
-def test_items_of_several_scenes_are_refused(scene, tmp_path):
+@pytest.mark.parametrize("item", [usgs_item, planetary_item])
+def test_items_of_several_scenes_are_refused(item, scene, tmp_path):
     other = ld.make_scene(tmp_path, size=(60, 50), seed=1, bands=["SR_B4"])
     with pytest.raises(SceneError, match="several scenes"):
-        stac_source.listing([(usgs_item(one), REMOTE) for one in (scene, other)], REMOTE)
+        stac_source.listing([(item(one), REMOTE) for one in (scene, other)], REMOTE)
 
 
 def test_a_collection_without_items_is_refused(tmp_path):
@@ -214,6 +227,15 @@ def test_an_item_beside_its_files(kind, has, lacks, scene):
     found = open_scene(scene / f"{scene.name}_{kind}_stac.json")
     assert found.id == scene.name and found.item_href.endswith("_stac.json")
     assert has in found.bands and lacks not in found.bands
+
+
+@pytest.mark.parametrize("item", [usgs_item, planetary_item, dated_item])
+def test_what_others_say_of_a_scene_makes_a_valid_item(item, scene):
+    properties = item(scene)["properties"]
+    record = stac.item(
+        replace(LONE.scene, properties=properties), LONE.grid, LONE.products, **LONE.arguments, extra_files=EXTRA
+    )
+    assert stac.validate_item(record) == []
 
 
 # MTLs ------------------------------------------------------------------------------------------
