@@ -306,16 +306,16 @@ def test_a_terminal_may_want_no_colours_or_no_display(more, codes, scenes, tmp_p
 
 
 _SPEAKING = """\
-import logging, sys, time, warnings
+import logging, sys, warnings
 from landsat_downsample.cli.display.reporter import Reporter, choose_style
 logging.basicConfig(stream=sys.stderr, format="%(message)s")
 with Reporter(scenes=3, style=choose_style()) as reporter:
-    time.sleep(0.5)
+    reporter._view._screen.refresh()
     warnings.warn("the sky is low")
     logging.warning("a line of a log")
     print("a print of some library", file=sys.stderr)
     reporter.stopping()
-    time.sleep(0.5)
+    reporter._view._screen.refresh()
 """
 
 

@@ -11,7 +11,7 @@ import cwl_cases
 import pytest
 from conftest_s3 import apply, figures, proxied, s3_env, seaweed  # noqa: F401 - fixtures
 from fault_proxy import FaultProxy, FileServer
-from staging_cases import served, small
+from staging_cases import PATIENT, served, small
 
 import landsat_downsample as ld
 
@@ -47,5 +47,5 @@ def web(scene):
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """Short budgets, and the command of this interpreter's environment first on the PATH."""
-    apply(monkeypatch, cwl_cases.QUICK)
+    """Patience, and the command of this interpreter's environment first on the PATH."""
+    apply(monkeypatch, PATIENT | {"PATH": cwl_cases.PATH})

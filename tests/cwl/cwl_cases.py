@@ -19,11 +19,7 @@ ROOT = Path(__file__).parents[2]
 CWL = ROOT / "cwl"
 FILES = ("stage_in", "downsample", "stage_out", "workflow", "scatter", "app-package")
 BIN = Path(sys.executable).parent
-QUICK = {
-    "LANDSAT_DOWNSAMPLE_BUDGET": "2",
-    "LANDSAT_DOWNSAMPLE_TIMEOUT": "1",
-    "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-}
+PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 #: What a step needs of the environment to find the S3 server of the tests; none of it is secret there.
 AMBIENT = [name for name, value in s3.environ("http://127.0.0.1").items() if value is not None]
 KEPT = ["LANDSAT_DOWNSAMPLE_BUDGET", "LANDSAT_DOWNSAMPLE_TIMEOUT"]

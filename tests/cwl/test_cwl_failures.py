@@ -40,7 +40,9 @@ FAULTS = {"cut": "permanentFail", "error": "temporaryFail"}
 
 
 @pytest.mark.parametrize("fault", [pytest.param("cut", marks=_slow), "error"])
-def test_a_source_that_fails_every_time(fault, web, scene, tmp_path):
+def test_a_source_that_fails_every_time(fault, web, scene, tmp_path, monkeypatch):
+    if fault == "error":
+        monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "2")
     web.faults.extend([fault] * 400)
     try:
         done = cwl_cases.run("stage_in", {"href": f"{web.endpoint}/scene/{scene.name}_SR_B4.TIF"}, tmp_path)

@@ -206,7 +206,7 @@ def test_scatter_survives_a_step_that_is_killed(scene, other_scene, tmp_path, mo
     command.parent.mkdir()
     command.write_text(_DEADLY.format(command=cwl_cases.BIN / command.name))
     command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{command.parent}:{cwl_cases.QUICK['PATH']}")
+    monkeypatch.setenv("PATH", f"{command.parent}:{cwl_cases.PATH}")
     job = {"href": [folder(other_scene), folder(scene)], "to": "published", "factor": 10}
     done = cwl_cases.run("scatter", job, tmp_path / "out")
     assert done.status == "permanentFail" and done.outputs["exit_codes"] == [[0, -9], [0, 0, 0]]

@@ -31,6 +31,7 @@ def sources(s3_env, tmp_path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_none_of_many_remote_scenes_is_lost(sources, tmp_path):
     listed, dest = tmp_path / "list.txt", tmp_path / "out"
     listed.write_text("\n".join(sources))
