@@ -75,8 +75,8 @@ def _weighted(rows: list[Steady], what: str) -> Bound:
     cost = {row.factor: row.middle("ours") for row in rows}
     ratios = {broken: cost[broken] / mean(cost[whole] for whole in around) for broken, around in BETWEEN.items()}
     broken, ratio = _worst(ratios)
-    told = ", ".join(f"{factor:g} beside {' and '.join(map(str, BETWEEN[factor]))}" for factor in ratios)
-    return Bound(f"area weights / blocks, CPU, {what}", ratio, 1.2, note=f"worst: factor {broken:g} ({told})")
+    reported = ", ".join(f"{factor:g} beside {' and '.join(map(str, BETWEEN[factor]))}" for factor in ratios)
+    return Bound(f"area weights / blocks, CPU, {what}", ratio, 1.2, note=f"worst: factor {broken:g} ({reported})")
 
 
 def of_memory(extra: dict[str, float | None]) -> list[Bound]:
@@ -98,9 +98,9 @@ def of_whole(rows: list[Row]) -> list[Bound]:
         return max((cost.memory for cost in known[group, OURS].costs), default=NAN)
 
     peers = [
-        Bound(f"scene, {told} / {name}", ratio(SCENE, kind, name), 0.35)
+        Bound(f"scene, {reported} / {name}", ratio(SCENE, kind, name), 0.35)
         for name in (ODC, STACKSTAC, COARSEN)
-        for kind, told in (("cpu", "CPU"), ("wall", "wall"))
+        for kind, reported in (("cpu", "CPU"), ("wall", "wall"))
     ]
     return [
         Bound("scene, CPU / gdal_translate", ratio(SCENE, "cpu", TRANSLATE), 0.65),

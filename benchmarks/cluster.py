@@ -83,8 +83,10 @@ def main() -> None:
         ways = measure(Path(path), REPEATS)
     print(f"{len(TEN)} full-size bands, factor 10, median of {REPEATS}")
     for way in ways:
-        told = f"bands at work {way.working:5.2f} s, lost {100 * way.lost:4.1f} %, CPU of this process {way.cpu:.2f} s"
-        print(f"{way.name:<12} {way.wall:5.2f} s wall, {told}")
+        reported = (
+            f"bands at work {way.working:5.2f} s, lost {100 * way.lost:4.1f} %, CPU of this process {way.cpu:.2f} s"
+        )
+        print(f"{way.name:<12} {way.wall:5.2f} s wall, {reported}")
     print(f"two workers are {speed_up(ways):.2f} x one")
 
 

@@ -60,8 +60,8 @@ def plot(sizes: dict[float, float], counts: dict[int, float], programs: dict[str
         _grown(axis, costs, label)
     for name, costs in programs.items():
         (one, first), (many, last) = sorted(costs.items())
-        told = f"{name.partition(' -r')[0]}:\n{(last - first) / (many - one):.2f} s a band more"
-        axes[2].plot([one, many], [first, last], "o-", label=told)
+        reported = f"{name.partition(' -r')[0]}:\n{(last - first) / (many - one):.2f} s a band more"
+        axes[2].plot([one, many], [first, last], "o-", label=reported)
     axes[2].set(xlabel="bands of one process", ylabel="CPU s", title="whole programs", ylim=(0, None))
     axes[2].margins(y=0.3)
     axes[2].legend(frameon=False, fontsize="small", loc="upper left")

@@ -374,13 +374,13 @@ def _memory(run: Figures) -> list[str]:
 def _predicted(run: Figures) -> list[str]:
     """What `_cost` tells of these scenes, beside what was measured."""
     plan = StubRequest(0, run.targets // run.scenes, "s3://bucket/out").plan()
-    told = cost.cost_of(plan).like(run.scenes)
+    reported = cost.cost_of(plan).like(run.scenes)
     reads = cost.total(cost.reduction(target, Setting()) for target in plan.targets).times(run.scenes)
     pairs = {
-        "scenes": (told.scenes, sum(run.statuses.values())),
-        "targets": (told.targets, run.targets),
+        "scenes": (reported.scenes, sum(run.statuses.values())),
+        "targets": (reported.targets, run.targets),
         "requests for bands": (reads.requests, run.requests),
-        "overhead, core-hours": (told.overhead_seconds / 3600, run.total / 3600),
+        "overhead, core-hours": (reported.overhead_seconds / 3600, run.total / 3600),
     }
     rows = ["| | predicted | measured | ratio |", "| --- | --- | --- | --- |"]
     return rows + [f"| {name} | {a:.6g} | {b:.6g} | {a / b:.2f} |" for name, (a, b) in pairs.items()]

@@ -31,8 +31,8 @@ HEAVY = {"distributed", "matplotlib", "dask_kubernetes", "dask", "xarray", "riox
 
 def modules_after(code: str, *argv: object) -> set[str]:
     """Names of the modules that a fresh interpreter has after running some code."""
-    told = f"{code}\nimport sys; print('loaded', *(name for name, module in sys.modules.items() if module))"
-    words = [sys.executable, "-c", told, *(str(word) for word in argv)]
+    reported = f"{code}\nimport sys; print('loaded', *(name for name, module in sys.modules.items() if module))"
+    words = [sys.executable, "-c", reported, *(str(word) for word in argv)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return set(done.stdout.rpartition("loaded ")[2].split())
 

@@ -121,7 +121,7 @@ class Journal:
         self._steps.put(_END)
         self._thread.join(END_WAIT)
         if self._thread.is_alive():
-            self._writer.tell(f"its end was not written in {END_WAIT:g} s")
+            self._writer.complain(f"its end was not written in {END_WAIT:g} s")
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
@@ -152,7 +152,7 @@ class Journal:
                 self._writer.beat(partial(self._status, item))
                 due = time.monotonic() + self._every
 
-    def _status(self, told: dict[str, Any]) -> bytes:
+    def _status(self, progressed: dict[str, Any]) -> bytes:
         """Encode a heartbeat with what was counted."""
         about = scrubbed({key: _asked(value) for key, value in self._about.items()})
         if self._state in ("ended", "failed"):
@@ -167,7 +167,7 @@ class Journal:
             "alive": _rfc3339(_now()),
             "seconds": round(self._seconds(), 3),
             "every": self._every,
-            **told,
+            **progressed,
             **about,
         }
         return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()

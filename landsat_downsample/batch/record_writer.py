@@ -90,7 +90,7 @@ class RecordWriter:
         if self.spool is not None:
             self.spool.close()
 
-    def tell(self, why: object) -> None:
+    def complain(self, why: object) -> None:
         """Warn, the first time."""
         if not self.warned:
             self.warned = True
@@ -105,7 +105,7 @@ class RecordWriter:
             if is_bug(error) and not self.warned:
                 self.warned = True
                 warn(error, "cannot keep the record of this run, which goes on without it")
-            self.tell(error)
+            self.complain(error)
 
     def _local(self) -> bool:
         return location.is_local(self.href)

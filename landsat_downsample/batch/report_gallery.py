@@ -47,8 +47,8 @@ class Card:
     @property
     def alt(self) -> str:
         """What the picture shows, for who does not see it."""
-        told = ", ".join(f"{name} {value}" for name, value in self.facts[:2])
-        return f"Browse picture of {self.id}" + (f": {told}" if told else "")
+        described = ", ".join(f"{name} {value}" for name, value in self.facts[:2])
+        return f"Browse picture of {self.id}" + (f": {described}" if described else "")
 
 
 def cards(products: Sequence[tuple[str, str]], dest: str, *, policy: Policy) -> list[Card]:

@@ -336,7 +336,7 @@ def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[E
             except LandsatDownsampleError as error:
                 entries = [_failing(line.decode(errors="replace"), error)]
         for entry in entries:
-            yield entry if entry.error is None else replace(entry, error=where.told(entry.error))
+            yield entry if entry.error is None else replace(entry, error=where.locate(entry.error))
         alone = True
 
 
@@ -350,7 +350,7 @@ def _of_table(table: SceneTable, lines: Iterable[bytes], name: str, base: str | 
         try:
             product = scene_table.product_of(text)
         except LandsatDownsampleError as error:
-            yield _failing(text, _Where(name, number).told(error))
+            yield _failing(text, _Where(name, number).locate(error))
             continue
         beside = (
             [os.path.join(folder, f"{product.id}{ending}") for ending in ("", ".tar")] if folder is not None else []
@@ -404,9 +404,9 @@ class _Where:
 
     def __exit__(self, kind, error, trace) -> None:
         if isinstance(error, LandsatDownsampleError):
-            raise self.told(error) from error
+            raise self.locate(error) from error
 
-    def told(self, error: LandsatDownsampleError) -> UsageError:
+    def locate(self, error: LandsatDownsampleError) -> UsageError:
         return UsageError(f"list {location.redact(self.name)!r}, line {self.number}: {error}")
 
 

@@ -22,7 +22,7 @@ DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 #: None succeeded, but only because a source or store did not answer in time: EX_TEMPFAIL of sysexits.h.
 TEMPORARY = 75
 
-_told_in_json = threading.Event()
+_json_lines = threading.Event()
 
 SOURCE = "a GeoTIFF, scene folder or prefix, MTL, STAC item or tar"
 
@@ -35,17 +35,17 @@ def discard_stdout() -> None:
 def say(line: str) -> None:
     """Tell the user one line, on stderr."""
     line = plain(line)
-    print(json_line(line) if _told_in_json.is_set() else f"landsat-downsample: {line}", file=sys.stderr)
+    print(json_line(line) if _json_lines.is_set() else f"landsat-downsample: {line}", file=sys.stderr)
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line for people on stdout, where data goes as it is."""
     print(plain(line), flush=True)
 
 
-def tell_in_json(wanted: bool) -> None:
+def log_as_json(wanted: bool) -> None:
     """Let `say` print JSON, as ``--log-format json`` promises of every line on stderr."""
-    _told_in_json.set() if wanted else _told_in_json.clear()
+    _json_lines.set() if wanted else _json_lines.clear()
 
 
 def json_line(line: str) -> str:
@@ -58,7 +58,7 @@ def complain(error: Exception, arguments: argparse.Namespace, line: str | None =
     """Tell of an error in one line; with -v how it came about too, and of the first bug of ours without it."""
     traces = vars(arguments).setdefault("traces", Traces(verbose=arguments.verbose))
     if trace := traces.of(error):
-        say(trace) if _told_in_json.is_set() else print(trace, end="", file=sys.stderr)
+        say(trace) if _json_lines.is_set() else print(trace, end="", file=sys.stderr)
     say(line or str(error))
 
 
@@ -109,8 +109,8 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value) -> None:
         if action.choices is not None and value not in action.choices:
             known = [str(choice) for choice in action.choices]
-            told = f"{value!r} is none of {', '.join(known)}{did_you_mean(str(value), known)}"
-            raise argparse.ArgumentError(action, told)
+            message = f"{value!r} is none of {', '.join(known)}{did_you_mean(str(value), known)}"
+            raise argparse.ArgumentError(action, message)
 
 
 def add_verb(verbs, name: str, function, text: str, epilog: str | None = None) -> argparse.ArgumentParser:

@@ -26,8 +26,8 @@ from landsat_downsample.cli.arguments import (
     allowed_hosts,
     complain,
     discard_stdout,
+    log_as_json,
     say,
-    tell_in_json,
 )
 from landsat_downsample.cli.signals import (
     begin_to_listen,
@@ -39,7 +39,7 @@ from landsat_downsample.cli.signals import (
 )
 from landsat_downsample.errors import LandsatDownsampleError
 from landsat_downsample.model.shortage import shortage
-from landsat_downsample.storage.bugs import told
+from landsat_downsample.storage.bugs import wrapped
 
 #: Where each verb lives: only the one that is asked for is loaded.
 _VERBS = {
@@ -96,10 +96,10 @@ def _main(argv: list[str] | None) -> int:
     begin_to_listen()
     warnings.showwarning = _show_warning
     _open_streams()
-    tell_in_json(False)
+    log_as_json(False)
     parser = _parser(sys.argv[1:] if argv is None else argv)
     arguments = parser.parse_args(argv, argparse.Namespace(own_process=argv is None))
-    tell_in_json(getattr(arguments, "log_format", None) == "json")
+    log_as_json(getattr(arguments, "log_format", None) == "json")
     if arguments.quiet:
         warnings.simplefilter("ignore")
     try:
@@ -133,7 +133,7 @@ def _failed(error: Exception, arguments: argparse.Namespace) -> int:
         if words:
             complain(error, arguments, words)
             return NONE_SUCCEEDED
-        error = told(error, "the command broke off")
+        error = wrapped(error, "the command broke off")
     complain(error, arguments)
     return TEMPORARY if error.passing else error.exit_code
 

@@ -62,8 +62,8 @@ def interrupt_again(dropped):
 
 
 @contextmanager
-def draining(stop: threading.Event, tell: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C set ``stop`` and call ``tell``, and the second one stop now."""
+def draining(stop: threading.Event, announce: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C set ``stop`` and call ``announce``, and the second one stop now."""
     from queue import SimpleQueue
 
     # A handler must not wait for a lock, nor write to stderr: it may have come in the middle of either.
@@ -76,7 +76,7 @@ def draining(stop: threading.Event, tell: Callable[[], None]) -> Iterator[None]:
     def wait():
         if asked.get():
             stop.set()
-            tell()
+            announce()
 
     teller = threading.Thread(target=wait, daemon=True)
     teller.start()

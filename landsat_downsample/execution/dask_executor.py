@@ -21,7 +21,7 @@ from landsat_downsample.execution.dask_worker import reduce_on_worker, stop_on_w
 from landsat_downsample.execution.host_queue import HostQueue, host_of
 from landsat_downsample.model.plan import Target
 from landsat_downsample.model.policy import PER_HOST
-from landsat_downsample.storage.bugs import is_bug, told, warn
+from landsat_downsample.storage.bugs import is_bug, warn, wrapped
 from landsat_downsample.storage.publication import Publication
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class DaskExecutor:
                 ended = self._act()
             except Exception as error:  # a client that was closed, or a mistake of ours: told either way
                 left = ReadError("the scheduler was lost") if self._client.status == "closed" else None
-                self._lose(left or told(error, "the cluster was left"))
+                self._lose(left or wrapped(error, "the cluster was left"))
         self._try(self._client.unsubscribe_topic, self._topic)
 
     def _act(self) -> bool:
@@ -196,10 +196,10 @@ class DaskExecutor:
             return
         self._queue.push(item.order, host_of(item.target), item)
 
-    def _on_begun(self, told: dict[str, Any]) -> None:
-        if item := self._flying.get(tuple(told["key"])):
+    def _on_begun(self, event: dict[str, Any]) -> None:
+        if item := self._flying.get(tuple(event["key"])):
             item.begun = self._active = time.monotonic()
-            item.worker, item.memory_limit = told["worker"], told["memory_limit"]
+            item.worker, item.memory_limit = event["worker"], event["memory_limit"]
 
     def _on_halt(self, token: str) -> None:
         for item in self._queue.withdraw(lambda item: item.publication.token == token):
@@ -286,7 +286,7 @@ class DaskExecutor:
         if item.tries >= self._limits.retries or self._closing is not None:
             name = f"band {item.target.key}"
             bug = error is not None and is_bug(error)
-            self._settle(item, told(error, f"{name} failed") if bug else ReadError(f"{name} {what}"))
+            self._settle(item, wrapped(error, f"{name} failed") if bug else ReadError(f"{name} {what}"))
             return
         self._land(item)
         item.tries += 1

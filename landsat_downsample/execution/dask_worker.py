@@ -8,7 +8,7 @@ from typing import Any
 from landsat_downsample.model.plan import Target
 from landsat_downsample.pipeline.band import Done, process
 from landsat_downsample.storage import cancellation
-from landsat_downsample.storage.bugs import telling
+from landsat_downsample.storage.bugs import wrapping
 from landsat_downsample.storage.publication import Publication
 from landsat_downsample.storage.recent import Recent
 
@@ -30,7 +30,7 @@ def reduce_on_worker(target: Target, publication: Publication, topic: str, key: 
     worker = get_worker()
     limit = worker.memory_manager.memory_limit or 0
     worker.log_event(topic, {"key": key, "worker": worker.address, "memory_limit": limit})
-    with telling(f"band {target.key} failed"), cancellation.stoppable(_flag(publication.token)):
+    with wrapping(f"band {target.key} failed"), cancellation.stoppable(_flag(publication.token)):
         cancellation.check()
         return process(target, publication)
 

@@ -218,10 +218,10 @@ class KubernetesCluster:
                 client.wait_for_workers(count, timeout=max(until - time.monotonic(), 1.0))
                 return
             except TimeoutError as error:
-                told, view = error, pods.look(self.api, self.namespace, self.name, "worker")
+                timeout_error, view = error, pods.look(self.api, self.namespace, self.name, "worker")
         raise self._failed(
             f"no worker joined its scheduler within {self.deadline:g} s: {view.fatal or 'see its pods'}{view.events}"
-        ) from told
+        ) from timeout_error
 
     def _failed(self, what: str) -> KubernetesError:
         return KubernetesError(f"cluster {self.name!r} in namespace {self.namespace!r} did not start: {what}")

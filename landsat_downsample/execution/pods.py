@@ -39,7 +39,7 @@ def look(api: Api, namespace: str, cluster: str, component: str) -> View:
     if any(_ready(pod) for pod in pods):
         return View(True, True, None, "")
     deployments = api.items("apps/v1", f"{base}/deployments?{selector}")
-    fatal = next((told for pod in pods if (told := _hopeless(api, namespace, pod))), None)
+    fatal = next((hopeless for pod in pods if (hopeless := _hopeless(api, namespace, pod))), None)
     names = [thing["metadata"]["name"] for thing in (*pods, *deployments)]
     return View(bool(pods or deployments), False, fatal, _warnings(api, namespace, names))
 
@@ -91,8 +91,8 @@ def _hopeless(api: Api, namespace: str, pod: dict[str, Any]) -> str | None:
         reason = waiting.get("reason")
         if reason not in _HOPELESS:
             continue
-        told = f"pod {name!r}: {reason} of image {status['image']!r}: {_HOPELESS[reason]}"
-        return told + (_last_words(api, namespace, name) if reason == "CrashLoopBackOff" else "")
+        words = f"pod {name!r}: {reason} of image {status['image']!r}: {_HOPELESS[reason]}"
+        return words + (_last_words(api, namespace, name) if reason == "CrashLoopBackOff" else "")
     return None
 
 
@@ -105,11 +105,11 @@ def _last_words(api: Api, namespace: str, name: str) -> str:
 def _warnings(api: Api, namespace: str, started_by: list[str]) -> str:
     """The latest different warnings of pods, and of what should have made them."""
     events = api.items("v1", f"namespaces/{namespace}/events?fieldSelector=type%3DWarning")
-    told: dict[str, None] = {}
+    latest: dict[str, None] = {}
     for event in sorted(events, key=lambda one: one.get("lastTimestamp") or one.get("eventTime") or ""):
         name = event["involvedObject"].get("name", "")
         if any(name.startswith(start) for start in started_by):
             words = f"{event['reason']}: {' '.join(str(event.get('message')).split())[:300]}"
-            told.pop(words, None)
-            told[words] = None
-    return "; Kubernetes says " + "; ".join(list(told)[-4:]) if told else ""
+            latest.pop(words, None)
+            latest[words] = None
+    return "; Kubernetes says " + "; ".join(list(latest)[-4:]) if latest else ""

@@ -22,7 +22,7 @@ from landsat_downsample.model.policy import PER_HOST
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.products import publish
 from landsat_downsample.storage import cancellation, leftovers
-from landsat_downsample.storage.bugs import told
+from landsat_downsample.storage.bugs import wrapped
 from landsat_downsample.storage.publication import Publication
 
 #: Scenes whose bands are in hand at one time: the next one starts while the last bands of this one end.
@@ -288,7 +288,7 @@ class _Run:
             work.plan = error.plan
             self._leave(work, work.outcome("failed", error=error.reason))
         elif isinstance(error, Exception):
-            self._leave(work, work.outcome("failed", error=told(error, f"cannot open {work.name!r}")))
+            self._leave(work, work.outcome("failed", error=wrapped(error, f"cannot open {work.name!r}")))
         else:
             raise error
 
@@ -435,7 +435,7 @@ def _open(request: ScenePlan | Request, places: _Places, abandoned: threading.Ev
             if not there:
                 places.try_one(plan)
         except Exception as error:
-            raise _NotBegun(plan, told(error, f"cannot begin {plan.name!r}", WriteError)) from error
+            raise _NotBegun(plan, wrapped(error, f"cannot begin {plan.name!r}", WriteError)) from error
     return _Opened(plan, publication, location.join(plan.dest, plan.name, plan.marker) if there else None)
 
 
@@ -452,7 +452,7 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
         with cancellation.stoppable(abandoned):
             href = publish.publish(work.plan, work.done, work.publication)
     except Exception as error:
-        return _failed(work, told(error, f"cannot publish {work.plan.name!r}", WriteError), facts)
+        return _failed(work, wrapped(error, f"cannot publish {work.plan.name!r}", WriteError), facts)
     return work.outcome("done", href=href, **facts)
 
 

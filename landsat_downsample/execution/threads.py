@@ -16,7 +16,7 @@ from landsat_downsample.model.plan import Target
 from landsat_downsample.model.policy import PER_HOST
 from landsat_downsample.pipeline.band import Done, process
 from landsat_downsample.storage import cancellation
-from landsat_downsample.storage.bugs import telling
+from landsat_downsample.storage.bugs import wrapping
 from landsat_downsample.storage.publication import Publication
 from landsat_downsample.storage.recent import Recent
 
@@ -116,7 +116,7 @@ def _settle(item: _Item, idle_threads: Callable[[], int]) -> None:
 
 
 def _process(item: _Item, idle_threads: Callable[[], int]) -> Done:
-    with telling(f"band {item.target.key} failed"), cancellation.stoppable(item.stop):
+    with wrapping(f"band {item.target.key} failed"), cancellation.stoppable(item.stop):
         cancellation.check()
         return process(item.target, item.publication, idle_threads)
 

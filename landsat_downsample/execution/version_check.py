@@ -70,9 +70,9 @@ def check(client, *, image: str | None = None) -> None:
     VersionError
         They differ; the message names both sides and what to do.
     """
-    told = client.get_versions(packages=list(PACKAGES))
-    others = {"scheduler": told["scheduler"], **told["workers"]}
-    _compare(_picked(told["client"]), {where: _picked(there) for where, there in others.items()}, image)
+    running = client.get_versions(packages=list(PACKAGES))
+    others = {"scheduler": running["scheduler"], **running["workers"]}
+    _compare(_picked(running["client"]), {where: _picked(there) for where, there in others.items()}, image)
     # Only now can a function of ours be sent.
     try:
         there = {"scheduler": client.run_on_scheduler(identity), **client.run(identity)}
@@ -81,8 +81,8 @@ def check(client, *, image: str | None = None) -> None:
     _compare(identity(), there, image)
 
 
-def _picked(told: dict[str, Any]) -> dict[str, str]:
-    versions = {package: told["packages"].get(package) for package in COMPARED}
+def _picked(there: dict[str, Any]) -> dict[str, str]:
+    versions = {package: there["packages"].get(package) for package in COMPARED}
     versions["python"] = ".".join(str(versions["python"]).split(".")[:2])
     return versions
 

@@ -115,8 +115,8 @@ class ServiceClient:
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, Any] | None = None
     ) -> urllib.request.Request:
         address = path if path.startswith(("http://", "https://")) else self.url + path
-        told = {"Accept": "application/json"} | (headers or {})
-        request = urllib.request.Request(address, data=body, method=method, headers=told)
+        sent = {"Accept": "application/json"} | (headers or {})
+        request = urllib.request.Request(address, data=body, method=method, headers=sent)
         if secret := self._secret():
             # Unredirected: a redirect to another host must not carry it along.
             request.add_unredirected_header("Authorization", f"Bearer {secret}")
@@ -148,12 +148,12 @@ class ServiceClient:
 def _problem(error: urllib.error.HTTPError, what: str, secret: str) -> AdesError:
     """What a service says is wrong, as RFC 7807 has it, or its elder cousins."""
     try:
-        told = json.loads(error.read(MAX_ANSWER))
+        problem = json.loads(error.read(MAX_ANSWER))
     except (ValueError, OSError):
-        told = None
-    told = told if isinstance(told, dict) else {}
-    words = next((str(told[key]) for key in ("detail", "description", "title") if told.get(key)), "")
-    kind = str(told.get("type") or told.get("code") or "").rstrip("/").rpartition("/")[2]
+        problem = None
+    problem = problem if isinstance(problem, dict) else {}
+    words = next((str(problem[key]) for key in ("detail", "description", "title") if problem.get(key)), "")
+    kind = str(problem.get("type") or problem.get("code") or "").rstrip("/").rpartition("/")[2]
     if secret:
         words, kind = (text.replace(secret.removeprefix("Bearer "), "...") for text in (words, kind))
     facts = ", ".join(part for part in (f"status {error.code}", kind) if part)

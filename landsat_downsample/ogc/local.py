@@ -300,9 +300,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Read the body, of a length that is told and bounded."""
         if "Transfer-Encoding" in self.headers:
             raise Problem(411, "invalid-parameter", "the body must come with a Content-Length, not in chunks")
-        told = {text.strip() for text in self.headers.get_all("Content-Length") or ("0",)}
-        text = told.pop()
-        if told or not (text.isascii() and text.isdecimal()):
+        lengths = {text.strip() for text in self.headers.get_all("Content-Length") or ("0",)}
+        text = lengths.pop()
+        if lengths or not (text.isascii() and text.isdecimal()):
             raise Problem(400, "invalid-parameter", "Content-Length is no whole number")
         if len(text) > len(str(_MAX_BODY)) or int(text) > _MAX_BODY:
             raise Problem(413, "invalid-parameter", f"a body of more than {_MAX_BODY} bytes is too large")
@@ -327,8 +327,8 @@ class _Handler(BaseHTTPRequestHandler):
                 left -= len(data)
 
     def _knows(self) -> bool:
-        told = self.headers.get("Authorization") or ""
-        return secrets.compare_digest(told.encode(), f"Bearer {self.service.token}".encode())
+        given = self.headers.get("Authorization") or ""
+        return secrets.compare_digest(given.encode(), f"Bearer {self.service.token}".encode())
 
     def log_message(self, *args) -> None:
         """Keep quiet."""

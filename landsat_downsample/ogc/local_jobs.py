@@ -123,14 +123,14 @@ class LocalJob:
         return {"class": "Directory", "path": os.path.dirname(catalogue)}
 
     def _execute(self, order: dict[str, Any]) -> dict[str, Any]:
-        package, told = (os.path.join(self.folder, name) for name in ("package.cwl", "order.json"))
+        package, order_path = (os.path.join(self.folder, name) for name in ("package.cwl", "order.json"))
         with open(package, "wb") as file:
             file.write(self.process.cwl)
-        with open(told, "w", encoding="utf-8") as file:
+        with open(order_path, "w", encoding="utf-8") as file:
             json.dump(order, file)
         out = os.path.join(self.folder, "out")
         words = [*_CWLTOOL, "--no-container", "--outdir", out, "--log-dir", self._logs()]
-        words += [f"{package}#{self.process.id}" if b"$graph" in self.process.cwl else package, told]
+        words += [f"{package}#{self.process.id}" if b"$graph" in self.process.cwl else package, order_path]
         beside = os.path.dirname(sys.executable)  # where the package's commands are when this is a virtualenv
         environ = os.environ | {"PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

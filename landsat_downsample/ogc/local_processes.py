@@ -86,8 +86,8 @@ class Process:
         """Refuse inputs that it has not, and ones that lack."""
         known = self.description.get("inputs", {})
         if unknown := sorted(set(inputs) - set(known)):
-            told = f"there is no input {', '.join(unknown)}; there are {', '.join(known)}"
-            raise Problem(400, "invalid-parameter", told)
+            message = f"there is no input {', '.join(unknown)}; there are {', '.join(known)}"
+            raise Problem(400, "invalid-parameter", message)
         missing = [name for name, entry in known.items() if entry.get("minOccurs", 1) and name not in inputs]
         if missing:
             raise Problem(400, "invalid-parameter", f"input {', '.join(missing)} is missing")
@@ -137,17 +137,17 @@ def _schema(kind: object) -> dict[str, Any]:
 
 
 def _output(entry: object) -> dict[str, Any]:
-    told = entry if isinstance(entry, dict) else {}
-    return {"title": told.get("label", ""), "description": told.get("doc", ""), "schema": _schema(_type(entry)[0])}
+    info = entry if isinstance(entry, dict) else {}
+    return {"title": info.get("label", ""), "description": info.get("doc", ""), "schema": _schema(_type(entry)[0])}
 
 
 def _input(entry: object) -> dict[str, Any]:
     kind, optional = _type(entry)
-    told = entry if isinstance(entry, dict) else {}
-    default = {"default": told["default"]} if "default" in told else {}
+    info = entry if isinstance(entry, dict) else {}
+    default = {"default": info["default"]} if "default" in info else {}
     return {
-        "title": told.get("label", ""),
-        "description": told.get("doc", ""),
+        "title": info.get("label", ""),
+        "description": info.get("doc", ""),
         "schema": _schema(kind) | default,
         "minOccurs": 0 if optional or default else 1,
     }
@@ -168,14 +168,14 @@ def deployable(media: str, body: bytes, wanted: str | None) -> Process:
     """
     if media == OGC_PACKAGE:
         record = document(body)
-        told = record.get("processDescription") or {}
-        cwl, told = _unit(record), told.get("process", told)
+        described = record.get("processDescription") or {}
+        cwl, described = _unit(record), described.get("process", described)
     elif media in CWL:
-        cwl, told = body, {}
+        cwl, described = body, {}
     else:
         kinds = ", ".join((OGC_PACKAGE, *CWL))
         raise Problem(415, "unsupported-media-type", f"{media or 'no media type'} is not one of {kinds}")
-    process_id, description = _described(cwl, told, wanted)
+    process_id, description = _described(cwl, described, wanted)
     return Process(process_id, description, cwl, body, media)
 
 
@@ -200,7 +200,7 @@ def _unit(record: dict[str, Any]) -> bytes:
     return value.encode() if isinstance(value, str) else json.dumps(value).encode()
 
 
-def _described(cwl: bytes, told: dict[str, Any], wanted: str | None) -> tuple[str, dict[str, Any]]:
+def _described(cwl: bytes, described: dict[str, Any], wanted: str | None) -> tuple[str, dict[str, Any]]:
     """Id and description of the process that a CWL is; what the package tells of it goes first."""
     try:
         record = parse(cwl)
@@ -211,9 +211,9 @@ def _described(cwl: bytes, told: dict[str, Any], wanted: str | None) -> tuple[st
     named = [part for part in workflows if wanted in (None, _bare(part.get("id")))]
     if not named:
         raise Problem(400, "workflow-not-found", f"there is no workflow {wanted!r} in the package")
-    process_id = _bare(named[0].get("id") or told.get("id") or "process")
+    process_id = _bare(named[0].get("id") or described.get("id") or "process")
     version = str(record.get("s:softwareVersion", "0"))
-    description = {"outputTransmission": ["value", "reference"]} | _of_cwl(process_id, named[0], version) | told
+    description = {"outputTransmission": ["value", "reference"]} | _of_cwl(process_id, named[0], version) | described
     fixed = {"id": process_id, "jobControlOptions": ["async-execute", "dismiss"], "mutable": True}
     return process_id, description | fixed
 

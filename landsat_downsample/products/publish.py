@@ -62,8 +62,8 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> 
 
 def known_scene(scene: Scene, done: Sequence[Done]) -> Scene:
     """The scene with what its pixels told of bands whose name says nothing."""
-    told = {part.name: part.spec for part in done if part.name in scene.bands}
-    bands = {name: replace(band, spec=told.get(name, band.spec)) for name, band in scene.bands.items()}
+    specs = {part.name: part.spec for part in done if part.name in scene.bands}
+    bands = {name: replace(band, spec=specs.get(name, band.spec)) for name, band in scene.bands.items()}
     return replace(scene, bands=bands)
 
 
@@ -214,14 +214,14 @@ def difference(there: dict[str, Any], identity: dict[str, Any]) -> str:
     changed = [key for key in sorted({*had, *want}) if (had.get(key) or None) != (want.get(key) or None)]
     if not changed:
         return "its source has changed since (size, ETag or checksum)"
-    return f"was made with {_told(had, changed)}; asked for is {_told(want, changed)}"
+    return f"was made with {_listed(had, changed)}; asked for is {_listed(want, changed)}"
 
 
 #: Of these exactly one is given: the others need no mention.
 _EITHER = ("factor", "resolution", "size")
 
 
-def _told(parameters: dict[str, Any], keys: Sequence[str]) -> str:
+def _listed(parameters: dict[str, Any], keys: Sequence[str]) -> str:
     named = [_words(key, parameters.get(key)) for key in keys if parameters.get(key) or key not in _EITHER]
     return ", ".join(named)
 

@@ -64,7 +64,7 @@ def check_apart(href: str, found: Iterable[str], policy: Policy | None) -> None:
 
 
 def check_sidecars(
-    own: rasterio.DatasetReader, told: rasterio.DatasetReader, found: Iterable[str], layout: TiffLayout, href: str
+    own: rasterio.DatasetReader, whole: rasterio.DatasetReader, found: Iterable[str], layout: TiffLayout, href: str
 ) -> None:
     """Hold a raster without its sidecars against the same with them.
 
@@ -74,11 +74,11 @@ def check_sidecars(
         What they say differs from what the file says itself, or cannot be followed.
     """
     where = f"{redact(href)!r}: {' and '.join(map(basename, found))} beside it"
-    if (told.transform, told.crs) != (own.transform, own.crs):
+    if (whole.transform, whole.crs) != (own.transform, own.crs):
         raise SceneError(f"{where} puts it elsewhere than its own tags do: remove what is wrong")
-    if own.nodata is not None and not _same(own.nodata, told.nodata):
-        raise SceneError(f"{where} says nodata {told.nodata:g}, its own tag says {own.nodata:g}: remove what is wrong")
-    if own.nodata is None is not told.nodata and (layout.directories[0].counts == 0).any():
+    if own.nodata is not None and not _same(own.nodata, whole.nodata):
+        raise SceneError(f"{where} says nodata {whole.nodata:g}, its own tag says {own.nodata:g}: remove what is wrong")
+    if own.nodata is None is not whole.nodata and (layout.directories[0].counts == 0).any():
         raise SceneError(
             f"{where} says what blocks hold that were never written: write it into the file (gdal_translate IN OUT)"
         )

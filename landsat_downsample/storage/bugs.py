@@ -33,7 +33,9 @@ def _raised_here(error: BaseException) -> bool:
     return last is not None and last.f_globals.get("__name__", "").partition(".")[0] in ("landsat_downsample", "numpy")
 
 
-def told(error: BaseException, what: str, family: type[LandsatDownsampleError] = ReadError) -> LandsatDownsampleError:
+def wrapped(
+    error: BaseException, what: str, family: type[LandsatDownsampleError] = ReadError
+) -> LandsatDownsampleError:
     """Tell of an error as one of our family.
 
     Parameters
@@ -66,19 +68,19 @@ def told(error: BaseException, what: str, family: type[LandsatDownsampleError] =
 
 
 def raise_bug(error: BaseException, what: str) -> None:
-    """Raise an error as `told` if it is a bug; of others the caller knows more to say."""
+    """Raise an error as `wrapped` if it is a bug; of others the caller knows more to say."""
     if is_bug(error):
-        found = told(error, what)
+        found = wrapped(error, what)
         raise found from found.__cause__
 
 
 @contextmanager
-def telling(what: str, family: type[LandsatDownsampleError] = ReadError) -> Iterator[None]:
-    """Raise whatever goes wrong in the body as `told`."""
+def wrapping(what: str, family: type[LandsatDownsampleError] = ReadError) -> Iterator[None]:
+    """Raise whatever goes wrong in the body as `wrapped`."""
     try:
         yield
     except Exception as error:
-        found = told(error, what, family)
+        found = wrapped(error, what, family)
         raise found from found.__cause__
 
 
@@ -96,9 +98,9 @@ def warn(error: BaseException, what: str) -> None:
     Parameters
     ----------
     what : str
-        What it cost, as for `told`.
+        What it cost, as for `wrapped`.
     """
-    found = told(error, what)
+    found = wrapped(error, what)
     text = f"{what}: {error}" if found is error else str(found)
     with suppress(Warning):  # where warnings are errors: the work goes on all the same
         bug = isinstance(found, InternalError)

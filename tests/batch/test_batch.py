@@ -68,10 +68,10 @@ def test_a_list_gives_what_its_scenes_give_and_a_record(scenes, tmp_path):
     assert not records(tmp_path / "alone"), "one scene needs no record"
     (run,) = records(tmp_path / "out")
     assert {"scenes.ndjson", "outcomes.ndjson", "status.json", "report.html"} <= set(os.listdir(run))
-    told = {line["id"]: line for line in outcomes(run)}
-    assert [line["status"] for line in told.values()].count("done") == 6
-    assert told[str(tmp_path / "nowhere")]["cause"] == "ReadError"
-    assert "no such file" in told[str(tmp_path / "nowhere")]["error"]
+    reported = {line["id"]: line for line in outcomes(run)}
+    assert [line["status"] for line in reported.values()].count("done") == 6
+    assert reported[str(tmp_path / "nowhere")]["cause"] == "ReadError"
+    assert "no such file" in reported[str(tmp_path / "nowhere")]["error"]
 
 
 def test_what_failed_is_tried_again_and_nothing_else(scenes, tmp_path):
@@ -99,7 +99,7 @@ def test_a_retry_of_a_run_without_failures_has_nothing_to_do(scenes, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         ((), "which scenes"),
         (("SCENE", "--stac", "https://example.com"), "more than one of them"),
@@ -111,10 +111,10 @@ def test_a_retry_of_a_run_without_failures_has_nothing_to_do(scenes, tmp_path):
         (("SCENE", "--timeout", "soon"), "number of seconds"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused_in_a_line(words, told, scenes, tmp_path):
+def test_a_request_that_makes_no_sense_is_refused_in_a_line(words, reported, scenes, tmp_path):
     words = [scenes[0] if word == "SCENE" else word for word in words]
     result = call("run", *words, "--to", tmp_path / "out", *FACTOR)
-    assert result.code == 2 and len(result.lines) == 1 and told in result.err, result.err
+    assert result.code == 2 and len(result.lines) == 1 and reported in result.err, result.err
     assert not (tmp_path / "out").exists()
 
 
@@ -158,10 +158,10 @@ def held(words: list[str], web: FaultProxy) -> subprocess.Popen:
     return process
 
 
-def read_until(told: str, process: subprocess.Popen) -> str:
+def read_until(reported: str, process: subprocess.Popen) -> str:
     """Wait for a line on stderr."""
     for line in process.stderr:
-        if told in line:
+        if reported in line:
             return line
     raise AssertionError("the run ended at once")
 

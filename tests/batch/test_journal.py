@@ -91,13 +91,13 @@ def test_the_state_is_told_when_it_changes(tmp_path):
         assert record_of(journal)["state"] == "running"
         journal.stopping()
         wait_until(lambda: record_of(journal)["state"] == "stopping")
-    told = record_of(journal)
-    assert (told["state"], told["reason"]) == ("ended", "stopped early, as asked")
+    reported = record_of(journal)
+    assert (reported["state"], reported["reason"]) == ("ended", "stopped early, as asked")
     with Journal(str(tmp_path), entries=b"", total=1) as journal:
         journal(ended(1))
         journal.stopping()  # too late: nothing was left to begin
-    told = record_of(journal)
-    assert (told["state"], told["reason"]) == ("ended", None)
+    reported = record_of(journal)
+    assert (reported["state"], reported["reason"]) == ("ended", None)
 
 
 @pytest.mark.parametrize(
@@ -271,22 +271,22 @@ def test_a_store_that_does_not_answer_costs_the_record_only(monkeypatch):
     monkeypatch.setenv("LANDSAT_DOWNSAMPLE_TIMEOUT", "1")
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:  # takes connections, says nothing
         apply(monkeypatch, s3.environ(f"http://127.0.0.1:{silent.getsockname()[1]}"))
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as reported:
             warnings.simplefilter("always")
             with Journal("s3://bucket/out", entries=b"", total=2000, every=0.2) as journal:
                 for number in range(2000):
                     journal(ended(number))
-                wait_until(lambda: told)
-    lines = [str(one.message) for one in told if "record of this run" in str(one.message)]
+                wait_until(lambda: reported)
+    lines = [str(one.message) for one in reported if "record of this run" in str(one.message)]
     assert len(lines) == 1 and "goes on without it" in lines[0]
 
 
 def test_a_store_that_comes_back_gets_the_record(tmp_path):
     (tmp_path / "out").write_text("a file where a folder should be")
     journal = Journal(str(tmp_path / "out"), entries=b"{}\n", total=1, every=0.05)
-    with pytest.warns(UserWarning, match="cannot keep the record") as told, journal:
+    with pytest.warns(UserWarning, match="cannot keep the record") as reported, journal:
         journal(ended(1))
-        wait_until(lambda: len(told))
+        wait_until(lambda: len(reported))
         (tmp_path / "out").unlink()
         wait_until((Path(journal.href) / "status.json").exists)
     assert [record["id"] for record in record_module.outcomes(journal.href)] == ["LC08_00001"]
@@ -354,17 +354,17 @@ def test_a_counter_counts_by_hand():
     progress.take(Progress("b", second, begun=True), 2.0)
     for now in (4.0, 5.0, 6.0):
         progress.take(Progress("a", first, done=_done(1000)), now)
-    told = facts(progress, 6.0)
-    assert told["scenes"] == {"total": 4, "done": 0, "skipped": 1, "failed": 0, "in_hand": 2}
-    assert told["bands"] == {"done": 3, "known": 6} and told["bytes"] == {"in": 3000, "out": 30}
+    reported = facts(progress, 6.0)
+    assert reported["scenes"] == {"total": 4, "done": 0, "skipped": 1, "failed": 0, "in_hand": 2}
+    assert reported["bands"] == {"done": 3, "known": 6} and reported["bytes"] == {"in": 3000, "out": 30}
     # 3 bands in the 4 s since work began; of those in hand 3 are left, and the last scene has 3 as it seems.
-    assert told["eta"] == pytest.approx(4 / 3 * (3 + 3), abs=0.05)
-    assert told["rate"] == pytest.approx(3000 / 4)
+    assert reported["eta"] == pytest.approx(4 / 3 * (3 + 3), abs=0.05)
+    assert reported["rate"] == pytest.approx(3000 / 4)
     progress.take(Progress("a", first, outcome=Outcome("a", "failed", error=ReadError("no"))), 7.0)
-    told = facts(progress, 7.0)
-    assert told["bands"] == {"done": 3, "known": 5}, "the fourth band of a will never come"
-    assert told["failures"] == [{"id": "a", "cause": "ReadError", "error": "no"}]
-    assert told["scenes"]["in_hand"] == 1
+    reported = facts(progress, 7.0)
+    assert reported["bands"] == {"done": 3, "known": 5}, "the fourth band of a will never come"
+    assert reported["failures"] == [{"id": "a", "cause": "ReadError", "error": "no"}]
+    assert reported["scenes"]["in_hand"] == 1
 
 
 def test_a_rate_is_of_the_last_minute():
@@ -396,9 +396,9 @@ def test_only_the_last_failures_are_told():
     progress = ProgressCounter(99)
     for number in range(40):
         progress.take(ended(number, "failed", ReadError("x" * 9000)), float(number))
-    told = facts(progress, 40.0)
-    assert [failure["id"] for failure in told["failures"]] == [f"LC08_{n:05d}" for n in range(35, 40)]
-    assert len(json.dumps(told)) < 5000
+    reported = facts(progress, 40.0)
+    assert [failure["id"] for failure in reported["failures"]] == [f"LC08_{n:05d}" for n in range(35, 40)]
+    assert len(json.dumps(reported)) < 5000
 
 
 def test_what_says_ended_has_every_outcome(tmp_path):

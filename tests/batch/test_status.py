@@ -203,7 +203,7 @@ def test_a_run_on_s3_is_seen_too(s3_env):  # noqa: F811
 
 @pytest.mark.parametrize(("failed", "more"), [(2, ""), (1234, "and 1232 more failed; ")])
 def test_more_failures_than_are_told_are_counted_and_placed(failed, more, tmp_path):
-    told = [{"id": f"scene {number}", "cause": "ReadError", "error": "cannot read it"} for number in range(2)]
-    run = written(tmp_path, scenes=scenes(4, failed=failed, total=2000), failures=told)
+    reported = [{"id": f"scene {number}", "cause": "ReadError", "error": "cannot read it"} for number in range(2)]
+    run = written(tmp_path, scenes=scenes(4, failed=failed, total=2000), failures=reported)
     last = call("status", tmp_path).out.splitlines()[-1]
     assert last.strip() == f"{more}each stands in {tmp_path}/_runs/{run}/outcomes.ndjson"

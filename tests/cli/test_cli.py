@@ -184,8 +184,8 @@ def test_every_sensor_from_end_to_end(sensor, level, tmp_path):
     made = call("make-scene", tmp_path, "--sensor", sensor, "--level", level, "--size", "67,61", "--southern")
     assert made.code == 0, made.err
     folder = Path(made.out.strip())
-    told = call("info", folder)
-    assert told.code == 0 and folder.name in told.out and f"level {level}" in told.out
+    reported = call("info", folder)
+    assert reported.code == 0 and folder.name in reported.out and f"level {level}" in reported.out
     planned = call("plan", folder, *FACTOR)
     assert planned.code == 0 and "16 x 17 cells" in planned.out
     result = call("run", folder, "--to", tmp_path / "out", *FACTOR)

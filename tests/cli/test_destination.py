@@ -129,5 +129,5 @@ def test_the_record_says_why_a_run_stopped(sources, tmp_path):
     (tmp_path / "x").write_bytes(b"")
     with Journal(tmp_path / "kept", entries=b"", total=len(plans)) as journal:
         assert [outcome.status for outcome in run_plans(plans, report=journal)] == ["failed"]
-    told = json.loads(Path(journal.href, "status.json").read_text())
-    assert (told["state"], told["reason"]) == ("ended", "stopped early: the destination takes nothing more")
+    reported = json.loads(Path(journal.href, "status.json").read_text())
+    assert (reported["state"], reported["reason"]) == ("ended", "stopped early: the destination takes nothing more")

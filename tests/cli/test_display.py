@@ -122,9 +122,9 @@ def test_no_time_has_passed(steps):
 def test_the_summary_says_it_in_one_line():
     progress = ProgressCounter(200, begun=0.0, bytes_in=13_207_024_435)
     progress.ended.update(done=198, skipped=1, failed=1)
-    told = "198 done, 1 skipped, 1 failed of 200 scenes in 3 min 12 s, 12.3 GiB read, 65.6 MiB/s"
-    assert summary(progress, 192.0) == told
-    assert summary(progress, 192.0, interrupted=True) == f"{told}; interrupted"
+    reported = "198 done, 1 skipped, 1 failed of 200 scenes in 3 min 12 s, 12.3 GiB read, 65.6 MiB/s"
+    assert summary(progress, 192.0) == reported
+    assert summary(progress, 192.0, interrupted=True) == f"{reported}; interrupted"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_large_sizes_have_units():
 # Lines -----------------------------------------------------------------------------------------
 
 
-def told(capsys, steps: list[Progress], style: str, scenes: int | None) -> list[str]:
+def reported(capsys, steps: list[Progress], style: str, scenes: int | None) -> list[str]:
     with Reporter(scenes=scenes, style=style) as reporter:
         for step in steps:
             reporter(step)
@@ -150,7 +150,7 @@ def told(capsys, steps: list[Progress], style: str, scenes: int | None) -> list[
 
 
 def test_small_runs_get_a_line_for_each_band(steps, capsys):
-    lines = told(capsys, steps, "plain", 3)
+    lines = reported(capsys, steps, "plain", 3)
     assert len([line for line in lines if re.match(r"\S+ of \S+ in \d+\.\d s; \d/\d bands, ", line)]) == 6
     assert len([line for line in lines if "is there already" in line]) == 1
     assert re.fullmatch(r"landsat-downsample: 2 done, 1 skipped of 3 scenes in .*", lines[-1])
@@ -159,7 +159,7 @@ def test_small_runs_get_a_line_for_each_band(steps, capsys):
 
 @pytest.mark.parametrize("count", [6, None])
 def test_large_runs_get_a_line_for_each_scene(steps, count, capsys):
-    lines = told(capsys, steps, "plain", count)
+    lines = reported(capsys, steps, "plain", count)
     assert len(lines) == 4
     of = "/6" if count else ""
     assert any(re.match(rf"\S+ done in \d+\.\d s; [123]{of} scenes, ", line) for line in lines)
@@ -168,9 +168,9 @@ def test_large_runs_get_a_line_for_each_scene(steps, count, capsys):
 def test_a_failure_is_told_at_once_in_every_style(steps, capsys):
     end = failed(ends(steps)[0])
     for style in ("plain", "quiet"):
-        lines = told(capsys, [end], style, 1)
+        lines = reported(capsys, [end], style, 1)
         assert lines == [f"landsat-downsample: {end.scene_id}: the bytes of B4 are wrong"]
-    events = [json.loads(line) for line in told(capsys, [end], "json", 1)]
+    events = [json.loads(line) for line in reported(capsys, [end], "json", 1)]
     assert [event["event"] for event in events] == ["run-begun", "scene-failed", "run-ended"]
     assert events[1]["cause"] == "ReadError" and events[1]["error"] == "the bytes of B4 are wrong"
 
@@ -182,7 +182,7 @@ def test_verbose_shows_how_a_failure_came_about(steps, capsys):
 
 
 def test_every_step_is_an_event(steps, capsys):
-    events = [json.loads(line) for line in told(capsys, steps, "json", 3)]
+    events = [json.loads(line) for line in reported(capsys, steps, "json", 3)]
     names = [event["event"] for event in events]
     assert sorted(names) == sorted(
         ["run-begun", *["scene-begun"] * 2, *["band-done"] * 6, *["scene-done"] * 2, "scene-skipped", "run-ended"]

@@ -138,8 +138,8 @@ def test_a_good_store(s3_env, scene):  # noqa: F811
         "ok",
         f"s3://{s3.BUCKET}/doctor/out: an object was written, a second one of its name refused, both removed",
     )
-    told = f"access key from the environment (AWS_ACCESS_KEY_ID), for {s3_env.endpoint}"
-    assert found["credentials"] == ("ok", told)
+    reported = f"access key from the environment (AWS_ACCESS_KEY_ID), for {s3_env.endpoint}"
+    assert found["credentials"] == ("ok", reported)
     assert "needed" in found["scratch space"][1] and found["scratch space"][0] == "ok"
     assert objects(s3_env, "doctor/out") == []
 
@@ -310,8 +310,8 @@ def test_no_secret_in_any_line(s3_env, monkeypatch, tmp_path):  # noqa: F811
         for dest in (f"s3://{s3.BUCKET}/doctor/out", "https://canaryuser:canarypassword@host/?sig=canarysignature"):
             result = call("doctor", source, "--to", dest, "--requester-pays")
             assert result.code == 1
-            told = result.out + result.err
-            assert not [word for word in CANARIES if word in told], told
+            reported = result.out + result.err
+            assert not [word for word in CANARIES if word in reported], reported
             assert len(result.out.splitlines()) == 8
 
 

@@ -134,9 +134,9 @@ def test_every_way_out_is_safe(capsys):
     try:
         raise ReadError(EVIL) from ValueError(EVIL)
     except ReadError as error:
-        told = trace(error)
+        reported = trace(error)
     captured = capsys.readouterr()
-    for text in (captured.out, captured.err, told, str(cleaned(Finding(OK, "source", EVIL), ()))):
+    for text in (captured.out, captured.err, reported, str(cleaned(Finding(OK, "source", EVIL), ()))):
         assert "Größe 日本" in text
         assert all(is_safe(line) for line in text.splitlines())
         assert not any(line.startswith("landsat-downsample: all") for line in text.splitlines())

@@ -52,7 +52,7 @@ def leading():
     thread.join()
 
 
-def told(href: str, **settings) -> str:
+def reported(href: str, **settings) -> str:
     """What is said of an href that cannot be read."""
     with pytest.raises(ReadError) as caught, store.fetch(store.FetchRequest(href, policy=Policy(**settings))):
         pass
@@ -71,7 +71,7 @@ def told(href: str, **settings) -> str:
     ],
 )
 def test_a_redirect_that_leads_nowhere(path, words, leading):
-    assert told(f"{leading}{path}").endswith(words)
+    assert reported(f"{leading}{path}").endswith(words)
 
 
 def refused(href: str) -> Fault:
@@ -104,28 +104,30 @@ def test_a_certificate_that_nobody_vouches_for(tmp_path, monkeypatch):
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
     with FileServer({}, tls=tls) as server:
-        assert "its certificate is not valid" in told(f"{server.endpoint}/B4.TIF")
+        assert "its certificate is not valid" in reported(f"{server.endpoint}/B4.TIF")
         apply(monkeypatch, environ(server.endpoint))
-        assert "AWS_CA_BUNDLE" in told("s3://scenes/B4.TIF")
+        assert "AWS_CA_BUNDLE" in reported("s3://scenes/B4.TIF")
 
 
 def test_a_server_without_tls_that_is_asked_for_it(monkeypatch):
     with FileServer({}) as server:
         endpoint = server.endpoint.replace("http://", "https://")
-        assert "should it be http://?" in told(f"{endpoint}/B4.TIF")
+        assert "should it be http://?" in reported(f"{endpoint}/B4.TIF")
         apply(monkeypatch, environ(endpoint))
-        assert "should it be http://?" in told("s3://scenes/B4.TIF")
+        assert "should it be http://?" in reported("s3://scenes/B4.TIF")
 
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_an_empty_file_is_called_empty(ranges):
     with FileServer({"/B4.TIF": b""}, ranges=ranges) as server:
-        assert "it is empty" in told(f"{server.endpoint}/B4.TIF")
+        assert "it is empty" in reported(f"{server.endpoint}/B4.TIF")
 
 
 def test_names_that_s3_does_not_allow(monkeypatch):
     apply(monkeypatch, environ(f"http://127.0.0.1:{free_port()}"))
-    assert told("s3:///B4.TIF").endswith("its bucket or key has a name that S3 does not allow: give s3://BUCKET/KEY")
+    assert reported("s3:///B4.TIF").endswith(
+        "its bucket or key has a name that S3 does not allow: give s3://BUCKET/KEY"
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_settings_of_s3_that_are_not_as_they_should_be(settings, words, monkeypa
     known = environ("http://127.0.0.1:1")
     gone = dict.fromkeys(("AWS_REGION", "AWS_ENDPOINT_URL", "FSSPEC_S3_ENDPOINT_URL"))
     apply(monkeypatch, known | gone | settings)
-    assert words in told("s3://scenes/B4.TIF", timeout=11 + len(words) / 100)  # a filesystem of its own
+    assert words in reported("s3://scenes/B4.TIF", timeout=11 + len(words) / 100)  # a filesystem of its own
 
 
 @pytest.mark.parametrize(

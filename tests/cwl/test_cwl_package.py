@@ -41,10 +41,14 @@ def test_every_input_is_an_option_of_the_verb(step):
     (tool,) = cwl_cases.tools(step)
     known = {flag: action for action in actions(STEPS[step]) for flag in action.option_strings}
     places = [action for action in actions(STEPS[step]) if not action.option_strings]
-    for name, told in tool["inputs"].items():
+    for name, reported in tool["inputs"].items():
         if name in OURS:
             continue
-        items = told["type"][1] if isinstance(told["type"], list) and isinstance(told["type"][1], dict) else told
+        items = (
+            reported["type"][1]
+            if isinstance(reported["type"], list) and isinstance(reported["type"][1], dict)
+            else reported
+        )
         prefix = flags(items["inputBinding"])
         if not prefix:
             (action,) = places
@@ -52,7 +56,7 @@ def test_every_input_is_an_option_of_the_verb(step):
             continue
         action = known[prefix]
         assert action.dest == name, f"{step}.cwl calls {prefix} {name}"
-        assert (action.nargs == 0) == (told["type"] == "boolean?"), name
+        assert (action.nargs == 0) == (reported["type"] == "boolean?"), name
     assert tool["arguments" if step != "stage_out" else "baseCommand"]
 
 
@@ -154,9 +158,9 @@ def test_the_package_has_the_same_tool():
     (tool,), other = cwl_cases.tools("downsample"), cwl_cases.parts("app-package")["downsample"]
     left_out = {"cluster", "network_access", "timeout", "min_spin_time", "max_spin_time"}
     assert set(other["inputs"]) == set(tool["inputs"]) - left_out
-    for name, told in other["inputs"].items():
+    for name, reported in other["inputs"].items():
         same = ("inputBinding",) if name == "source" else ("inputBinding", "type")
-        assert [told.get(key) for key in same] == [tool["inputs"][name].get(key) for key in same]
+        assert [reported.get(key) for key in same] == [tool["inputs"][name].get(key) for key in same]
     for key in ("baseCommand", "arguments", "hints", *CODES):
         assert other[key] == tool[key]
     workflow = cwl_cases.parts("app-package")["landsat-downsample"]
@@ -209,10 +213,10 @@ def test_the_descriptor_has_the_types_that_cwl2ogc_gives():
     theirs = cwl2ogc.BaseCWLtypes2OGCConverter(load_document_by_uri(PACKAGE)).get_inputs()
     ours = json.loads((CWL / "ogcapppkg.json").read_text())["processDescription"]["inputs"]
     assert list(ours) == list(theirs)
-    for name, told in ours.items():
-        assert told["minOccurs"] == theirs[name]["minOccurs"], name
+    for name, reported in ours.items():
+        assert reported["minOccurs"] == theirs[name]["minOccurs"], name
         if name not in ("source", "method"):
-            assert told["schema"]["type"] == theirs[name]["schema"]["type"], name
+            assert reported["schema"]["type"] == theirs[name]["schema"]["type"], name
 
 
 # The Application Package ------------------------------------------------------------------------
@@ -224,8 +228,8 @@ def test_cwltool_validates(name):
     words = [cwl_cases.BIN / "cwltool", "--validate", "--enable-ext", CWL / f"{name}.cwl"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "is valid CWL" in done.stdout + done.stderr, done.stderr
-    told = [line for line in done.stderr.splitlines() if "WARNING" in line and "no default process" not in line]
-    assert told == [], done.stderr
+    reported = [line for line in done.stderr.splitlines() if "WARNING" in line and "no default process" not in line]
+    assert reported == [], done.stderr
 
 
 @pytest.mark.slow
@@ -315,11 +319,11 @@ def wrap(place: Path) -> str:
     from cwl_utils.parser import save
     from eoap_cwlwrap import wrap
 
-    told = {"id": "bring", "verb": "stage-in", "to": "--to=staged", "inputs": _IN, "listing": ""}
-    (place / "in.cwl").write_text(_STAGING.format(**told))
+    reported = {"id": "bring", "verb": "stage-in", "to": "--to=staged", "inputs": _IN, "listing": ""}
+    (place / "in.cwl").write_text(_STAGING.format(**reported))
     answer = '{entryname: cwl.output.json, entry: \'{"place": {"value": "published"}}\'}'
-    told = {"id": "fetch", "verb": "stage-out", "to": "--quiet", "inputs": _OUT, "listing": answer}
-    (place / "out.cwl").write_text(_STAGING.format(**told))
+    reported = {"id": "fetch", "verb": "stage-out", "to": "--quiet", "inputs": _OUT, "listing": answer}
+    (place / "out.cwl").write_text(_STAGING.format(**reported))
     first, last = (load_cwl_from_location(str(place / name)) for name in ("in.cwl", "out.cwl"))
     first.inputs[0].type_ = last.outputs[0].type_ = f"{URI}#URI"
     package = load_cwl_from_location(str(CWL / "app-package.cwl"))

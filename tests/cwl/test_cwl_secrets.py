@@ -39,9 +39,9 @@ class Watch(threading.Thread):
         while not self._over.wait(0.02):
             ours = {child.pid for child in psutil.Process().children(recursive=True)} - self._before
             for pid in set(psutil.pids()) - {os.getpid()}:
-                told = {_read(f"/proc/{pid}/{what}") for what in ("cmdline", "environ")}
-                self.seen |= told
-                self.ours |= told if pid in ours else set()
+                reported = {_read(f"/proc/{pid}/{what}") for what in ("cmdline", "environ")}
+                self.seen |= reported
+                self.ours |= reported if pid in ours else set()
             self.samples += 1
 
     def leaks(self) -> list[bytes]:

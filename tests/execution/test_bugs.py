@@ -21,7 +21,7 @@ from landsat_downsample.execution.dask_executor import DaskExecutor, Limits
 from landsat_downsample.execution.run import run_plans
 from landsat_downsample.model.plan import Options, plan_scene
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.storage.bugs import BugWarning, Traces, is_bug, told
+from landsat_downsample.storage.bugs import BugWarning, Traces, is_bug, wrapped
 from landsat_downsample.storage.files import read_bytes
 
 BUG = "this is a bug in landsat-downsample, please report it"
@@ -79,7 +79,7 @@ def test_it_survives_pickling_with_its_traceback():
     try:
         {}["absent"]
     except KeyError as error:
-        found = told(error, "band B4 failed")
+        found = wrapped(error, "band B4 failed")
     again = pickle.loads(pickle.dumps(found))
     assert (type(again), str(again), again.trace) == (InternalError, str(found), found.trace)
     assert '{}["absent"]' in "".join(traceback.format_exception(again))

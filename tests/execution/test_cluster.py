@@ -80,7 +80,7 @@ def test_local_has_processes_of_one_thread(local):
 
 
 def test_closed_when_the_work_fails(tmp_path):
-    told = script(
+    reported = script(
         "import os, sys\n"
         "from landsat_downsample.execution.cluster import cluster\n"
         "if __name__ == '__main__':\n"
@@ -89,17 +89,17 @@ def test_closed_when_the_work_fails(tmp_path):
         "        raise SystemExit(7)\n",
         tmp_path,
     )
-    assert told.returncode == 7
-    assert told.stderr == ""
-    assert not Path(f"/proc/{told.stdout.strip()}").exists()
+    assert reported.returncode == 7
+    assert reported.stderr == ""
+    assert not Path(f"/proc/{reported.stdout.strip()}").exists()
 
 
 def test_script_without_a_guard_is_told_what_to_do(tmp_path):
-    told = script(
+    reported = script(
         "from landsat_downsample.execution.cluster import cluster\nwith cluster('local', workers=1): pass\n", tmp_path
     )
-    assert told.returncode == 1
-    assert "put its work under if __name__ == '__main__':" in told.stderr
+    assert reported.returncode == 1
+    assert "put its work under if __name__ == '__main__':" in reported.stderr
 
 
 # --- joined
@@ -223,13 +223,13 @@ def test_prepared_keeps_what_is_not_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [("kind: Pod", "holds Pod"), ("- 1", "holds list"), ("a: [", "cannot be read"), ("", "holds NoneType")],
 )
-def test_file_that_is_no_manifest(tmp_path, text, told):
+def test_file_that_is_no_manifest(tmp_path, text, reported):
     path = tmp_path / "cluster.yaml"
     path.write_text(text)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=reported):
         kubernetes.read_manifest(str(path))
 
 

@@ -84,8 +84,8 @@ def test_cpu_and_dollars_by_hand(scene):
     assert cost.core_seconds == pytest.approx(opened + published + made + 2 * cells * CELL_BYTE)
     assert cost.requests == cost.bytes_fetched == 0
     cost = Cost(core_seconds=7200, gets=1500, heads=500, lists=1000, puts=3000, bytes_fetched=5e9, bytes_out=2e9)
-    told = cost.dollars(Prices(0.05, 0.0004, 0.005, 0.09, 0.023))
-    assert told == pytest.approx(
+    reported = cost.dollars(Prices(0.05, 0.0004, 0.005, 0.09, 0.023))
+    assert reported == pytest.approx(
         {"compute": 0.1, "requests": 0.0208, "egress": 0.45, "total": 0.5708, "storage_month": 0.046}
     )
 
@@ -213,11 +213,11 @@ def test_json_has_the_same_numbers(folder):
     records = [json.loads(line) for line in done.out.splitlines()]
     assert len(records) == 2
     for record in records:
-        told = record["cost"]
-        assert told["prices"] == asdict(Prices(core_hour=3600)) and told["setting"] == asdict(Setting())
-        assert told["like_it"]["scenes"] == 1000
-        assert told["like_it"]["requests"] == pytest.approx(1000 * told["scene"]["requests"])
-        assert told["scene"]["dollars"]["compute"] == pytest.approx(told["scene"]["core_seconds"], rel=1e-4)
+        reported = record["cost"]
+        assert reported["prices"] == asdict(Prices(core_hour=3600)) and reported["setting"] == asdict(Setting())
+        assert reported["like_it"]["scenes"] == 1000
+        assert reported["like_it"]["requests"] == pytest.approx(1000 * reported["scene"]["requests"])
+        assert reported["scene"]["dollars"]["compute"] == pytest.approx(reported["scene"]["core_seconds"], rel=1e-4)
         assert record["estimate"]["bytes_in"] > 0
     plans = [ScenePlan.from_dict({k: v for k, v in r.items() if k not in ("cost", "estimate")}) for r in records]
     hours = total(map(cost_of, plans)).like(1000).core_seconds / 3600
@@ -248,5 +248,5 @@ def test_stub_scenes_go_through_the_real_scheduler():
     assert run.statuses == {"done": 300} and run.targets == 300 and run.requests == 600
     assert 1 <= run.held <= 2 * 2 + 4 + 2  # those that have ended leave a moment later
     assert set(run.memory) == set(simulate.MOMENTS)
-    told = "\n".join(simulate._predicted(run))
-    assert "| scenes | 300 | 300 | 1.00 |" in told and "| requests for bands | 600 | 600 | 1.00 |" in told
+    reported = "\n".join(simulate._predicted(run))
+    assert "| scenes | 300 | 300 | 1.00 |" in reported and "| requests for bands | 600 | 600 | 1.00 |" in reported

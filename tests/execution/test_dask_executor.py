@@ -162,9 +162,9 @@ def test_target_beyond_the_memory_of_its_worker(tmp_path, targets, publication):
         Client(made) as client,
         DaskExecutor(client, owned=True, limits=limits) as executor,
     ):
-        told = str(executor.submit(large, publication).exception())
-        assert "most likely out of memory, whose limit is 0.39 GiB" in told
-        assert "large" in told
+        reported = str(executor.submit(large, publication).exception())
+        assert "most likely out of memory, whose limit is 0.39 GiB" in reported
+        assert "large" in reported
         assert executor.submit(targets[0], publication).result()
 
 

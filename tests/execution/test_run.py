@@ -155,8 +155,10 @@ def interrupted(process: subprocess.Popen) -> None:
     """Exit code 130, and one line more than the progress."""
     _, err = process.communicate()
     assert process.returncode == 130, err
-    told = [line for line in err.splitlines() if line.startswith("landsat-downsample")]
-    assert len(told) <= 2 and "interrupted" in told[-1] and all("finishing" in line for line in told[:-1]), err
+    reported = [line for line in err.splitlines() if line.startswith("landsat-downsample")]
+    assert (
+        len(reported) <= 2 and "interrupted" in reported[-1] and all("finishing" in line for line in reported[:-1])
+    ), err
     assert "Traceback" not in err and "Exception" not in err
 
 

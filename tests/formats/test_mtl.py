@@ -254,13 +254,13 @@ def test_xml_attacks_are_refused(attack):
 
 @variants
 def test_formats_agree_after_the_same_rewrite(kind, data):
-    told = edited(kind, data, coarse_grid()).groups
+    reported = edited(kind, data, coarse_grid()).groups
     reference = edited("txt", as_txt(GROUPS), coarse_grid()).groups
-    record = told[RECORD]
+    record = reported[RECORD]
     assert record["REDUCER"].replace('"', "'") == "mean of 'valid' <pixels> & more END"  # ODL has no escape for "
     record["REDUCER"] = record["REDUCER"].replace('"', "'")
-    assert told == reference
-    assert list(told) == [*GROUPS, RECORD]
+    assert reported == reference
+    assert list(reported) == [*GROUPS, RECORD]
 
 
 @variants
@@ -425,8 +425,8 @@ def test_renamed_and_missing_files():
     mtl = parse.parse(as_txt(GROUPS), "txt")
     files = {f"{ID}_B1.TIF": None, f"{ID}_B2.TIF": "b2.tif", "unknown.TIF": None}
     changes = coarse_changes(mtl, coarse=coarse_grid(), files=files)
-    told = {key: value for (group, key), value in changes.items() if group == "PRODUCT_CONTENTS"}
-    assert told == {
+    reported = {key: value for (group, key), value in changes.items() if group == "PRODUCT_CONTENTS"}
+    assert reported == {
         "FILE_NAME_BAND_1": None,
         "DATA_TYPE_BAND_1": None,
         "PRESENT_BAND_1": "N",
@@ -437,8 +437,8 @@ def test_renamed_and_missing_files():
 
 def test_cells_that_are_not_square_are_told():
     coarse = coarse_grid(ratio=(8, 16))
-    told = notes(coarse)
-    assert told["GRID_CELL_SIZE_Y"] == 240
+    reported = notes(coarse)
+    assert reported["GRID_CELL_SIZE_Y"] == 240
     mtl = edited("xml", as_xml(GROUPS), coarse)
     assert mtl.find("GRID_CELL_SIZE_REFLECTIVE") == "480.00"
     assert frame.frame(mtl).resolution == (240, 480)
@@ -517,8 +517,8 @@ def test_azimuth_and_roll_as_stac_has_them():
         .replace(b'"NADIR"', b'"OFFNADIR"')
         .replace(b"-0.001", b"-14.2")
     )
-    told = properties.properties(parse.parse(data, "txt"))
-    assert (told["view:sun_azimuth"], told["view:off_nadir"]) == (291.05097423, 14.2)
+    reported = properties.properties(parse.parse(data, "txt"))
+    assert (reported["view:sun_azimuth"], reported["view:off_nadir"]) == (291.05097423, 14.2)
 
 
 # Real files
@@ -557,13 +557,13 @@ def _own_reader_agrees(data: bytes, kind: str, mtl: Mtl) -> None:
     if kind == "json":
         content = json.loads(data)
         content = content.get(mtl.root, content)
-        told = {(g, k): v for g, values in content.items() if isinstance(values, dict) for k, v in values.items()}
-        told |= {("", key): value for key, value in content.items() if isinstance(value, str)}
+        reported = {(g, k): v for g, values in content.items() if isinstance(values, dict) for k, v in values.items()}
+        reported |= {("", key): value for key, value in content.items() if isinstance(value, str)}
     elif kind == "xml":
-        told = {(group.tag, e.tag): e.text or "" for group in ElementTree.fromstring(data) for e in group}
+        reported = {(group.tag, e.tag): e.text or "" for group in ElementTree.fromstring(data) for e in group}
     else:
         return
-    assert told == {(entry.group, entry.key): entry.value for entry in mtl.entries}
+    assert reported == {(entry.group, entry.key): entry.value for entry in mtl.entries}
 
 
 @needs_data
@@ -606,11 +606,11 @@ def test_real_properties_agree_with_usgs_items():
         items = list(path.parent.glob(path.name.replace("_MTL.xml", "*tac.json")))
         if not items:
             continue
-        told = properties.properties(parse.parse(path.read_bytes(), "xml"))
+        reported = properties.properties(parse.parse(path.read_bytes(), "xml"))
         item = json.loads(items[0].read_text())["properties"]
         same = ("datetime", "eo:cloud_cover", "view:sun_elevation", "landsat:scene_id", "landsat:wrs_type")
         same += ("landsat:wrs_path", "landsat:wrs_row", "landsat:collection_number", "landsat:correction")
-        assert {key: told.get(key) for key in same} == {key: item.get(key) for key in same}
-        assert told["view:sun_azimuth"] == pytest.approx(item["view:sun_azimuth"] % 360)
+        assert {key: reported.get(key) for key in same} == {key: item.get(key) for key in same}
+        assert reported["view:sun_azimuth"] == pytest.approx(item["view:sun_azimuth"] % 360)
         compared += 1
     assert compared

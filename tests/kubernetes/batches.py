@@ -72,7 +72,7 @@ def _own_name(name: str, number: int) -> str:
 
 
 def start(folder: Path, hrefs: list[str], *words: object) -> subprocess.Popen:
-    """Start the command that reduces a list of scenes; `told` gives what it said."""
+    """Start the command that reduces a list of scenes; `reported` gives what it said."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "scenes.txt"
     listed.write_text("".join(f"{href}\n" for href in hrefs))
@@ -80,7 +80,7 @@ def start(folder: Path, hrefs: list[str], *words: object) -> subprocess.Popen:
         return command.spawn("run", f"@{listed}", "--to", DEST, "--factor", "7", *words, stdout=out, stderr=err)
 
 
-def told(folder: Path) -> tuple[str, str]:
+def reported(folder: Path) -> tuple[str, str]:
     """What the command of `start` wrote to stdout and stderr."""
     return (folder / "out").read_text(), (folder / "err").read_text()
 

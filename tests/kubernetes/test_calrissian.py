@@ -177,11 +177,11 @@ def differences(ours: bytes, native: bytes) -> list[str]:
     return list(difflib.unified_diff(*pair, "ours", "native", n=0, lineterm=""))[:20]
 
 
-def assert_no_leak(deployment: Deployment, told: str) -> None:
+def assert_no_leak(deployment: Deployment, reported: str) -> None:
     """The store's keys are in no pod, log, event, map or file; only in the secret."""
     kinds = "pods,jobs,events,configmaps,persistentvolumeclaims,serviceaccounts"
     seen = {
-        "pods as watched": told,
+        "pods as watched": reported,
         "objects": deployment.call("get", kinds, "--output", "yaml"),
         "log": deployment.logs(),
     }
@@ -205,8 +205,8 @@ def watch(deployment, tmp_path):
 
 def test_image_reads_by_the_compiled_kernel(deployment):
     code = "from landsat_downsample.pipeline import tiles; print(tiles._native.__name__, tiles.available)"
-    told = deployment.call("exec", "access-volumes", "--", "python", "-c", code)
-    assert told.split() == ["landsat_downsample.reduce._native", "True"]
+    reported = deployment.call("exec", "access-volumes", "--", "python", "-c", code)
+    assert reported.split() == ["landsat_downsample.reduce._native", "True"]
 
 
 def test_workflow_from_store_to_store(deployment, scenes, expected, watch):
@@ -217,9 +217,9 @@ def test_workflow_from_store_to_store(deployment, scenes, expected, watch):
     assert name == f"{scene.name}_downsampled"
     assert_same(files, expected[name])
     assert deployment.steps() == []
-    told = watch()
-    assert len(set(re.findall(r"^  name: ([\w-]+-pod-\w+)$", told, re.M))) == 3  # one pod for each step
-    assert_no_leak(deployment, told)
+    reported = watch()
+    assert len(set(re.findall(r"^  name: ([\w-]+-pod-\w+)$", reported, re.M))) == 3  # one pod for each step
+    assert_no_leak(deployment, reported)
     assert_reported(deployment.volume(), name)
 
 
@@ -273,8 +273,8 @@ def test_job_deleted_at_work_leaves_no_pod_and_no_key(deployment, scenes, watch)
 @pytest.mark.parametrize("mode", ["s3", "dask"])
 def test_from_store_to_store_without_a_volume(deployment, scenes, watch, mode, monkeypatch):
     store, [(scene, href), *_] = deployment.store, scenes.items()
-    told = f"SOURCE={href}\nDEST=s3://{BUCKET}/{mode}\nFACTOR={FACTOR}\n"
-    (deployment.folder / "k8s/s3/run.env").write_text(told)
+    reported = f"SOURCE={href}\nDEST=s3://{BUCKET}/{mode}\nFACTOR={FACTOR}\n"
+    (deployment.folder / "k8s/s3/run.env").write_text(reported)
     deployment.call("delete", "job", "run", "--ignore-not-found")
     deployment.apply(mode)
     assert deployment.ended("run") == "succeeded", deployment.logs("run")

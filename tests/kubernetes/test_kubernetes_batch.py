@@ -29,7 +29,7 @@ def batch(request, bucket, tmp_path_factory):
 def serial(bucket, batch, tmp_path_factory):
     """What one thread of one process makes of the batch, taken away again."""
     folder, begun = tmp_path_factory.mktemp("serial"), time.monotonic()
-    assert batches.start(folder, batch, "--cluster", "none", "--workers", "1").wait(1200) == 3, batches.told(folder)
+    assert batches.start(folder, batch, "--cluster", "none", "--workers", "1").wait(1200) == 3, batches.reported(folder)
     print(f"one thread of this process: {time.monotonic() - begun:.0f} s")
     return batches.take(bucket)
 
@@ -44,12 +44,12 @@ def test_batch_with_a_killed_pod_and_a_corrupt_source(api, bucket, batch, serial
         workers = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in pods_of(api, "worker")}
         assert len(workers) == 2
         assert batches.kill(api, NAMESPACE, next(iter(workers.values()))).status == 200
-        assert running.wait(1200) == 3, batches.told(tmp_path)
+        assert running.wait(1200) == 3, batches.reported(tmp_path)
     finally:
         running.kill()
         running.wait()
     print(f"two pods: five products after {first - begun:.0f} s, the end after {time.monotonic() - begun:.0f} s")
-    out, err = batches.told(tmp_path)
+    out, err = batches.reported(tmp_path)
     found = batches.take(bucket)
     assert found.objects == serial.objects
     assert len(found.objects) >= 10 * (len(batch) - 1)

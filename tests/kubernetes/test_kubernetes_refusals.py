@@ -48,10 +48,10 @@ def await_that(what, seconds: float) -> None:
 
 def test_bad_image(api):
     begun = time.monotonic()
-    told = refused("kubernetes", image="localhost/nowhere:1", deadline=240)
-    assert "localhost/nowhere:1" in told
-    assert "ImagePullBackOff" in told
-    assert "Failed to pull image" in told
+    reported = refused("kubernetes", image="localhost/nowhere:1", deadline=240)
+    assert "localhost/nowhere:1" in reported
+    assert "ImagePullBackOff" in reported
+    assert "Failed to pull image" in reported
     assert time.monotonic() - begun < 200  # told of as soon as Kubernetes does
 
 
@@ -60,35 +60,35 @@ def test_no_node_has_room(tmp_path):
         resources = spec["scheduler"]["spec"]["containers"][0]["resources"]
         resources["requests"]["cpu"] = resources["limits"]["cpu"] = "1000"
 
-    told = refused(manifest(tmp_path, change), deadline=15)
-    assert "no scheduler was ready after 15 s" in told
-    assert "Insufficient cpu" in told
+    reported = refused(manifest(tmp_path, change), deadline=15)
+    assert "no scheduler was ready after 15 s" in reported
+    assert "Insufficient cpu" in reported
 
 
 def test_missing_secret(tmp_path):
     def change(spec):
         spec["scheduler"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "not-there"}}]
 
-    told = refused(manifest(tmp_path, change), deadline=120)
-    assert "CreateContainerConfigError" in told
-    assert "not-there" in told
+    reported = refused(manifest(tmp_path, change), deadline=120)
+    assert "CreateContainerConfigError" in reported
+    assert "not-there" in reported
 
 
 def test_command_that_fails(tmp_path):
     def change(spec):
         spec["scheduler"]["spec"]["containers"][0]["args"] = ["sh", "-c", "echo no such thing; exit 1"]
 
-    told = refused(manifest(tmp_path, change), deadline=120)
-    assert "CrashLoopBackOff" in told
-    assert "no such thing" in told
+    reported = refused(manifest(tmp_path, change), deadline=120)
+    assert "CrashLoopBackOff" in reported
+    assert "no such thing" in reported
 
 
 def test_account_without_rights(api, tmp_path, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(account(api, tmp_path, "nobody", [])))
     begun = time.monotonic()
-    told = refused("kubernetes")
-    assert "daskclusters.kubernetes.dask.org is forbidden" in told
-    assert "system:serviceaccount:landsat-downsample-tests:nobody" in told
+    reported = refused("kubernetes")
+    assert "daskclusters.kubernetes.dask.org is forbidden" in reported
+    assert "system:serviceaccount:landsat-downsample-tests:nobody" in reported
     assert time.monotonic() - begun < 30
 
 
@@ -101,8 +101,8 @@ def test_account_that_may_not_forward_ports(api, tmp_path, monkeypatch):
 
 def test_server_without_the_type(api, monkeypatch):
     monkeypatch.setattr(kubernetes, "DASK", "kubernetes.dask.org/v0")
-    told = refused("kubernetes")
-    assert "its DaskCluster type is unknown: install the dask-kubernetes operator with its CRDs" in told
+    reported = refused("kubernetes")
+    assert "its DaskCluster type is unknown: install the dask-kubernetes operator with its CRDs" in reported
 
 
 def test_idle_cluster_ends_by_itself(api, tmp_path):
@@ -146,8 +146,8 @@ def at_work(api, bucket, tmp_path):
 def test_interrupted_client_leaves_no_pod(api, at_work):
     client, _ = at_work
     client.send_signal(signal.SIGINT)
-    _, told = client.communicate(timeout=120)
-    assert client.returncode == 130, told
+    _, reported = client.communicate(timeout=120)
+    assert client.returncode == 130, reported
     # `spotless` sees that nothing of it is left.
 
 
@@ -202,8 +202,8 @@ def test_no_operator(api, monkeypatch):
     gone = "namespaces/dask-operator/pods?labelSelector=app%3Ddask-operator"
     await_that(lambda: not api.items("v1", gone), 60)
     try:
-        told = refused("kubernetes", deadline=30)
-        assert "no operator took notice of it in 4 s" in told
+        reported = refused("kubernetes", deadline=30)
+        assert "no operator took notice of it in 4 s" in reported
     finally:
         api.request("PATCH", "apps/v1", path, {"spec": {"replicas": 1}})
         await_that(lambda: api.request("GET", "apps/v1", path).body["status"].get("readyReplicas"), 120)

@@ -124,8 +124,8 @@ def test_config_map_holds_the_cwl_folder(name):
 
 def test_nothing_is_fetched_from_elsewhere():
     for path in (ROOT / "k8s").rglob("kustomization.yaml"):
-        told = yaml.safe_load(path.read_text())
-        assert all("://" not in entry and "github.com" not in entry for entry in told.get("resources", [])), path
+        reported = yaml.safe_load(path.read_text())
+        assert all("://" not in entry and "github.com" not in entry for entry in reported.get("resources", [])), path
 
 
 def test_namespace_lets_calrissian_make_pods():
@@ -183,11 +183,11 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "told"), BROKEN, ids=[told for _, told in BROKEN])
-def test_policy_finds(spoil, told):
+@pytest.mark.parametrize(("spoil", "reported"), BROKEN, ids=[reported for _, reported in BROKEN])
+def test_policy_finds(spoil, reported):
     manifests = copy.deepcopy(rendered("overlays/aks"))
     spoil(manifests)
-    assert any(told in fault for fault in faults(manifests)), faults(manifests)
+    assert any(reported in fault for fault in faults(manifests)), faults(manifests)
 
 
 def test_secret_is_named_and_never_made():

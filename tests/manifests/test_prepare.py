@@ -27,9 +27,9 @@ def volume(tmp_path):
 
 
 def prepare(volume: Path, **variables: str) -> subprocess.CompletedProcess:
-    told = {"LANDSAT_DOWNSAMPLE_IMAGE": "example.org/a/b:9", "WORKFLOW": "workflow", "CALRISSIAN_POD_NAME": "pod-1"}
+    reported = {"LANDSAT_DOWNSAMPLE_IMAGE": "example.org/a/b:9", "WORKFLOW": "workflow", "CALRISSIAN_POD_NAME": "pod-1"}
     command = ["/bin/sh", str(volume.parent / "given/prepare/prepare.sh")]
-    env = {"PATH": os.environ["PATH"], **told, **variables}
+    env = {"PATH": os.environ["PATH"], **reported, **variables}
     return subprocess.run(command, cwd=volume, env=env, capture_output=True, text=True, timeout=30, check=True)
 
 
@@ -37,10 +37,10 @@ def prepare(volume: Path, **variables: str) -> subprocess.CompletedProcess:
 def test_keys_go_to_the_job_file_alone(volume, workflow):
     done = prepare(volume, WORKFLOW=workflow, **KEYS)
     job = volume / f"cwl/{workflow}-inputs.yml"
-    told = yaml.safe_load(job.read_text())
+    reported = yaml.safe_load(job.read_text())
     given = configparser.RawConfigParser()
-    given.read_string(told.pop("aws_credentials"))
-    assert told == yaml.safe_load((ROOT / f"cwl/{workflow}-inputs.yml").read_text())
+    given.read_string(reported.pop("aws_credentials"))
+    assert reported == yaml.safe_load((ROOT / f"cwl/{workflow}-inputs.yml").read_text())
     assert dict(given["default"]) == {
         "aws_access_key_id": KEYS["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": KEYS["AWS_SECRET_ACCESS_KEY"],

@@ -76,8 +76,13 @@ def test_words_come_in_a_string_or_a_list():
 def test_every_band_is_a_target_with_its_own_method(scene):
     plan = plan_scene(scene, "out", Options(factor=4))
     assert list(methods_of(plan)) == list(scene.bands)
-    told = methods_of(plan)
-    assert (told["B4"], told["VAA"], told["GM_B4"], told["QA_PIXEL"]) == ("mean", "circular", "mode", "conservative")
+    reported = methods_of(plan)
+    assert (reported["B4"], reported["VAA"], reported["GM_B4"], reported["QA_PIXEL"]) == (
+        "mean",
+        "circular",
+        "mode",
+        "conservative",
+    )
     assert plan.name == f"{scene.id}_downsampled" and plan.marker == f"{plan.name}.stac.json"
     (with_fractions,) = [target for target in plan.targets if target.fractions]
     assert with_fractions.fractions == f"{scene.id}_QA_FRACTIONS.TIF" and with_fractions.codes_written
@@ -103,8 +108,13 @@ def test_a_mask_goes_to_continuous_bands_only(scene):
 
 def test_methods_are_changed_band_by_band(scene):
     plan = plan_scene(scene, "out", Options(factor=4, qa="majority", methods={"red": "median", "QA_RADSAT": "mode"}))
-    told = methods_of(plan)
-    assert (told["B3"], told["B4"], told["QA_RADSAT"], told["QA_PIXEL"]) == ("median", "mean", "mode", "majority")
+    reported = methods_of(plan)
+    assert (reported["B3"], reported["B4"], reported["QA_RADSAT"], reported["QA_PIXEL"]) == (
+        "median",
+        "mean",
+        "mode",
+        "majority",
+    )
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,10 @@ def test_a_real_service_runs_a_scene(there, scene, tmp_path):
     assert [summary["id"] for summary in there.processes()] == ["downsample"]
     assert "factor" in there.describe("downsample")["inputs"]
     inputs = {"scene": str(scene), "to": str(tmp_path), "factor": 7, "bands": "red"}
-    told = []
+    reported = []
     job = there.execute("downsample", inputs)
-    status = job.wait(deadline=200, report=told.append)
-    assert (status.state, status.job_id) == ("successful", job.id) and told[-1] == status
+    status = job.wait(deadline=200, report=reported.append)
+    assert (status.state, status.job_id) == ("successful", job.id) and reported[-1] == status
     assert status.finished and there.job(job.id).status() == status
     (document,) = job.results()["outputs"]  # pygeoapi's own way to put it
     href = document["item"]["href"]
@@ -253,9 +253,9 @@ DONE = (200, {}, {"jobID": "7", "status": "successful", "progress": 100})
 def test_waiting_outlives_passing_errors():
     busy = (503, {"Retry-After": "0.1"}, b"busy")
     with answering(busy, RUNNING, (429, {}, b""), (502, {}, b"<html>"), DONE) as (service, seen):
-        told = []
-        assert service.job("7").wait(deadline=200, report=told.append).progress == 100
-    assert [str(status) for status in told] == ["running, 40 %", "successful, 100 %"]
+        reported = []
+        assert service.job("7").wait(deadline=200, report=reported.append).progress == 100
+    assert [str(status) for status in reported] == ["running, 40 %", "successful, 100 %"]
     assert len(seen) == 5
 
 

@@ -46,9 +46,9 @@ def test_every_file_is_an_asset_and_every_asset_a_file(product):
 def test_the_metadata_know_every_raster(product):
     met = record(product, ".met.json")
     assert met["fingerprint"] == record(product, ".stac.json")["properties"]["landsat_ds:fingerprint"]
-    told = json.dumps(met)
+    reported = json.dumps(met)
     for path in product.glob("*.TIF"):
-        assert path.name in told and hashlib.sha256(path.read_bytes()).hexdigest() in told
+        assert path.name in reported and hashlib.sha256(path.read_bytes()).hexdigest() in reported
 
 
 def test_every_mtl_tells_of_the_reduction(product):

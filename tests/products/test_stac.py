@@ -215,13 +215,13 @@ def test_scale_comes_from_the_catalogue_where_the_file_has_none():
         (replace(bare, scale=2.0, offset=1.0), (2.0, 1.0)),  # the file knows better
         (replace(bare, dtype="float32", method="std"), (2.75e-05, None)),
     ):
-        (told,) = make(replace(OLI, products=(made,)))["assets"]["SR_B4"]["bands"]
-        assert (told["raster:scale"], told.get("raster:offset")) == expected
+        (reported,) = make(replace(OLI, products=(made,)))["assets"]["SR_B4"]["bands"]
+        assert (reported["raster:scale"], reported.get("raster:offset")) == expected
     reflectance = replace(
         OLI.scene, bands={"SR_B4": replace(band, dtype="float32")}
     )  # no stored integers: nothing known
-    (told,) = make(replace(OLI, scene=reflectance, products=(bare,)))["assets"]["SR_B4"]["bands"]
-    assert "raster:scale" not in told
+    (reported,) = make(replace(OLI, scene=reflectance, products=(bare,)))["assets"]["SR_B4"]["bands"]
+    assert "raster:scale" not in reported
 
 
 def test_codes_have_no_mean():

@@ -250,8 +250,8 @@ def test_mtls_are_rewritten_byte_by_byte_and_agree(made):
         same = {(entry.group, entry.key): entry.value for entry in mtl.entries}
         assert rewrite.rewrite(mtl, {}) == rewrite.rewrite(mtl, same) == data
         if kind == "xml":
-            told = {(group.tag, e.tag): e.text or "" for group in ElementTree.fromstring(data) for e in group}
-            assert told == same
+            reported = {(group.tag, e.tag): e.text or "" for group in ElementTree.fromstring(data) for e in group}
+            assert reported == same
         grid = frame.frame(mtl)
         corner = [float(mtl.find(f"CORNER_LR_PROJECTION_{axis}_PRODUCT")) for axis in "XY"]
         _, bottom, right, _ = grid.bounds

@@ -211,15 +211,15 @@ def _checked(request, tmp_path):
 
 def test_verify_compares_the_checksums_that_lie_beside_a_source(checked):
     folder, product = checked
-    told = call("verify", product, "--source", folder)
-    assert told.code == 0 and "2 source files have the checksums that lie beside them" in told.out
+    reported = call("verify", product, "--source", folder)
+    assert reported.code == 0 and "2 source files have the checksums that lie beside them" in reported.out
     band = next(folder.glob("*_SR_B4.TIF"))
     data = bytearray(band.read_bytes())
     data[parse(bytes(data)).directories[1].offsets[0] + 99] ^= 1  # in an overview, which no cell is made of
     band.write_bytes(data)
-    told = call("verify", product, "--source", folder)
-    assert told.code == 1 and "SR_B4.TIF': " in told.err
-    assert "checksum that lies beside it" in told.err
+    reported = call("verify", product, "--source", folder)
+    assert reported.code == 1 and "SR_B4.TIF': " in reported.err
+    assert "checksum that lies beside it" in reported.err
 
 
 def test_a_text_that_is_no_item_has_no_checksums(tmp_path):

@@ -69,8 +69,8 @@ def bomb(request, tmp_path) -> tuple[Path, str]:
 
 def test_a_bomb_is_refused_by_its_header(bomb):
     path, words = bomb
-    told = call("plan", path, "--factor", 4)
-    assert told.code == 1 and len(told.lines) == 1 and words in told.err, told.err
+    reported = call("plan", path, "--factor", 4)
+    assert reported.code == 1 and len(reported.lines) == 1 and words in reported.err, reported.err
 
 
 def test_bombs_take_no_more_memory_than_others(tmp_path):

@@ -433,10 +433,10 @@ def test_a_run_signs_anew_and_keeps_no_signature(monkeypatch, tmp_path):
         href = f"{server.endpoint}/account/landsat-c2/{scene.name}_MTL.json"
         result = shell("run", href, "--to", tmp_path / "out", "--factor", 5)
         assert result.code == 0 and server.given > 50, result.err
-    told = [result.out, result.err] + [
+    reported = [result.out, result.err] + [
         path.read_bytes().decode("latin-1") for path in (tmp_path / "out").rglob("*.*") if path.is_file()
     ]
-    assert not any("sig=" in text for text in told)
+    assert not any("sig=" in text for text in reported)
 
 
 def test_only_blobs_of_the_planetary_computer_without_a_signature_are_signed():

@@ -36,8 +36,8 @@ class View(Protocol):
 
 def failure_line(outcome: Outcome) -> str:
     """Why a scene failed, with its name."""
-    told = str(outcome.error)
-    return told if outcome.scene_id in told else f"{outcome.scene_id}: {told}"
+    text = str(outcome.error)
+    return text if outcome.scene_id in text else f"{outcome.scene_id}: {text}"
 
 
 def stopping_line(in_hand: int) -> str:

@@ -34,9 +34,9 @@ def versions() -> str:
     import rasterio
 
     packages = ("numpy", "dask", "distributed", "s3fs", "dask-kubernetes")
-    told = [f"landsat-downsample {__version__}", f"Python {platform.python_version()}"]
-    told += [f"GDAL {rasterio.__gdal_version__}", f"rasterio {rasterio.__version__}"]
-    return ", ".join(told + [f"{name} {version}" for name in packages if (version := _version(name))])
+    parts = [f"landsat-downsample {__version__}", f"Python {platform.python_version()}"]
+    parts += [f"GDAL {rasterio.__gdal_version__}", f"rasterio {rasterio.__version__}"]
+    return ", ".join(parts + [f"{name} {version}" for name in packages if (version := _version(name))])
 
 
 def _version(package: str) -> str | None:
@@ -116,7 +116,7 @@ def scratch(free: int, where: str, *, largest: int | None, at_once: int, what: s
     if not largest:
         return Finding(OK if free > 0 else NO, what, f"{there}; the source's files are read in place")
     needed = largest * at_once
-    told = f"{there}, {size_words(needed)} needed ({at_once} x the largest band)"
+    room = f"{there}, {size_words(needed)} needed ({at_once} x the largest band)"
     if free > needed:
-        return Finding(OK, what, told)
-    return Finding(NO, what, f"{told}: free some, point TMPDIR elsewhere, or take fewer workers")
+        return Finding(OK, what, room)
+    return Finding(NO, what, f"{room}: free some, point TMPDIR elsewhere, or take fewer workers")

@@ -88,8 +88,8 @@ def _folder_takes(path: str, needed: float, what: str) -> str:
             if os.path.isdir(folder) and not os.listdir(folder):
                 os.rmdir(folder)
     check_room(path, free, needed, what)
-    told = f", about {size_words(int(needed))} needed by {what}" if needed else ""
-    return f"{path}: written, synced, renamed and removed; {size_words(free)} free{told}"
+    note = f", about {size_words(int(needed))} needed by {what}" if needed else ""
+    return f"{path}: written, synced, renamed and removed; {size_words(free)} free{note}"
 
 
 def _missing(path: str) -> list[str]:

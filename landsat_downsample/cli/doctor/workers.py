@@ -74,10 +74,10 @@ def pays(asked: bool, why: str) -> Finding:
 def _asked(client: Client, worker: str, source: str, requester_pays: bool) -> str:
     asked = source, requester_pays, Policy.from_environ().allow_hosts
     sent = client.submit(read_there, *asked, workers=[worker], pure=False, key=f"doctor-source-{id(source):x}")
-    able, told = _result(sent, worker)
+    able, detail = _result(sent, worker)
     if not able:
-        raise ReadError(f"worker {worker}: {told}")
-    return f"worker {worker}: {told}"
+        raise ReadError(f"worker {worker}: {detail}")
+    return f"worker {worker}: {detail}"
 
 
 def _scratch(client: Client, threads: dict[str, int], largest: int | None) -> Finding:

@@ -34,7 +34,7 @@ def demo(folder: str, *, size: tuple[int, int] | None = None, factor: float = 10
     if outcome.error:  # told already
         return outcome.error.exit_code
     product = os.path.dirname(outcome.href)
-    _tell(product, source, outcome)
+    _show(product, source, outcome)
     _through_s3(source, product, folder)
     return 0
 
@@ -60,7 +60,7 @@ def _made(scenes: str, size: tuple[int, int] | None) -> str:
     return done.stdout.strip()
 
 
-def _tell(product: str, source: str, outcome: Outcome) -> None:
+def _show(product: str, source: str, outcome: Outcome) -> None:
     written = sum(os.path.getsize(os.path.join(product, name)) for name in files.list_names(product))
     name = os.path.basename(product)
     lines = (

@@ -14,9 +14,9 @@ from landsat_downsample.cli.arguments import (
     count,
     href_type,
     number,
+    print_line,
     say,
     size,
-    tell,
     whole,
     words,
 )
@@ -81,7 +81,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             failures.append(error)
             continue
         for line in report.checked if alone or arguments.verbose else ():
-            tell(line if alone else f"{product}: {line}")
+            print_line(line if alone else f"{product}: {line}")
         for line in report.wrong:
             say(line if alone else f"{product}: {line}")
         failures += [ReadError(f"{product!r} is not right")] if report.wrong else []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from landsat_downsample.cli.arguments import add_verb, complain, count, href_type
 from landsat_downsample.cli.reduction import add_reduction, exit_code, options
 from landsat_downsample.errors import UsageError
-from landsat_downsample.storage.bugs import told
+from landsat_downsample.storage.bugs import wrapped
 
 if TYPE_CHECKING:
     from landsat_downsample.execution.cost import Prices, Setting
@@ -78,7 +78,7 @@ def _plan(arguments: argparse.Namespace) -> int:
         try:
             item = request.plan()
         except Exception as error:
-            failures.append(told(error, f"cannot plan {request.label!r}"))
+            failures.append(wrapped(error, f"cannot plan {request.label!r}"))
             complain(failures[-1], arguments)
             continue
         costs.append(cost_of(item, setting))
@@ -101,9 +101,9 @@ def _record(item, scenes: int, prices: Prices, setting: Setting) -> dict[str, An
     from landsat_downsample.model.plan import estimate
 
     cost = cost_of(item, setting)
-    told = {"scene": cost.to_dict(prices), "like_it": cost.like(scenes).to_dict(prices)}
-    told |= {"prices": asdict(prices), "setting": asdict(setting)}
-    return item.to_dict() | {"estimate": estimate(item), "cost": told}
+    costs = {"scene": cost.to_dict(prices), "like_it": cost.like(scenes).to_dict(prices)}
+    costs |= {"prices": asdict(prices), "setting": asdict(setting)}
+    return item.to_dict() | {"estimate": estimate(item), "cost": costs}
 
 
 def _setting() -> Setting:

@@ -192,10 +192,10 @@ def _journal(arguments: argparse.Namespace, requests: Sequence[SceneRequest], cl
     journal = Journal(arguments.to, entries=lambda href: freeze(entries, href), total=len(requests), about=about)
     with journal:
         yield journal
-    _report(journal.href, told=choose_style(quiet=arguments.quiet, log_format=arguments.log_format))
+    _report(journal.href, style=choose_style(quiet=arguments.quiet, log_format=arguments.log_format))
 
 
-def _report(folder: str, *, told: str) -> None:
+def _report(folder: str, *, style: str) -> None:
     """Make the page of a run; where that fails the run is still what it was."""
     from landsat_downsample.batch.report import write_report
 
@@ -204,7 +204,7 @@ def _report(folder: str, *, told: str) -> None:
     except Exception as error:
         warn(error, "no report was made")
     else:
-        if told in ("live", "plain"):
+        if style in ("live", "plain"):
             say(f"report: {href}")
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from landsat_downsample.cli.arguments import add_verb, href_type, tell
+from landsat_downsample.cli.arguments import add_verb, href_type, print_line
 
 
 def add_status(verbs) -> None:
@@ -55,10 +55,10 @@ def _status(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(one.to_dict()), flush=True)
         elif arguments.all:
-            tell(f"{one.id}  {_state(one)}; {_scenes(one)}")
+            print_line(f"{one.id}  {_state(one)}; {_scenes(one)}")
         else:
             for line in _lines(one):
-                tell(line)
+                print_line(line)
     return found[-1].exit_code
 
 
@@ -111,8 +111,8 @@ def _lines(one) -> Iterator[str]:
         if where:
             yield f"  {where}"
     for failure in one.failures:
-        name, told = failure["id"] or "", failure["error"] or failure["cause"] or "for no reason told"
-        yield f"  failed: {told}" if name in told else f"  failed: {name}: {told}"
+        name, why = failure["id"] or "", failure["error"] or failure["cause"] or "for an unknown reason"
+        yield f"  failed: {why}" if name in why else f"  failed: {name}: {why}"
     if one.failed:
         more = one.failed - len(one.failures)
         yield f"  {f'and {grouped(more)} more failed; ' if more > 0 else ''}each stands in {one.href}/{OUTCOMES}"

@@ -60,13 +60,13 @@ def coarse_changes(
 def notes(coarse: Grid) -> dict[str, str | float]:
     """What a reader of the rewritten MTL must know, as entries for the record."""
     step_y, step_x = coarse.resolution
-    told: dict[str, str | float] = {
+    parameters: dict[str, str | float] = {
         "STATISTICS_NOTE": "cloud cover, saturation, image quality and geometric errors are the whole source scene's",
     }
     if not math.isclose(step_y, step_x, rel_tol=1e-9):
-        told["GRID_CELL_SIZE_Y"] = float(decimal(step_y, 9))
-        told["GRID_CELL_SIZE_NOTE"] = "cells are not square: GRID_CELL_SIZE_* is the x size"
-    return told
+        parameters["GRID_CELL_SIZE_Y"] = float(decimal(step_y, 9))
+        parameters["GRID_CELL_SIZE_NOTE"] = "cells are not square: GRID_CELL_SIZE_* is the x size"
+    return parameters
 
 
 def _level(mtl: Mtl) -> int | None:
