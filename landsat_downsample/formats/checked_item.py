@@ -6,7 +6,8 @@ Whatever reads a field of an item reads it from what `checked` gives, and need n
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeGuard
 
 from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.formats.product_id import is_tiff
@@ -21,7 +22,7 @@ _PREFIXES = ("view:", "landsat:", "sci:")
 _LARGEST, _ENDLESS = 1 << 53, 1e300
 
 
-def is_item(record: object) -> bool:
+def is_item(record: object) -> TypeGuard[dict[str, Any]]:
     """Whether a JSON value looks like a STAC item."""
     return isinstance(record, dict) and record.get("type") == "Feature"
 
@@ -118,15 +119,15 @@ def _has_name(band: object) -> bool:
     return isinstance(band, dict) and _is_text(band.get("common_name"))
 
 
-def _are(value: object, usable) -> bool:
+def _are(value: object, usable: Callable[[object], bool]) -> bool:
     return isinstance(value, list) and bool(value) and all(map(usable, value))
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _ENDLESS
 
 
-def _is_text(value: object) -> bool:
+def _is_text(value: object) -> TypeGuard[str]:
     """Whether it is a word or line that says something and can be shown."""
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 

@@ -59,7 +59,7 @@ class Listing:
     """Where each band is, by USGS name."""
     absent: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
-    properties: dict = field(default_factory=dict[str, Any])
+    properties: dict[str, Any] = field(default_factory=dict)
     item_href: str | None = None
     requester_pays: bool = False
     single_file: bool = False
@@ -128,13 +128,13 @@ def sort_bands(
     skipped = []
     for name in sorted(name for name in names if product_id.is_tiff(name)):
         parts = product_id.parse_file(name)
-        ours = parts is not None and parts.product.id == product.id
-        if ours and parts.suffix in known:
-            found[parts.suffix] = known[parts.suffix], name
-        elif ours and parts.suffix == OURS:
+        suffix = parts.suffix if parts is not None and parts.product.id == product.id else None
+        if suffix in known:
+            found[suffix] = known[suffix], name
+        elif suffix == OURS:
             continue
         elif product_id.folded(name) in listed:
-            band = parts.suffix if ours and parts.suffix else product_id.stem(name)
+            band = suffix or product_id.stem(name)
             found[band] = _unknown(band), name
         else:
             skipped.append(name)
@@ -157,10 +157,10 @@ def single_file_spec(name: str) -> BandSpec:
     if why := product_id.unsupported(name):
         raise SceneError(f"{name!r} {why}; to read it all the same, say what it holds with as_band")
     parts, era = product_id.parse_file(name), product_id.era(name)
-    if era == "c2":
+    if parts and era == "c2":
         found = _leading(parts.suffix, catalogue(parts.product))
         return found or _unknown(parts.suffix or product_id.stem(name))
-    if era == "c1" and parts.suffix in _C1_QUALITY:
+    if parts and era == "c1" and parts.suffix in _C1_QUALITY:
         raise SceneError(
             f"{name!r} is a quality band of Collection 1 Level 2, whose bits are another table: "
             "use the Collection 2 product, or as_band='continuous'"

@@ -12,6 +12,7 @@ import json
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -109,7 +110,9 @@ def listing(
     SceneError
         They are not one scene of Landsat Collection 2, or point where they must not.
     """
-    files, metadata, pays = {}, {}, False
+    files: dict[str, tuple[str, dict[str, Any], File]] = {}
+    metadata: dict[str, str] = {}
+    pays = False
     entries = [(checked_item.checked(item), base) for item, base in entries]
     for item, base in entries:
         for key, asset in item["assets"].items():
@@ -122,20 +125,21 @@ def listing(
                 files.setdefault(name, (key, asset, file))
                 pays = pays or payer
     first, base = entries[0]
-    common = {
-        "href": href,
-        "metadata": metadata,
-        "properties": _properties(entries),
-        "item_href": redact(base),
-        "requester_pays": pays,
-    }
+    common = Listing(
+        "",
+        href,
+        metadata=metadata,
+        properties=_properties(entries),
+        item_href=redact(base),
+        requester_pays=pays,
+    )
     if _is_single_file(first, files):
         name, (_, _, file) = next(iter(files.items()))
-        return Listing(product_id.stem(name), files={"": file}, single_file=True, **common)
+        return replace(common, id=product_id.stem(name), files={"": file}, single_file=True)
     return _scene(entries, files, common)
 
 
-def _scene(entries: list[tuple[dict[str, Any], str]], files: dict[str, Any], common: dict[str, Any]) -> Listing:
+def _scene(entries: list[tuple[dict[str, Any], str]], files: dict[str, Any], common: Listing) -> Listing:
     ids = [item["id"] for item, _ in entries]
     product = _product(ids, files)
     if product is None and len(set(ids)) > 1:
@@ -150,14 +154,14 @@ def _scene(entries: list[tuple[dict[str, Any], str]], files: dict[str, Any], com
             f"STAC item {ids[0]!r} has no asset that is a Landsat band: it has {', '.join(files) or 'none'}"
         )
     bands = [name for name in known if name in found]
-    return Listing(
+    return replace(
+        common,
         id=product.id if product else re.sub("_(SR|ST)$", "", ids[0]),
         sensor=sensor,
         level=level,
         specs={band: found[band][0] for band in bands},
         files={band: found[band][1] for band in bands},
         skipped=skipped,
-        **common,
     )
 
 
@@ -177,7 +181,7 @@ def _bands(
 
 
 def _properties(entries: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
-    merged: dict = {}
+    merged: dict[str, Any] = {}
     for item, _ in entries:
         merged = {**item["properties"], **merged}
     return merged

@@ -12,8 +12,8 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -41,6 +41,9 @@ _REWRITE = "gdal_translate -of COG IN OUT"
 _GHOST = b"GDAL_STRUCTURAL_METADATA_SIZE="
 
 T = TypeVar("T", int, np.ndarray)
+
+#: What a directory says of each tag: type, count, offset of the value.
+Tags = dict[int, tuple[int, int, int]]
 
 Read = Callable[[int, int], bytes]
 """Read (offset, length): exactly that many bytes, or an exception."""
@@ -74,7 +77,7 @@ def parse(read: Read, size: int) -> TiffLayout:
 def _signature(head: bytes, size: int) -> tuple[str, bool]:
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     version = struct.unpack(order + "H", head[2:4])[0] if order and len(head) >= 4 else 0
-    if version not in (42, 43):
+    if order is None or version not in (42, 43):
         raise ReadError(f"not a TIFF: {describe(head)}")
     if size < (16 if version == 43 else 8):
         raise ReadError(f"TIFF ends after {size} bytes: it was cut")
@@ -113,7 +116,7 @@ class _Parser:
     wide: bool
     values: int = 0
     blocks: int = 0
-    parts: list[tuple[int, int]] = None
+    parts: list[tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.parts = [(0, 16 if self.wide else 8)]
@@ -142,8 +145,8 @@ class _Parser:
             raise ReadError(f"TIFF is cut or damaged: its {what} would end at byte {offset + length} of {self.size}")
         return self.read(offset, length)
 
-    def directory(self, offset: int) -> tuple[dict[int, tuple[int, int, int]], int]:
-        """Read one directory: {tag: (type, count, offset of the value)} and the offset of the next."""
+    def directory(self, offset: int) -> tuple[Tags, int]:
+        """Read one directory: its tags and the offset of the next."""
         head, entry, link = (8, 20, 8) if self.wide else (2, 12, 4)
         form = self.order + ("HHQQ" if self.wide else "HHII")
         count = struct.unpack(self.order + ("Q" if self.wide else "H"), self.take(offset, head, "directory"))[0]
@@ -175,7 +178,7 @@ class _Parser:
                 tags[tag] = (kind, number, where)
         return tags, struct.unpack_from(self.order + ("Q" if self.wide else "I"), body, count * entry)[0]
 
-    def integers(self, tags: dict[str, Any], tag: int) -> np.ndarray:
+    def integers(self, tags: Tags, tag: int) -> np.ndarray:
         kind, number, where = tags.get(tag, (0, 0, 0))
         if not number:
             return np.zeros(0, "u8")
@@ -184,15 +187,15 @@ class _Parser:
         data = self.take(where, number * _TYPE_SIZES[kind], f"tag {tag}")
         return np.frombuffer(data, self.order + _INTEGERS[kind]).astype("u8")
 
-    def number(self, tags: dict[str, Any], tag: int, default: int) -> int:
+    def number(self, tags: Tags, tag: int, default: int) -> int:
         values = self.integers(tags, tag)
         return int(values[0]) if values.size else default
 
-    def nodata(self, tags: dict[str, Any]) -> bytes | None:
+    def nodata(self, tags: Tags) -> bytes | None:
         _, number, where = tags.get(42113, (0, 0, 0))
         return self.take(where, min(number, 64), "nodata value").rstrip(b"\0 ") if number else None
 
-    def image(self, tags: dict[str, Any]) -> Directory:
+    def image(self, tags: Tags) -> Directory:
         height, width = self.number(tags, 257, 0), self.number(tags, 256, 0)
         tiled = 324 in tags
         rows = self.number(tags, 323 if tiled else 278, height)
@@ -222,7 +225,7 @@ class _Parser:
             raise ReadError(f"TIFF has more than {MAX_BLOCKS} blocks: rewrite it with larger ones ({_REWRITE})")
         return self.located(found, tags)
 
-    def located(self, image: Directory, tags: dict[str, Any]) -> Directory:
+    def located(self, image: Directory, tags: Tags) -> Directory:
         """The image with its tables, which are not read unless they are as long as it has blocks."""
         offsets, counts = (324, 325) if image.tiled else (273, 279)
         listed = tuple(tags.get(tag, (0, 0, 0))[1] for tag in (offsets, counts))
@@ -259,7 +262,8 @@ def _check_sizes(image: Directory) -> None:
 
 def _most_stored(decoded: T) -> T:
     """Bytes that a compressor may make of a block that it only makes longer (LZW: half as much again), and tables."""
-    return decoded + decoded // 2 + (64 << 10)
+    most: T = decoded + decoded // 2 + (64 << 10)
+    return most
 
 
 def _trailer(read: Read, size: int, start: int) -> int:

@@ -83,14 +83,14 @@ class Band:
         return cls(**(record | made))
 
 
-def _sparse(spec) -> dict[str, Any]:
+def _sparse(spec: BandSpec | BitField) -> dict[str, Any]:
     """The fields of a spec, or of one of its bit fields, that differ from their defaults."""
-    record = {}
+    record: dict[str, Any] = {}
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
         if value != field.default:
             record[field.name] = list(value) if isinstance(value, tuple) else value
-    if "fields" in record:
+    if isinstance(spec, BandSpec) and spec.fields:
         record["fields"] = [_sparse(field) for field in spec.fields]
     return record
 

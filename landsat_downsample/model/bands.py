@@ -109,13 +109,14 @@ def coded(name: str) -> BandSpec | None:
 
 
 @cache
-def _coded_names() -> re.Pattern:
+def _coded_names() -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(_record()['coded'])})(?![a-z0-9])")
 
 
 @cache
 def _record() -> dict[str, Any]:
-    return json.loads(resources.files(__package__).joinpath("bands.json").read_text("utf-8"))
+    record: dict[str, Any] = json.loads(resources.files(__package__).joinpath("bands.json").read_text("utf-8"))
+    return record
 
 
 @cache

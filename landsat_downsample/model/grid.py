@@ -175,7 +175,13 @@ class Grid:
         return cls(tuple(record["shape"]), Affine(*record["transform"]), record["crs"])
 
 
-def ratio_for(grid: Grid, *, factor=None, resolution=None, size=None) -> tuple[Fraction, Fraction]:
+def ratio_for(
+    grid: Grid,
+    *,
+    factor: float | None = None,
+    resolution: float | None = None,
+    size: tuple[int, int] | None = None,
+) -> tuple[Fraction, Fraction]:
     """Cell size in source pixels, (y, x), from exactly one of factor, resolution or size.
 
     Parameters
@@ -198,19 +204,19 @@ def ratio_for(grid: Grid, *, factor=None, resolution=None, size=None) -> tuple[F
     given = [name for name, value in asked.items() if value is not None]
     if len(given) != 1:
         raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
-    if factor is not None:
-        ratio = exact_ratio(positive("factor", factor))
-        ratios = (ratio, ratio)
-    elif resolution is not None:
-        wanted = positive("resolution", resolution)
-        ratios = tuple(exact_ratio(wanted / Fraction(step)) for step in grid.resolution)
-    else:
+    if size is not None:
         ratios = _ratio_of_size(grid, size)
+    elif resolution is not None:
+        wanted, (step_y, step_x) = positive("resolution", resolution), grid.resolution
+        ratios = exact_ratio(wanted / Fraction(step_y)), exact_ratio(wanted / Fraction(step_x))
+    else:
+        ratio = exact_ratio(positive("factor", factor))
+        ratios = ratio, ratio
     grid.coarsen(ratios)  # refuses what is too fine or too coarse
     return ratios
 
 
-def positive(name: str, value) -> Fraction:
+def positive(name: str, value: object) -> Fraction:
     """Turn a number that a user gave into an exact one greater than zero.
 
     >>> positive("factor", "2.5")
@@ -225,7 +231,7 @@ def positive(name: str, value) -> Fraction:
     return ratio
 
 
-def _ratio_of_size(grid: Grid, size) -> tuple[Fraction, Fraction]:
+def _ratio_of_size(grid: Grid, size: tuple[int, int]) -> tuple[Fraction, Fraction]:
     try:
         width, height = (int(n) for n in size)
         if (width, height) != tuple(float(n) for n in size):

@@ -188,7 +188,7 @@ def redact(href: str) -> str:
         member, sign, archive = href[len("tar://") :].partition("::")
         return f"tar://{member}{sign}{redact(archive)}" if sign else href
     head, _, rest = href.partition("://")
-    authority = re.match("[^/?#]*", rest)[0]
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
     path = rest[len(authority) :]
     if "@" in path and (kind not in BUCKETS or ":" in authority):
         return f"{head}://***"

@@ -61,7 +61,8 @@ class Options:
         if len(given) != 1:
             raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
         # One number has one form (7, never 7.0 or numpy's), so that equal requests are recorded alike.
-        object.__setattr__(self, given[0], _exact(given[0], getattr(self, given[0])))
+        value = _exact(given[0], getattr(self, given[0])) if self.size is None else _size(self.size)
+        object.__setattr__(self, given[0], value)
         object.__setattr__(self, "min_valid", _share(self.min_valid))
         if self.bands is not None and not self.bands:
             raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
@@ -87,14 +88,12 @@ class Options:
         return cls(**{**record, **tuples})
 
 
-def _exact(name: str, value) -> float | tuple[int, int]:
-    if name == "size":
-        return _size(value)
+def _exact(name: str, value: float) -> float:
     positive(name, value)
     return int(value) if float(value).is_integer() else float(value)
 
 
-def _share(value) -> float:
+def _share(value: float) -> float:
     try:
         share = float(value)
     except (TypeError, ValueError) as error:
@@ -104,7 +103,7 @@ def _share(value) -> float:
     return int(share) if share.is_integer() else share
 
 
-def _bounds(value) -> tuple[float, float, float, float]:
+def _bounds(value: Iterable[float]) -> tuple[float, float, float, float]:
     try:
         left, bottom, right, top = (float(edge) for edge in value)
     except (TypeError, ValueError) as error:
@@ -114,7 +113,7 @@ def _bounds(value) -> tuple[float, float, float, float]:
     return left, bottom, right, top
 
 
-def _size(value) -> tuple[int, int]:
+def _size(value: Iterable[int]) -> tuple[int, int]:
     try:
         width, height = (operator.index(number) for number in value)
     except (TypeError, ValueError) as error:
@@ -231,7 +230,7 @@ class ScenePlan:
             dest=record["dest"],
             name=record["name"],
             coarse=Grid.from_dict(record["coarse"]),
-            ratio=tuple(Fraction(r) for r in record["ratio"]),
+            ratio=(Fraction(record["ratio"][0]), Fraction(record["ratio"][1])),
             targets=tuple(Target.from_dict(t) for t in record["targets"]),
             overwrite=record["overwrite"],
         )

@@ -79,7 +79,7 @@ class Policy:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Policy:
         """Build one from LANDSAT_DOWNSAMPLE_BUDGET, _TIMEOUT, _REQUESTS_PER_HOST, _ALLOW_HOSTS; AWS_REQUEST_PAYER."""
-        values = {}
+        values: dict[str, Any] = {}
         for name in ("budget", "timeout"):
             text = environ.get(f"LANDSAT_DOWNSAMPLE_{name.upper()}")
             try:

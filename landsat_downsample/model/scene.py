@@ -37,7 +37,7 @@ class Scene:
     """Bands the scene's own metadata lists but that are not there."""
     metadata: dict[str, str] = field(default_factory=dict)
     """Metadata files by kind: ``MTL.txt``, ``MTL.json``, ``MTL.xml``, ``ANG.txt`` -> href."""
-    properties: dict = field(default_factory=dict[str, Any])
+    properties: dict[str, Any] = field(default_factory=dict)
     """STAC properties known of it: datetime, platform, instruments, eo:cloud_cover, view:*, landsat:*."""
     item_href: str | None = None
     """The STAC item it came from, if it did."""

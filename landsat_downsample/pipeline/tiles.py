@@ -34,10 +34,13 @@ from landsat_downsample.storage import cancellation
 if TYPE_CHECKING:
     from landsat_downsample.storage.streaming import Arriving
 
-try:
+if TYPE_CHECKING:
     from landsat_downsample.reduce import _native
-except ImportError:  # built without a compiler
-    _native = None
+else:
+    try:
+        from landsat_downsample.reduce import _native
+    except ImportError:  # built without a compiler
+        _native = None
 
 #: Whether tiles are decoded here; GDAL reads instead where they are not.
 available = _native is not None and sys.byteorder == "little"

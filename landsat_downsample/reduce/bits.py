@@ -61,7 +61,8 @@ def percent_flag(codes: np.ndarray, spec: BandSpec, name: str) -> np.ndarray:
         return valid
     if name == "clear":
         return valid & ~cloudy(codes, spec)
-    return valid & flag(codes, spec.field(name))
+    field = spec.field(name)
+    return valid & flag(codes, field) if field else np.zeros_like(valid)
 
 
 @cache
@@ -145,7 +146,8 @@ def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summa
     """Reduce a quality band, strip by strip."""
     shape = overlay.rows.size, overlay.columns.size
     planes = len(fraction_names(rule.spec)) if rule.fractions else 0
-    codes, percent = np.empty(shape, np.uint16), np.empty((planes, *shape), np.uint8)
+    codes: np.ndarray = np.empty(shape, np.uint16)
+    percent: np.ndarray = np.empty((planes, *shape), np.uint8)
     answers = Answers(codes, percent, np.zeros(1 << 16, np.int64))
     meaning = _meaning(rule.spec, rule.policy) if native.answers_quality(overlay) else None
     if meaning is None:
@@ -213,7 +215,7 @@ class Quality:
                 percent.reshape(len(percent), -1)[:, at] = self._percent(histogram, valid, extent.flat[at])
         return (code,) if percent is None else (code, percent)
 
-    def _centre(self, codes, strip):
+    def _centre(self, codes: np.ndarray, strip: Strip) -> np.ndarray:
         rows = self.overlay.rows.centre[strip.first : strip.last] - strip.start
         return codes[np.ix_(rows, self.overlay.columns.centre)]
 
@@ -223,7 +225,7 @@ class Quality:
             yield np.arange(len(cells.mixed)), cells.counted
             return
         portion = max(1, HISTOGRAM_SIZE // max(len(cells.codes), 1))
-        if native.available():
+        if native.answers_histogram(self.overlay):
             yield from self._fast_histograms(cells, portion)
             return
         rank = np.zeros(1 << 16, np.intp)
@@ -261,12 +263,12 @@ class Quality:
         alone = counts.max(axis=1) == valid  # one code beside fill: give it back as it is
         return np.where(alone, most, decide_fields(self.rule.spec, self.rule.policy, codes, counts, valid))
 
-    def _percent_of_uniform(self, code):
+    def _percent_of_uniform(self, code: np.ndarray) -> np.ndarray:
         names = fraction_names(self.rule.spec)
         table = _percent_table(self.rule.spec)[code].view(np.uint8).reshape(*code.shape, 8)
         return np.ascontiguousarray(np.moveaxis(table, 2, 0)[: len(names)])
 
-    def _percent(self, histogram, valid, extent):
+    def _percent(self, histogram: _Histogram, valid: np.ndarray, extent: np.ndarray) -> np.ndarray:
         spec = self.rule.spec
         names = fraction_names(spec)
         questions = np.stack([percent_flag(histogram.codes, spec, name) for name in names], axis=1)

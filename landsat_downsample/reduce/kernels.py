@@ -66,7 +66,7 @@ def sum_rows(values: np.ndarray, rows: Cells, strip: Strip, dtype: type) -> np.n
     height, width = values.shape
     if rows.block and height == count * rows.block:
         return values.reshape(count, rows.block, width).sum(1, dtype=dtype)
-    out = np.empty((count, width), dtype)
+    out: np.ndarray = np.empty((count, width), dtype)
     for k in range(count):
         cell = strip.first + k
         low, high = max(int(rows.start[cell]), strip.start), min(int(rows.stop[cell]), strip.stop)
@@ -92,10 +92,10 @@ def sum_columns(sums: np.ndarray, columns: Cells, dtype: type) -> np.ndarray:
     if np.issubdtype(dtype, np.floating):  # differences of running sums would lose digits
         inner = _reduceat_sum(sums.astype(dtype), np.minimum(first + 1, last), last)
     else:
-        running = np.zeros((len(sums), columns.pixels + 1), dtype)
+        running: np.ndarray = np.zeros((len(sums), columns.pixels + 1), dtype)
         np.cumsum(sums, axis=1, dtype=dtype, out=running[:, 1:])
         inner = running[:, last] - running[:, np.minimum(first + 1, last)]
-    head = np.where(columns.stop > columns.start, columns.head, 0).astype(dtype)
+    head: np.ndarray = np.where(columns.stop > columns.start, columns.head, 0).astype(dtype)
     ends = sums[:, first].astype(dtype) * head
     total = inner * dtype(columns.unit) + ends + sums[:, last].astype(dtype) * columns.tail.astype(dtype)
     return np.where(single, ends, total)
@@ -103,7 +103,7 @@ def sum_columns(sums: np.ndarray, columns: Cells, dtype: type) -> np.ndarray:
 
 def _sum_blocks(sums: np.ndarray, columns: Cells, dtype: type) -> np.ndarray:
     block, full = columns.block, columns.pixels // columns.block
-    out = np.empty((len(sums), columns.size), dtype)
+    out: np.ndarray = np.empty((len(sums), columns.size), dtype)
     body = sums[:, : full * block]
     if block <= SHORT_BLOCK:
         np.copyto(out[:, :full], body[:, ::block])

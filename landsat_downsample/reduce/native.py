@@ -18,10 +18,13 @@ from landsat_downsample.reduce.kernels import Strip, shared_rows
 if TYPE_CHECKING:
     from landsat_downsample.reduce.rule import Rule
 
-try:
+if TYPE_CHECKING:
     from landsat_downsample.reduce import _native
-except ImportError:  # built without a compiler
-    _native = None
+else:
+    try:
+        from landsat_downsample.reduce import _native
+    except ImportError:  # built without a compiler
+        _native = None
 
 #: Codes of 16 bits.
 _CODES = 1 << 16
@@ -160,27 +163,29 @@ def quality(
     _native.quality(*given, own, answers.counts, strip.first, answers.codes, answers.percent)
 
 
-def histogram(
-    codes: np.ndarray, overlay: Overlay, strip: Strip, cells: np.ndarray, present: np.ndarray
-) -> np.ndarray | None:
+def answers_histogram(overlay: Overlay) -> bool:
+    """Whether `histogram` applies."""
+    return _native is not None and _weights_fit(overlay)
+
+
+def histogram(codes: np.ndarray, overlay: Overlay, strip: Strip, cells: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Area weight of each code in some cells of a strip: float64 (cells, codes).
 
     Parameters
     ----------
+    codes : ndarray of uint16
+        Pixels of the strip, contiguous.
     cells : ndarray of int
         Flat indices of cells within the strip's cell rows.
     present : ndarray of uint16
         Codes of the strip, ascending: the columns.
     """
-    wide = _sixteen(codes)
-    if wide is None or not _weights_fit(overlay):
-        return None
     ranks = np.zeros(_CODES, np.int32)
     ranks[present] = np.arange(len(present))
     counts = np.zeros((len(cells), len(present)))
     if counts.size:
         cells = np.ascontiguousarray(cells, np.int64)
-        _native.histogram(wide, wide.shape[1], *axes(overlay, strip), cells, ranks, counts)
+        _native.histogram(codes, codes.shape[1], *axes(overlay, strip), cells, ranks, counts)
     return counts
 
 

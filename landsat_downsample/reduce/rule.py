@@ -34,7 +34,9 @@ def output_dtype(method: str, dtype: np.dtype) -> np.dtype:
     return np.dtype({"sum": "float64", "std": "float32"}.get(method, dtype))
 
 
-def rule_of(spec: BandSpec, dtype, nodata: float | None, *, method: str, min_valid: Fraction, mask_role: str) -> Rule:
+def rule_of(
+    spec: BandSpec, dtype: str | np.dtype, nodata: float | None, *, method: str, min_valid: Fraction, mask_role: str
+) -> Rule:
     """What to do with a continuous or class band, from what the catalogue and its file say.
 
     Parameters

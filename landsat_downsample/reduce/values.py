@@ -26,6 +26,9 @@ from landsat_downsample.reduce.rule import Rule, _holds, output_dtype
 #: (bool, same shape) or None where the values alone say so.
 ReadRows = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]
 
+#: Arrays of one strip: sums and counts of its cells, or the reduced values.
+Parts = tuple[np.ndarray, ...]
+
 #: Pixels of a cell beyond which values are counted before they are sorted.
 MANY_PIXELS = 1 << 17
 
@@ -33,15 +36,16 @@ MANY_PIXELS = 1 << 17
 class Reducer(Protocol):
     """Partial, merge, finish."""
 
-    whole: bool
-    """Whether all pixels of a cell must come in one strip."""
+    @property
+    def whole(self) -> bool:
+        """Whether all pixels of a cell must come in one strip."""
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Any: ...
     def merge(self, one: Any, other: Any) -> Any: ...
-    def finish(self, partial: Any, first: int, last: int) -> tuple[np.ndarray, ...]: ...
+    def finish(self, partial: Any, first: int, last: int) -> Parts: ...
 
 
-def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
+def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterator[tuple[slice, Parts]]:
     """Stream an image through a reducer, in order, holding one strip at a time.
 
     Yields
@@ -63,9 +67,7 @@ def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterato
         yield slice(first, last), finished
 
 
-def finish_sums(
-    reducer: Moments, sums: Iterable[tuple[int, np.ndarray, np.ndarray]]
-) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
+def finish_sums(reducer: Moments, sums: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> Iterator[tuple[slice, Parts]]:
     """What `reduce_strips` yields, from the weights and sums of cell rows: first row, both arrays."""
     for first, count, total in sums:
         last = first + len(count)
@@ -145,11 +147,11 @@ class Moments:
     overlay: Overlay
     whole = False
 
-    def partial(self, values, ok, strip):
+    def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         if self.rule.method in ("mean", "sum"):
-            sums = native.cell_sums(values, ok, self.rule.nodata, self.overlay, strip)
-            if sums is not None:
-                return sums
+            made = native.cell_sums(values, ok, self.rule.nodata, self.overlay, strip)
+            if made is not None:
+                return made
         good = valid_pixels(values, ok, self.rule.nodata)
         zero_fill = ok is None and self.rule.nodata == 0 and values.dtype.kind != "f"
         clean = values if good is None or zero_fill else np.where(good, values, values.dtype.type(0))
@@ -161,10 +163,10 @@ class Moments:
             sums.append(self._total(_square(clean), strip))
         return tuple(sums)
 
-    def merge(self, one, other):
+    def merge(self, one: Parts, other: Parts) -> Parts:
         return tuple(a.astype(_wide(a.dtype)) + b for a, b in zip(one, other, strict=True))
 
-    def finish(self, partial, first, last):
+    def finish(self, partial: Parts, first: int, last: int) -> Parts:
         count, total, *squares = partial
         rule = self.rule
         if rule.method == "mean" and not rule.min_valid:  # the division tells which are empty
@@ -187,7 +189,7 @@ class Moments:
         result[empty] = np.nan
         return (result.astype(output_dtype(rule.method, rule.dtype)),)
 
-    def _count(self, good, strip):
+    def _count(self, good: np.ndarray | None, strip: Strip) -> np.ndarray:
         if good is None:
             return cell_extent(self.overlay, strip.first, strip.last) if self._covers(strip) else self._area(strip)
         rows = self.overlay.rows
@@ -195,15 +197,15 @@ class Moments:
         sums = sum_rows(good.view(np.uint8), rows, strip, np.uint16 if narrow else np.int64)
         return sum_columns(sums, self.overlay.columns, np.uint32 if _largest_cell(self.overlay) < 1 << 32 else np.int64)
 
-    def _covers(self, strip):
+    def _covers(self, strip: Strip) -> bool:
         rows = self.overlay.rows
-        return strip.start <= rows.start[strip.first] and strip.stop >= rows.stop[strip.last - 1]
+        return bool(strip.start <= rows.start[strip.first] and strip.stop >= rows.stop[strip.last - 1])
 
-    def _area(self, strip):
+    def _area(self, strip: Strip) -> np.ndarray:
         ones = np.ones((strip.stop - strip.start, 1), np.uint8)
         return sum_rows(ones, self.overlay.rows, strip, np.int64) * self.overlay.columns.extent
 
-    def _total(self, clean, strip):
+    def _total(self, clean: np.ndarray, strip: Strip) -> np.ndarray:
         rows, columns = self.overlay.rows, self.overlay.columns
         if clean.dtype.kind == "f":
             return sum_columns(sum_rows(clean, rows, strip, np.float64), columns, np.float64)
@@ -214,9 +216,9 @@ class Moments:
         cell_type = _lane(clean.dtype, _largest_cell(self.overlay))
         return sum_columns(sum_rows(clean, rows, strip, row_type), columns, cell_type)
 
-    def _long_total(self, clean, strip):
+    def _long_total(self, clean: np.ndarray, strip: Strip) -> np.ndarray:
         """Sums that int64 cannot hold, from sums of 16-bit digits: exact, in Python's integers."""
-        total = 0
+        total = np.zeros((), object)
         for shift in range(0, 8 * clean.dtype.itemsize, 16):
             digit = clean >> clean.dtype.type(shift)  # the last one keeps the sign
             last = shift + 16 >= 8 * clean.dtype.itemsize
@@ -225,7 +227,7 @@ class Moments:
             total = total + (sum_columns(sums, self.overlay.columns, np.int64).astype(object) << shift)
         return total
 
-    def _mean(self, count, total):
+    def _mean(self, count: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Means of the cells whose count is not 0; the others are empty."""
         if total.dtype.kind == "f":
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -234,19 +236,23 @@ class Moments:
         stored = native.means(count, total, self.rule) if bound < 1 << 52 else None
         if stored is not None:
             return stored
-        return self._store(divide_half_even(total, count, bound), count == 0, total=total, count=count)
+        return self._store(divide_half_even(total, count, bound), count == 0, (total, count))
 
-    def _store(self, result, empty, *, total=None, count=None):
+    def _store(
+        self, result: np.ndarray, empty: np.ndarray, above: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> np.ndarray:
         rule = self.rule
         if rule.dtype.kind != "f" and result.dtype.kind == "f":
             result = np.rint(result)
         stored = np.where(empty, result.dtype.type(0), result).astype(rule.dtype)
-        keep_off_fill(stored, empty, rule, above=None if total is None else (total, count))
+        keep_off_fill(stored, empty, rule, above=above)
         stored[empty] = rule.fill
         return stored
 
 
-def keep_off_fill(stored: np.ndarray, empty: np.ndarray, rule: Rule, *, above: tuple[Any, ...] | None = None) -> None:
+def keep_off_fill(
+    stored: np.ndarray, empty: np.ndarray, rule: Rule, *, above: tuple[np.ndarray, np.ndarray] | None = None
+) -> None:
     """Move valid cells that hold the fill value one step off it, in place.
 
     Parameters
@@ -271,7 +277,7 @@ def keep_off_fill(stored: np.ndarray, empty: np.ndarray, rule: Rule, *, above: t
     stored.flat[hit] = np.where(up, min(fill + 1, limits.max), max(fill - 1, limits.min)).astype(rule.dtype)
 
 
-def _variance(count, total, squares, bound):
+def _variance(count: np.ndarray, total: np.ndarray, squares: np.ndarray, bound: int) -> np.ndarray:
     """Population variance; in int64 where the exact numerator fits, else in Python's integers."""
     n = np.maximum(count, 1)
     if total.dtype.kind == "f":
@@ -289,9 +295,9 @@ def _square(values: np.ndarray) -> np.ndarray:
     return np.square(values, dtype=wide, casting="unsafe")
 
 
-def _wide(dtype):
+def _wide(dtype: np.dtype) -> type:
     """The type that sums of a type are merged in."""
-    return {"f": np.float64, "O": object}.get(np.dtype(dtype).kind, np.int64)
+    return {"f": np.float64, "O": object}.get(dtype.kind, np.int64)
 
 
 def _magnitude(dtype: np.dtype) -> int:
@@ -320,7 +326,7 @@ class Circular:
     overlay: Overlay
     whole = False
 
-    def partial(self, values, ok, strip):
+    def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         good = valid_pixels(values, ok, self.rule.nodata)
         parts = [Moments(self.rule, self.overlay)._count(good, strip)]
         for wave in (np.sin, np.cos):
@@ -331,7 +337,7 @@ class Circular:
             parts.append(sum_columns(rows, self.overlay.columns, np.int64))
         return tuple(parts)
 
-    def _wave(self, wave, values):
+    def _wave(self, wave: np.ufunc, values: np.ndarray) -> np.ndarray:
         """Sines or cosines as int32: looked up where the stored type is small, else computed."""
         if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
             unsigned = np.dtype(f"u{values.dtype.itemsize}")
@@ -339,15 +345,15 @@ class Circular:
             return self._whole(wave, every)[values.view(unsigned)]
         return self._whole(wave, values)
 
-    def _whole(self, wave, values):
+    def _whole(self, wave: np.ufunc, values: np.ndarray) -> np.ndarray:
         angle = np.deg2rad(np.nan_to_num(values.astype(np.float64)) * self.rule.degrees)
         bits = min(24, 62 - _largest_cell(self.overlay).bit_length())
         return np.rint(wave(angle) * (1 << bits)).astype(np.int32)
 
-    def merge(self, one, other):
+    def merge(self, one: Parts, other: Parts) -> Parts:
         return tuple(a.astype(np.int64) + b for a, b in zip(one, other, strict=True))
 
-    def finish(self, partial, first, last):
+    def finish(self, partial: Parts, first: int, last: int) -> Parts:
         count, sine, cosine = partial
         rule = self.rule
         empty = too_few(count, self.overlay, first, rule.min_valid)
@@ -371,10 +377,10 @@ class Extreme:
     whole = False
 
     @property
-    def _ufunc(self):
+    def _ufunc(self) -> np.ufunc:
         return np.minimum if self.rule.method == "min" else np.maximum
 
-    def partial(self, values, ok, strip):
+    def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         good = valid_pixels(values, ok, self.rule.nodata)
         least, most = -np.inf, np.inf
         if values.dtype.kind != "f":
@@ -384,10 +390,10 @@ class Extreme:
         count = Moments(self.rule, self.overlay)._count(good, strip)
         return count, fold(self._ufunc, np.ascontiguousarray(clean), self.overlay, strip)
 
-    def merge(self, one, other):
+    def merge(self, one: Parts, other: Parts) -> Parts:
         return one[0].astype(np.int64) + other[0], self._ufunc(one[1], other[1])
 
-    def finish(self, partial, first, last):
+    def finish(self, partial: Parts, first: int, last: int) -> Parts:
         count, extreme = partial
         stored, empty = extreme.copy(), too_few(count, self.overlay, first, self.rule.min_valid)
         keep_off_fill(stored, empty, self.rule)
@@ -403,7 +409,7 @@ class Ranked:
     overlay: Overlay
     whole = True
 
-    def partial(self, values, ok, strip):
+    def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         good = valid_pixels(values, ok, self.rule.nodata)
         shape = strip.last - strip.first, self.overlay.columns.size
         count = np.zeros(shape[0] * shape[1], np.int64)
@@ -421,10 +427,10 @@ class Ranked:
             result[part] = pick(pixels, weight)
         return count.reshape(shape), result.reshape(shape)
 
-    def merge(self, one, other):
+    def merge(self, one: Parts, other: Parts) -> Parts:
         raise AssertionError("a whole cell comes in one strip")
 
-    def finish(self, partial, first, last):
+    def finish(self, partial: Parts, first: int, last: int) -> Parts:
         count, result = partial
         empty = too_few(count, self.overlay, first, self.rule.min_valid)
         return (Moments(self.rule, self.overlay)._store(result, empty),)
@@ -475,19 +481,19 @@ class Nearest:
     overlay: Overlay
     whole = True
 
-    def partial(self, values, ok, strip):
+    def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         rows = self.overlay.rows.centre[strip.first : strip.last] - strip.start
         picked = np.ix_(rows, self.overlay.columns.centre)
         good = valid_pixels(values, ok, self.rule.nodata)
-        return values[picked], None if good is None else good[picked]
+        return (values[picked],) if good is None else (values[picked], good[picked])
 
-    def merge(self, one, other):
+    def merge(self, one: Parts, other: Parts) -> Parts:
         raise AssertionError("a whole cell comes in one strip")
 
-    def finish(self, partial, first, last):
-        values, good = partial
+    def finish(self, partial: Parts, first: int, last: int) -> Parts:
+        values, *known = partial
         stored = values.copy()
-        if good is not None:
+        for good in known:
             keep_off_fill(stored, ~good, self.rule)
             stored[~good] = self.rule.fill
         return (stored,)

@@ -38,9 +38,12 @@ def frame(mtl: Mtl, group: str = "reflective") -> Grid | None:
         "CORNER_UL_PROJECTION_X_PRODUCT",
         "CORNER_UL_PROJECTION_Y_PRODUCT",
     )
-    height, width, step_x, x, y = (number(mtl.find(key, SPATIAL)) for key in keys)
+    told = [value for key in keys if (value := number(mtl.find(key, SPATIAL))) is not None]
     crs = _crs(mtl)
-    if crs is None or None in (height, width, step_x, x, y) or min(height, width) < 1 or step_x <= 0:
+    if crs is None or len(told) < len(keys):
+        return None
+    height, width, step_x, x, y = told
+    if min(height, width) < 1 or step_x <= 0:
         return None
     step_y = _recorded_step_y(mtl) or step_x
     return Grid((int(height), int(width)), Affine(step_x, 0.0, x - step_x / 2, 0.0, -step_y, y + step_y / 2), crs)
@@ -59,7 +62,7 @@ def _crs(mtl: Mtl) -> str | None:
     if said("DATUM") not in (None, "WGS84") or said("ORIENTATION") not in (None, "NORTH_UP"):
         return None
     zone = number(said("UTM_ZONE"))
-    if said("MAP_PROJECTION") == "UTM" and zone in range(1, 61):
+    if said("MAP_PROJECTION") == "UTM" and zone is not None and zone in range(1, 61):
         return f"EPSG:{32600 + int(zone)}"
     antarctic = {"TRUE_SCALE_LAT": -71, "VERTICAL_LON_FROM_POLE": 0, "FALSE_EASTING": 0, "FALSE_NORTHING": 0}
     if said("MAP_PROJECTION") == "PS" and all(number(said(key)) in (None, n) for key, n in antarctic.items()):

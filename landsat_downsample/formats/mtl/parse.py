@@ -151,7 +151,8 @@ class _OdlReader:
 
 
 def _blanks(data: bytes, offset: int) -> bytes:
-    return re.compile(rb"[ \t]*").match(data, offset).group()
+    rest = data[offset:]
+    return rest[: len(rest) - len(rest.lstrip(b" \t"))]
 
 
 def _unquote(value: bytes) -> str:
@@ -183,7 +184,7 @@ class _JsonReader:
         self.data = data
         self.stack: list[_Object] = []
         self.entries: list[MtlEntry] = []
-        self.layout: MtlLayout | None = None
+        self.layout: MtlLayout  # made when the root ends, as it does in all that JSON can read
         self.entry_lead = b""
         self.colon = b": "
         self.root = ""
@@ -203,7 +204,8 @@ class _JsonReader:
 
     def _token(self, token: bytes, start: int) -> None:
         if token == b"{":
-            name = self.stack[-1].key[0] if self.stack else ""
+            key = self.stack[-1].key if self.stack else None
+            name = key[0] if key else ""
             self.stack.append(_Object(name, start))
             if len(self.stack) > MAX_DEPTH:
                 raise SceneError(f"MTL.json: {name!r} lies deeper than {MAX_DEPTH}; this is no Landsat metadata file")
@@ -269,7 +271,7 @@ class _XmlReader:
         self.stack: list[_Element] = []
         self.words: list[str] = []
         self.entries: list[MtlEntry] = []
-        self.layout: MtlLayout | None = None
+        self.layout: MtlLayout  # made when the root ends, as it does in all that expat can read
         self.root = ""
         self.group_at = self.entry_at = -1
         # Naming the encoding overrides the document's, so that offsets count these very bytes
@@ -291,7 +293,7 @@ class _XmlReader:
             raise SceneError(f"MTL.xml cannot be read: {error}; fetch it again") from error
         return Mtl("xml", self.data, self.root, tuple(self.entries), self.layout)
 
-    def _refuse(self, *_declaration) -> None:
+    def _refuse(self, *_declaration: object) -> None:
         raise SceneError("MTL.xml declares a document type or entities: refused, no Landsat metadata file does")
 
     def _open(self, name: str, _attributes: dict[str, Any]) -> None:
@@ -320,6 +322,8 @@ class _XmlReader:
     def _spans(self, opened: int, close: int) -> tuple[int, int, int]:
         """Start and stop of an element's value, and the element's end."""
         tag = _START_TAG.match(self.data, opened)
+        if tag is None:
+            raise SceneError(f"MTL.xml: the tag at byte {opened} cannot be read; fetch it again")
         if tag.group(1):  # <KEY/>: the value takes the place of "/>"
             return tag.end() - 2, tag.end(), tag.end()
         return tag.end(), close, self.data.index(b">", close) + 1
@@ -331,9 +335,9 @@ class _XmlReader:
 
     def _layout(self, close: int) -> MtlLayout:
         margin = _margin(self.data, close)
-        newline = _newline(self.data, close)
-        if not newline:
+        if not margin:
             return MtlLayout(close)
+        newline = _newline(self.data, close)
         return MtlLayout(margin, newline, _indent(self.data, self.group_at), _indent(self.data, self.entry_at))
 
 

@@ -136,7 +136,7 @@ def _like(old: str, new: str) -> str:
     if not pattern or not _NUMBER.fullmatch(new):
         return new
     value = Decimal(new)
-    needed = max(0, -value.normalize().as_tuple().exponent)
+    needed = max(0, -int(value.normalize().as_tuple().exponent))
     decimals = pattern.group(1)
     if decimals is None:
         return new if needed or "." not in new else f"{value:.0f}"

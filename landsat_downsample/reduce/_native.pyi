@@ -1,0 +1,66 @@
+"""The C kernel, as the comments of its functions in `_native.c` tell; the last arrays are filled."""
+
+import numpy as np
+
+_Axis = tuple[np.ndarray, int, int]
+_Layout = tuple[int, int, int, int, int, int]
+
+def decode(
+    handle: int, base: int, offsets: np.ndarray, counts: np.ndarray, layout: _Layout, out: np.ndarray, /
+) -> None: ...
+def decode_sums(
+    handle: int,
+    base: int,
+    offsets: np.ndarray,
+    counts: np.ndarray,
+    layout: _Layout,
+    rows: int,
+    flip: int,
+    nodata: int,
+    down: _Axis,
+    across: _Axis,
+    totals: np.ndarray,
+    weights: np.ndarray,
+    /,
+) -> None: ...
+def sums(
+    pixels: np.ndarray,
+    ok: np.ndarray | None,
+    width: int,
+    flip: int,
+    nodata: int,
+    down: _Axis,
+    across: _Axis,
+    totals: np.ndarray,
+    weights: np.ndarray,
+    /,
+) -> None: ...
+def means(totals: np.ndarray, weights: np.ndarray, out: np.ndarray, facts: np.ndarray, /) -> None: ...
+def quality(
+    pixels: np.ndarray,
+    width: int,
+    down: _Axis,
+    across: _Axis,
+    codes: np.ndarray,
+    levels: np.ndarray,
+    facts: tuple[int, int, int, int, int, int],
+    least: np.ndarray | None,
+    centres: np.ndarray,
+    own: int,
+    tally: np.ndarray,
+    first: int,
+    out: np.ndarray,
+    percent: np.ndarray,
+    /,
+) -> None: ...
+def histogram(
+    pixels: np.ndarray,
+    width: int,
+    down: _Axis,
+    across: _Axis,
+    cells: np.ndarray,
+    ranks: np.ndarray,
+    counts: np.ndarray,
+    /,
+) -> None: ...
+def tally(pixels: np.ndarray, counts: np.ndarray, /) -> None: ...
