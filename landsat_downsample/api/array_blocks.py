@@ -69,10 +69,12 @@ class Job:
     """Name of integers of which nothing says that they may be averaged."""
 
     def overlay(self) -> Overlay:
+        """Return the overlay of the cells that are made."""
         whole = Overlay.of(self.fine, self.coarse, self.fine, self.ratio)
         return whole if self.rows is None else Overlay(whole.rows.part(*self.rows), whole.columns)
 
     def run(self, read, *, given: bool = False) -> np.ndarray:
+        """Reduce what ``read(start, stop)`` gives of a band or an array."""
         overlay = self.overlay()
         if isinstance(self.rule, QualityRule):
             found = reduce_quality(self.rule, overlay, read)

@@ -148,6 +148,7 @@ def is_run_folder(place: str) -> bool:
 
 
 def run_id_of(folder: str) -> str:
+    """Return the run id that a folder of a record is named after."""
     return folder.rstrip("/").rpartition("/")[2]
 
 

@@ -53,9 +53,11 @@ class Spool:
             self.cuts.append(self.size)
 
     def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to `stop`."""
         return os.pread(self._handle, stop - start, start)
 
     def close(self) -> None:
+        """Write what is left to the disk and close the file."""
         with suppress(OSError):
             os.fsync(self._handle)
         os.close(self._handle)

@@ -88,6 +88,7 @@ class Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str):
+        """Exit with one line, and with the code for wrong usage."""
         self.exit(WRONG_USAGE, f"{self.prog}: {plain(message)}; see {self.prog} --help\n")
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
@@ -167,6 +168,7 @@ def seconds(text: str) -> float:
 
 
 def href_type(text: str) -> str:
+    """Convert a location, or refuse it."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -175,6 +177,7 @@ def href_type(text: str) -> str:
 
 
 def number(text: str) -> float:
+    """Convert a finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -183,6 +186,7 @@ def number(text: str) -> float:
 
 
 def size(text: str) -> tuple[int, int]:
+    """Convert ``W,H``."""
     try:
         width, height = (int(number) for number in text.split(","))
     except ValueError:
@@ -191,6 +195,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def bounds(text: str) -> tuple[float, float, float, float]:
+    """Convert ``LEFT,BOTTOM,RIGHT,TOP``."""
     try:
         left, bottom, right, top = (float(number) for number in text.split(","))
     except ValueError:
@@ -199,18 +204,21 @@ def bounds(text: str) -> tuple[float, float, float, float]:
 
 
 def count(text: str) -> int:
+    """Convert a number of things, at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def whole(text: str) -> int:
+    """Convert a whole number, at least 0."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
 def words(text: str) -> tuple[str, ...]:
+    """Convert a comma-separated list."""
     names = tuple(word.strip() for word in text.split(","))
     if not all(names):
         raise argparse.ArgumentTypeError(f"{text!r} has an empty name: give names with commas between them")
@@ -218,6 +226,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def method(text: str) -> tuple[str, str]:
+    """Convert ``BAND=METHOD``."""
     band, sign, method = text.partition("=")
     if not (band and sign and method):
         raise argparse.ArgumentTypeError(f"{text!r} is not BAND=METHOD, such as ST_QA=rms")

@@ -23,6 +23,7 @@ from landsat_downsample.errors import LandsatDownsampleError, UsageError
 
 
 def add_reduction(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that run and plan share."""
     parser.add_argument("sources", nargs="*", type=href_type, metavar="SOURCE", help=SOURCE + "; @LIST or - for a list")
     how_small = parser.add_argument_group("how small (exactly one)").add_mutually_exclusive_group(required=True)
     how_small.add_argument("--factor", type=number, metavar="N", help="pixels per cell along each axis")
@@ -61,6 +62,7 @@ def add_reduction(parser: argparse.ArgumentParser) -> None:
 
 
 def options(arguments: argparse.Namespace):
+    """Make the options of a plan from arguments."""
     from landsat_downsample.model.plan import Options
 
     return Options(

@@ -57,6 +57,7 @@ class Limits:
     """Between two looks at the cluster."""
 
     def of(self, target: Target) -> float:
+        """Return the seconds that a target may take."""
         return self.target + target.bytes_in / self.slowest
 
 

@@ -39,6 +39,7 @@ class ApiResponse:
 
     @property
     def message(self) -> str:
+        """What the server says of a refusal, else its status."""
         return str(self.body.get("message", f"status {self.status}"))
 
 

@@ -143,14 +143,17 @@ class KubernetesCluster:
 
     @property
     def name(self) -> str:
+        """Name of the cluster."""
         return self.manifest["metadata"]["name"]
 
     @property
     def namespace(self) -> str:
+        """Namespace of the cluster."""
         return self.manifest["metadata"].get("namespace") or self.api.namespace
 
     @property
     def image(self) -> str:
+        """Image of its workers."""
         return self.manifest["spec"]["worker"]["spec"]["containers"][0]["image"]
 
     @property

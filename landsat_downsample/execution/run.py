@@ -108,9 +108,14 @@ class Executor(Protocol):
     width: int
     """Targets at work at one time."""
 
-    def submit(self, target: Target, publication: Publication) -> Future[Any]: ...
-    def halt(self, publication: Publication) -> None: ...
-    def close(self, *, now: bool = False) -> None: ...
+    def submit(self, target: Target, publication: Publication) -> Future[Any]:
+        """Begin to reduce a target and to store it, now or when its turn comes."""
+
+    def halt(self, publication: Publication) -> None:
+        """Take back and stop the targets of a publication."""
+
+    def close(self, *, now: bool = False) -> None:
+        """End; with `now`, without waiting for targets."""
 
 
 @dataclass(slots=True, eq=False)

@@ -188,6 +188,7 @@ def _properties(entries: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
 
 
 def is_raster(asset: dict[str, Any], name: str) -> bool:
+    """Whether an asset is a TIFF, by its name or its media type."""
     return product_id.is_tiff(name) or "tiff" in asset.get("type", "").lower()
 
 

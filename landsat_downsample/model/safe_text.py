@@ -14,12 +14,12 @@ _SIGNED = re.compile(
 
 
 def plain(text: object, limit: int = 2000) -> str:
-    """Make a text safe to show: on one line, all that is not seen escaped, secrets of hrefs taken out.
+    r"""Make a text safe to show: on one line, all that is not seen escaped, secrets of hrefs taken out.
 
     Escaped are terminal controls, and marks that turn the direction of writing; letters of any language stay.
 
-    >>> plain("cannot read https://me:pw@host/B4.TIF?sig=abc: \\x1b[31mno"), plain("me:pw@host/Grüße?sig=a")
-    ('cannot read https://host/B4.TIF: \\\\x1b[31mno', 'host/Grüße')
+    >>> plain("cannot read https://me:pw@host/B4.TIF?sig=abc: \x1b[31mno"), plain("me:pw@host/Grüße?sig=a")
+    ('cannot read https://host/B4.TIF: \\x1b[31mno', 'host/Grüße')
     """
     line = " ".join(str(text)[: 4 * limit].split())
     line = _HREF.sub(lambda found: _public(found[0]), line)

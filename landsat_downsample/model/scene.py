@@ -117,6 +117,7 @@ class Scene:
 
 
 def no_such_band(name: str, scene: str, specs: Collection[BandSpec]) -> UsageError:
+    """Return an error that names the bands there are, and the nearest one."""
     near = did_you_mean(name, (word for spec in specs for word in (spec.name, spec.common_name) if word))
     have = ", ".join(f"{s.name} ({s.common_name})" if s.common_name else s.name for s in specs)
     return UsageError(f"band {name!r} is not in {scene}{near}: it has {have}")

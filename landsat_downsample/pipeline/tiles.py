@@ -230,8 +230,10 @@ def _in_order(call: Callable[[T], R], items: Iterable[T], threads: int) -> Itera
 
 
 def _room(*shape: int) -> np.ndarray:
-    """Room for int64, from the kernel: the C library, once it has freed a block of some MiB, takes others of that size
-    from its heap, where a file in memory that grows (a COG) leaves holes.
+    """Room for int64, from the kernel.
+
+    The C library, once it has freed a block of some MiB, takes others of that size from its heap, where a file in
+    memory that grows (a COG) leaves holes.
     """
     size = math.prod(shape)
     return np.frombuffer(mmap.mmap(-1, max(8 * size, 1)), np.int64, size).reshape(shape)

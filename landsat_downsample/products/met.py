@@ -29,10 +29,10 @@ GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "uint64":
 
 
 def dumps(record: dict[str, Any]) -> bytes:
-    """Encode a record as JSON: the same record gives the same bytes.
+    r"""Encode a record as JSON: the same record gives the same bytes.
 
     >>> dumps({"gsd": 300})
-    b'{\\n  "gsd": 300\\n}\\n'
+    b'{\n  "gsd": 300\n}\n'
     """
     return (json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 

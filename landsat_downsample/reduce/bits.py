@@ -175,6 +175,7 @@ class Quality:
 
     @property
     def whole(self) -> bool:
+        """Whether cells need all of their pixels in one strip."""
         return self.rule.policy == "nearest"
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> _Cells:

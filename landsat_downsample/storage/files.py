@@ -102,24 +102,29 @@ class LocalPath(str):
         arriving: Arriving | None = None,
         layout: TiffLayout | None = None,
     ) -> LocalPath:
+        """Make a path that knows what it cost."""
         made = super().__new__(cls, path)
         made._remote, made.arriving, made.layout = remote, arriving, layout
         return made
 
     @property
     def etag(self) -> str | None:
+        """Identity of the object, as the store gives it."""
         return self._remote.etag if self._remote else None
 
     @property
     def received(self) -> int:
+        """Bytes that arrived for it."""
         return self._remote.received if self._remote else 0
 
     @property
     def requests(self) -> int:
+        """Requests that it took."""
         return self._remote.requests if self._remote else 0
 
     @property
     def compared(self) -> bool:
+        """Whether the checksums of its blocks were compared already."""
         return self._remote.compared if self._remote else False
 
 

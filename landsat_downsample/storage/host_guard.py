@@ -25,6 +25,7 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(resolver=_Resolver(lambda name: name in allowed or name in self._proxies))
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+        """Connect, unless the host is inside and not allowed."""
         name = canonical(req.url.raw_host or "")
         if name in self._inside:
             return await super().connect(req, traces, timeout)

@@ -47,13 +47,16 @@ class Folder:
 
     @property
     def final(self) -> str:
+        """Where the product is once it is published."""
         return local_path(self.place.href)
 
     def hidden(self, kind: str) -> str:
+        """Return the path of a hidden folder beside the final one."""
         of = self.place
         return os.path.join(local_path(of.dest), f".{of.name}.{kind}-{of.token}")
 
     def put(self, filename: str, data: bytes | memoryview) -> None:
+        """Write a file to the hidden folder."""
         staging = self.hidden("partial")
         part = os.path.join(staging, f".{filename}.{uuid.uuid4().hex}")
         try:
@@ -68,6 +71,7 @@ class Folder:
             raise self._refused(filename, error) from error
 
     def commit(self, marker: str, data: bytes, expected: dict[str, str]) -> None:
+        """Write the marker and rename the hidden folder."""
         staging = self.hidden("partial")
         for filename, digest in expected.items():
             if _digest(os.path.join(staging, filename)) != digest:
@@ -111,6 +115,7 @@ class Folder:
         shutil.rmtree(old, ignore_errors=True) if os.path.isdir(old) else os.unlink(old)
 
     def abort(self) -> None:
+        """Remove the hidden folder."""
         shutil.rmtree(self.hidden("partial"), ignore_errors=True)
         _release(self.hidden("partial"))
 

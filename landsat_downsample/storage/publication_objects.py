@@ -30,9 +30,11 @@ class Objects:
 
     @property
     def marker(self) -> str:
+        """Filename of the object that makes the product complete."""
         return f"{self.place.name}{MARKER}"
 
     def put(self, filename: str, data: bytes, digest: str) -> None:
+        """Put an object under its final key."""
         if self.place.overwrite:
             self._withdraw(filename)
         self._store(filename, data, digest, create=not self.place.overwrite)
@@ -96,16 +98,20 @@ class Objects:
             raise
 
     def head(self, filename: str) -> HttpResponse | None:
+        """Return what the store says of an object."""
         return self.call(filename, lambda seconds: self._look(filename, seconds))
 
     def delete(self, filename: str, seconds: float) -> None:
+        """Delete an object."""
         transport.delete(join(self.place.href, filename), policy=self.place.policy, seconds=seconds)
 
     def call(self, filename: str, attempt: Callable[[float], T]) -> T:
+        """Make attempts within the retry budget."""
         of = self.place
         return RetryBudget(of.policy, WriteError).call(f"cannot write {filename!r} to {redact(of.href)!r}", attempt)
 
     def commit(self, marker: str, data: bytes, expected: dict[str, str]) -> None:
+        """Compare what was put, then put the marker."""
         for filename, digest in expected.items():
             found = self.head(filename)
             if found is None or (dict(found.metadata).get("sha256") or self._hash(filename)) != digest:
@@ -124,6 +130,7 @@ class Objects:
                 self.call(filename, lambda seconds, name=filename: self.delete(name, seconds))
 
     def names(self) -> list[str]:
+        """List the objects that lie under the product's prefix."""
         of = self.place
 
         def attempt(seconds: float) -> list[dict[str, Any]]:
@@ -136,6 +143,7 @@ class Objects:
 
     def abort(self) -> None:
         # The marker first: bands without a marker are no product, a marker without bands is a lie.
+        """Delete what was put, the marker first."""
         for filename in sorted(self.names(), key=lambda name: name != self.marker):
             found = self.head(filename)
             if found is not None and dict(found.metadata).get("publication") == self.place.token:

@@ -267,7 +267,6 @@ def spill_band(remote: Remote, handle: int) -> None:
     ReadError
         If it is no TIFF, is cut, damaged, changed, or cannot be read.
     """
-
     persist_band(remote, lambda: complete_band(remote, handle, begin_band(remote, handle)))
 
 

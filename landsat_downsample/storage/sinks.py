@@ -23,6 +23,7 @@ class FileSink:
     count: int = 0
 
     def __call__(self, data: bytes) -> None:
+        """Write bytes at their place in the file."""
         view = memoryview(data)
         if self.count + len(view) > WHOLE_LIMIT:
             raise ReadError(f"more than {WHOLE_LIMIT} bytes came: too many for a Landsat band")
@@ -54,6 +55,7 @@ class BytesSink:
     count: int = 0
 
     def __call__(self, data: bytes) -> None:
+        """Keep bytes, up to the limit."""
         self.count += len(data)
         if self.count > self.limit:
             raise ReadError(f"it has more than the {self.limit} bytes allowed here")
@@ -79,6 +81,7 @@ class HashSink:
     count: int = 0
 
     def __call__(self, data: bytes) -> None:
+        """Hash bytes."""
         cancellation.check()
         self.state.update(data)
         self.count += len(data)

@@ -57,6 +57,7 @@ class Arriving:
         return self.sink.count
 
     def __call__(self, data: bytes) -> None:
+        """Take bytes in and wake those that wait for them."""
         self.sink(data)
         if self._there(self.wanted):
             with self.change:

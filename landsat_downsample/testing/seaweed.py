@@ -26,6 +26,7 @@ def weed() -> str | None:
 
 
 def free_port() -> int:
+    """Return a port of loopback that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -59,9 +60,11 @@ class Seaweed:
 
     @property
     def endpoint(self) -> str:
+        """URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> Seaweed:
+        """Start the server and wait until it answers."""
         first = _free_ports(5)
         self.port = first + 3
         config = os.path.join(self.folder, "s3.json")
@@ -107,6 +110,7 @@ class Seaweed:
         )
 
     def stop(self) -> None:
+        """Stop the server."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:

@@ -25,13 +25,26 @@ STATUS_WORDS = {"done": "done", "skipped": "is there already, made the same way"
 class View(Protocol):
     """One style of telling what goes on. Its methods are called in one thread, but for `say` and `stopping`."""
 
-    def open(self, facts: dict[str, Any]) -> None: ...
-    def show(self, step: Progress, now: float) -> None: ...
-    def fail(self, outcome: Outcome, trace: str) -> None: ...
-    def warn(self, message: str) -> None: ...
-    def stopping(self, in_hand: int) -> None: ...
-    def close(self) -> None: ...
-    def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None: ...
+    def open(self, facts: dict[str, Any]) -> None:
+        """Begin: workers, scenes and dashboard are known."""
+
+    def show(self, step: Progress, now: float) -> None:
+        """Show a step of the run."""
+
+    def fail(self, outcome: Outcome, trace: str) -> None:
+        """Show that a scene failed, with the traceback of a bug."""
+
+    def warn(self, message: str) -> None:
+        """Show a warning."""
+
+    def stopping(self, in_hand: int) -> None:
+        """Show that no more scenes begin."""
+
+    def close(self) -> None:
+        """End what is drawn."""
+
+    def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None:
+        """Show what was done."""
 
 
 def failure_line(outcome: Outcome) -> str:
@@ -41,6 +54,7 @@ def failure_line(outcome: Outcome) -> str:
 
 
 def stopping_line(in_hand: int) -> str:
+    """Say that the scenes in hand are finished, and how to stop now."""
     return f"finishing {count_words(in_hand, 'scene')} in hand; Ctrl-C again to stop now"
 
 

@@ -39,6 +39,7 @@ class Asked:
 
     @property
     def on_kubernetes(self) -> bool:
+        """Whether the cluster is one that a run makes on Kubernetes."""
         return self.cluster is not None and (self.cluster == "kubernetes" or self.cluster.endswith((".yaml", ".yml")))
 
 

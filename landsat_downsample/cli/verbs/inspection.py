@@ -25,6 +25,7 @@ from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageEr
 
 
 def add_info(verbs) -> None:
+    """Add the verb info."""
     parser = add_verb(verbs, "info", _info, "show a scene: id, sensor, grid and bands")
     parser.add_argument("source", type=href_type, metavar="SOURCE", help=SOURCE)
     parser.add_argument("--json", action="store_true", help="as one JSON line")
@@ -44,6 +45,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def add_verify(verbs) -> None:
+    """Add the verb verify."""
     parser = add_verb(
         verbs, "verify", _verify, "check a product, and recompute random blocks of it by a second code path"
     )
@@ -92,6 +94,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def add_make_scene(verbs) -> None:
+    """Add the verb make-scene."""
     parser = add_verb(
         verbs, "make-scene", _make_scene, "make a synthetic scene that looks and compresses like a real one"
     )
@@ -124,6 +127,7 @@ def _make_scene(arguments: argparse.Namespace) -> int:
 
 
 def add_demo(verbs) -> None:
+    """Add the verb demo."""
     parser = add_verb(verbs, "demo", _demo, "make a full-size scene, run the main job on it, and say what to look at")
     parser.add_argument("folder", nargs="?", default="demo", metavar="DIR", help="working folder (default: demo)")
     parser.add_argument("--size", type=size, metavar="W,H", help="size of the scene (default: full)")

@@ -31,6 +31,7 @@ stdout has the bands of a scene and what it costs; of several scenes a line each
 
 
 def add_plan(verbs) -> None:
+    """Add the verb plan."""
     parser = add_verb(
         verbs, "plan", _plan, "show what run would do: targets, shapes, bytes, peak memory, cost", _EPILOG
     )

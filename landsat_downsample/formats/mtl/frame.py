@@ -71,6 +71,7 @@ def _crs(mtl: Mtl) -> str | None:
 
 
 def number(text: str | None) -> float | None:
+    """Convert the text of an MTL to a finite number, or None."""
     try:
         value = float(text) if text else math.nan
     except ValueError:

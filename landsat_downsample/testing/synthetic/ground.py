@@ -125,6 +125,7 @@ class Ground:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
         return self.cover.shape
 
 

@@ -80,6 +80,7 @@ class Recipe:
 
     @property
     def mission(self) -> Mission:
+        """The mission of its sensor."""
         return MISSIONS[self.sensor]
 
     @property
@@ -89,6 +90,7 @@ class Recipe:
 
     @property
     def prefix(self) -> str:
+        """How its IDs begin: ``LC08``."""
         return self.mission.prefixes[self.seed % len(self.mission.prefixes)]
 
     @property
@@ -98,6 +100,7 @@ class Recipe:
 
     @property
     def path_row(self) -> tuple[int, int]:
+        """WRS-2 path and row."""
         return (166, 67) if self.southern else (192, 28)
 
     @property
@@ -108,10 +111,12 @@ class Recipe:
 
     @property
     def processed(self) -> date:
+        """Date of processing."""
         return self.mission.processed or self.acquired + timedelta(days=10)
 
     @property
     def product_id(self) -> str:
+        """Landsat product ID."""
         return self.product_id_at("L2SP" if self.level == 2 else "L1TP")
 
     def product_id_at(self, correction: str) -> str:
@@ -121,6 +126,7 @@ class Recipe:
 
     @property
     def scene_id(self) -> str:
+        """The older scene ID of USGS."""
         path, row = self.path_row
         return f"{self.prefix[:2]}{self.satellite}{path:03d}{row:03d}{self.acquired:%Y%j}{self.mission.station}00"
 
