@@ -34,20 +34,15 @@ MANY_PIXELS = 1 << 17
 
 
 class Reducer(Protocol):
-    """Partial, merge, finish."""
+    """Partial results of the cells of a strip, merged where strips cut a cell, finished for some cell rows."""
 
     @property
     def whole(self) -> bool:
         """Whether all pixels of a cell must come in one strip."""
 
-    def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Any:
-        """Return the partial results of the cells that a strip touches."""
-
-    def merge(self, one: Any, other: Any) -> Any:
-        """Join the partial results of a cell that two strips cut."""
-
-    def finish(self, partial: Any, first: int, last: int) -> Parts:
-        """Return the values of cell rows `first` to `last`."""
+    def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Any: ...
+    def merge(self, one: Any, other: Any) -> Any: ...
+    def finish(self, partial: Any, first: int, last: int) -> Parts: ...
 
 
 def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterator[tuple[slice, Parts]]:
