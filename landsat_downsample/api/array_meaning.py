@@ -2,7 +2,7 @@
 
 xarray keeps attributes through arithmetic (2025.11 and later), and names always. `encoding`, which says how pixels
 are stored, stays with a selection and goes with every computation: an array without it was computed, and is not the
-band that its attributes tell of.
+band that its attributes name.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _kept(array) -> bool:
 
 
 def _own(array, kept: bool) -> BandSpec | None:
-    """The band of ours that its attributes tell of, unless the user has given it another name."""
+    """The band of ours that its attributes name, unless the user has given it another name."""
     name = array.attrs.get("landsat_band")
     found = name and _find(array, str(name), None)
     renamed = array.name is not None and not kept and _categorical(array, str(array.name), None) is None
@@ -206,7 +206,7 @@ def _find(array, name: str, file: FileName | None) -> BandSpec | None:
 
 
 def _categorical(array, name: str, file: FileName | None) -> BandSpec | None:
-    """The spec of codes that a name tells of, of any sensor."""
+    """The spec of codes that a name stands for, of any sensor."""
     tables = (bands.specs(*key) for key in (("oli_tirs", 2), ("tm", 2), ("etm", 1)))
     known = [_find(array, name, file), *(bands.find(name, table) for table in tables)]
     return next((spec for spec in known if spec and spec.categorical), None) or bands.coded(name)
@@ -218,7 +218,7 @@ def _is_stored(array, spec: BandSpec, plane: str | None, kept: bool) -> bool:
 
 
 def _holds_codes(array, spec: BandSpec, plane: str | None, kept: bool) -> bool:
-    """Whether an array has the codes that its name tells of: in integers, or in floats that were codes when stored.
+    """Whether an array has the codes that its name stands for: in integers, or in floats that were codes when stored.
 
     Names of tables that we do not have say nothing of floats that were computed.
     """

@@ -47,7 +47,7 @@ class Cause:
 
 
 def band_of(record: dict[str, Any]) -> str:
-    """Name the band that made a scene fail, as far as its outcome tells.
+    """Name the band that made a scene fail, as far as its outcome says.
 
     >>> band_of({"error": "band SR_B4 LC08_... failed: its worker was killed"})
     'SR_B4'

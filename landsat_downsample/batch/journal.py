@@ -51,7 +51,7 @@ class Journal:
     total : int or None
         Scenes asked for.
     about : mapping, optional
-        JSON values that tell how the run is made: ``workers`` (a number, or a callable that gives
+        JSON values that say how the run is made: ``workers`` (a number, or a callable that gives
         it, asked for each heartbeat), ``dashboard`` (a link), ``options`` (a dict). What is
         named like a secret, and what hrefs carry of them, is taken out.
     every : float
@@ -195,7 +195,7 @@ def _asked(value: object) -> object:
         return value
     try:
         return value()
-    except Exception as error:  # a cluster that is going away cannot tell how many workers it has
+    except Exception as error:  # a cluster that is going away cannot say how many workers it has
         if is_bug(error):
             warn(error, "the record of the run lacks what this would tell")
         return None

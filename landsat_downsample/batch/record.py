@@ -1,7 +1,7 @@
 """Where the record of a run lies, and how its small files are written and read.
 
-``DEST/_runs/<run id>/`` holds ``scenes.ndjson`` (what was asked for), ``status.json`` (a sign of
-life), ``outcomes.ndjson`` (a line for each scene that has ended) and ``report.html``. While a run
+``DEST/_runs/<run id>/`` holds ``scenes.ndjson`` (what was asked for), ``status.json`` (a heartbeat),
+``outcomes.ndjson`` (a line for each scene that has ended) and ``report.html``. While a run
 to an object store goes on, its outcomes lie in parts: ``outcomes-00001.ndjson`` ...
 """
 

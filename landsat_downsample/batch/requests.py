@@ -77,7 +77,7 @@ def sample(requests: Sequence[SceneRequest], tries: int = 3) -> ScenePlan | None
     Returns
     -------
     ScenePlan or None
-        None where none of the first ``tries`` can be opened: the run will tell why.
+        None where none of the first ``tries`` can be opened: the run will report why.
     """
     for request in requests[:tries]:
         with warnings.catch_warnings(record=True) as caught:
@@ -102,7 +102,7 @@ def distinct(entries: Iterable[Entry], *, listed: bool = False) -> list[Entry]:
     Raises
     ------
     UsageError
-        The names of two sources tell that both would be written to one place.
+        By their names, two sources would be written to one place.
     """
     kept: dict[str, tuple[str, Entry]] = {}
     for entry in entries:
@@ -144,7 +144,7 @@ def _without_mtl(href: str) -> str:
 
 
 def _product_name(entry: Entry) -> str | None:
-    """The product ID, or a single file's name, as far as the source's own name tells it."""
+    """The product ID, or a single file's name, as far as the source's own name says it."""
     if entry.error is not None:
         return None
     name = location.basename(_identity(entry))

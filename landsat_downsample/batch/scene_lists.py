@@ -1,6 +1,6 @@
 """Lists of scenes: hrefs and STAC items, read from the command line, files, remote objects and stdin.
 
-What a list is, is told by its content: one href a line, one JSON value a line, one JSON document, or
+What a list is, is recognised by its content: one href a line, one JSON value a line, one JSON document, or
 EarthExplorer's CSV.
 """
 
@@ -227,7 +227,7 @@ def _outcomes(href: str) -> Iterator[dict[str, Any]]:
 
 
 def _identity(entry: Entry) -> str:
-    """What tells a scene of one run from the others of it."""
+    """What identifies a scene among the others of its run."""
     return _lasting(entry.source) if isinstance(entry.source, str) and not entry.error else entry.key[1]
 
 

@@ -61,7 +61,7 @@ class Query:
     path_row: tuple[str, ...] = ()
     """``PPP/RRR``, any of these."""
     cloud_cover: float | None = None
-    """Most per cent of cloud; scenes that do not tell theirs do not fit."""
+    """Most per cent of cloud; scenes that do not state theirs do not fit."""
     tier: str | None = None
     """``T1``, ``T2`` or ``RT``."""
     limit: int | None = None

@@ -145,7 +145,7 @@ def search(
 
 
 def _known(item: Any) -> dict[str, Any] | None:
-    """What can be told of an item; None of one that is none."""
+    """What is known of an item; None of what is no item."""
     try:
         return checked_item.checked(item)
     except LandsatDownsampleError:
@@ -290,7 +290,7 @@ def _nothing(query: Query, root: dict[str, Any], seen: list[int], policy: Policy
 
 
 def _collections(query: Query, root: dict[str, Any], policy: Policy) -> list[str]:
-    """Names of the collections that an API has; none where it does not tell."""
+    """Names of the collections that an API has; none where it does not say."""
     places = [link["href"] for link in _links(root, "data", _below(query))] or [f"{_below(query)}collections"]
     try:
         record = small_objects.ask(_same_host(places[0], query.url), policy=policy)

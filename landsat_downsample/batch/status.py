@@ -1,4 +1,4 @@
-"""How far a run is, told from its record: on another machine, while it goes on, after it was killed."""
+"""How far a run is, read from its record: on another machine, while it goes on, after it was killed."""
 
 from __future__ import annotations
 

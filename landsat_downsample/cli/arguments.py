@@ -33,7 +33,7 @@ def discard_stdout() -> None:
 
 
 def say(line: str) -> None:
-    """Tell the user one line, on stderr."""
+    """Print one line for the user, on stderr."""
     line = plain(line)
     print(json_line(line) if _json_lines.is_set() else f"landsat-downsample: {line}", file=sys.stderr)
 
@@ -55,7 +55,7 @@ def json_line(line: str) -> str:
 
 
 def complain(error: Exception, arguments: argparse.Namespace, line: str | None = None) -> None:
-    """Tell of an error in one line; with -v how it came about too, and of the first bug of ours without it."""
+    """Report an error in one line, with -v its traceback too; the first bug of ours always with its traceback."""
     traces = vars(arguments).setdefault("traces", Traces(verbose=arguments.verbose))
     if trace := traces.of(error):
         say(trace) if _json_lines.is_set() else print(trace, end="", file=sys.stderr)
@@ -92,7 +92,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USAGE, f"{self.prog}: {plain(message)}; see {self.prog} --help\n")
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
-        """Parse; an option that there is not is told of before what lacks for want of it."""
+        """Parse; an unknown option is reported before what is missing because of it."""
         args = sys.argv[1:] if args is None else list(args)
         for word in args:
             if word == "--" or (self._subparsers and not word.startswith("-")):  # what follows is the verb's

@@ -34,8 +34,8 @@ from landsat_downsample.cli.signals import (
     interrupt_again,
     leave_signals,
     on_signals,
+    signals_taken,
     timed_out,
-    told_to_stop,
 )
 from landsat_downsample.errors import LandsatDownsampleError
 from landsat_downsample.model.shortage import shortage
@@ -108,7 +108,7 @@ def _main(argv: list[str] | None) -> int:
         sys.stdout.flush()
         return code
     except Exception as error:
-        if told_to_stop:  # a lock or a callback that was cut in two
+        if signals_taken:  # a lock or a callback that was cut in two
             raise KeyboardInterrupt from error
         return _failed(error, arguments)
 
@@ -121,7 +121,7 @@ def _open_streams() -> None:
 
 
 def _failed(error: Exception, arguments: argparse.Namespace) -> int:
-    """Tell of an error in one line; return the exit code."""
+    """Report an error in one line; return the exit code."""
     if isinstance(error, BrokenPipeError):  # the reader of our stdout has seen enough
         discard_stdout()
         return DONE

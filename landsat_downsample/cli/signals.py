@@ -9,22 +9,22 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-#: Signals that told to stop now. A KeyboardInterrupt may be turned into another error on its way: `threading`
+#: Signals that asked to stop now. A KeyboardInterrupt may be turned into another error on its way: `threading`
 #: does so with its locks. No Event: a handler that comes in the middle of another would wait for its lock forever.
-told_to_stop: list[int] = []
+signals_taken: list[int] = []
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _before: dict[int, object] = {}  # their handlers when the command began
 
 
 def timed_out() -> bool:
-    """Whether it was the time limit that told so."""
-    return any(number not in _STOPPING for number in told_to_stop)
+    """Whether it was the time limit that asked so."""
+    return any(number not in _STOPPING for number in signals_taken)
 
 
 def begin_to_listen() -> None:
     """Let Ctrl-C and SIGTERM stop a command that begins."""
-    told_to_stop.clear()
+    signals_taken.clear()
     _before.update((number, signal.getsignal(number)) for number in _STOPPING)
     on_signals(interrupt)
 
@@ -48,15 +48,15 @@ def leave_signals() -> None:
 
 def interrupt(signum, frame):
     """Stop now."""
-    told_to_stop.append(signum)
+    signals_taken.append(signum)
     raise KeyboardInterrupt
 
 
 def interrupt_again(dropped):
-    """Tell again what came in a callback or destructor, whose errors Python drops: import has such callbacks."""
-    if dropped.exc_type is KeyboardInterrupt and told_to_stop:
+    """Raise again what came in a callback or destructor, whose errors Python drops: import has such callbacks."""
+    if dropped.exc_type is KeyboardInterrupt and signals_taken:
         # From beside the main thread: what is raised in here is dropped as well.
-        _thread.start_new_thread(signal.pthread_kill, (threading.main_thread().ident, told_to_stop[-1]))
+        _thread.start_new_thread(signal.pthread_kill, (threading.main_thread().ident, signals_taken[-1]))
     else:
         sys.__unraisablehook__(dropped)
 
@@ -78,15 +78,15 @@ def draining(stop: threading.Event, announce: Callable[[], None]) -> Iterator[No
             stop.set()
             announce()
 
-    teller = threading.Thread(target=wait, daemon=True)
-    teller.start()
+    waiter = threading.Thread(target=wait, daemon=True)
+    waiter.start()
     on_signals(first, signal.SIGINT)
     try:
         yield
     finally:
         on_signals(interrupt, signal.SIGINT)
         asked.put(False)
-        teller.join()
+        waiter.join()
 
 
 @contextmanager

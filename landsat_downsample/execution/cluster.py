@@ -234,7 +234,7 @@ def _apart_from_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep distributed's own lines off stderr: what matters of them is told as an outcome."""
+    """Keep distributed's own lines off stderr: what matters of them is reported as an outcome."""
     names = ("distributed", "distributed.nanny", "distributed.scheduler", "distributed.client")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -256,7 +256,7 @@ def _closed(close, **options) -> None:
 
 
 def _removing(close):
-    """Remove on the way out; where that fails too, the first error is the one to tell."""
+    """Remove on the way out; where that fails too, the first error is the one to report."""
 
     def leave(kind: type | None, error: BaseException | None, traceback: object) -> None:
         try:
@@ -296,7 +296,7 @@ def dashboard_template(*, here: bool = True) -> str:
 def _jupyter_prefix(*, here: bool) -> str | None:
     """Path of the Jupyter server of this kernel, where its proxy can lead to a dashboard; else None.
 
-    A plain server tells its path in a file of the runtime folder, named after the process that
+    A plain server writes its path to a file of the runtime folder, named after the process that
     its kernels know as JPY_PARENT_PID; its proxy leads to this machine only.
     """
     prefix, server = os.environ.get("JUPYTERHUB_SERVICE_PREFIX"), os.environ.get("JPY_PARENT_PID")

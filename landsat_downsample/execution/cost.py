@@ -1,4 +1,4 @@
-"""What scenes cost in CPU time, requests, bytes and dollars, told from their plans. Pure.
+"""What scenes cost in CPU time, requests, bytes and dollars, estimated from their plans. Pure.
 
 Costs add up and scale: a million scenes cost a million times the mean of those that were planned.
 What is counted is a first run in which nothing fails: no retries, no record of the run (a PUT each
@@ -32,7 +32,7 @@ CELL = {"continuous": 35e-9, "bits": 33e-9}
 #: To encode, hash and store a byte of cells, overviews included.
 CELL_BYTE = 24e-9
 
-#: To read a pixel of QA_PIXEL beside a band, where that tells which pixels count.
+#: To read a pixel of QA_PIXEL beside a band, where that says which pixels count.
 MASK_BAND = 2.5e-9
 
 #: For a target, whatever its size; to open a band; to publish a scene, and for each cell of the picture's bands.

@@ -2,7 +2,7 @@
 
 One thread owns all state and acts on messages: a target handed in, begun, ended; a scene given
 up. Between messages it looks after the cluster: whatever dask itself would wait for without end
-is told as a failure of the targets that it concerns.
+is reported as a failure of the targets that it concerns.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class DaskExecutor:
         while not ended:
             try:
                 ended = self._act()
-            except Exception as error:  # a client that was closed, or a mistake of ours: told either way
+            except Exception as error:  # a client that was closed, or a mistake of ours: reported either way
                 left = ReadError("the scheduler was lost") if self._client.status == "closed" else None
                 self._lose(left or wrapped(error, "the cluster was left"))
         self._try(self._client.unsubscribe_topic, self._topic)
@@ -187,7 +187,7 @@ class DaskExecutor:
         return False
 
     def _lose(self, why: LandsatDownsampleError) -> None:
-        """The cluster is gone for good: targets that are still to come are told so at once."""
+        """The cluster is gone for good: targets that are still to come fail at once."""
         self._gone = why
         self._fail_all(why)
 
@@ -283,7 +283,7 @@ class DaskExecutor:
             item.future.set_result(result)
 
     def _again(self, item: _Item, what: str, error: BaseException | None = None) -> None:
-        """Try a target once more, or tell that it failed."""
+        """Try a target once more, or report that it failed."""
         if item.tries >= self._limits.retries or self._closing is not None:
             name = f"band {item.target.key}"
             bug = error is not None and is_bug(error)
@@ -327,7 +327,7 @@ class DaskExecutor:
             self._ask(self._client._restart_workers, [worker], 20, False)
 
     def _revive(self, what: str) -> None:
-        """Restart all workers, once; where that does not help, or they are not ours, tell."""
+        """Restart all workers, once; where that does not help, or they are not ours, fail."""
         now = time.monotonic()
         self._fed = self._active = now
         if not self._owned or self._revived:
@@ -352,7 +352,7 @@ class DaskExecutor:
         return self._try(self._client.sync, call, *arguments, callback_timeout=self._limits.lost / 2, **options)
 
     def _try(self, call, *arguments, **options):
-        """Call the client; None where its scheduler does not answer, which `_look` tells when it lasts."""
+        """Call the client; None where its scheduler does not answer, which `_look` reports when it lasts."""
         try:
             return call(*arguments, **options)
         except Exception as error:

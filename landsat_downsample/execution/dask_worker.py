@@ -1,4 +1,4 @@
-"""What dask workers run: one target, told when it begins, asked to stop between two strips."""
+"""What dask workers run: one target, reported when it begins, asked to stop between two strips."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reduce_on_worker(target: Target, publication: Publication, topic: str, key: 
     Raises
     ------
     LandsatDownsampleError
-        Whatever fails is told as one of the family, so that it can be pickled and reported.
+        Whatever fails is raised as one of the family, so that it can be pickled and reported.
     """
     from distributed import get_worker
 

@@ -66,7 +66,7 @@ class Made:
 
     @property
     def orphan(self) -> bool:
-        """Whether nobody seems to use it any more; of one that was applied as it is, nobody can tell."""
+        """Whether nobody seems to use it any more; of one that was applied as it is, nobody can know."""
         return self.run != APPLIED and self.silent > SILENCE
 
 
@@ -171,7 +171,7 @@ class KubernetesCluster:
         Raises
         ------
         KubernetesError
-            It did not come about in time; the message tells the pods' own reasons. Nothing of it is left.
+            It did not come about in time; the message gives the pods' own reasons. Nothing of it is left.
         """
         self._until = time.monotonic() + self.deadline
         self._create()
@@ -211,7 +211,7 @@ class KubernetesCluster:
         Raises
         ------
         KubernetesError
-            None came in time; the message tells the pods' own reasons.
+            None came in time; the message gives the pods' own reasons.
         """
         if not self._replicas:
             return

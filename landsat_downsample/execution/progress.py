@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from landsat_downsample.execution.run import Progress
 
-#: Seconds that a rate looks back, and bands that it counts at least: bytes are told of when a band is
+#: Seconds that a rate looks back, and bands that it counts at least: bytes are reported when a band is
 #: done, so that with slow bands half a minute may hold none.
 RATE_SECONDS, RATE_BANDS = 30.0, 8
 
@@ -35,7 +35,7 @@ class InHand:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A scene that failed, as its error told it: not made safe to show."""
+    """A scene that failed, in its error's words: not made safe to show."""
 
     scene_id: str
     cause: str
@@ -149,7 +149,7 @@ class ProgressCounter:
         return max(now - self.begun, 0.0)
 
     def rate(self, now: float) -> float | None:
-        """Bytes per second lately; None as long as there is nothing to tell."""
+        """Bytes per second lately; None as long as nothing is known."""
         count, total, seconds = self._lately(now, RATE_SECONDS, RATE_BANDS)
         return total / seconds if count and seconds > 0 else None
 
@@ -159,7 +159,7 @@ class ProgressCounter:
         return total / spent if spent > 0 else 0.0
 
     def seconds_left(self, now: float) -> float | None:
-        """Seconds until the last band is done, if bands go on as they did lately; None while nobody can tell."""
+        """Seconds until the last band is done, if bands go on as they did lately; None while that is unknown."""
         if not self._opened and self.scenes is not None and self.ended["failed"]:  # sources fail one after the other
             return (now - self._at_work) / self.ended["failed"] * self._scenes_left()
         total, (count, _, seconds) = self.bands_total, self._lately(now, PACE_SECONDS, PACE_BANDS)

@@ -171,7 +171,7 @@ def run_plans(
     executor : Executor, optional
         What reduces the targets; closed at the end. Threads of this process by default.
     report : callable, optional
-        Told of every step, in the calling thread.
+        Called with every step, in the calling thread.
     stop : threading.Event, optional
         Once it is set no further scene begins; those in hand are finished.
     per_host : int
@@ -462,7 +462,7 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
 
 
 def _warn_of_doubt(done: Done, plan: ScenePlan) -> None:
-    """Tell of a mean that may be wrong, unless it was asked for."""
+    """Warn of a mean that may be wrong, unless it was asked for."""
     if done.name.lower() in map(str.lower, plan.options.methods):
         return
     with suppress(Warning):  # where warnings are errors: the work goes on all the same
@@ -474,6 +474,6 @@ def _warn_of_doubt(done: Done, plan: ScenePlan) -> None:
 
 
 def _failed(work: _Work, error: LandsatDownsampleError, facts: dict[str, Any]) -> Outcome:
-    with suppress(LandsatDownsampleError):  # the first error is the one to tell
+    with suppress(LandsatDownsampleError):  # the first error is the one to report
         work.publication.abort()
     return work.outcome("failed", error=error, **facts)

@@ -1,4 +1,4 @@
-"""Client, scheduler and workers must run the same code: differences are errors, told before any work.
+"""Client, scheduler and workers must run the same code: differences are errors, raised before any work.
 
 A function pickled by one minor version of Python kills a worker of another, and other GDAL or
 NumPy releases may write other bytes. dask itself only warns of some of this.
@@ -25,7 +25,7 @@ class VersionError(LandsatDownsampleError):
 
 @cache
 def identity() -> dict[str, str]:
-    """What package metadata do not tell: GDAL's version, and the code of this library."""
+    """What package metadata do not say: GDAL's version, and the code of this library."""
     import rasterio
 
     return {"GDAL": rasterio.__gdal_version__, "code of landsat-downsample": _code()}

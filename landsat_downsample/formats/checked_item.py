@@ -13,7 +13,7 @@ from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.formats.product_id import is_tiff
 from landsat_downsample.model.location import check
 
-#: Texts that a product tells of its source, and how they begin: the bare date of USGS items of 2020 is no moment.
+#: Texts that a product repeats of its source, and how they begin: the bare date of USGS items of 2020 is no moment.
 _DATE = r"\d{4}-\d\d-\d\d"
 _TEXTS = {"datetime": _DATE + "T", "start_datetime": _DATE, "end_datetime": _DATE, "platform": ""}
 _PREFIXES = ("view:", "landsat:", "sci:")
@@ -61,7 +61,7 @@ def links(record: object, rel: str) -> list[dict[str, Any]]:
 
 
 def properties(record: object) -> dict[str, Any]:
-    """Properties of an item that a product tells of its source."""
+    """Properties of an item that a product repeats of its source."""
     if not isinstance(record, dict):
         return {}
     made = {

@@ -19,7 +19,7 @@ METADATA = ("MTL.json", "MTL.txt", "MTL.xml", "ANG.txt")
 
 _BEGINNINGS = {"txt": rb"\s*GROUP\s*=", "json": rb"\s*\{", "xml": rb"(\xef\xbb\xbf)?\s*<"}
 
-#: Any of these may hide behind a name that says nothing; the codes tell, once they are read.
+#: Any of these may hide behind a name that says nothing; the codes decide, once they are read.
 _HIDDEN = ("c1", "pre", "qa_pixel")
 
 #: Our own fractions, in a product that is opened again: not a band of the scene.
@@ -39,7 +39,7 @@ class File:
     checksum: str | None = None
     """Multihash, hex."""
     sidecars: tuple[str, ...] = ()
-    """Hrefs of what GDAL would read with it, as the listing of its folder tells."""
+    """Hrefs of what GDAL would read with it, as the listing of its folder says."""
 
 
 @dataclass(frozen=True, slots=True)

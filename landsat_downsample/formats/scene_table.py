@@ -17,7 +17,7 @@ _FOLDERS = {"oli_tirs": "oli-tirs", "etm": "etm", "tm": "tm", "mss45": "mss", "m
 
 @dataclass(frozen=True, slots=True)
 class SceneTable:
-    """The form of a table of scenes, as its header line tells it."""
+    """The form of a table of scenes, as its header line says."""
 
     delimiter: str
     columns: tuple[int, ...]

@@ -36,7 +36,7 @@ def scene_id(item: dict[str, Any]) -> str:
 def own_href(item: dict[str, Any], base: str, allowed: Collection[str] | None = None) -> str:
     """Where an item itself is: its ``self`` link, as far as the document it was read from may say so.
 
-    An item on this machine is where it was read: its link often tells where it was downloaded from.
+    An item on this machine is where it was read: its link often says where it was downloaded from.
     """
     if is_local(base):
         return base

@@ -218,7 +218,7 @@ def _product(ids: list[str], files: dict[str, Any]) -> ProductId | None:
 
 
 def _sensor_of(properties: dict[str, Any], item_id: str, names: Mapping[str, object]) -> tuple[str, int]:
-    """Sensor and level that an item's properties tell, where no name does."""
+    """Sensor and level that an item's properties give, where no name does."""
     platform = re.fullmatch(r"landsat[-_ ]?([1-9])", properties.get("platform", "").lower())
     instruments = properties.get("instruments", ())
     level = re.match(r"L([12])", str(properties.get("landsat:correction", "")))

@@ -35,7 +35,7 @@ class BitField:
     levels: tuple[str, ...] = ()
     """Meaning of each level of a 2-bit field."""
     always: bool = False
-    """Whether every valid pixel has a level above 0: what tells a wrong file from a right one."""
+    """Whether every valid pixel has a level above 0: by which a wrong file is recognised."""
 
     @property
     def mask(self) -> int:

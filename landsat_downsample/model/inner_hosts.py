@@ -2,7 +2,7 @@
 
 Who opens a scene from a document of another host must not be led to these by it: they serve
 whoever asks from here, and their answer could be published. A name says nothing for sure before
-it is connected to (`_guard`); what is told here is what the spelling alone gives away.
+it is connected to (`_guard`); here is what the spelling alone says.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def _public(href: str) -> str:
 
 
 def trace(error: BaseException) -> str:
-    """How an error came about, as Python tells it, with each message on one line."""
+    """How an error came about, as Python prints it, with each message on one line."""
     return "".join(
         part if part.startswith("  ") or not part.strip() else f"{plain(part)}\n"
         for part in traceback.TracebackException.from_exception(error).format()

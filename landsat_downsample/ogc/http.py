@@ -1,4 +1,4 @@
-"""Requests to a processing service and what its answers mean: JSON, or a problem told in one line."""
+"""Requests to a processing service and what its answers mean: JSON, or a problem in one line."""
 
 from __future__ import annotations
 

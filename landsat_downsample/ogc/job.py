@@ -26,7 +26,7 @@ class JobStatus:
     state: str
     """``accepted``, ``running``, ``successful``, ``failed`` or ``dismissed``."""
     progress: int | None = None
-    """Percent, where the service tells it."""
+    """Percent, where the service gives it."""
     message: str = ""
     created: str | None = None
     started: str | None = None

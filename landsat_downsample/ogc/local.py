@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
             reply = self._answer()
         except Problem as problem:
             reply = _refusal(problem)
-        except Exception as error:  # ours, not the client's: told as such, where an answer is waited for
+        except Exception as error:  # ours, not the client's: answered as such, where an answer is waited for
             reply = _refusal(Problem(500, "internal-error", f"the service failed: {type(error).__name__}"))
         kind, body = reply.raw or (
             "application/json",
@@ -297,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
         return path, query
 
     def _body(self) -> bytes:
-        """Read the body, of a length that is told and bounded."""
+        """Read the body, of a length that is given and bounded."""
         if "Transfer-Encoding" in self.headers:
             raise Problem(411, "invalid-parameter", "the body must come with a Content-Length, not in chunks")
         lengths = {text.strip() for text in self.headers.get_all("Content-Length") or ("0",)}

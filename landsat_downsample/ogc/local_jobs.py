@@ -161,7 +161,7 @@ def _href(link: object) -> str:
 
 
 def _reason(log: str) -> str:
-    """The line of a log that tells most: what our own verbs say, else the last one."""
+    """The line of a log that says most: what our own verbs say, else the last one."""
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in log.splitlines()]
     lines = [line for line in lines if line]
     ours = [line for line in lines if line.startswith("landsat-downsample: ")]

@@ -201,7 +201,7 @@ def _unit(record: dict[str, Any]) -> bytes:
 
 
 def _described(cwl: bytes, described: dict[str, Any], wanted: str | None) -> tuple[str, dict[str, Any]]:
-    """Id and description of the process that a CWL is; what the package tells of it goes first."""
+    """Id and description of the process that a CWL is; what the package says of it goes first."""
     try:
         record = parse(cwl)
     except UsageError as error:

@@ -244,7 +244,7 @@ def shares(rows: Cells, count: int) -> list[slice]:
 
 
 def side_by_side(call: Callable[..., Any], *arguments: Iterable) -> None:
-    """Make a call for each of some arguments, each on a thread; they may be told to stop as the caller may."""
+    """Make a call for each of some arguments, each on a thread; they may be asked to stop as the caller may."""
     first, *others = zip(*arguments, strict=False)
     with ThreadPoolExecutor(max(len(others), 1), thread_name_prefix="beside") as pool:
         waiting = [pool.submit(copy_context().run, call, *other) for other in others]

@@ -39,7 +39,7 @@ COMPOSITES = (
     ("nir08", "green", "blue"),
 )
 
-#: The single band that tells most, best first: common names, then USGS names.
+#: The single band that shows most, best first: common names, then USGS names.
 GREYS = (
     *("pan", "red", "nir08", "nir09", "green", "swir16", "swir22", "blue", "coastal"),
     *("lwir11", "lwir", "lwir12", "b6_vcid_2", "cirrus"),

@@ -61,7 +61,7 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> 
 
 
 def known_scene(scene: Scene, done: Sequence[Done]) -> Scene:
-    """The scene with what its pixels told of bands whose name says nothing."""
+    """The scene with what its pixels showed of bands whose name says nothing."""
     specs = {part.name: part.spec for part in done if part.name in scene.bands}
     bands = {name: replace(band, spec=specs.get(name, band.spec)) for name, band in scene.bands.items()}
     return replace(scene, bands=bands)
@@ -104,7 +104,7 @@ def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]):
 
 
 def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, scene: Scene, written: set[str]) -> bytes:
-    """An MTL for the coarse grid: only what changed is changed, and a record tells of it."""
+    """An MTL for the coarse grid: only what changed is changed, and a record of it is added."""
     from landsat_downsample.formats.mtl import (
         coarse,
         parse,

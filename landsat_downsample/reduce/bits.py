@@ -115,7 +115,7 @@ class _Histogram:
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Partial result: one code where a cell is uniform, and what tells the others."""
+    """Partial result: one code where a cell is uniform, and what decides the others."""
 
     code: np.ndarray
     """(rows, cells): the code of uniform cells, or the centre's; anything in mixed ones."""
@@ -432,7 +432,7 @@ def recognise(codes: np.ndarray, candidates: tuple[str, ...]) -> BandSpec | None
     tables = {
         "c1": (specs("c1", 1)["BQA"],),
         "pre": (specs("pre", 1)["BQA"],),
-        # That of MSS has too few bits to tell it from an image.
+        # That of MSS has too few bits to distinguish it from an image.
         "qa_pixel": (specs("oli_tirs", 2)["QA_PIXEL"], specs("tm", 2)["QA_PIXEL"]),
     }
     for spec in (spec for key in candidates for spec in tables[key]):

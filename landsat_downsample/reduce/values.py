@@ -169,7 +169,7 @@ class Moments:
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
         count, total, *squares = partial
         rule = self.rule
-        if rule.method == "mean" and not rule.min_valid:  # the division tells which are empty
+        if rule.method == "mean" and not rule.min_valid:  # the division shows which are empty
             return (self._mean(count, total),)
         empty = too_few(count, self.overlay, first, rule.min_valid)
         if rule.method == "mean":

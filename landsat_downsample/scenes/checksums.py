@@ -1,7 +1,7 @@
 """Checksums of a scene's files that lie in its folder: in its STAC items, and in USGS's list of MD5 sums.
 
 To hash a band costs a third of what it costs to reduce it, and its blocks carry checksums of their own. So `run`
-compares them only where nothing else tells of a damaged header; `verify` always does.
+compares them only where nothing else shows a damaged header; `verify` always does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from landsat_downsample.storage import files
 
 
 def compare(hrefs: Iterable[str]) -> int:
-    """Compare local files, or members of a tar, with the checksums beside them; tell how many have one.
+    """Compare local files, or members of a tar, with the checksums beside them; return how many have one.
 
     Raises
     ------

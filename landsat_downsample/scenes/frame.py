@@ -22,7 +22,7 @@ PAN = "panchromatic"
 #: Of a pixel: 30 micrometres on the ground, which only rounding in a file's tags can explain.
 TOLERANCE = 1e-6
 
-#: Of what an MTL says, in CRS units: its corners have three decimals, which tell half of that.
+#: Of what an MTL says, in CRS units: its corners have three decimals, which resolve half of that.
 MTL_TOLERANCE = 1e-3
 
 

@@ -30,7 +30,7 @@ from landsat_downsample.storage.regular_files import open_regular
 #: which pixels are valid, or what they mean, are looked for (`_validity`).
 OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GTIFF_POINT_GEO_IGNORE": False}
 
-#: Bytes at each end of a local file that tell it from another.
+#: Bytes at each end of a local file that distinguish it from another.
 ENDS = 64 << 10
 
 #: `warnings.catch_warnings` changes the whole process, and headers are read in threads.
@@ -63,7 +63,7 @@ def read_header(
     checksum : str, optional
         Multihash of the file, recorded for when it is fetched.
     sidecars : tuple of str, optional
-        Hrefs of its sidecars, as a listing told; those of a local file are looked for.
+        Hrefs of its sidecars, as a listing has them; those of a local file are looked for.
     policy : Policy, optional
         Retry budget for a remote store, and who pays.
 

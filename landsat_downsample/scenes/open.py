@@ -178,7 +178,7 @@ def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | Non
     frame.check_predictors(read)
     if mtl is not None:
         frame.check_mtl(mtl, read)
-    elif len(read) == 1:  # nothing else tells of a damaged header
+    elif len(read) == 1:  # nothing else shows a damaged header
         checksums.compare(band.href for band in read.values())
     read = {n: b if b.spec.group == PAN else dataclasses.replace(b, grid=grid) for n, b in read.items()}
     return Scene(
@@ -231,7 +231,7 @@ def _absent_specs(listing: Listing) -> dict[str, BandSpec]:
 
 
 def _extra(listing: Listing, wanted: list[str]) -> list[str]:
-    """Bands to open besides: the quality band, and one that tells the scene's grid."""
+    """Bands to open besides: the quality band, and one that has the scene's grid."""
     extra = [name for name in ("QA_PIXEL",) if name in listing.specs and name not in wanted]
     if all(listing.specs[name].group == PAN for name in [*wanted, *extra]):
         extra += [name for name, spec in listing.specs.items() if spec.group != PAN][:1]

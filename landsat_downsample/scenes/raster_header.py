@@ -1,4 +1,4 @@
-"""Which headers of rasters are refused, and the grid that one tells. Pure."""
+"""Which headers of rasters are refused, and the grid that one gives. Pure."""
 
 from __future__ import annotations
 

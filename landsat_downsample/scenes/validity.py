@@ -41,7 +41,7 @@ _ADVICE = "write it into the pixels first, as a value that none of them has (gda
 
 
 def sidecars(href: str) -> tuple[str, ...]:
-    """Hrefs of the files beside a local raster that GDAL would read with it; of a remote one a listing tells."""
+    """Hrefs of the files beside a local raster that GDAL would read with it; of a remote one, a listing has them."""
     if scheme(href) == "tar":
         member, archive = split_tar(href)
         return tuple(sidecar for end in SIDECARS if files.exists(sidecar := tar_href(member + end, archive)))

@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: a bug of ours is told as one, what the world did as a failure of what was asked."""
+"""Errors that nobody foresaw: a bug of ours is reported as one, what the world did as a failure of what was asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from landsat_downsample.errors import InternalError, LandsatDownsampleError, Rea
 from landsat_downsample.model.safe_text import plain, trace
 from landsat_downsample.model.shortage import shortage
 
-#: What Python and NumPy raise where a program is wrong. Libraries tell of bad data and servers by classes of their own.
+#: What Python and NumPy raise where a program is wrong. Libraries report bad data and servers by classes of their own.
 _KINDS = (ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, RuntimeError)
 _KINDS += (SyntaxError, TypeError, Warning)
 
@@ -36,7 +36,7 @@ def _raised_here(error: BaseException) -> bool:
 def wrapped(
     error: BaseException, what: str, family: type[LandsatDownsampleError] = ReadError
 ) -> LandsatDownsampleError:
-    """Tell of an error as one of our family.
+    """Return an error as one of our family.
 
     Parameters
     ----------

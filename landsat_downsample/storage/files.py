@@ -180,7 +180,7 @@ def exists(href: str, *, policy: Policy | None = None) -> bool:
     Raises
     ------
     ReadError
-        If the store cannot tell: it refuses access or does not answer.
+        If the store cannot say: it refuses access or does not answer.
     """
     if scheme(href) == "tar":
         member, archive = split_tar(href)

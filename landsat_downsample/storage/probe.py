@@ -27,7 +27,7 @@ def try_place(dest: str, needed: float = 0, what: str = "", *, policy: Policy | 
     dest : str
         Folder or prefix; it need not exist.
     needed : float
-        Bytes that it must have room for, where that can be told.
+        Bytes that it must have room for, where that can be known.
     what : str
         What needs them, for the message.
 

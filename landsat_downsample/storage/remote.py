@@ -133,7 +133,7 @@ class Remote:
         return ReadError(f"cannot read {redact(self.href)!r}: it was changed since it was first looked at; plan again")
 
     def prove(self, answer: HttpResponse, sink: FileSink | BytesSink) -> bool:
-        """Compare every digest known of a whole object; tell whether there was any.
+        """Compare every digest known of a whole object; return whether there was any.
 
         Raises
         ------

@@ -38,7 +38,7 @@ class HttpResponse:
     """What a store said about an object beside its bytes."""
 
     size: int | None
-    """Bytes of the whole object; None where the server does not tell."""
+    """Bytes of the whole object; None where the server does not say."""
     etag: str | None = None
     """As the server spells it, without quotes; weak ones keep their ``W/``."""
     digests: tuple[tuple[str, str], ...] = ()

@@ -1,4 +1,4 @@
-"""A run told in lines on stderr: plain ones for people, JSON for programs, failures alone where quiet is asked for."""
+"""A run in lines on stderr: plain ones for people, JSON for programs, failures alone where quiet is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from landsat_downsample.model.words import count_words, duration_words, grouped,
 #: Runs of more scenes get a line for each scene instead of each band: 10 000 scenes have 200 000 bands.
 SCENES_BY_BAND = 5
 
-#: Seconds: a time left that is shorter is not told.
+#: Seconds: a shorter time left is not shown.
 LEAST_LEFT = 1.0
 
 STATUS_WORDS = {"done": "done", "skipped": "is there already, made the same way", "failed": "failed"}
@@ -95,10 +95,10 @@ class Quiet:
     """Tells of failures only."""
 
     def open(self, facts: dict[str, Any]) -> None:
-        """Nothing to tell."""
+        """Nothing to show."""
 
     def show(self, step: Progress, now: float) -> None:
-        """Nothing to tell."""
+        """Nothing to show."""
 
     def fail(self, outcome: Outcome, trace: str) -> None:
         if trace:
@@ -106,16 +106,16 @@ class Quiet:
         say(failure_line(outcome))
 
     def warn(self, message: str) -> None:
-        """Nothing to tell."""
+        """Nothing to show."""
 
     def stopping(self, in_hand: int) -> None:
         say(stopping_line(in_hand))
 
     def close(self) -> None:
-        """Nothing to tell."""
+        """Nothing to show."""
 
     def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None:
-        """Nothing to tell."""
+        """Nothing to show."""
 
 
 class Plain(Quiet):
@@ -196,7 +196,7 @@ class Events:
         _event("stopping", {"scenes_in_hand": in_hand})
 
     def close(self) -> None:
-        """Nothing to tell."""
+        """Nothing to show."""
 
     def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None:
         counts = {status: progress.ended[status] for status in ("done", "skipped", "failed")}

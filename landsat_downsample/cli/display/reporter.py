@@ -1,6 +1,6 @@
 """What a person or a program sees while a run goes on, and the tables of ``plan`` and ``info``.
 
-stderr tells of the steps, stdout of the finished products.
+stderr gets the steps, stdout the finished products.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ASK = 3.0
 
 
 def choose_style(*, quiet: bool = False, log_format: str | None = None) -> str:
-    """Choose how to tell of a run: as asked for, else ``live`` on a terminal and ``plain`` elsewhere.
+    """Choose how to report a run: as asked for, else ``live`` on a terminal and ``plain`` elsewhere.
 
     Parameters
     ----------
     log_format : str, optional
-        ``plain`` or ``json``. JSON is for programs, and told even where ``quiet`` is asked for.
+        ``plain`` or ``json``. JSON is for programs, and printed even where ``quiet`` is asked for.
     """
     if log_format == "json":
         return "json"
@@ -58,7 +58,7 @@ class Reporter:
     style : str
         ``live``, ``plain``, ``json`` (lines on stderr) or ``quiet`` (failures only).
     client : distributed.Client, optional
-        Whose workers reduce; its dashboard is told of.
+        Whose workers reduce; its dashboard is linked.
     workers : int, optional
         Threads that were asked for, without a client.
     verbose : bool
@@ -151,7 +151,7 @@ class Reporter:
                 self._workers = len(self._client.nthreads())
             except Exception as error:
                 self._workers = None
-                if is_bug(error) and self._client.status == "running":  # else it is the executor's to tell
+                if is_bug(error) and self._client.status == "running":  # else the executor reports it
                     warn(error, "cannot count the workers")
                     return
             if self._ended.wait(ASK):

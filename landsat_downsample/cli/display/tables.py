@@ -140,7 +140,7 @@ def _cost_words(cost: Cost, prices: Prices) -> str:
 
 
 def _dollars(amount: float) -> str:
-    """Two digits that count, at least: cents do not tell one scene from another."""
+    """Two digits that count, at least: cents alone would make scenes look alike."""
     if amount >= 10:
         return f"${grouped(round(amount))}"
     return f"${amount:.2f}" if amount >= 0.1 or not amount else f"${amount:.6f}".rstrip("0")

@@ -31,7 +31,7 @@ def demo(folder: str, *, size: tuple[int, int] | None = None, factor: float = 10
     _say(f"reducing {scene.id} by {factor:g}: {len(scene.bands)} bands of {height} x {width} pixels")
     with Reporter(scenes=1, style=choose_style()) as reporter:
         (outcome,) = run_plans(plans, report=reporter)
-    if outcome.error:  # told already
+    if outcome.error:  # reported already
         return outcome.error.exit_code
     product = os.path.dirname(outcome.href)
     _show(product, source, outcome)
@@ -50,7 +50,7 @@ def _scene_in(folder: str, size: tuple[int, int] | None) -> str:
 
 
 def _made(scenes: str, size: tuple[int, int] | None) -> str:
-    """Make a scene, in a process of its own: its memory is not the run's, which tells the most that it had."""
+    """Make a scene, in a process of its own: its memory must not count in the run's peak, which is shown."""
     words = ["--size", f"{size[0]},{size[1]}"] if size else []
     command = [sys.executable, "-m", "landsat_downsample", "make-scene", *words, "--", scenes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

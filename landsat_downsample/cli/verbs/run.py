@@ -143,7 +143,7 @@ def _entries(arguments: argparse.Namespace) -> list[Entry]:
 
 
 def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -> tuple[list[Outcome], bool]:
-    """Run them; also tell whether all of them began."""
+    """Run them; also say whether all of them began."""
     from landsat_downsample.cli.display.reporter import Reporter, choose_style
     from landsat_downsample.execution.run import run_plans
     from landsat_downsample.model.policy import Policy

@@ -22,7 +22,7 @@ def coarse_changes(
 ) -> Changes:
     """What changes in an MTL when every band of its product is put on one coarse grid.
 
-    Only keys that the MTL has are changed. In LEVEL1_PROJECTION_PARAMETERS, which tells how
+    Only keys that the MTL has are changed. In LEVEL1_PROJECTION_PARAMETERS, which says how
     the Level 1 source was made, the cell size changes only when the product is Level 1 itself.
 
     Parameters

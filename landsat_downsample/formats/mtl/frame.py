@@ -1,4 +1,4 @@
-"""The grid that an MTL tells. Pure."""
+"""The grid that an MTL gives. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def frame(mtl: Mtl, group: str = "reflective") -> Grid | None:
 
 
 def _recorded_step_y(mtl: Mtl) -> float | None:
-    """Height of cells that are not square, which only our own record tells: of the latest one."""
+    """Height of cells that are not square, which only our own record has: of the latest one."""
     records = [name for name in mtl.groups if name.startswith(RECORD)]
     return number(mtl.get(records[-1], "GRID_CELL_SIZE_Y")) if records else None
 

@@ -1,4 +1,4 @@
-"""The STAC properties that an MTL tells. Pure."""
+"""The STAC properties that an MTL gives. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WORDS = {
 
 
 def properties(mtl: Mtl) -> dict[str, Any]:
-    """STAC properties that the MTL tells; what it does not tell is left out.
+    """STAC properties that the MTL gives; others are left out.
 
     Returns
     -------

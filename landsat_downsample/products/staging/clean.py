@@ -1,4 +1,4 @@
-"""Leftovers of crashes at a destination: told from work that is going on, and removed on demand."""
+"""Leftovers of crashes at a destination: distinguished from work that is going on, and removed on demand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FoundLeftover:
 
     leftover: Leftover
     age: float | None
-    """Seconds since the last write to it; None where the store does not tell."""
+    """Seconds since the last write to it; None where the store does not say."""
     state: str
     """``leftover`` (safe to remove), ``active`` (written to lately), ``kept`` (an old product whose
     replacement never came) or ``removed``."""
@@ -131,7 +131,7 @@ def _last_write(href: str, policy: Policy) -> float | None:
 
 
 def _is_ours(left: Leftover, policy: Policy) -> bool:
-    """Whether every object was put by a publication; stores without metadata cannot tell."""
+    """Whether every object was put by a publication; stores without metadata cannot say."""
     if scheme(left.href) not in ("s3", "s3a"):
         return True
     dest, _, name = left.href.rpartition("/")

@@ -79,7 +79,7 @@ def stage_out(folder: str | os.PathLike[str], dest: str | os.PathLike[str], *, o
         expected = _send(publication, item, files)
         publication.commit(marker, data, expected=expected)
     except BaseException:
-        with suppress(LandsatDownsampleError):  # the first error is the one to tell
+        with suppress(LandsatDownsampleError):  # the first error is the one to report
             publication.abort()
         raise
     _verify(publication, [Sent(marker, len(data), *_digests(data))])

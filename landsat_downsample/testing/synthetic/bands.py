@@ -28,7 +28,7 @@ SPECIAL = {
     "B9": "_cirrus",
 }
 
-#: Mean of the smooth bands that tell of the air, and how they follow the haze.
+#: Mean of the smooth bands that describe the air, and how they follow the haze.
 AIR = {"ST_ATRAN": (7600, -420), "ST_URAD": (1900, 330), "ST_DRAD": (1050, 150), "SR_ATMOS_OPACITY": (44, 13)}
 
 
@@ -76,7 +76,7 @@ class Painter:
         """DN of a reflective band without noise, float32."""
         columns = list(tables.COLUMNS[spec.common_name])
         scale, offset = self._scaling(spec)
-        ceiling = (np.iinfo(spec.dtype).max * scale + offset) / 1.15  # what the instrument can tell from saturation
+        ceiling = (np.iinfo(spec.dtype).max * scale + offset) / 1.15  # the most that is not saturated
         table = self.spectra[:, columns].mean(axis=1)
         cloud = float(np.mean([tables.CLOUD[column] for column in columns]))
         path = float(np.mean([tables.PATH[column] for column in columns])) if self.recipe.level == 1 else 0.0

@@ -51,7 +51,7 @@ Groups = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Contents:
-    """What was written to a scene's folder, as its metadata tells it."""
+    """What was written to a scene's folder, as its metadata lists it."""
 
     recipe: Recipe
     bands: tuple[BandSpec, ...]
@@ -333,7 +333,7 @@ def _level1_record(contents: Contents) -> dict[str, str]:
 
 
 def _level1_calibration(recipe: Recipe) -> Groups:
-    """Groups that tell what a Level 1 DN means, with the extremes that follow from scale and offset."""
+    """Groups that say what a Level 1 DN means, with the extremes that follow from scale and offset."""
     top = 65535 if recipe.sensor == "oli" else 255
     table = {mtl_key(name): values for name, values in CALIBRATION[recipe.sensor].items()}
     thermal = {name: values[2:] for name, values in table.items() if values[2] > 100}
