@@ -197,7 +197,7 @@ def test_a_pipe_in_a_scene_folder_does_not_hold_it_up(tmp_path):
     for name in (f"{scene.name}_ANG.txt", f"{scene.name}_SR_B5.TIF"):
         (scene / name).unlink(missing_ok=True)
         os.mkfifo(scene / name)
-    with pytest.warns(UserWarning, match="not there: SR_B5"):
+    with pytest.warns(UserWarning, match="not found: SR_B5"):
         assert set(ld.open_scene(scene).bands) == {"SR_B4", "QA_PIXEL"}
     (scene / f"{scene.name}_MTL.json").unlink(missing_ok=True)
     os.mkfifo(scene / f"{scene.name}_MTL.json")

@@ -57,7 +57,7 @@ def test_a_folder_with_few_of_its_files_names_the_others_absent(tmp_path):
     for path in folder.glob("*.TIF"):
         if not path.name.endswith(("SR_B4.TIF", "ST_B10.TIF")):
             path.unlink()
-    with pytest.warns(UserWarning, match="not there"):
+    with pytest.warns(UserWarning, match="not found"):
         scene = open_scene(folder)
     assert list(scene.bands) == ["SR_B4", "ST_B10"] and len(scene.absent) == 17
 

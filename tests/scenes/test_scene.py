@@ -618,7 +618,7 @@ def test_real_folders(folder):
 
 @needs_data
 def test_real_crop_without_georeference_takes_the_mtl():
-    with pytest.warns(UserWarning, match="not there"):
+    with pytest.warns(UserWarning, match="not found"):
         scene = open_scene(DATA / "xlandsat" / L1)
     assert scene.grid == Grid((334, 468), Affine(30, 0, 543975, 0, -30, 1378995), "EPSG:32616")
     pan = scene.band("pan").grid
