@@ -98,7 +98,7 @@ def test_a_file_that_is_no_band_is_refused(what, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nothing.TIF", "nothing", "nothing.tar", "nothing_MTL.txt", "nothing.json"])
-def test_what_is_not_there_is_told(name, tmp_path):
+def test_what_is_not_there_is_reported(name, tmp_path):
     refused(call("run", tmp_path / name, "--to", tmp_path / "out", *FACTOR), tmp_path / "out", 1, name)
 
 
@@ -126,7 +126,7 @@ def served(folder: Path):
         thread.join()
 
 
-def test_a_web_address_that_has_nothing_is_told(tmp_path):
+def test_a_web_address_that_has_nothing_is_reported(tmp_path):
     with served(tmp_path) as address:
         result = call("run", f"{address}/B4.TIF?sig=secret", "--to", tmp_path / "out", *FACTOR)
     refused(result, tmp_path / "out", 1, f"{address}/B4.TIF")
@@ -267,7 +267,7 @@ def test_a_wrong_request_is_refused(options, code, words, scene, tmp_path):
     refused(call("run", scene, "--to", tmp_path / "out", *options), tmp_path / "out", code, words)
 
 
-def test_a_contradiction_is_told_once_for_all_sources(tmp_path):
+def test_a_contradiction_is_reported_once_for_all_sources(tmp_path):
     result = call("run", "a", "b", "c", "--to", tmp_path / "out", "--factor", 0)
     refused(result, tmp_path / "out", 2, "factor 0")
 
@@ -298,7 +298,7 @@ def test_a_destination_that_cannot_be_one_is_wrong_usage(dest, scene, tmp_path):
     refused(call("run", scene, "--to", dest, *FACTOR, "-q"), tmp_path / "out", 2)
 
 
-def test_a_full_disk_is_told_and_left_clean(scene, tmp_path):
+def test_a_full_disk_is_reported_and_left_clean(scene, tmp_path):
     dest = tmp_path / "small"
     dest.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(dest)]

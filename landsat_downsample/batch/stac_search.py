@@ -29,7 +29,7 @@ MAX_SCENES = 100_000
 #: Seconds between two reports of a search that goes on.
 REPORTED_EVERY = 10
 
-#: An answer is made by a database while we wait: its silence is borne this much longer than a file's.
+#: An answer is made by a database while we wait: it may stay silent this much longer than a file's.
 SLOWER = 2
 
 

@@ -1,4 +1,4 @@
-"""How patiently to talk to servers, and who pays: all that is needed of it where no server is asked."""
+"""How long to retry, how many requests to make at once, and who pays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOW_HOSTS = "LANDSAT_DOWNSAMPLE_ALLOW_HOSTS"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How patiently to talk to a server, and who pays."""
+    """How long to retry, how many requests to make at once, and who pays."""
 
     budget: float = 120.0
     """Seconds that one object may take, all retries included, besides the time for its bytes."""

@@ -183,7 +183,7 @@ def already_done(item: ScenePlan) -> bool:
 
 
 def _refuse_incomplete(item: ScenePlan, marker: dict[str, Any]) -> None:
-    """Do not call a product done whose files somebody has taken away since."""
+    """Do not call a product done whose files were removed since."""
     place = location.join(item.dest, item.name)
     wanted = {location.basename(asset["href"]) for asset in marker.get("assets", {}).values()}
     lost = sorted(wanted - set(list_names(place)))

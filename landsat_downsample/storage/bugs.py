@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: a bug of ours is reported as one, what the world did as a failure of what was asked."""
+"""Unexpected errors: a bug of ours is reported as one, faults of the environment as failures of what was asked."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class Objects:
         return sorted(basename(entry["name"]) for entry in self.call("", attempt))
 
     def abort(self) -> None:
-        # The marker first: bands without a marker are no product, a marker without bands is a lie.
+        # The marker first: bands without a marker are no product; a marker without bands would promise one.
         """Delete what was put, the marker first."""
         for filename in sorted(self.names(), key=lambda name: name != self.marker):
             found = self.head(filename)

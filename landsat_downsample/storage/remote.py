@@ -100,7 +100,7 @@ class Remote:
         finally:
             self.received += max(0, sink.count - before)
         if self.size is not None and answer.size not in (None, self.size):
-            # Retryable: a store that lost the end of one answer is consistent in its lie.
+            # Retryable: a store that lost the end of one answer gives consistent, wrong lengths.
             raise Mismatch(f"it has {answer.size} bytes where {self.size} were expected; if it was changed, plan again")
         if self.etag and answer.etag and answer.etag != self.etag:
             raise self._changed()

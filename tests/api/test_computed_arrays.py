@@ -172,7 +172,7 @@ def test_a_nodata_value_that_no_arithmetic_gives_is_believed_in_floats_too(attri
         np.testing.assert_allclose(found.where(found != -9999), mean(height, RED != 0), rtol=1e-6)
 
 
-def test_numbers_of_a_band_made_floats_are_told_of(attributes):
+def test_numbers_of_a_band_made_floats_are_reported(attributes):
     array = raster(np.tile(RED, (2, 2))).astype("float32")
     if attributes:
         with pytest.warns(UserWarning, match="pixels of 0 were averaged as values"):
@@ -223,7 +223,7 @@ def test_flags_cast_to_the_type_of_codes_are_refused(scene, attributes):
             ld.coarsen(flag, factor=F)
 
 
-def test_flags_whose_zero_is_called_no_data_are_told_of():
+def test_flags_whose_zero_is_called_no_data_are_reported():
     flag = xr.DataArray((RED > 10000).astype("uint8"), coords=raster(RED).coords, dims=("y", "x"), attrs={"nodata": 0})
     with pytest.warns(UserWarning, match="an array of 0 and 1 calls 0 no data"):
         ld.coarsen(flag, factor=F)
@@ -281,7 +281,7 @@ def test_codes_that_say_so_are_not_averaged(more):
     )
 
 
-def test_what_looks_like_codes_is_told_of():
+def test_what_looks_like_codes_is_reported():
     codes = np.random.default_rng(0).choice(np.array([1, 5], "uint8"), (40, 40))
     with pytest.warns(UserWarning, match="look like classes or codes, and was averaged: give method='mode'"):
         ld.coarsen(raster(codes, None, name="north"), factor=10)
@@ -291,7 +291,7 @@ def test_what_looks_like_codes_is_told_of():
 @pytest.mark.parametrize(
     "values", [np.arange(1600).reshape(40, 40) % 100, np.eye(40), np.full((40, 40), 7)], ids=["many", "flags", "one"]
 )
-def test_what_does_not_look_like_codes_is_not_told_of(values):
+def test_what_does_not_look_like_codes_is_not_reported(values):
     ld.coarsen(raster(values.astype("uint8"), None, name="north"), factor=10)
     ld.coarsen(raster(np.tile(np.array([1, 5], "uint8"), (40, 20)), None), factor=10, method="mean")
 

@@ -86,7 +86,7 @@ def test_bad_entries_of_a_list_fail_alone(tmp_path, scene, monkeypatch):
     )
 
 
-def test_a_list_without_any_entry_is_told_at_once(tmp_path):
+def test_a_list_without_any_entry_is_reported_at_once(tmp_path):
     for line in (line for line, words in BAD.items() if words != "no such file"):
         with pytest.raises(ld.UsageError, match="line 1: "):
             read_entries(["-"], stdin=io.BytesIO((line + "\n").encode(errors="surrogatepass")))
@@ -99,7 +99,7 @@ def test_words_of_a_command_line_fail_alone(tmp_path, scene):
         assert len([line for line in done.lines if words in line]) == 1
 
 
-def test_a_closed_stdin_is_told(monkeypatch, tmp_path):
+def test_a_closed_stdin_is_reported(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdin", None)
     done = call("run", "-", "--to", tmp_path, "--factor", 10)
     assert done.code == 2 and len(done.lines) == 1 and "list 'stdin' names no scene" in done.err
@@ -290,12 +290,12 @@ def test_a_remote_folder_of_scenes_says_what_to_give(scene):
 
 
 @pytest.mark.parametrize("href", ["https:/host.example/x.TIF", "http:host/x", "s3:/bucket/x", Path("https://host/x")])
-def test_a_url_that_lost_a_slash_is_told(href):
+def test_a_url_that_lost_a_slash_is_reported(href):
     with pytest.raises(ld.UsageError, match="is no URL: two slashes follow"):
         open_scene(href)
 
 
-def test_a_file_as_destination_is_told_with_what_to_do(scene, tmp_path):
+def test_a_file_as_destination_is_reported_with_what_to_do(scene, tmp_path):
     (tmp_path / "out").touch()
     done = call("run", scene, "--to", tmp_path / "out", "--factor", 10)
     assert done.code == 1 and "a file stands where a folder must be; choose another destination" in done.err

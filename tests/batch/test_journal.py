@@ -84,7 +84,7 @@ def test_a_run_leaves_its_record(tmp_path):
     assert [failure["cause"] for failure in status["failures"]] == ["ReadError"]
 
 
-def test_the_state_is_told_when_it_changes(tmp_path):
+def test_the_state_is_reported_when_it_changes(tmp_path):
     with Journal(str(tmp_path), entries=b"", total=2, every=600) as journal:
         path = Path(journal.href) / "status.json"
         wait_until(path.exists)
@@ -118,7 +118,7 @@ def test_signs_of_life_go_on_without_any_step(tmp_path):
         wait_until(lambda: record_of(journal)["alive"] > first)
 
 
-def test_no_sign_of_life_counts_an_outcome_that_is_not_on_record(monkeypatch, tmp_path):
+def test_no_heartbeat_counts_an_outcome_that_is_not_on_record(monkeypatch, tmp_path):
     """A scene that ends while a heartbeat is on its way, after the outcomes were written."""
     put, seen = RecordWriter._put, []
 
@@ -377,7 +377,7 @@ def test_a_rate_is_of_the_last_minute():
     assert facts(progress, 900.0)["rate"] == 0, "nothing was read in the last minute"
 
 
-def test_the_time_left_is_told_where_no_source_can_be_opened():
+def test_the_time_left_is_reported_where_no_source_can_be_opened():
     progress = ProgressCounter(100)
     for number in range(20):
         progress.take(ended(number, "failed", ReadError("status 404")), 10.0 + number)
@@ -392,7 +392,7 @@ def test_a_counter_has_a_bound_on_what_it_keeps():
     assert progress.rate(100.0) == pytest.approx(1000, rel=0.01)
 
 
-def test_only_the_last_failures_are_told():
+def test_only_the_last_failures_are_reported():
     progress = ProgressCounter(99)
     for number in range(40):
         progress.take(ended(number, "failed", ReadError("x" * 9000)), float(number))

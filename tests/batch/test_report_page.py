@@ -84,7 +84,7 @@ def scenes(tmp_path_factory) -> list[Path]:
 # The page --------------------------------------------------------------------------------------
 
 
-def test_the_page_tells_what_the_run_did(scenes, tmp_path):
+def test_the_page_reports_what_the_run_did(scenes, tmp_path):
     broken = "band SR_B4 LC08_x failed: its worker was killed"
     journal = run_of(str(tmp_path / "out"), scenes, failures=[("LC08_x", broken), ("LC08_y", broken.replace("x", "y"))])
     href = write_report(journal.href)

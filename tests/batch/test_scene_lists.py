@@ -70,7 +70,7 @@ def test_examples():
     ],
     ids=["text", "windows", "strings", "hrefs", "frozen", "outcomes", "nested", "array", "pretty", "objects", "mixed"],
 )
-def test_a_list_is_told_by_its_content(tmp_path, content):
+def test_a_list_is_recognised_by_its_content(tmp_path, content):
     for name in ("list.txt", "list.json", "list"):
         entries = listed(tmp_path / name, content)
         assert sources(entries) == HREFS

@@ -156,7 +156,7 @@ def test_forms_of_next_links(link, expected):
 
 
 @pytest.mark.parametrize("flavour", ["planetary", "plain"])
-def test_transient_faults_are_borne(api, scene, flavour):
+def test_transient_faults_are_retried(api, scene, flavour):
     served = api(flavour, [like(one_item(scene), number) for number in range(9)], most=2)
     faults = ["busy", "limited", None, "error", "timeout", "reset", None, "cut", "garbage", "redirect", None]
     served.faults = deque(faults)

@@ -109,7 +109,7 @@ def test_a_run_is_seen_from_outside_from_its_beginning_to_its_end(tmp_path):
     assert (line["id"], line["state"], line["done"], line["failed"]) == (journal.id, "ended", 1, 1)
 
 
-def test_a_killed_run_gives_no_sign_of_life(tmp_path):
+def test_a_killed_run_gives_no_heartbeat(tmp_path):
     code = (
         "import sys, time\n"
         "from landsat_downsample.batch.journal import Journal\n"
@@ -202,7 +202,7 @@ def test_a_run_on_s3_is_seen_too(s3_env):  # noqa: F811
 
 
 @pytest.mark.parametrize(("failed", "more"), [(2, ""), (1234, "and 1232 more failed; ")])
-def test_more_failures_than_are_told_are_counted_and_placed(failed, more, tmp_path):
+def test_more_failures_than_are_reported_are_counted_and_placed(failed, more, tmp_path):
     reported = [{"id": f"scene {number}", "cause": "ReadError", "error": "cannot read it"} for number in range(2)]
     run = written(tmp_path, scenes=scenes(4, failed=failed, total=2000), failures=reported)
     last = call("status", tmp_path).out.splitlines()[-1]

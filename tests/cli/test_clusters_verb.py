@@ -30,7 +30,7 @@ def test_without_a_cluster_it_is_one_line(words):
     assert len(result.lines) == 1 and "kubernetes" in result.err.lower()
 
 
-def test_help_tells_what_is_touched():
+def test_help_says_what_is_touched():
     result = call("clusters", "--help")
     assert result.code == 0 and "app.kubernetes.io/managed-by=landsat-downsample" in result.out
     assert "--all" in call("clusters", "clean", "--help").out

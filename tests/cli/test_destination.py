@@ -88,7 +88,7 @@ def test_it_takes_two_requests_and_leaves_nothing(sources, proxied, tmp_path):  
     assert os.listdir(tmp_path) == []
 
 
-def test_too_little_room_is_told_before_any_scene_begins(sources, tmp_path, small):
+def test_too_little_room_is_reported_before_any_scene_begins(sources, tmp_path, small):
     words = r"1\.05 MB are free, and 3 scenes take about 2 MB; free some"
     with pytest.raises(ld.WriteError, match=words) as caught:
         try_place(str(small / "out"), 2e6, "3 scenes")

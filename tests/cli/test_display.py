@@ -165,7 +165,7 @@ def test_large_runs_get_a_line_for_each_scene(steps, count, capsys):
     assert any(re.match(rf"\S+ done in \d+\.\d s; [123]{of} scenes, ", line) for line in lines)
 
 
-def test_a_failure_is_told_at_once_in_every_style(steps, capsys):
+def test_a_failure_is_reported_at_once_in_every_style(steps, capsys):
     end = failed(ends(steps)[0])
     for style in ("plain", "quiet"):
         lines = reported(capsys, [end], style, 1)
@@ -193,7 +193,7 @@ def test_every_step_is_an_event(steps, capsys):
     assert last["bytes_in"] == sum(event["bytes_in"] for event in events if event["event"] == "band-done")
 
 
-def test_the_command_tells_events_and_prints_products(scenes, tmp_path):
+def test_the_command_reports_events_and_prints_products(scenes, tmp_path):
     result = call("run", *scenes, tmp_path / "nothing", "--to", tmp_path / "out", *FACTOR, "--log-format", "json")
     assert result.code == 3
     events = [json.loads(line)["event"] for line in result.lines if line.startswith("{")]
@@ -212,7 +212,7 @@ def test_warnings_are_events_too(capsys):
     assert [event.get("message") for event in events if event["event"] == "warning"] == ["the sky is low"]
 
 
-def test_stopping_is_told(steps, capsys):
+def test_stopping_is_reported(steps, capsys):
     with Reporter(scenes=3, style="plain") as reporter:
         for step in [step for step in steps if step.begun]:
             reporter(step)

@@ -90,7 +90,7 @@ def test_a_failure_does_not_end_the_others(tmp_path):
     assert (found["source"], found["destination"]) == ("no", "ok")
 
 
-def test_wrong_usage_is_told_as_ever():
+def test_wrong_usage_is_reported_as_ever():
     assert call("doctor", "--too").code == 2
 
 
@@ -229,7 +229,7 @@ def _unframed(body: bytes) -> bytes:
     return data
 
 
-def test_a_store_without_conditions_is_told(s3_env, monkeypatch):  # noqa: F811
+def test_a_store_without_conditions_is_reported(s3_env, monkeypatch):  # noqa: F811
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Overwriting) as server:
         server.held = {}
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -281,7 +281,7 @@ def test_no_kubernetes_is_one_line(monkeypatch, tmp_path):
 # Space -----------------------------------------------------------------------------------------
 
 
-def test_too_little_space_is_told():
+def test_too_little_space_is_reported():
     short = scratch(100 << 20, "/tmp", largest=80 << 20, at_once=4)
     assert short.state == "no" and "320.0 MiB needed (4 x the largest band)" in short.fact
     assert scratch(400 << 20, "/tmp", largest=80 << 20, at_once=4).state == "ok"

@@ -77,7 +77,7 @@ def test_what_is_no_secret_stays():
     assert redact("s3://AKIA:se/cret@bucket/key") == "s3://***"
 
 
-def test_a_secret_on_the_command_line_is_not_told(tmp_path):
+def test_a_secret_on_the_command_line_is_not_reported(tmp_path):
     for href in (
         "https://me:Zq/Zq@127.0.0.1:9/B4.TIF",
         "me:Zq/Zq@host/B4.TIF",

@@ -67,7 +67,7 @@ def test_products_are_verified_however_they_are_named(dest, tmp_path):
     assert call("verify", dest, "-v").out.count("have the size and SHA-256") == 3
 
 
-def test_what_is_wrong_is_told_by_product_and_counted(dest):
+def test_what_is_wrong_is_reported_by_product_and_counted(dest):
     first, second, _ = products(dest)
     with open(next(first.glob("*_SR_B4.TIF")), "ab") as file:
         file.write(b"more")
@@ -87,7 +87,7 @@ def test_one_product_is_verified_as_before(dest, scenes):
     assert call("verify", dest / "nothing").code == 1
 
 
-def test_what_a_run_tells_can_be_verified(scenes, tmp_path):
+def test_what_a_run_reports_can_be_verified(scenes, tmp_path):
     out = call("run", *scenes, "--to", tmp_path / "out", *FACTOR, "-q").out
     hrefs = [json.loads(line)["href"] for line in out.splitlines()]
     assert call("verify", *hrefs).out == "3 of 3 products are right\n"

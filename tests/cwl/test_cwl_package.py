@@ -181,7 +181,7 @@ def test_plain_cwl():
             assert network is True if staging else network in (False, "$(inputs.network_access)")
 
 
-def test_secrets_are_told_of_wherever_they_pass():
+def test_secrets_are_reported_wherever_they_pass():
     for name in cwl_cases.FILES:
         for part in cwl_cases.parts(name).values():
             if "aws_credentials" in part["inputs"]:

@@ -151,7 +151,7 @@ def test_a_bug_while_a_scene_is_opened_fails_that_scene_only(scene, tmp_path):
 
 
 @pytest.mark.parametrize("error", [TypeError("of an executor"), AssertionError()])
-def test_a_bug_of_an_executor_is_told_as_one(error, scene, tmp_path):
+def test_a_bug_of_an_executor_is_reported_as_one(error, scene, tmp_path):
     plan = plan_scene(ld.open_scene(scene), str(tmp_path), Options(factor=3))
     (outcome,) = run_plans([plan], executor=Raising(error))
     assert (outcome.status, type(outcome.error)) == ("failed", InternalError)
@@ -190,7 +190,7 @@ def test_all_tracebacks_are_shown_where_they_are_asked_for():
     assert [verbose.of(error).strip() for error in bugs] == expected
 
 
-def test_a_bug_of_the_watchdog_of_a_cluster_fails_what_is_in_hand_and_is_told(scene, tmp_path):
+def test_a_bug_of_the_watchdog_of_a_cluster_fails_what_is_in_hand_and_is_reported(scene, tmp_path):
     """Whatever the executor's own thread meets: nobody waits, and nobody else is blamed."""
     plan = plan_scene(ld.open_scene(scene), str(tmp_path), Options(factor=3))
     executor = DaskExecutor(Client(AttributeError("no such method")), limits=Limits(poll=0.01))
@@ -198,7 +198,7 @@ def test_a_bug_of_the_watchdog_of_a_cluster_fails_what_is_in_hand_and_is_told(sc
     assert type(outcome.error) is InternalError and "in submit" in outcome.error.trace
 
 
-def test_what_cannot_be_asked_of_a_cluster_is_told(scene, tmp_path):
+def test_what_cannot_be_asked_of_a_cluster_is_reported(scene, tmp_path):
     """Of a bug with its traceback; that a scheduler does not answer is seen to by the retries of the executor."""
     client = Client(None, look=TypeError("a changed signature"))
     with pytest.warns(BugWarning, match="(?s)cannot ask the cluster: .*TypeError: a changed signature.*in sync"):

@@ -94,7 +94,7 @@ def test_closed_when_the_work_fails(tmp_path):
     assert not Path(f"/proc/{reported.stdout.strip()}").exists()
 
 
-def test_script_without_a_guard_is_told_what_to_do(tmp_path):
+def test_script_without_a_guard_learns_what_to_do(tmp_path):
     reported = script(
         "from landsat_downsample.execution.cluster import cluster\nwith cluster('local', workers=1): pass\n", tmp_path
     )
@@ -162,7 +162,7 @@ def test_differences_name_package_and_place():
         ({"python": "3.11", "numpy": "2"}, "pip install --constraint k8s/constraints.txt"),
     ],
 )
-def test_mismatch_tells_what_to_do(there, remedy):
+def test_mismatch_says_what_to_do(there, remedy):
     mine = {"python": "3.11", "numpy": "1"}
     with pytest.raises(VersionError) as caught:
         version_check._compare(mine, {"scheduler": there, "tcp://w": there}, "some/image:1")

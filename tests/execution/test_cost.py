@@ -196,7 +196,7 @@ def test_requests_are_those_of_a_real_run(name, source, proxied):  # noqa: F811
 # The verb --------------------------------------------------------------------------------------
 
 
-def test_plan_tells_the_cost_of_a_million(folder):
+def test_plan_reports_the_cost_of_a_million(folder):
     single = folder / f"{folder.name}_SR_B4.TIF"
     done = call("plan", folder, single, "--factor", 10)
     assert done.code == 0 and done.err == ""

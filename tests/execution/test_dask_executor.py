@@ -122,7 +122,7 @@ def test_closing_at_once_leaves_nobody_waiting(local, targets, publication):
 
 
 @pytest.mark.slow
-def test_hung_target_is_told_and_its_worker_restarted(local, publication, tmp_path, targets):
+def test_hung_target_is_reported_and_its_worker_restarted(local, publication, tmp_path, targets):
     hung = single(tmp_path / "hung.tif")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
         href = f"http://127.0.0.1:{silent.getsockname()[1]}/hung.tif"

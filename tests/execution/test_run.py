@@ -250,7 +250,7 @@ def held(web: FaultProxy, scene: Path, dest: Path, *words: str) -> subprocess.Po
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_impatience_does_not_disturb_the_cleaning(scene, web, tmp_path):
+def test_repeated_signals_do_not_disturb_the_cleaning(scene, web, tmp_path):
     dest = tmp_path / "out"
     process = held(web, scene, dest)
     while process.poll() is None:

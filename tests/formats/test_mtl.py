@@ -414,7 +414,7 @@ def test_what_the_coarse_grid_changes_and_what_not():
     assert mtl.get(RECORD, "GRID_CELL_SIZE_Y") is None
 
 
-def test_level_2_keeps_what_tells_of_its_level_1_source():
+def test_level_2_keeps_what_describes_its_level_1_source():
     data = as_txt(GROUPS).replace(b'PROCESSING_LEVEL = "L1TP"', b'PROCESSING_LEVEL = "L2SP"')
     mtl = edited("txt", data, coarse_grid())
     assert mtl.groups["LEVEL1_PROJECTION_PARAMETERS"] == GROUPS["LEVEL1_PROJECTION_PARAMETERS"]
@@ -435,7 +435,7 @@ def test_renamed_and_missing_files():
     assert "LEVEL1_PROCESSING_RECORD" not in {group for group, _ in changes}
 
 
-def test_cells_that_are_not_square_are_told():
+def test_cells_that_are_not_square_are_reported():
     coarse = coarse_grid(ratio=(8, 16))
     reported = notes(coarse)
     assert reported["GRID_CELL_SIZE_Y"] == 240

@@ -312,7 +312,7 @@ def test_every_answer_is_one_line(reply, said):
     assert str(caught.value).startswith("cannot describe process 'p': ")
 
 
-def test_a_service_that_runs_at_once_is_told_of():
+def test_a_service_that_runs_at_once_is_reported():
     with (
         answering((200, {}, {"item": 1})) as (service, _),
         pytest.raises(AdesError, match="at once instead of as a job"),

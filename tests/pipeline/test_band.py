@@ -183,7 +183,7 @@ def test_a_mask_leaves_out_pixels_of_continuous_bands_only(scenes, kind):
         check_values(masked[name], scene, found.data, mask=0b11000)
 
 
-def test_a_masked_zenith_of_zero_is_told_from_no_zenith(scenes):
+def test_a_masked_zenith_of_zero_is_distinguished_from_no_zenith(scenes):
     scene = scenes["oli", 1]
     target = targets_of(scene, factor=7, mask=("cloud",))["VZA"]
     reduced = reduce_target(target)
@@ -340,7 +340,7 @@ def test_a_band_on_several_threads_is_the_band_on_one(scenes, factor, readers, m
         np.testing.assert_array_equal(reduce_target(target, lambda n=threads: n).data, alone.data)
 
 
-def test_threads_beside_are_told_to_stop(scenes):
+def test_threads_beside_are_asked_to_stop(scenes):
     flag, asked = threading.Event(), []
 
     def idle_threads() -> int:

@@ -55,7 +55,7 @@ def test_public_href(href, public):
     assert met.public_href(href) == public
 
 
-def test_a_raster_is_told_as_gdal_tells_it(tmp_path):
+def test_a_raster_is_described_as_gdal_describes_it(tmp_path):
     made, grid = OLI.products[0], OLI.grid
     path = tmp_path / "x.tif"
     options = {"dtype": made.dtype, "crs": grid.crs, "transform": grid.transform, "nodata": made.nodata, "count": 1}
@@ -75,7 +75,7 @@ def test_a_raster_is_told_as_gdal_tells_it(tmp_path):
     assert (block["sha256"], block["bytes"], block["valid_fraction"]) == (made.sha256, made.size, 0.75)
 
 
-def test_rounding_is_told_where_there_was_any():
+def test_rounding_is_reported_where_there_was_any():
     files = {block["band"]: block for block in make(OLI)["files"]}
     assert (files["SR_B4"]["reducer"], files["SR_B4"]["rounding"]) == ("mean", "half to even")
     assert files["QA_PIXEL"]["reducer"] == "conservative"
@@ -96,7 +96,7 @@ def test_a_band_of_nothing_but_nodata_has_no_statistics():
     assert band["validPercent"] == 0
 
 
-def test_absent_bands_and_notes_are_told():
+def test_absent_bands_and_notes_are_reported():
     scene = replace(OLI.scene, absent=("ST_QA",))
     made = (replace(OLI.products[0], notes=("3 impossible codes",)),)
     record = make(replace(OLI, scene=scene, products=made))
@@ -104,11 +104,11 @@ def test_absent_bands_and_notes_are_told():
     assert record["notes"] == record["files"][0]["notes"] == ["3 impossible codes"]
 
 
-def test_versions_are_told():
+def test_versions_are_reported():
     assert make(OLI)["versions"].keys() == {"landsat-downsample", "numpy", "rasterio", "GDAL", "python"}
 
 
-def test_ratio_is_told_in_y_x_order():
+def test_ratio_is_reported_in_y_x_order():
     record = make(OLI, ratio=(Fraction("75.91"), Fraction(4)))["grid"]
     assert record["ratio"] == [75.91, 4]
     assert "factor" not in record

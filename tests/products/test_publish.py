@@ -51,7 +51,7 @@ def test_the_metadata_know_every_raster(product):
         assert path.name in reported and hashlib.sha256(path.read_bytes()).hexdigest() in reported
 
 
-def test_every_mtl_tells_of_the_reduction(product):
+def test_every_mtl_records_the_reduction(product):
     mtls = list(product.glob("*_MTL.*"))
     assert len(mtls) == 3
     for path in mtls:
@@ -120,7 +120,7 @@ def test_other_bytes_are_another_source(folder, product):
         publish.already_done(changed)
 
 
-def test_a_damaged_marker_is_told(folder, product, tmp_path):
+def test_a_damaged_marker_is_reported(folder, product, tmp_path):
     plan = replace(planned(folder, product), dest=str(tmp_path))
     (tmp_path / plan.name).mkdir()
     (tmp_path / plan.name / plan.marker).write_text("{")

@@ -138,7 +138,7 @@ def test_spacing_is_in_metres_whatever_the_unit(crs, step, metres):
 # Properties
 
 
-def test_the_grid_is_told_by_its_edges():
+def test_the_grid_is_known_by_its_edges():
     properties = make(OLI)["properties"]
     assert properties["proj:code"] == "EPSG:32618"
     assert properties["proj:shape"] == [760, 775]  # ceil of 7591 and 7741 tenths
@@ -148,7 +148,7 @@ def test_the_grid_is_told_by_its_edges():
     assert (properties["landsat_ds:factor"], properties["landsat_ds:ratio"]) == (10, [10, 10])
 
 
-def test_a_grid_without_an_authority_is_told_in_wkt():
+def test_a_grid_without_an_authority_is_given_in_wkt():
     from rasterio.crs import CRS
 
     wkt = CRS.from_proj4("+proj=tmerc +lon_0=-75.1 +k=0.9991 +datum=WGS84").to_wkt()
@@ -325,7 +325,7 @@ def test_building_an_item_imports_neither_pystac_nor_jsonschema():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_parameters_are_told_but_do_not_move_the_place():
+def test_parameters_are_recorded_but_do_not_move_the_place():
     assert make(OLI)["properties"]["processing:expression"]["expression"] == PARAMETERS
     other = make(OLI, parameters={**PARAMETERS, "min_valid": 0.5})
     assert other["geometry"] == make(OLI)["geometry"]

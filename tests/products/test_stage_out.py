@@ -150,7 +150,7 @@ def test_another_product_of_that_name_stays_unless_it_may_be_replaced(product, m
         assert stage_out(other, dest) == href
 
 
-def test_a_published_product_that_lost_a_file_is_told_of(made, s3_env, tmp_path):  # noqa: F811
+def test_a_published_product_that_lost_a_file_is_reported(made, s3_env, tmp_path):  # noqa: F811
     dest = f"s3://{s3.BUCKET}/{tmp_path.name}"
     stage_out(made, dest)
     lost = next(name for name in files(made) if name.endswith("SR_B4.TIF"))

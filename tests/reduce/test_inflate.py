@@ -88,7 +88,7 @@ def test_a_stream_of_another_length_is_damaged():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_damage_is_told_or_harmless(seed):
+def test_damage_is_reported_or_harmless(seed):
     """Flipped bits, bytes lost and put in: the bytes are right or there are none, whatever stands beside."""
     rng = np.random.default_rng(seed)
     data = list(samples(rng).values())

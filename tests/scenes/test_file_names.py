@@ -89,13 +89,13 @@ def test_a_single_file_in_lower_case_finds_its_mtl(renamed, tmp_path):
 
 
 @pytest.mark.parametrize("mark", [" (1)", "(2)", " - Copy", " copy 2"])
-def test_files_named_as_copies_by_a_browser_are_told_from_a_scene_without_bands(renamed, mark, tmp_path):
+def test_files_named_as_copies_by_a_browser_are_distinguished_from_a_scene_without_bands(renamed, mark, tmp_path):
     folder = renamed(tmp_path, lambda name: name.replace(".", f"{mark}.", 1))
     with pytest.raises(SceneError, match=r"9 files named as copies are, such as .*give them their names back"):
         ld.open_scene(folder)
 
 
-def test_an_item_of_another_family_of_products_is_told_so():
+def test_an_item_of_another_family_of_products_is_named_as_such():
     href = "s3://bucket/ga_ls8c_nbart_3-1-0_088080_2020-05-25_final_band04.tif"
     other = href.replace("band04", "band02")
     item = {

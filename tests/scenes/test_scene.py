@@ -126,7 +126,7 @@ def test_a_folder_without_an_mtl_knows_the_day(tmp_path):
     assert scene.properties["instruments"] == ["oli", "tirs"]
 
 
-def test_absent_bands_are_recorded_and_told(tmp_path):
+def test_absent_bands_are_recorded_and_reported(tmp_path):
     names = write_scene(tmp_path)
     write_mtl(tmp_path, [*names, f"{ID}_SR_B5.TIF", f"{ID}_SR_B6.TIF"])
     with pytest.warns(UserWarning, match="2 bands listed in its metadata not found: SR_B5, SR_B6"):

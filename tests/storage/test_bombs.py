@@ -90,7 +90,7 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def test_a_large_tile_is_in_the_memory_that_a_plan_tells(tmp_path):
+def test_a_large_tile_is_in_the_memory_that_a_plan_reports(tmp_path):
     """A tile that is larger than its image is decoded whole."""
     path = tmp_path / "band.tif"
     path.write_bytes(tiled((64, 64), (4096, 4096), [zlib.compress(bytes(2 * 4096 * 4096), 1)]))

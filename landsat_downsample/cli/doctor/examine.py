@@ -13,7 +13,7 @@ from landsat_downsample.execution.threads import threads_for
 from landsat_downsample.model.location import redacted_repr
 from landsat_downsample.model.scene import Scene
 
-#: Seconds that a source or destination gets to answer; a run is more patient.
+#: Seconds that a source or destination gets to answer; a run waits longer.
 BUDGET = "20"
 
 #: Seconds until a cluster on Kubernetes must have a worker.

@@ -17,7 +17,7 @@ from landsat_downsample.storage.publication import Publication
 from landsat_downsample.storage.publication_objects import Objects
 from landsat_downsample.storage.retry import RetryBudget
 
-#: Seconds without a write after which nobody is taken to be at work any more.
+#: Seconds without a write after which work is taken to have ended.
 SAFE_AGE = 3600.0
 
 
