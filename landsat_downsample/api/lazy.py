@@ -37,6 +37,7 @@ from landsat_downsample.model.grid import ratio_for
 from landsat_downsample.model.location import redact
 from landsat_downsample.model.methods import METHODS
 from landsat_downsample.model.nearest import did_you_mean
+from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import words
 from landsat_downsample.pipeline.pixels import open_rows
@@ -207,7 +208,7 @@ def fractions(quality, *, factor=None, resolution=None, size=None):
     rule = QualityRule(spec, fractions=True)
     job = Job(rule, grid, grid.coarsen(ratio), ratio, dtype="uint8", pick=1, bands=len(bands))
     data = blocks(quality.data, None, job, source)
-    attrs = {"units": "percent", "landsat_band": "QA_FRACTIONS"}
+    attrs = {"units": "percent", "landsat_band": FRACTIONS}
     coords = other_coordinates(quality)
     arrays = {
         name: georeference(
@@ -216,7 +217,7 @@ def fractions(quality, *, factor=None, resolution=None, size=None):
         for k, name in enumerate(bands)
     }
     for array in arrays.values():
-        array.encoding["source"] = "QA_FRACTIONS"  # goes when pixels are computed
+        array.encoding["source"] = FRACTIONS  # goes when pixels are computed
     return xr.Dataset(arrays)
 
 
@@ -313,17 +314,9 @@ def _kept_attributes(array, meaning: Meaning, rule) -> dict[str, Any]:
 
 def _rule(array, meaning: Meaning, request: Request, mask_band: _MaskBand):
     spec = meaning.spec
+    methods.check_method(request.method, spec.kind, spec.name)
     if spec.kind == "bits":
-        if request.method not in (None, "mode", "nearest"):
-            raise UsageError(
-                f"method {request.method!r} for {spec.name} is refused: its values are bits; "
-                "use mode or nearest, or qa="
-            )
         return QualityRule(spec, request.method or request.qa, request.min_valid)
-    if spec.kind == "class" and request.method in ("mean", "median", "sum", "std", "rms", "circular"):
-        raise UsageError(
-            f"method {request.method!r} for {spec.name} is refused: its values are classes; use mode or nearest"
-        )
     method = request.method or spec.method
     rule = rule_of(
         spec, array.dtype, meaning.nodata, method=method, min_valid=request.min_valid, mask_role=mask_band.role

@@ -8,7 +8,7 @@ from landsat_downsample.batch.record import names_in
 from landsat_downsample.batch.scene_lists import Entry, read_entries
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.model import location
-from landsat_downsample.storage.leftovers import SUFFIX
+from landsat_downsample.model.product import MARKER, SUFFIX
 
 
 def products(words: Iterable[str]) -> list[str | LandsatDownsampleError]:
@@ -27,7 +27,7 @@ def _of(entry: Entry) -> Iterator[str | LandsatDownsampleError]:
         yield entry.error or UsageError(f"{entry.label} is an item, not the place of a product: give its href")
         return
     href = entry.source.rstrip("/")
-    if href.endswith(f"{SUFFIX}.stac.json"):
+    if href.endswith(SUFFIX + MARKER):
         yield href.rpartition("/")[0] or "."
         return
     try:

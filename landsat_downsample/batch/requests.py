@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from landsat_downsample.batch.scene_lists import Entry
-from landsat_downsample.errors import SceneError, UsageError
+from landsat_downsample.errors import SceneError
 from landsat_downsample.formats.product_id import is_tiff, parse, stem
 from landsat_downsample.model import location
 from landsat_downsample.model.location import is_tar, redacted_repr
 from landsat_downsample.model.plan import Options, ScenePlan, plan_scene
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.model.product import SUFFIX
+from landsat_downsample.model.product import SUFFIX, same_product
 from landsat_downsample.scenes.open import open_with
 
 
@@ -110,10 +110,7 @@ def distinct(entries: Iterable[Entry], *, listed: bool = False) -> list[Entry]:
         name = _product_name(entry) or identity
         other, _ = kept.setdefault(name, (identity, entry))
         if other != identity:
-            error = UsageError(
-                f"{other!r} and {identity!r} would both be written to '{name}{SUFFIX}': "
-                "give one of them, or run them apart to different places"
-            )
+            error = same_product(other, identity, name + SUFFIX)
             if not listed:
                 raise error
             kept.setdefault(str(error), (identity, Entry(entry.label, error=error)))

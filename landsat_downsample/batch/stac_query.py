@@ -18,6 +18,7 @@ from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.formats import product_id
 from landsat_downsample.formats.product_id import ProductId
 from landsat_downsample.model.location import redact, redacted_repr, scheme
+from landsat_downsample.model.words import words
 
 #: Items in a page: Planetary Computer and Earth Search refuse or time out on much larger ones.
 PAGE = 100
@@ -72,7 +73,8 @@ class Query:
     def __post_init__(self) -> None:
         if scheme(self.url) not in ("http", "https"):
             raise UsageError(f"STAC API {redact(self.url)!r} is not a http(s) URL: give that of the API")
-        if not _several(self.collections) or not all(_several(self.collections)):
+        collections = words(self.collections or (), empty=True)
+        if not collections or not all(collections):
             known = [names for host, names in COLLECTIONS.items() if host in self.url] or COLLECTIONS.values()
             names = dict.fromkeys(name for names in known for name in names)
             raise UsageError(f"a search needs collections: give such as {', '.join(names)}")
@@ -89,10 +91,10 @@ class Query:
     def _spell(self) -> None:
         spelled = {
             "url": _root(self.url),
-            "collections": tuple(dict.fromkeys(_several(self.collections))),
+            "collections": tuple(dict.fromkeys(words(self.collections))),
             "bbox": _bbox(self.bbox),
             "datetime": time_range.words(time_range.parse(self.datetime)) if self.datetime is not None else None,
-            "path_row": tuple(dict.fromkeys(_path_row(text) for text in _several(self.path_row))),
+            "path_row": tuple(dict.fromkeys(_path_row(text) for text in words(self.path_row or (), empty=True))),
             "tier": self.tier and self.tier.upper(),
         }
         for name, value in spelled.items():
@@ -162,11 +164,6 @@ class Query:
             and (not self.datetime or _within(properties, time_range.parse(self.datetime)))
             and (not self.bbox or _touches(item.get("bbox"), self.bbox))
         )
-
-
-def _several(words: Iterable[str] | str | None) -> list[str]:
-    """Words of a tuple, or of a text with commas as a command line gives it."""
-    return [word.strip() for word in (words.split(",") if isinstance(words, str) else words or ())]
 
 
 def is_landsat(item: dict[str, Any]) -> bool:

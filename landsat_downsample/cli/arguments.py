@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 
+from landsat_downsample.errors import UsageError
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.safe_text import plain
+from landsat_downsample.model.words import words as split_words
 from landsat_downsample.storage.bugs import Traces
 
 DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -187,11 +189,12 @@ def number(text: str) -> float:
 
 def size(text: str) -> tuple[int, int]:
     """Convert ``W,H``."""
+    from landsat_downsample.model.grid import width_height
+
     try:
-        width, height = (int(number) for number in text.split(","))
-    except ValueError:
+        return width_height(text.split(","))
+    except UsageError:
         raise argparse.ArgumentTypeError(f"{text!r} is not W,H: two whole numbers such as 100,0") from None
-    return width, height
 
 
 def bounds(text: str) -> tuple[float, float, float, float]:
@@ -219,7 +222,7 @@ def whole(text: str) -> int:
 
 def words(text: str) -> tuple[str, ...]:
     """Convert a comma-separated list."""
-    names = tuple(word.strip() for word in text.split(","))
+    names = split_words(text, empty=True)
     if not all(names):
         raise argparse.ArgumentTypeError(f"{text!r} has an empty name: give names with commas between them")
     return names

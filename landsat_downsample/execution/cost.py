@@ -18,7 +18,7 @@ from landsat_downsample.model.plan import ScenePlan, Target, bytes_of_cell
 from landsat_downsample.pipeline.band import PREVIEW
 from landsat_downsample.products.browse import MAX_SIDE
 from landsat_downsample.storage.fetch_request import PixelWindow
-from landsat_downsample.storage.remote import HEADER, MAX_SPANS
+from landsat_downsample.storage.remote import HEADER, MAX_SPANS, PARTIAL, WORTHWHILE
 
 # CPU seconds: `python -m benchmarks.coefficients`, 2026-11-28, on 2 vCPUs at rest (Intel Xeon, 2.5 GHz), with the C
 # kernel; without it a band takes four times as much. Where others use the machine too, a third more.
@@ -55,9 +55,6 @@ METADATA, RECORD, PICTURE_PIXEL = 12_500, 24_000, 1.6
 
 #: Share of a cloud-optimised file that is not overviews, each of which is a quarter of the one before.
 FULL_RESOLUTION = 0.75
-
-#: As `storage.remote` has it: a file is fetched whole unless that saves a tenth, or by parts if they are half of it.
-WORTHWHILE, PARTIAL, BLOCK = 0.9, 0.5, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +242,7 @@ def _pixels_of(band: Band, window: PixelWindow, setting: Setting) -> Cost:
     if is_local(band.href):
         return _received(band.href, size)
     part = size * FULL_RESOLUTION * share
-    spans = -(-(window[1] - window[0]) // BLOCK) if window[3] - window[2] < band.grid.width else 1
+    spans = -(-(window[1] - window[0]) // band.block_shape[0]) if window[3] - window[2] < band.grid.width else 1
     if part >= PARTIAL * size or spans > MAX_SPANS:
         part, spans = size * FULL_RESOLUTION, 1
     checked = band.checksum and share == 1  # the sum of the whole object, which needs all of it

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from landsat_downsample.errors import UsageError
 from landsat_downsample.model.location import host
 from landsat_downsample.model.plan import Target
-from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.model.policy import PER_HOST, check_per_host
 
 T = TypeVar("T")
 
@@ -36,9 +35,7 @@ class HostQueue(Generic[T]):
     """
 
     def __init__(self, per_host: int = PER_HOST) -> None:
-        if per_host < 1:
-            raise UsageError(f"requests per host {per_host!r} must be at least 1: nothing would ever be fetched")
-        self._per_host = per_host
+        self._per_host = check_per_host(per_host)
         self._queues: dict[str | None, list[tuple[int, int, T]]] = {}
         self._working: Counter[str] = Counter()
         self._sequence = itertools.count()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, WriteError
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteError
 from landsat_downsample.execution import destination
 from landsat_downsample.execution.interrupts import undisturbed
 from landsat_downsample.execution.threads import Threads, threads_for
@@ -19,6 +19,7 @@ from landsat_downsample.model import location
 from landsat_downsample.model.location import redacted_repr
 from landsat_downsample.model.plan import ScenePlan, Target
 from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.model.product import same_product
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.products import publish
 from landsat_downsample.storage import cancellation, leftovers
@@ -399,10 +400,7 @@ class _Places:
             first = place not in self._taken
             other = self._taken.setdefault(place, plan.scene.href)
         if other != plan.scene.href:
-            raise UsageError(
-                f"{other!r} and {plan.scene.href!r} would both be written to {plan.name!r}: "
-                "give one of them, or run them apart to different places"
-            )
+            raise same_product(other, plan.scene.href, plan.name)
         return first
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_MULTIHASHES = {"1220": ("sha256", 64), "1340": ("sha512", 128), "d50110": ("md5", 32), "1114": ("sha1", 40)}
+_SHA256 = "1220"
+_MULTIHASHES = {_SHA256: ("sha256", 64), "1340": ("sha512", 128), "d50110": ("md5", 32), "1114": ("sha1", 40)}
 
 
 def parse_multihash(text: str | None) -> tuple[str, str] | None:
@@ -16,3 +17,8 @@ def parse_multihash(text: str | None) -> tuple[str, str] | None:
         if text.startswith(prefix) and len(text) == len(prefix) + length:
             return name, text[len(prefix) :]
     return None
+
+
+def multihash(sha256: str) -> str:
+    """The multihash of a SHA-256, given as hexadecimal digits."""
+    return _SHA256 + sha256

@@ -13,6 +13,7 @@ from landsat_downsample.formats.product_id import FileName, ProductId
 from landsat_downsample.model.bands import BandSpec, coded, specs, unknown
 from landsat_downsample.model.location import redact, redacted_repr
 from landsat_downsample.model.nearest import did_you_mean
+from landsat_downsample.model.product import FRACTIONS
 
 #: Metadata files a scene may have, by the end of their names.
 METADATA = ("MTL.json", "MTL.txt", "MTL.xml", "ANG.txt")
@@ -23,7 +24,6 @@ _BEGINNINGS = {"txt": rb"\s*GROUP\s*=", "json": rb"\s*\{", "xml": rb"(\xef\xbb\x
 _HIDDEN = ("c1", "pre", "qa_pixel")
 
 #: Our own fractions, in a product that is opened again: not a band of the scene.
-OURS = "QA_FRACTIONS"
 
 _C1_QUALITY = ("PIXEL_QA", "RADSAT_QA", "SR_AEROSOL", "SR_CLOUD_QA", "SR_CFMASK")
 
@@ -131,7 +131,7 @@ def sort_bands(
         suffix = parts.suffix if parts is not None and parts.product.id == product.id else None
         if suffix in known:
             found[suffix] = known[suffix], name
-        elif suffix == OURS:
+        elif suffix == FRACTIONS:
             continue
         elif product_id.folded(name) in listed:
             band = suffix or product_id.stem(name)

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from landsat_downsample.errors import SceneError
 from landsat_downsample.formats import checked_item, product_id
 from landsat_downsample.formats.product_id import ProductId
-from landsat_downsample.formats.scene_files import OURS, File, Listing, catalogue, metadata_kind
+from landsat_downsample.formats.scene_files import File, Listing, catalogue, metadata_kind
 from landsat_downsample.model.bands import BandSpec, find, specs
 from landsat_downsample.model.inner_hosts import host_name, is_inside
 from landsat_downsample.model.location import (
@@ -34,6 +34,7 @@ from landsat_downsample.model.location import (
     split_tar,
 )
 from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.product import FRACTIONS
 
 _WEB = ("http", "https")
 _REMOTE = (*_WEB, "s3")
@@ -175,7 +176,7 @@ def _bands(
         spec = _spec(name, key, asset, known)
         if spec is not None:
             found.setdefault(spec.name, (spec, file))
-        elif not product_id.stem(name).endswith(OURS):
+        elif not product_id.stem(name).endswith(FRACTIONS):
             skipped.append(name)
     return found, tuple(skipped)
 

@@ -7,7 +7,7 @@ from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.nearest import did_you_mean
 
 #: Bands of QA_FRACTIONS, in order, where the sensor has their flag.
-FRACTIONS = ("valid", "clear", "cloud", "cloud_shadow", "snow", "water", "cirrus")
+FRACTION_NAMES = ("valid", "clear", "cloud", "cloud_shadow", "snow", "water", "cirrus")
 
 #: Set on pixels that another band declares fill, in codes that have no fill bit of their own.
 #: No quality band of Collection 2 that lacks a fill bit uses bit 15.
@@ -16,7 +16,7 @@ OUTSIDE = 1 << 15
 
 def fraction_names(spec: BandSpec) -> tuple[str, ...]:
     """Bands of QA_FRACTIONS for a quality band: those whose flag the sensor has."""
-    return tuple(name for name in FRACTIONS if name == "valid" or spec.field(name))
+    return tuple(name for name in FRACTION_NAMES if name == "valid" or spec.field(name))
 
 
 def fill_mask(spec: BandSpec) -> int:

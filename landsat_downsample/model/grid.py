@@ -8,6 +8,7 @@ integer area weights, and sums of integers stay exact whatever the factor.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -200,20 +201,53 @@ def ratio_for(
     UsageError
         None or several were given, or the cell would be finer than a pixel or larger than the image.
     """
-    asked = {"factor": factor, "resolution": resolution, "size": size}
+    name, value = how_small(factor, resolution, size)
+    if name == "size":
+        ratios = _ratio_of_size(grid, *value)
+    else:
+        step_y, step_x = grid.resolution if name == "resolution" else (1, 1)
+        ratios = exact_ratio(value / Fraction(step_y)), exact_ratio(value / Fraction(step_x))
+    grid.coarsen(ratios)  # refuses what is too fine or too coarse
+    return ratios
+
+
+def how_small(
+    factor: float | None = None, resolution: float | None = None, size: Iterable[float | str] | None = None
+) -> tuple[str, Any]:
+    """The name and the value, checked, of the one that is given: a Fraction, or (width, height).
+
+    Raises
+    ------
+    UsageError
+        None or several were given, or not what it may be.
+    """
+    asked: dict[str, Any] = {"factor": factor, "resolution": resolution, "size": size}
     given = [name for name, value in asked.items() if value is not None]
     if len(given) != 1:
         raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
-    if size is not None:
-        ratios = _ratio_of_size(grid, size)
-    elif resolution is not None:
-        wanted, (step_y, step_x) = positive("resolution", resolution), grid.resolution
-        ratios = exact_ratio(wanted / Fraction(step_y)), exact_ratio(wanted / Fraction(step_x))
-    else:
-        ratio = exact_ratio(positive("factor", factor))
-        ratios = ratio, ratio
-    grid.coarsen(ratios)  # refuses what is too fine or too coarse
-    return ratios
+    [name] = given
+    if name != "size":
+        return name, positive(name, asked[name])
+    width, height = width_height(asked[name])
+    if min(width, height) < 0 or width == height == 0:
+        raise UsageError(f"size {width},{height} must be positive; one of the two may be 0 to keep the aspect")
+    return name, (width, height)
+
+
+def width_height(size: Iterable[float | str]) -> tuple[int, int]:
+    """Two whole numbers that a user gave.
+
+    >>> width_height(["100", "0"])
+    (100, 0)
+    """
+    try:
+        given = list(size)
+        width, height = (int(n) for n in given)
+        if [width, height] != [float(n) for n in given]:
+            raise ValueError("not whole")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"size {size!r} is not two whole numbers: give width,height such as 100,0") from error
+    return width, height
 
 
 def positive(name: str, value: object) -> Fraction:
@@ -231,15 +265,7 @@ def positive(name: str, value: object) -> Fraction:
     return ratio
 
 
-def _ratio_of_size(grid: Grid, size: tuple[int, int]) -> tuple[Fraction, Fraction]:
-    try:
-        width, height = (int(n) for n in size)
-        if (width, height) != tuple(float(n) for n in size):
-            raise ValueError("not whole")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"size {size!r} is not two whole numbers: give width,height such as 100,0") from error
-    if min(width, height) < 0 or width == height == 0:
-        raise UsageError(f"size {width},{height} must be positive; one of the two may be 0 to keep the aspect")
+def _ratio_of_size(grid: Grid, width: int, height: int) -> tuple[Fraction, Fraction]:
     step_y, step_x = (Fraction(step) for step in grid.resolution)
     if not height:  # square cells in CRS units, as wide as the width asks for
         rx = Fraction(grid.width, width)

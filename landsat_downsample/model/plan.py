@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -15,11 +14,11 @@ from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Overlay
-from landsat_downsample.model.grid import Grid, positive, ratio_for
+from landsat_downsample.model.grid import Grid, how_small, ratio_for
 from landsat_downsample.model.location import redacted_repr
-from landsat_downsample.model.methods import METHODS, check_policy
+from landsat_downsample.model.methods import METHODS, check_method, check_policy
 from landsat_downsample.model.nearest import did_you_mean
-from landsat_downsample.model.product import FRACTIONS, SUFFIX
+from landsat_downsample.model.product import FRACTIONS, MARKER, SUFFIX, same_product
 from landsat_downsample.model.scene import Scene
 
 #: Rows of a strip: enough to amortise a read, few enough to stay in a megabyte-sized cache.
@@ -57,12 +56,9 @@ class Options:
     """Area of interest (left, bottom, right, top) in CRS units; widened to whole cells. None takes all."""
 
     def __post_init__(self) -> None:
-        given = [n for n in ("factor", "resolution", "size") if getattr(self, n) is not None]
-        if len(given) != 1:
-            raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
+        name, value = how_small(self.factor, self.resolution, self.size)
         # One number has one form (7, never 7.0 or numpy's), so that equal requests are recorded alike.
-        value = _exact(given[0], getattr(self, given[0])) if self.size is None else _size(self.size)
-        object.__setattr__(self, given[0], value)
+        object.__setattr__(self, name, value if name == "size" else _plain(getattr(self, name)))
         object.__setattr__(self, "min_valid", _share(self.min_valid))
         if self.bands is not None and not self.bands:
             raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
@@ -88,8 +84,7 @@ class Options:
         return cls(**{**record, **tuples})
 
 
-def _exact(name: str, value: float) -> float:
-    positive(name, value)
+def _plain(value: float) -> float:
     return int(value) if float(value).is_integer() else float(value)
 
 
@@ -100,7 +95,7 @@ def _share(value: float) -> float:
         raise UsageError(f"min_valid {value!r} is not a number: give a share from 0 to 1") from error
     if not 0 <= share <= 1:
         raise UsageError(f"min_valid {value!r} must lie between 0 and 1: it is a share of the pixels")
-    return int(share) if share.is_integer() else share
+    return _plain(share)
 
 
 def _bounds(value: Iterable[float]) -> tuple[float, float, float, float]:
@@ -111,16 +106,6 @@ def _bounds(value: Iterable[float]) -> tuple[float, float, float, float]:
     if not (left < right and bottom < top):  # also where one is not a number
         raise UsageError(f"bounds {left:g},{bottom:g},{right:g},{top:g} are empty: give left,bottom,right,top")
     return left, bottom, right, top
-
-
-def _size(value: Iterable[int]) -> tuple[int, int]:
-    try:
-        width, height = (operator.index(number) for number in value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"size {value!r} is not two whole numbers: give width,height such as 100,0") from error
-    if min(width, height) < 0 or width == height == 0:
-        raise UsageError(f"size {width},{height} must be positive; one of the two may be 0 to keep the aspect")
-    return width, height
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +191,7 @@ class ScenePlan:
     @property
     def marker(self) -> str:
         """File that makes the product complete: its STAC item."""
-        return f"{self.name}.stac.json"
+        return f"{self.name}{MARKER}"
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
@@ -311,15 +296,7 @@ def _methods(scene: Scene, options: Options) -> dict[str, str]:
     methods = {}
     for asked, method in options.methods.items():
         band = scene.band(asked)
-        if band.spec.kind == "bits" and method not in ("mode", "nearest"):
-            raise UsageError(
-                f"method {method!r} for {band.name} is refused: its values are bits, and the {method} of two codes "
-                f"is a third code or none; use mode or nearest, or --qa for all quality bands"
-            )
-        if band.spec.kind == "class" and method in ("mean", "median", "sum", "std", "rms", "circular"):
-            raise UsageError(
-                f"method {method!r} for {band.name} is refused: its values are classes; use mode or nearest"
-            )
+        check_method(method, band.spec.kind, band.name)
         methods[band.name] = method
     return methods
 
@@ -336,10 +313,7 @@ def distinct(plans: Iterable[ScenePlan]) -> list[ScenePlan]:
     for item in plans:
         other = seen.setdefault((item.dest, item.name), item)
         if other.scene.href != item.scene.href:
-            raise UsageError(
-                f"{other.scene.href!r} and {item.scene.href!r} would both be written to {item.name!r}: "
-                "give one of them, or run them apart to different places"
-            )
+            raise same_product(other.scene.href, item.scene.href, item.name)
     return list(seen.values())
 
 

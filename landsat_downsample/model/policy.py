@@ -10,12 +10,20 @@ from typing import Any
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.inner_hosts import canonical, host_name
 from landsat_downsample.model.location import is_local
+from landsat_downsample.model.words import words
 
 #: Requests to one host or bucket at one time, and the environment variable that says otherwise.
 PER_HOST, REQUESTS_PER_HOST = 32, "LANDSAT_DOWNSAMPLE_REQUESTS_PER_HOST"
 
 #: Hosts that may be inside, with commas between them.
 ALLOW_HOSTS = "LANDSAT_DOWNSAMPLE_ALLOW_HOSTS"
+
+
+def check_per_host(requests: int) -> int:
+    """Return a number of requests at one time, or raise UsageError."""
+    if requests < 1:
+        raise UsageError(f"requests per host {requests!r} must be at least 1: nothing would ever be fetched")
+    return requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +52,7 @@ class Policy:
     def __post_init__(self) -> None:
         if min(self.budget, self.slowest, self.timeout, self.base, self.cap) <= 0:
             raise UsageError("budget, timeout and backoff must be more than 0 seconds")
-        if self.per_host < 1:
-            raise UsageError(f"requests per host {self.per_host!r} must be at least 1: nothing would ever be fetched")
+        check_per_host(self.per_host)
 
     def led_by(self, href: str) -> Policy:
         """What to follow a document with: a remote one may lead to its own host, and to none inside but that."""
@@ -90,5 +97,5 @@ class Policy:
             if not per_host.isdecimal():
                 raise UsageError(f"{REQUESTS_PER_HOST} is {per_host!r}: give a whole number")
             values["per_host"] = int(per_host)
-        hosts = [host.strip() for host in environ.get(ALLOW_HOSTS, "").split(",") if host.strip()]
+        hosts = words(environ.get(ALLOW_HOSTS, ""))
         return cls(**values, requester_pays=environ.get("AWS_REQUEST_PAYER") == "requester").allowing(hosts)

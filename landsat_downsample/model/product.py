@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-SUFFIX = "_downsampled"
+from landsat_downsample.errors import UsageError
+
+#: What names of products end with, and their markers: STAC items, which make them complete.
+SUFFIX, MARKER = "_downsampled", ".stac.json"
 
 FRACTIONS = "QA_FRACTIONS"
+
+
+def same_product(one: str, other: str, name: str) -> UsageError:
+    """What to raise where two sources would be one product."""
+    return UsageError(
+        f"{one!r} and {other!r} would both be written to {name!r}: "
+        "give one of them, or run them apart to different places"
+    )
 
 
 @dataclass(frozen=True, slots=True)

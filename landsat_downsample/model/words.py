@@ -57,11 +57,11 @@ def grouped(count: int) -> str:
     return f"{count:,}".replace(",", " ") if count >= 10_000 else str(count)
 
 
-def words(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Names given as one list with commas, or as several words.
+def words(given: str | Iterable[str], *, empty: bool = False) -> tuple[str, ...]:
+    """Names given as one list with commas, or as several words; those that are `empty` too, for who refuses them.
 
-    >>> words("cloud, shadow")
+    >>> words("cloud, shadow,")
     ('cloud', 'shadow')
     """
     parts = given.split(",") if isinstance(given, str) else given
-    return tuple(part.strip() for part in parts if part.strip())
+    return tuple(part.strip() for part in parts if empty or part.strip())

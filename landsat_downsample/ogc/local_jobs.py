@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from landsat_downsample.errors import LandsatDownsampleError
+from landsat_downsample.model.product import MARKER
 from landsat_downsample.ogc.local_processes import Process
 from landsat_downsample.storage.bugs import is_bug, warn
 
@@ -185,7 +186,7 @@ def _linked(value: object, folder: str, base: str) -> object:
 
 def _entry(folder: str) -> str:
     """The file by which a folder is read: its STAC catalogue, else its item."""
-    items = sorted(glob.glob(os.path.join(glob.escape(folder), "*.stac.json")))
+    items = sorted(glob.glob(os.path.join(glob.escape(folder), "*" + MARKER)))
     return next(iter([*glob.glob(os.path.join(glob.escape(folder), "catalog.json")), *items]), folder)
 
 

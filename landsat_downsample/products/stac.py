@@ -20,6 +20,7 @@ from urllib.parse import quote
 from rasterio.crs import CRS
 
 from landsat_downsample.errors import UsageError
+from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid
@@ -275,7 +276,7 @@ def _roles(product: Product, spec: BandSpec | None) -> list[str]:
 
 def _file_fields(size: int, sha256: str) -> dict[str, Any]:
     """Multihash: 0x12 says SHA-256, 0x20 that 32 bytes follow."""
-    return {"file:size": size, "file:checksum": f"1220{sha256}"}
+    return {"file:size": size, "file:checksum": multihash(sha256)}
 
 
 def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict[str, Any]:

@@ -21,10 +21,12 @@ import rasterio
 from rasterio.windows import Window
 
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
+from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model import location
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.grid import Grid, lattice
 from landsat_downsample.model.plan import Options, Target, plan_scene
+from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.pipeline.pixels import fetch_band
 from landsat_downsample.scenes import checksums
@@ -82,10 +84,10 @@ def verify(product: str, *, source: str | None = None, blocks: int = 16, seed: i
 def _read_metadata(product: str) -> tuple[dict[str, Any], dict[str, Any]]:
     records = []
     names = files.list_names(product)
-    for ending in (".stac.json", ".met.json"):
-        name = next((name for name in names if name.endswith("_downsampled" + ending)), None)
+    for ending in (MARKER, ".met.json"):
+        name = next((name for name in names if name.endswith(SUFFIX + ending)), None)
         if name is None:
-            raise UsageError(f"{product!r} is not a finished product: it holds no *_downsampled{ending}")
+            raise UsageError(f"{product!r} is not a finished product: it holds no *{SUFFIX}{ending}")
         records.append(json.loads(files.read_bytes(location.join(product, name))))
     return records[0], records[1]
 
@@ -98,7 +100,7 @@ def _check_files(product: str, item: dict[str, Any], met: dict[str, Any], report
         if data is None:
             continue
         sizes[name] = len(data)
-        digest = "1220" + hashlib.sha256(data).hexdigest()
+        digest = multihash(hashlib.sha256(data).hexdigest())
         if (asset["file:size"], asset["file:checksum"]) != (len(data), digest):
             report.wrong.append(f"file {name!r} is not the one that was published: its size or SHA-256 differs")
     for record in met["files"]:

@@ -21,7 +21,7 @@ from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import check
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene, no_such_band
-from landsat_downsample.model.words import count_words
+from landsat_downsample.model.words import count_words, words
 from landsat_downsample.scenes import checksums, frame, validity
 from landsat_downsample.scenes.finder import Finder, Source, single_file
 from landsat_downsample.scenes.frame import PAN
@@ -201,8 +201,7 @@ def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | Non
 def _names(bands: Iterable[str] | str | None) -> list[str]:
     if bands is None:
         return []
-    names = bands.split(",") if isinstance(bands, str) else list(bands)
-    names = [name.strip() for name in names]
+    names = words(bands, empty=True)
     if not all(names):
         raise UsageError(f"bands {bands!r}: a name is empty; give names such as red,SR_B5,QA_PIXEL")
     return [_DERIVED.get(name.lower(), name) for name in names]

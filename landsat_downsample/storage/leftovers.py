@@ -11,10 +11,10 @@ from typing import Any
 from landsat_downsample.errors import ReadError, WriteError
 from landsat_downsample.model.location import is_local, local_path, redact, scheme
 from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.storage.publication import Publication
 
 #: Ending of a product's name.
-SUFFIX = "_downsampled"
 _HIDDEN = re.compile(r"^\.(.+)\.(partial|replaced)-[0-9a-f]{32}$")
 
 
@@ -64,7 +64,6 @@ def littered(folder: str) -> frozenset[str]:
 
 def _object_leftovers(dest: str, policy: Policy) -> tuple[Leftover, ...]:
     from landsat_downsample.storage import transport
-    from landsat_downsample.storage.publication_objects import MARKER
     from landsat_downsample.storage.retry import RetryBudget
 
     retry_budget = RetryBudget(policy)

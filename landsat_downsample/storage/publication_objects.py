@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from landsat_downsample.errors import WriteError
 from landsat_downsample.model.location import basename, join, redact
+from landsat_downsample.model.product import MARKER
 from landsat_downsample.storage import remote, transport
 from landsat_downsample.storage.fetch_request import FetchRequest
 from landsat_downsample.storage.publication_place import Place
@@ -19,7 +20,6 @@ from landsat_downsample.storage.transport import HttpResponse
 T = TypeVar("T")
 
 #: Ending of the marker's name.
-MARKER = ".stac.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ HEADER_PARTS = 8
 
 #: Ranges of one area of interest: a run of blocks for each row of them, 31 in a full Landsat band.
 MAX_SPANS = 64
+#: Shares of a file: if one run of blocks is less, it alone is fetched; if several are, those are.
+WORTHWHILE, PARTIAL = 0.9, 0.5
 
 
 class HeaderTooLarge(Exception):
@@ -342,7 +344,7 @@ def _worthwhile_spans(
     if window and tiff.verifiable(image):
         blocks = tiff.blocks_under(image, window)
         spans = tiff.spans_of(image, blocks, layout.trailer)
-        if len(spans) <= MAX_SPANS and sum(stop - start for start, stop in spans) < 0.5 * size:
+        if len(spans) <= MAX_SPANS and sum(stop - start for start, stop in spans) < PARTIAL * size:
             return spans, blocks
     return ([run] if run else []), None
 
@@ -351,7 +353,7 @@ def _worthwhile_run(layout: TiffLayout, segments: _Segments, size: int) -> Span 
     run = tiff.full_resolution_run(layout)
     if run is None or not tiff.verifiable(layout.directories[0]):
         return None
-    return run if run[1] - run[0] + segments.total < 0.9 * size else None
+    return run if run[1] - run[0] + segments.total < WORTHWHILE * size else None
 
 
 def _attempt_whole(remote: Remote, handle: int) -> TiffLayout:

@@ -10,7 +10,8 @@ from typing import Any
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import stac_source
 from landsat_downsample.formats.multihash import parse_multihash
-from landsat_downsample.products.staging.staged_item import CATALOGUE, ITEM
+from landsat_downsample.model.product import MARKER
+from landsat_downsample.products.staging.staged_item import CATALOGUE
 from landsat_downsample.storage import verified_copy
 from landsat_downsample.storage.regular_files import open_regular
 
@@ -71,7 +72,7 @@ def find(folder: str) -> LocalItem | None:
     names = sorted(os.listdir(folder))
     if CATALOGUE in names:
         return _behind_catalogue(folder)
-    markers = [name for name in names if name.endswith(ITEM) and not name.startswith(".")]
+    markers = [name for name in names if name.endswith(MARKER) and not name.startswith(".")]
     if len(markers) > 1:
         raise UsageError(f"{folder!r} holds {len(markers)} items: {', '.join(markers[:4])}; give a folder with one")
     return _read(os.path.join(folder, markers[0]), catalogued=False) if markers else None
@@ -94,7 +95,7 @@ def _read(path: str, *, catalogued: bool) -> LocalItem:
     if record.get("type") != "Feature" or not isinstance(record.get("id"), str):
         raise ReadError(f"{path!r} is not a STAC item")
     filename = os.path.basename(path)
-    name = filename.removesuffix(ITEM) if filename.endswith(ITEM) else record["id"]
+    name = filename.removesuffix(MARKER) if filename.endswith(MARKER) else record["id"]
     return LocalItem(os.path.dirname(path), record, data, name, catalogued)
 
 

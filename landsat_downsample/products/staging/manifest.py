@@ -14,10 +14,11 @@ from landsat_downsample.model import location
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.location import scheme, split_tar
 from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.product import MARKER
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.staging import staged_item
 from landsat_downsample.products.staging.file_names import distinct, plain_name
-from landsat_downsample.products.staging.staged_item import CATALOGUE, ITEM
+from landsat_downsample.products.staging.staged_item import CATALOGUE
 from landsat_downsample.scenes import checksums
 from landsat_downsample.storage import files
 from landsat_downsample.storage.verified_copy import Whole
@@ -81,7 +82,7 @@ def load_manifest(scene: Scene, href: str, policy: Policy) -> Manifest:
         What should be a STAC item is not.
     """
     name = plain_name(scene.id)
-    taken = [CATALOGUE, f"{name}{ITEM}"]
+    taken = [CATALOGUE, f"{name}{MARKER}"]
     texts = list(_texts(scene, href, policy, taken))
     known = _md5_sums(texts)
     for text in texts:

@@ -12,10 +12,11 @@ from landsat_downsample.errors import UsageError, WriteError
 from landsat_downsample.model import location
 from landsat_downsample.model.location import scheme
 from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.product import MARKER
 from landsat_downsample.products.met import dumps
 from landsat_downsample.products.staging import archive, staged_before, staged_item
 from landsat_downsample.products.staging.manifest import Manifest, Raster, load_manifest
-from landsat_downsample.products.staging.staged_item import CATALOGUE, ITEM, StagedFile
+from landsat_downsample.products.staging.staged_item import CATALOGUE, StagedFile
 from landsat_downsample.scenes.open import open_with
 from landsat_downsample.storage import cancellation, verified_copy
 from landsat_downsample.storage.publication import Publication
@@ -102,7 +103,7 @@ def _deliver(manifest: Manifest, folder: str, policy: Policy, *, overwrite: bool
             return os.path.join(final, CATALOGUE)
         record = staged_item.item(manifest.name, manifest.scene, files)
         digests = {file.name: file.sha256 for file in files}
-        digests[f"{manifest.name}{ITEM}"] = publication.put(f"{manifest.name}{ITEM}", dumps(record))
+        digests[f"{manifest.name}{MARKER}"] = publication.put(f"{manifest.name}{MARKER}", dumps(record))
         catalogue = dumps(staged_item.catalogue(manifest.name, manifest.scene))
         publication.commit(CATALOGUE, catalogue, expected=digests)
     except BaseException:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, WriteError
 from landsat_downsample.model import location
 from landsat_downsample.model.location import scheme
+from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.products.met import dumps
 from landsat_downsample.products.staging import item_files
 from landsat_downsample.products.staging.file_names import plain_name
 from landsat_downsample.products.staging.item_files import ListedFile, LocalItem
 from landsat_downsample.storage.files import exists, read_bytes
-from landsat_downsample.storage.leftovers import SUFFIX
 from landsat_downsample.storage.publication import Publication
-from landsat_downsample.storage.publication_objects import MARKER, Objects
+from landsat_downsample.storage.publication_objects import Objects
 
 #: Files sent at once; each is in memory while it is sent.
 _THREADS = 3

@@ -10,8 +10,10 @@ from typing import Any
 
 from rasterio.crs import CRS
 
+from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.location import redact
+from landsat_downsample.model.product import MARKER
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.footprint import footprint, spacing
 from landsat_downsample.products.met import public_href
@@ -20,7 +22,6 @@ from landsat_downsample.products.stac import EXTENSIONS, FIRST_LIGHT, NO_END
 GEOTIFF = "image/tiff; application=geotiff"
 CATALOGUE = "catalog.json"
 #: Ending of the item's name.
-ITEM = ".stac.json"
 
 _KEPT = ("platform", "instruments", "constellation", "mission", "eo:cloud_cover")
 _KEPT_PREFIXES = ("landsat:", "view:", "sci:")
@@ -73,7 +74,7 @@ def catalogue(name: str, scene: Scene) -> dict[str, Any]:
         "description": f"{scene.id}, brought here with all the files that its item lists.",
         "links": [
             {"rel": "root", "href": f"./{CATALOGUE}", "type": "application/json"},
-            {"rel": "item", "href": f"./{name}{ITEM}", "type": "application/geo+json"},
+            {"rel": "item", "href": f"./{name}{MARKER}", "type": "application/geo+json"},
         ],
     }
 
@@ -118,7 +119,7 @@ def _asset(file: StagedFile) -> dict[str, Any]:
         "type": GEOTIFF if file.spec else _media(file.name),
         "roles": ["data"] if file.spec else ["metadata"],
         "file:size": file.size,
-        "file:checksum": f"1220{file.sha256}",
+        "file:checksum": multihash(file.sha256),
     }
     if file.spec:
         band = {"name": file.spec.name, "description": file.spec.title, "eo:common_name": file.spec.common_name}

@@ -11,6 +11,7 @@ import rasterio
 
 from landsat_downsample.errors import UsageError, WriteError
 from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.grid import width_height
 from landsat_downsample.testing.synthetic import files as texts
 from landsat_downsample.testing.synthetic import ground as land
 from landsat_downsample.testing.synthetic import mtl
@@ -83,11 +84,7 @@ def make_scene(
 def _size(sensor: str, size: tuple[int, int] | None) -> tuple[int, int]:
     if size is None:
         return MISSIONS[sensor].size if sensor in MISSIONS else (0, 0)
-    try:
-        width, height = (int(n) for n in size)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"size {size!r} is not two whole numbers: give (width, height) such as (331, 287)") from error
-    return width, height
+    return width_height(size)
 
 
 def _chosen(recipe: Recipe, names: Iterable[str] | None) -> tuple[BandSpec, ...]:
