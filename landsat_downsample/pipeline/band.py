@@ -111,11 +111,11 @@ def reduce_target(target: Target, idle_threads: Callable[[], int] = lambda: 1) -
     cells = target.overlay()
     # The mask band first: a target asks a host for one thing at a time, as limits of requests count targets.
     with reading(target.band.href), _mask_band(target, cells.window) as mask_band:
-        reduced, path = read_band(
+        reduced, file = read_band(
             target.band, cells.window, lambda rows: _reduce(target, cells, rows, mask_band, idle_threads)
         )
-        paths = [path, mask_band.rows.path] if mask_band else [path]
-    return replace(reduced, received=sum(p.received for p in paths), requests=sum(p.requests for p in paths))
+        read = [file, mask_band.rows.file] if mask_band else [file]
+    return replace(reduced, received=sum(f.received for f in read), requests=sum(f.requests for f in read))
 
 
 def _mask_band(target: Target, window: PixelWindow) -> AbstractContextManager[MaskBand | None]:

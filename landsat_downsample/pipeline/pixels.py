@@ -30,7 +30,7 @@ from landsat_downsample.reduce import native
 from landsat_downsample.scenes.header import open_raster
 from landsat_downsample.storage import cancellation, files
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
-from landsat_downsample.storage.files import LocalPath
+from landsat_downsample.storage.local_file import LocalFile
 
 
 def gdal_environment() -> rasterio.Env:
@@ -55,7 +55,7 @@ class Rows:
     href: str
     columns: tuple[int, int]
     """First column that is read, and the one after the last."""
-    path: LocalPath
+    file: LocalFile
     """The file it is read from, and what it took to get it."""
     tiles: TileRows | None = None
     """What reads instead of GDAL, for the layouts that USGS ships."""
@@ -94,8 +94,8 @@ class Rows:
         return [self, *(replace(self, tiles=self.tiles.again()) for _ in range(count - 1))]
 
 
-def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContextManager[LocalPath]:
-    """A path that GDAL can open, with the band's full-resolution bytes (of a window) verified."""
+def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContextManager[LocalFile]:
+    """A file that GDAL can open, with the band's full-resolution bytes (of a window) verified."""
     return files.fetch(_request(band, window))
 
 
@@ -104,7 +104,7 @@ def _request(band: Band, window: PixelWindow | None) -> FetchRequest:
     return FetchRequest(band.href, band.size, etag, band.checksum, Policy.of(band), window)
 
 
-def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T]) -> tuple[T, LocalPath]:
+def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T]) -> tuple[T, LocalFile]:
     """Call ``work`` with the pixels of a band; of a remote one while they arrive, and anew if they arrived wrong.
 
     Parameters
@@ -118,13 +118,13 @@ def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T])
     -------
     object
         What ``work`` gave.
-    LocalPath
+    LocalFile
         What it took: requests and bytes.
     """
     window = _part(band, window)
 
-    def with_rows(path: LocalPath) -> T:
-        with _open_path(band, window, path) as rows:
+    def with_rows(file: LocalFile) -> T:
+        with _open_file(band, window, file) as rows:
             return work(rows)
 
     return files.fetch_streaming(_request(band, window), with_rows)
@@ -140,7 +140,7 @@ def open_rows(band: Band, window: PixelWindow | None = None) -> Iterator[Rows]:
         The pixels that will be read; all by default.
     """
     window = _part(band, window)
-    with fetch_band(band, window) as path, _open_path(band, window, path) as rows:
+    with fetch_band(band, window) as file, _open_file(band, window, file) as rows:
         yield rows
 
 
@@ -150,30 +150,29 @@ def _part(band: Band, window: PixelWindow | None) -> PixelWindow | None:
 
 
 @contextmanager
-def _open_path(band: Band, window: PixelWindow | None, path: LocalPath) -> Iterator[Rows]:
+def _open_file(band: Band, window: PixelWindow | None, file: LocalFile) -> Iterator[Rows]:
     href = location.redact(band.href)
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
         tiles, columns = None, window[2:] if window else (0, band.grid.width)
         if not window:
-            facts = band.dtype, lambda: _nodata_of(path, href), path.arriving
-            tiles = stack.enter_context(open_tiles(path, href, *facts))
-        dataset = None if tiles else stack.enter_context(open_raster(path, href))
+            tiles = stack.enter_context(open_tiles(file, href, band.dtype, lambda: _nodata_of(file, href)))
+        dataset = None if tiles else stack.enter_context(open_raster(file.gdal_path, href))
         height, width = tiles.image.shape if tiles else dataset.shape
         if (height, width) != band.grid.shape:
             raise ReadError(
                 f"{href!r} is {height} x {width} pixels but was planned as "
                 f"{band.grid.height} x {band.grid.width}: it changed since; plan again"
             )
-        if tiles is None and path.arriving is not None:  # GDAL would not wait
-            path.arriving.settle()
-        if tiles is None and not path.compared:  # GDAL takes one damaged block in eight for pixels
-            files.check_blocks(band.href if location.is_local(band.href) else path, window, origin=href)
-        yield Rows(dataset, href, columns, path, tiles)
+        if tiles is None and file.arriving is not None:  # GDAL would not wait
+            file.arriving.settle()
+        elif tiles is None and not file.compared:  # GDAL takes one damaged block in eight for pixels
+            files.check_blocks(file, href, window)
+        yield Rows(dataset, href, columns, file, tiles)
 
 
-def _nodata_of(path: str, href: str) -> float | None:
-    with open_raster(path, href) as dataset:
+def _nodata_of(file: LocalFile, href: str) -> float | None:
+    with open_raster(file.gdal_path, href) as dataset:
         return dataset.nodata
 
 

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from landsat_downsample.errors import ReadError
-from landsat_downsample.formats import tiff
 from landsat_downsample.formats.tiff import DEFLATE
 from landsat_downsample.formats.tiff_layout import Directory
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.storage import cancellation
+from landsat_downsample.storage.local_file import LocalFile
 
 if TYPE_CHECKING:
     from landsat_downsample.storage.streaming import Arriving
@@ -59,8 +59,8 @@ class TileRows:
 
     handle: int
     href: str
-    place: tuple[int, int]
-    """(offset, size) of the TIFF in the open file."""
+    offset: int
+    """First byte of the TIFF in the open file."""
     image: Directory
     dtype: np.dtype
     empty: int
@@ -202,7 +202,7 @@ class TileRows:
         image, tiles = self.image, self._tiles(span)
         layout = (self.dtype.itemsize, *image.block_shape, image.predictor, self.empty, image.shape[1])
         try:
-            function(self.handle, self.place[0], image.offsets[tiles], image.counts[tiles], layout, *to)
+            function(self.handle, self.offset, image.offsets[tiles], image.counts[tiles], layout, *to)
         except (OSError, EOFError, ValueError) as error:
             raise ReadError(
                 f"cannot decode rows {span.start}-{span.stop} of {self.href!r}: "
@@ -240,36 +240,30 @@ def _room(*shape: int) -> np.ndarray:
 
 
 @contextmanager
-def open_tiles(
-    path: str, href: str, dtype: str, nodata: Callable[[], float | None], arriving: Arriving | None = None
-) -> Iterator[TileRows | None]:
+def open_tiles(file: LocalFile, href: str, dtype: str, nodata: Callable[[], float | None]) -> Iterator[TileRows | None]:
     """Open a TIFF for reading by tiles, or yield None where only GDAL can.
 
     Parameters
     ----------
-    path : str
-        As `files.fetch` or `files.fetch_streaming` gives it: a local path, or ``/vsisubfile/OFFSET_SIZE,PATH``.
+    file : LocalFile
+        As `files.fetch` or `files.fetch_streaming` gives it.
     href : str
         What messages name.
     dtype : str
         What GDAL says that the file holds.
     nodata : callable
         Gives what GDAL says of the pixels without data; asked where tiles were never written.
-    arriving : Arriving, optional
-        What to wait for before a tile is read.
     """
     if not available:
         yield None
         return
-    path, place = _place(path)
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    handle = os.open(file.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        layout = tiff.parse(lambda offset, length: os.pread(handle, length, place[0] + offset), place[1])
-        image, dtype = layout.directories[0], np.dtype(dtype)
+        image, dtype = file.layout.directories[0], np.dtype(dtype)
         empty = _empty(image, dtype, nodata)
         known = supported(image) and np.dtype(_DTYPES[image.bits, image.sample_format]) == dtype and empty is not None
         rows = np.empty((0, image.shape[1]), dtype)
-        yield TileRows(handle, href, place, image, dtype, empty, rows, arriving) if known else None
+        yield TileRows(handle, href, file.offset, image, dtype, empty, rows, file.arriving) if known else None
     finally:
         os.close(handle)
 
@@ -297,11 +291,3 @@ def _empty(image: Directory, dtype: np.dtype, nodata: Callable[[], float | None]
         return None
     limits = np.iinfo(dtype)
     return int(nodata) if limits.min <= nodata <= limits.max else None
-
-
-def _place(path: str) -> tuple[str, tuple[int, int]]:
-    if not path.startswith("/vsisubfile/"):
-        return path, (0, os.path.getsize(path))
-    span, _, inner = path.removeprefix("/vsisubfile/").partition(",")
-    offset, _, size = span.partition("_")
-    return inner, (int(offset), int(size))

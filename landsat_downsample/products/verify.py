@@ -145,7 +145,7 @@ def _check_grids(product: str, met: dict[str, Any], report: Report) -> None:
 @contextmanager
 def _open(product: str, filename: str) -> Iterator[rasterio.DatasetReader]:
     href = location.join(product, filename)
-    with files.fetch(files.FetchRequest(href)) as path, open_raster(path, href) as raster:
+    with files.fetch(files.FetchRequest(href)) as file, open_raster(file.gdal_path, href) as raster:
         yield raster
 
 
@@ -219,7 +219,7 @@ def _source(band: Band | None) -> Iterator[rasterio.DatasetReader | None]:
     if band is None:
         yield None
         return
-    with fetch_band(band) as path, open_raster(path, band.href) as raster:
+    with fetch_band(band) as file, open_raster(file.gdal_path, band.href) as raster:
         yield raster
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,11 +17,12 @@ from landsat_downsample.model import location
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.location import scheme, split_tar
+from landsat_downsample.model.location import scheme
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.scenes import raster_header, validity
 from landsat_downsample.scenes.raster_header import RasterLayout
-from landsat_downsample.storage import files, tar
+from landsat_downsample.storage import files
+from landsat_downsample.storage.local_file import LocalFile
 from landsat_downsample.storage.locks import process_lock
 from landsat_downsample.storage.regular_files import open_regular
 
@@ -75,17 +75,17 @@ def read_header(
         It has no CRS, is rotated, holds several bands, or pixels that cannot be reduced.
     """
     with ExitStack() as stack, _damage_told(href):
-        path = stack.enter_context(files.header(files.FetchRequest(href, size, policy=policy)))
+        file = stack.enter_context(files.header(files.FetchRequest(href, size, policy=policy)))
         stack.enter_context(rasterio.Env(**OPTIONS))
-        source = stack.enter_context(open_raster(path, href, pixels=False))
+        source = stack.enter_context(open_raster(file.gdal_path, href, pixels=False))
         found = validity.sidecars(href) or sidecars
         if found and (scheme(href) == "tar" or not location.is_local(href)):
             validity.check_apart(href, found, policy)
         elif found:
             stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False))
-            own, source = source, stack.enter_context(open_raster(path, href, pixels=False))
-            validity.check_sidecars(own, source, found, path.layout, href)
-        validity.check_masks(source, path.layout, href)
+            own, source = source, stack.enter_context(open_raster(file.gdal_path, href, pixels=False))
+            validity.check_sidecars(own, source, found, file.layout, href)
+        validity.check_masks(source, file.layout, href)
         layout = _layout(source)
         raster_header.check(layout, href)
         spec = validity.meaning(source, spec, found, href)
@@ -103,10 +103,10 @@ def read_header(
             unit=source.units[0] or None,
             description=source.descriptions[0] or None,
             area_or_point=source.tags().get("AREA_OR_POINT"),
-            size=size if size is not None else _size(href, path),
-            etag=getattr(path, "etag", None) or _identity(href),
+            size=size if size is not None else file.size,
+            etag=_identity(file) if location.is_local(href) else file.etag,
             checksum=checksum,
-            predictor=raster_header.unrepeated_predictor(path.layout, spec, href),
+            predictor=raster_header.unrepeated_predictor(file.layout, spec, href),
             requester_pays=policy is not None and policy.requester_pays,
             allow_hosts=policy.allow_hosts if policy else (),
             led=policy is not None and policy.led,
@@ -189,29 +189,15 @@ def crs_name(crs) -> str | None:
     return ":".join(authority) if authority else crs.to_wkt()
 
 
-def _identity(href: str) -> str | None:
+def _identity(file: LocalFile) -> str:
     """Tell a local file from another of its size by a digest of its ends, without reading it all.
 
     The header of a compressed TIFF holds the length of every block, so that any change of a
     pixel shows there. A remote store gives an ETag of its own.
     """
-    if not location.is_local(href):
-        return None
-    if scheme(href) == "tar":
-        member, archive = split_tar(href)
-        found = tar.find(member, archive)
-        path, start, size = location.local_path(archive), found.offset, found.size
-    else:
-        path, start = location.local_path(href), 0
-        size = os.path.getsize(path)
     digest = hashlib.sha256()
-    with open_regular(path) as file:
-        for position in (start, start + max(size - ENDS, 0)):
-            file.seek(position)
-            digest.update(file.read(min(ENDS, size)))
+    with open_regular(file.path) as opened:
+        for position in (file.offset, file.offset + max(file.size - ENDS, 0)):
+            opened.seek(position)
+            digest.update(opened.read(min(ENDS, file.size)))
     return digest.hexdigest()[:16]
-
-
-def _size(href: str, path: str) -> int:
-    """Bytes of a file; the local copy of a remote one's header is as long as the file."""
-    return tar.find(*split_tar(href)).size if scheme(href) == "tar" else os.path.getsize(path)

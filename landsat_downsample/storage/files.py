@@ -37,6 +37,7 @@ from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import tar
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
 from landsat_downsample.storage.leftovers import Leftover, leftovers, littered, remove_leftover
+from landsat_downsample.storage.local_file import LocalFile
 from landsat_downsample.storage.publication import Publication, read_marker
 from landsat_downsample.storage.regular_files import irregular, open_regular
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FetchRequest",
     "Leftover",
-    "LocalPath",
+    "LocalFile",
     "Policy",
     "Publication",
     "basename",
@@ -74,58 +75,6 @@ __all__ = [
 LIMIT = 64 << 20
 
 T = TypeVar("T")
-
-
-class LocalPath(str):
-    """A path that GDAL can open, with what the store said of the file behind it.
-
-    Attributes
-    ----------
-    arriving : Arriving or None
-        What to wait for before any pixel is read; None where all bytes are there.
-    etag : str or None
-        Identity that a remote store gives these bytes.
-    received, requests : int
-        Bytes that came over the network for it so far, and in how many requests; 0 for local files.
-    compared : bool
-        Whether the checksums that its DEFLATE blocks carry were compared already: see `check_blocks`.
-    layout : TiffLayout or None
-        The directories of a TIFF, where `header` gave it.
-    """
-
-    __slots__ = ("_remote", "arriving", "layout")
-
-    def __new__(
-        cls,
-        path: str,
-        remote: Remote | None = None,
-        arriving: Arriving | None = None,
-        layout: TiffLayout | None = None,
-    ) -> LocalPath:
-        """Make a path that knows what it cost."""
-        made = super().__new__(cls, path)
-        made._remote, made.arriving, made.layout = remote, arriving, layout
-        return made
-
-    @property
-    def etag(self) -> str | None:
-        """Identity of the object, as the store gives it."""
-        return self._remote.etag if self._remote else None
-
-    @property
-    def received(self) -> int:
-        """Bytes that arrived for it."""
-        return self._remote.received if self._remote else 0
-
-    @property
-    def requests(self) -> int:
-        """Requests that it took."""
-        return self._remote.requests if self._remote else 0
-
-    @property
-    def compared(self) -> bool:
-        """Whether the checksums of its blocks were compared already."""
-        return self._remote.compared if self._remote else False
 
 
 def list_names(href: str, *, policy: Policy | None = None) -> list[str]:
@@ -229,12 +178,12 @@ def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -
 
 
 @contextmanager
-def header(request: FetchRequest) -> Iterator[LocalPath]:
-    """Yield a path that GDAL can open to read tags and layout, not pixels.
+def header(request: FetchRequest) -> Iterator[LocalFile]:
+    """Yield a file that GDAL can open to read tags and layout, not pixels.
 
     A remote file is a sparse local one of the full size that holds the header only; it is
-    removed at the end of the context. The path's attribute ``etag`` is the identity that a
-    remote store gives these bytes, for `fetch` to insist on; None for local files.
+    removed at the end of the context. Its ``etag`` is the identity that a remote store gives
+    these bytes, for `fetch` to insist on; None for local files.
 
     Raises
     ------
@@ -250,12 +199,12 @@ def header(request: FetchRequest) -> Iterator[LocalPath]:
     with _spill() as (handle, path):
         remote = Remote(request)
         layout = remote_module.spill_header(remote, handle)
-        yield LocalPath(path, remote, layout=layout)
+        yield _copy(path, remote, layout)
 
 
 @contextmanager
-def fetch(request: FetchRequest) -> Iterator[LocalPath]:
-    """Yield a path that GDAL can open, with all full-resolution bytes there and verified.
+def fetch(request: FetchRequest) -> Iterator[LocalFile]:
+    """Yield a file that GDAL can open, with all full-resolution bytes there and verified.
 
     Open it with ``OVERVIEW_LEVEL=NONE``: where a remote file keeps overviews apart they are
     not fetched. A remote file is removed at the end of the context.
@@ -273,14 +222,14 @@ def fetch(request: FetchRequest) -> Iterator[LocalPath]:
 
     remote = Remote(request)
     with _spill() as (handle, path):
-        remote_module.spill_band(remote, handle)
-        yield LocalPath(path, remote)
+        layout = remote_module.spill_band(remote, handle)
+        yield _copy(path, remote, layout)
 
 
-def fetch_streaming(request: FetchRequest, work: Callable[[LocalPath], T]) -> tuple[T, LocalPath]:
-    """Call ``work`` with a path as `fetch` gives it, as soon as the header is there where all blocks come in one range.
+def fetch_streaming(request: FetchRequest, work: Callable[[LocalFile], T]) -> tuple[T, LocalFile]:
+    """Call ``work`` with a file as `fetch` gives it, as soon as the header is there where all blocks come in one range.
 
-    The path has an ``arriving`` then: `work` has to wait with it for the bytes it reads, and to compare
+    The file has an ``arriving`` then: `work` has to wait with it for the bytes it reads, and to compare
     the checksum of each block, or to have `Arriving.settle` do both. What it gives counts only once
     all bytes have arrived right; until then it may be called anew, within one retry budget.
 
@@ -293,8 +242,8 @@ def fetch_streaming(request: FetchRequest, work: Callable[[LocalPath], T]) -> tu
     -------
     object
         What ``work`` gave.
-    LocalPath
-        The path of a file that is gone, for what it took.
+    LocalFile
+        It is gone; for what it took.
 
     Raises
     ------
@@ -302,45 +251,52 @@ def fetch_streaming(request: FetchRequest, work: Callable[[LocalPath], T]) -> tu
         As `fetch`.
     """
     if _here(request.href):
-        path = _verified_local(request)
-        return work(path), path
+        file = _verified_local(request)
+        return work(file), file
     from landsat_downsample.storage import streaming
     from landsat_downsample.storage.remote import Remote
 
     remote = Remote(request)
     with _spill() as (handle, path):
-        found = streaming.fetch_streaming(remote, handle, lambda arriving: work(LocalPath(path, remote, arriving)))
-    return found, LocalPath(path, remote)
+        found, layout = streaming.fetch_streaming(remote, handle, lambda *facts: work(_copy(path, remote, *facts)))
+        return found, _copy(path, remote, layout)
 
 
-def check_blocks(href: str, window: PixelWindow | None = None, *, origin: str | None = None) -> None:
+def _copy(path: str, remote: Remote, layout: TiffLayout, arriving: Arriving | None = None) -> LocalFile:
+    """The local copy of a remote file: as long as that, though parts of it may lack."""
+    size = remote.size or os.path.getsize(path)
+    return LocalFile(path, 0, size, layout, remote.etag, remote.received, remote.requests, remote.compared, arriving)
+
+
+def check_blocks(file: LocalFile, href: str, window: PixelWindow | None = None) -> None:
     """Compare the checksums that the DEFLATE blocks of a local file carry, for a reader that does not.
 
     Parameters
     ----------
+    file : LocalFile
+        All of it is there.
+    href : str
+        Where it came from, for the message.
     window : tuple of int, optional
         Only the blocks under these pixels.
-    origin : str, optional
-        Where the file came from, for the message.
 
     Raises
     ------
     ReadError
         A block is damaged.
     """
-    path, offset, size = _place(href)
-    with open_regular(path) as file:
+    image = file.layout.directories[0]
+    if not tiff.verifiable(image):
+        return
+    with open_regular(file.path) as opened:
 
         def read(start: int, length: int) -> bytes:
-            return _read_exactly(file.fileno(), offset + start, length)
+            return _read_exactly(opened.fileno(), file.offset + start, length)
 
-        image = tiff.parse(read, size).directories[0]
-        if not tiff.verifiable(image):
-            return
         try:
             tiff.check_blocks(read, image, tiff.blocks_under(image, window) if window else None)
         except ReadError as error:
-            raise ReadError(f"cannot read {redact(origin or href)!r}: {error}; fetch it again") from error
+            raise ReadError(f"cannot read {redact(href)!r}: {error}; fetch it again") from error
 
 
 def _here(href: str) -> bool:
@@ -348,7 +304,7 @@ def _here(href: str) -> bool:
     return scheme(href) in ("file", "tar")
 
 
-def _verified_local(request: FetchRequest) -> LocalPath:
+def _verified_local(request: FetchRequest) -> LocalFile:
     href = request.href
     path, offset, there = _place(href)
     if request.size not in (None, there):
@@ -365,7 +321,7 @@ def _verified_local(request: FetchRequest) -> LocalPath:
         raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
     except ReadError as error:
         raise ReadError(f"cannot read {redact(href)!r}: {error}") from error
-    return LocalPath(f"/vsisubfile/{offset}_{there},{path}" if scheme(href) == "tar" else path, layout=layout)
+    return LocalFile(path, offset, there, layout)
 
 
 def _place(href: str) -> tuple[str, int, int]:

@@ -257,7 +257,7 @@ def _write(segments: _Segments, handle: int, size: int) -> None:
         FileSink(handle, offset)(data)
 
 
-def spill_band(remote: Remote, handle: int) -> None:
+def spill_band(remote: Remote, handle: int) -> TiffLayout:
     """Write full-resolution bytes of a TIFF into an empty file of its full size, and verify them.
 
     Two requests (one where `spill_header` read the header) where the full-resolution blocks
@@ -269,7 +269,7 @@ def spill_band(remote: Remote, handle: int) -> None:
     ReadError
         If it is no TIFF, is cut, damaged, changed, or cannot be read.
     """
-    persist_band(remote, lambda: complete_band(remote, handle, begin_band(remote, handle)))
+    return persist_band(remote, lambda: complete_band(remote, handle, begin_band(remote, handle)))
 
 
 def persist_band(remote: Remote, attempt: Callable[[], T]) -> T:
@@ -313,14 +313,14 @@ def begin_band(remote: Remote, handle: int) -> Begun | None:
     return Begun(layout, spans, blocks)
 
 
-def complete_band(remote: Remote, handle: int, begun: Begun | None) -> None:
+def complete_band(remote: Remote, handle: int, begun: Begun | None) -> TiffLayout:
     """Fetch what lacks of a band, and verify it."""
     if begun is None:
-        _attempt_whole(remote, handle)
-        return
+        return _attempt_whole(remote, handle)
     for span in begun.spans:
         remote.get(span, FileSink(handle, span[0]))
     compare_blocks(remote, FileSink(handle), begun.layout, begun.blocks)
+    return begun.layout
 
 
 def _header(remote: Remote) -> tuple[_Segments, TiffLayout, bool]:

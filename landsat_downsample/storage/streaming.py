@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from landsat_downsample.formats.tiff_layout import TiffLayout
 from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.host_gate import PROMPT
 from landsat_downsample.storage.remote import (
@@ -109,34 +110,36 @@ class Arriving:
         compare_blocks(self.remote, self.sink, self.begun.layout)
 
 
-def fetch_streaming(remote: Remote, handle: int, work: Callable[[Arriving | None], T]) -> T:
+def fetch_streaming(
+    remote: Remote, handle: int, work: Callable[[TiffLayout, Arriving | None], T]
+) -> tuple[T, TiffLayout]:
     """Fetch a band into an empty file and call ``work`` meanwhile, again and again until the bytes were right.
 
-    ``work`` gets None where all bytes are there and verified: a band that comes whole, or of a
+    ``work`` gets the layout, and None where all bytes are there and verified: a band that comes whole, or of a
     window. See `files.fetch_streaming`.
     """
 
-    def attempt() -> tuple[T | None, Exception | None]:
+    def attempt() -> tuple[TiffLayout, T | None, Exception | None]:
         begun = begin_band(remote, handle)
         if begun is None or remote.request.window:
-            complete_band(remote, handle, begun)
-            return _call(work, None)
+            layout = complete_band(remote, handle, begun)
+            return layout, *_call(lambda: work(layout, None))
         with Arriving(remote, begun, FileSink(handle, begun.spans[0][0])) as arriving:
-            found, error = _call(work, arriving)
+            found, error = _call(lambda: work(begun.layout, arriving))
             # What went wrong with bytes that nobody had verified yet is judged once they are:
             # a damaged block is a `Mismatch` here, and may be right the next time.
             arriving.finish() if error is None else arriving.settle()
-            return found, error
+            return begun.layout, found, error
 
-    found, error = persist_band(remote, attempt)
+    layout, found, error = persist_band(remote, attempt)
     if error is not None:
         raise error
-    return found
+    return found, layout
 
 
-def _call(work: Callable[[Arriving | None], T], arriving: Arriving | None) -> tuple[T | None, Exception | None]:
+def _call(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
     """What ``work`` gives, or what it raises: no error of the network, and none to try again for."""
     try:
-        return work(arriving), None
+        return work(), None
     except Exception as error:
         return None, error

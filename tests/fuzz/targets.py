@@ -19,6 +19,7 @@ from landsat_downsample.formats.tiff_layout import Directory
 from landsat_downsample.model.cells import Cells, Overlay
 from landsat_downsample.pipeline import tiles as tiles_module
 from landsat_downsample.pipeline.tiles import TileRows
+from landsat_downsample.storage.local_file import LocalFile
 
 #: Numbers at which something ends.
 EDGES = [0, 1, 2, 7, 8, 15, 16, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
@@ -182,9 +183,10 @@ class Tiles:
 
     def run(self, data: bytes) -> None:
         try:
-            image = tiff.check_complete(lambda start, length: data[start : start + length], len(data)).directories[0]
+            layout = tiff.check_complete(lambda start, length: data[start : start + length], len(data))
         except ReadError:
             return
+        image = layout.directories[0]
         dtype = tiles_module._DTYPES.get((image.bits, image.sample_format))
         if dtype is None or not tiles_module.supported(image) or image.shape[0] * image.shape[1] > self.MOST:
             return
@@ -194,7 +196,8 @@ class Tiles:
         self.file.seek(0)
         self.file.write(data)
         expected = by_numpy(data, image, np.dtype(dtype))
-        with tiles_module.open_tiles(self.file.name, "fuzz", np.dtype(dtype).name, lambda: 7) as rows:
+        file = LocalFile(self.file.name, 0, len(data), layout)
+        with tiles_module.open_tiles(file, "fuzz", np.dtype(dtype).name, lambda: 7) as rows:
             same(expected, lambda: rows.read(0, image.shape[0]))
             if rows.dtype.itemsize == 2:
                 cells = [Cells.cut(side, -(-2 * side // 5), Fraction(5, 2)) for side in image.shape]

@@ -17,6 +17,7 @@ import tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
+from tiffs import local_file
 
 import landsat_downsample as ld
 from landsat_downsample.errors import ReadError
@@ -52,10 +53,11 @@ def write(path, values, *, nodata=None, predictor=2, block=(32, 48), sparse=Fals
     return str(path)
 
 
-def opened(path):
-    with rasterio.open(path) as source:
+def opened(path, *part):
+    file = local_file(path, *part)
+    with rasterio.open(file.gdal_path) as source:
         nodata = source.nodata
-        return tiles_module.open_tiles(path, path, source.dtypes[0], lambda: nodata), source.read(1)
+        return tiles_module.open_tiles(file, path, source.dtypes[0], lambda: nodata), source.read(1)
 
 
 def first_image(data):
@@ -162,8 +164,7 @@ def test_a_member_of_a_tar_is_read_in_place(tmp_path):
     path = write(tmp_path / "b.tif", pixels((70, 100), "uint16"))
     data = Path(path).read_bytes()
     (tmp_path / "a.tar").write_bytes(b"x" * 512 + data + b"x" * 512)
-    inside = f"/vsisubfile/512_{len(data)},{tmp_path / 'a.tar'}"
-    tiles, expected = opened(inside)
+    tiles, expected = opened(tmp_path / "a.tar", 512, len(data))
     with tiles as rows:
         np.testing.assert_array_equal(rows.read(0, 70), expected)
 
@@ -192,7 +193,7 @@ def test_a_flipped_bit_is_an_error(tmp_path):
         damaged[int(image.offsets[-1]) + at] ^= 4
         (tmp_path / "d.tif").write_bytes(damaged)
         with (
-            tiles_module.open_tiles(str(tmp_path / "d.tif"), "d.tif", "uint16", lambda: None) as rows,
+            tiles_module.open_tiles(local_file(tmp_path / "d.tif"), "d.tif", "uint16", lambda: None) as rows,
             pytest.raises(ReadError, match=r"rows 32-64 of 'd.tif'.*damaged"),
         ):
             rows.read(0, 32)
@@ -202,7 +203,7 @@ def test_a_flipped_bit_is_an_error(tmp_path):
 def test_a_file_cut_while_it_is_read_is_an_error(tmp_path):
     path = write(tmp_path / "b.tif", pixels((64, 96), "uint16"))
     shutil.copy(path, tmp_path / "c.tif")
-    with tiles_module.open_tiles(str(tmp_path / "c.tif"), "c.tif", "uint16", lambda: None) as rows:
+    with tiles_module.open_tiles(local_file(tmp_path / "c.tif"), "c.tif", "uint16", lambda: None) as rows:
         rows.read(0, 32)
         with open(tmp_path / "c.tif", "r+b") as file:
             file.truncate(5000)
@@ -218,7 +219,7 @@ def test_tiles_that_hold_too_little_are_an_error(tmp_path):
     data[int(image.offsets[0]) : int(image.offsets[0]) + len(short)] = short
     (tmp_path / "s.tif").write_bytes(data)
     with (
-        tiles_module.open_tiles(str(tmp_path / "s.tif"), "s.tif", "uint16", lambda: None) as rows,
+        tiles_module.open_tiles(local_file(tmp_path / "s.tif"), "s.tif", "uint16", lambda: None) as rows,
         pytest.raises(ReadError, match="damaged"),
     ):
         rows.read(0, 32)

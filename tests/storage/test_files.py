@@ -61,10 +61,10 @@ def test_local_files_are_used_in_place_once_they_are_whole(tmp_path):
     path = tmp_path / "B4.TIF"
     path.write_bytes(cog())
     with store.fetch(store.FetchRequest(str(path), size=len(cog()))) as given:
-        assert given == str(path)
-        np.testing.assert_array_equal(read(given), pixels(700, 600))
+        assert given.path == str(path)
+        np.testing.assert_array_equal(read(given.gdal_path), pixels(700, 600))
     with store.header(store.FetchRequest(f"file://{path}")) as given:
-        assert given == str(path)
+        assert given.path == str(path)
     path.write_bytes(cog()[:-1])
     for opened in (store.fetch(store.FetchRequest(str(path))), store.header(store.FetchRequest(str(path)))):
         with pytest.raises(ReadError, match=r"B4\.TIF.*cut"), opened:
@@ -132,9 +132,9 @@ def test_members_of_a_tar_are_read_in_place(tmp_path, prefix):
     assert store.read_bytes(location.join(archive, "MTL.txt")) == b"GROUP = X"
     assert store.exists(location.join(archive, "B4.TIF"))
     assert not store.exists(location.join(archive, "B5.TIF"))
-    with store.fetch(store.FetchRequest(location.join(archive, "B4.TIF"))) as path:
-        assert path.startswith("/vsisubfile/")
-        np.testing.assert_array_equal(read(path), pixels(700, 600))
+    with store.fetch(store.FetchRequest(location.join(archive, "B4.TIF"))) as file:
+        assert file.gdal_path.startswith("/vsisubfile/")
+        np.testing.assert_array_equal(read(file.gdal_path), pixels(700, 600))
 
 
 @pytest.mark.parametrize(
@@ -194,12 +194,12 @@ def test_other_fsspec_stores_work_the_same():
     assert store.exists("memory://scene/B4.TIF")
     assert store.exists("memory://scene")
     assert not store.exists("memory://other")
-    with store.fetch(store.FetchRequest("memory://scene/B4.TIF")) as path:
-        np.testing.assert_array_equal(read(path), pixels(700, 600))
-        assert os.path.getsize(path) == len(cog())
-    assert not os.path.exists(path)
-    with store.header(store.FetchRequest("memory://scene/B4.TIF")) as path:
-        assert os.path.getsize(path) == len(cog())
+    with store.fetch(store.FetchRequest("memory://scene/B4.TIF")) as file:
+        np.testing.assert_array_equal(read(file.gdal_path), pixels(700, 600))
+        assert os.path.getsize(file.path) == len(cog())
+    assert not os.path.exists(file.path)
+    with store.header(store.FetchRequest("memory://scene/B4.TIF")) as file:
+        assert os.path.getsize(file.path) == len(cog())
     with pytest.raises(ReadError, match="no such object"):
         store.read_bytes("memory://scene/B5.TIF")
     with pytest.raises(ReadError, match="cannot list"):

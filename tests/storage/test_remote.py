@@ -72,9 +72,9 @@ def run_bytes(data: bytes) -> int:
 def test_a_usgs_cog_takes_two_requests_and_its_full_resolution_bytes(kind, proxied, web, seaweed, figures):  # noqa: F811
     proxy, href = (proxied, put(seaweed, "B4.TIF", large())) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
     proxy.plan()
-    with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
-        np.testing.assert_array_equal(read(path), pixels(*LARGE))
-        assert os.path.getsize(path) == len(large())
+    with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+        np.testing.assert_array_equal(read(file.gdal_path), pixels(*LARGE))
+        assert os.path.getsize(file.path) == len(large())
     assert len(proxy.seen) == 2
     ideal = 65536 + run_bytes(large())
     assert proxy.down <= 1.02 * ideal
@@ -88,11 +88,11 @@ def test_a_usgs_cog_takes_two_requests_and_its_full_resolution_bytes(kind, proxi
 @pytest.mark.parametrize("name", ["small.TIF", "strips.TIF", "end.TIF"])
 def test_other_layouts_come_whole(web, name):
     web.plan()
-    with store.fetch(store.FetchRequest(f"{web.endpoint}/{name}", policy=QUICK)) as path:
-        found = read(path)
+    with store.fetch(store.FetchRequest(f"{web.endpoint}/{name}", policy=QUICK)) as file:
+        found = read(file.gdal_path)
     with (
-        store.header(store.FetchRequest(f"{web.endpoint}/{name}", policy=QUICK)) as path,
-        rasterio.open(path) as dataset,
+        store.header(store.FetchRequest(f"{web.endpoint}/{name}", policy=QUICK)) as file,
+        rasterio.open(file.gdal_path) as dataset,
     ):
         assert dataset.shape == found.shape[1:]
         assert dataset.crs.to_epsg() == 32621
@@ -102,7 +102,7 @@ def test_other_layouts_come_whole(web, name):
 def test_headers_take_little_and_give_all_tags(proxied, seaweed):  # noqa: F811
     href = put(seaweed, "B4.TIF", large())
     proxied.plan()
-    with store.header(store.FetchRequest(href, policy=QUICK)) as path, rasterio.open(path) as dataset:
+    with store.header(store.FetchRequest(href, policy=QUICK)) as file, rasterio.open(file.gdal_path) as dataset:
         assert dataset.shape == LARGE
         assert dataset.overviews(1) == [2, 4, 8, 16]
     assert len(proxied.seen) == 2  # twice the same: nothing else guards a header over a bare connection
@@ -117,8 +117,8 @@ def test_one_fault_is_retried(kind, fault, proxied, web, seaweed):  # noqa: F811
     proxy, href = (proxied, put(seaweed, "B4.TIF", large())) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
     for position in (0, 1):
         proxy.plan(*[None] * position, fault)
-        with store.fetch(store.FetchRequest(href, policy=HASTY)) as path:
-            np.testing.assert_array_equal(read(path), pixels(*LARGE))
+        with store.fetch(store.FetchRequest(href, policy=HASTY)) as file:
+            np.testing.assert_array_equal(read(file.gdal_path), pixels(*LARGE))
 
 
 @pytest.mark.parametrize("name", ["B4.TIF", "strips.TIF", "MTL.txt"])
@@ -131,8 +131,8 @@ def test_flipped_bits_are_found_without_any_digest(web, name):
         if name == "MTL.txt":
             found = store.read_bytes(href, policy=QUICK)
         else:
-            with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
-                found = read(path).tobytes()
+            with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+                found = read(file.gdal_path).tobytes()
         good = found if good is None else good
         assert found == good
 
@@ -150,11 +150,11 @@ def test_a_fault_for_ever_ends_within_the_budget(web, fault):
     web.plan(*[fault] * 5000)
     with (
         pytest.raises(ReadError, match=r"B4\.TIF"),
-        store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", policy=policy)) as path,
+        store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", policy=policy)) as file,
     ):
         # Flips may miss all blocks and tags that matter; then the pixels are right.
         assert fault == "flip"
-        np.testing.assert_array_equal(read(path), pixels(*LARGE))
+        np.testing.assert_array_equal(read(file.gdal_path), pixels(*LARGE))
         raise ReadError("B4.TIF")
     assert web.faults, "more were to come"
 
@@ -182,8 +182,8 @@ def test_what_is_not_retryable_is_refused_soon(web, name, fault, words, requests
 
 def test_changed_objects_are_refused(web):
     href = f"{web.endpoint}/B4.TIF"
-    with store.header(store.FetchRequest(href, policy=QUICK)) as path:
-        etag = path.etag
+    with store.header(store.FetchRequest(href, policy=QUICK)) as file:
+        etag = file.etag
     web.plan()
     with store.fetch(store.FetchRequest(href, etag=etag, policy=QUICK)):
         assert web.seen[0].headers["If-Match"] == f'"{etag}"'
@@ -208,16 +208,16 @@ def test_an_object_replaced_between_two_requests_is_refused(web):
         server._runner.server.request_handler = swap
         with (
             pytest.raises(ReadError, match="was changed"),
-            store.fetch(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as path,
+            store.fetch(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as file,
         ):
-            read(path)
+            read(file.gdal_path)
 
 
 def test_checksums_of_a_catalogue_are_compared(web):
     right = "1220" + hashlib.sha256(large()).hexdigest()
     web.plan("flip")
-    with store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", checksum=right, policy=QUICK)) as path:
-        np.testing.assert_array_equal(read(path), pixels(*LARGE))
+    with store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", checksum=right, policy=QUICK)) as file:
+        np.testing.assert_array_equal(read(file.gdal_path), pixels(*LARGE))
     wrong = "1220" + "0" * 64
     with (
         pytest.raises(ReadError, match="sha256 checksum"),
@@ -229,11 +229,11 @@ def test_checksums_of_a_catalogue_are_compared(web):
 def test_servers_without_ranges_or_lengths():
     files = {"/B4.TIF": large(), "/MTL.txt": b"END\n"}
     with FileServer(files, ranges=False) as server:
-        with store.fetch(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as path:
-            np.testing.assert_array_equal(read(path), pixels(*LARGE))
+        with store.fetch(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as file:
+            np.testing.assert_array_equal(read(file.gdal_path), pixels(*LARGE))
         with (
-            store.header(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as path,
-            rasterio.open(path) as dataset,
+            store.header(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as file,
+            rasterio.open(file.gdal_path) as dataset,
         ):
             assert dataset.shape == LARGE
 
@@ -281,9 +281,9 @@ def test_shell_metacharacters_in_a_url_are_only_characters():
     name = "/a b;$(touch x)&'.TIF"
     with (
         FileServer({name: cog()}) as server,
-        store.fetch(store.FetchRequest(f"{server.endpoint}{name}", policy=QUICK)) as path,
+        store.fetch(store.FetchRequest(f"{server.endpoint}{name}", policy=QUICK)) as file,
     ):
-        np.testing.assert_array_equal(read(path), pixels(700, 600))
+        np.testing.assert_array_equal(read(file.gdal_path), pixels(700, 600))
 
 
 # --- S3 -----------------------------------------------------------------------------------
@@ -335,8 +335,8 @@ def test_many_threads_share_one_session(proxied, seaweed):  # noqa: F811
     proxied.plan(*["slowdown", None, "midbody", None, None] * 4)
 
     def one(href: str) -> bool:
-        with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
-            return bool((read(path) == pixels(700, 600, seed=int(href[-5]))).all())
+        with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+            return bool((read(file.gdal_path) == pixels(700, 600, seed=int(href[-5]))).all())
 
     with futures.ThreadPoolExecutor(8) as pool:
         assert all(pool.map(one, hrefs))
@@ -344,8 +344,8 @@ def test_many_threads_share_one_session(proxied, seaweed):  # noqa: F811
 
 
 def in_a_process(href: str) -> int:
-    with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
-        return int(read(path).sum())
+    with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+        return int(read(file.gdal_path).sum())
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
@@ -364,8 +364,8 @@ def test_nothing_is_said_at_exit(s3_env, web, end):  # noqa: F811
 import threading
 from landsat_downsample.storage import files as store
 def go(href):
-    with store.fetch(store.FetchRequest(href)) as path:
-        print(len(path) > 0)
+    with store.fetch(store.FetchRequest(href)) as file:
+        print(file.size > 0)
 for href in ({href!r}, {web.endpoint + "/B4.TIF"!r}):
     go(href)
     ts = [threading.Thread(target=go, args=(href,)) for _ in range(3)]
@@ -407,8 +407,8 @@ def test_blobs_are_signed_just_before_reading_and_again_at_403(monkeypatch):
         monkeypatch.setenv("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT", f"{server.endpoint}/token")
         href = f"{server.endpoint}/account/landsat-c2/B4.TIF"
         for _ in range(3):
-            with store.fetch(store.FetchRequest(href, policy=QUICK)) as path:
-                np.testing.assert_array_equal(read(path), pixels(700, 600))
+            with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+                np.testing.assert_array_equal(read(file.gdal_path), pixels(700, 600))
         assert server.given == 1
         server.given = 7  # all tokens given so far are void
         assert store.exists(href, policy=QUICK)

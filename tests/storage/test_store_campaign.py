@@ -60,8 +60,8 @@ def read_run(base: str, name: str, size: int | None, policy: Policy) -> bool:
     href = location.join(base, name)
     if name == "MTL.txt":
         return store.read_bytes(href, policy=policy) == TEXT
-    with store.fetch(store.FetchRequest(href, size=size, policy=policy)) as path:
-        return bool(np.array_equal(read(path), pixels(*SHAPE)))
+    with store.fetch(store.FetchRequest(href, size=size, policy=policy)) as file:
+        return bool(np.array_equal(read(file.gdal_path), pixels(*SHAPE)))
 
 
 def write_run(dest: str, policy: Policy) -> dict[str, bytes]:

@@ -88,11 +88,11 @@ class Reader:
         self.rows: list[int] = []
         self.streamed: list[bool] = []
 
-    def __call__(self, path: store.LocalPath) -> np.ndarray:
+    def __call__(self, file: store.LocalFile) -> np.ndarray:
         self.rows.append(0)
-        self.streamed.append(path.arriving is not None)
+        self.streamed.append(file.arriving is not None)
         parts = []
-        with tiles_module.open_tiles(path, "it", "uint16", lambda: 0, path.arriving) as tiles:
+        with tiles_module.open_tiles(file, "it", "uint16", lambda: 0) as tiles:
             for start in range(0, SIZE[0], HIGH):
                 stop = min(start + HIGH, SIZE[0])
                 parts.append(tiles.read(start, stop).copy())

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
+
+from landsat_downsample.formats.tiff import parse
+from landsat_downsample.storage.local_file import LocalFile
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
@@ -38,6 +42,13 @@ def tiff(array: np.ndarray, driver: str = "GTiff", **options) -> bytes:
 def cog(height: int = 700, width: int = 600, block: int = 128, seed: int = 0) -> bytes:
     """Write a COG as USGS does: DEFLATE, predictor 2, overviews in front."""
     return tiff(pixels(height, width, seed=seed), "COG", compress="DEFLATE", predictor=2, blocksize=block)
+
+
+def local_file(path: str | Path, offset: int = 0, size: int | None = None) -> LocalFile:
+    """A file as `files.fetch` gives it, whatever its blocks hold."""
+    data = Path(path).read_bytes()[offset:][:size]
+    layout = parse(lambda start, length: data[start : start + length], len(data))
+    return LocalFile(str(path), offset, len(data), layout)
 
 
 def read(path: str) -> np.ndarray:
