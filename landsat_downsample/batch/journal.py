@@ -149,7 +149,7 @@ class Journal:
             if isinstance(item, bytes):
                 self._writer.add(item)
             else:
-                self._writer.beat(partial(self._status, item))
+                self._writer.send_heartbeat(partial(self._status, item))
                 due = time.monotonic() + self._every
 
     def _status(self, progressed: dict[str, Any]) -> bytes:

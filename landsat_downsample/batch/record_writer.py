@@ -82,9 +82,9 @@ class RecordWriter:
         self.backlog.append(line)
         self._attempt(self._flush)
 
-    def beat(self, status: Callable[[], bytes]) -> None:
+    def send_heartbeat(self, status: Callable[[], bytes]) -> None:
         """Send a heartbeat."""
-        self._attempt(lambda: self._beat(status))
+        self._attempt(lambda: self._send_heartbeat(status))
 
     def end(self, status: Callable[[], bytes]) -> None:
         """Complete the record: the outcomes first, so that what says "ended" has them all."""
@@ -129,7 +129,7 @@ class RecordWriter:
         with tempfile.TemporaryFile(prefix="landsat-downsample-") as file:
             return os.dup(file.fileno())
 
-    def _beat(self, status: Callable[[], bytes]) -> None:
+    def _send_heartbeat(self, status: Callable[[], bytes]) -> None:
         self._flush()
         if self.entries is not None:
             self._freeze()
@@ -155,13 +155,13 @@ class RecordWriter:
 
     def _end(self, status: Callable[[], bytes]) -> None:
         if self._local() or self.spool is None or self.spool.size > MERGED:
-            self._beat(status)
+            self._send_heartbeat(status)
             return
         self._flush()
         self._put(OUTCOMES, self.spool.read(0, self.spool.size))
         parts = -(-self.spool.lines // PART) if self.sent else 0
         self.sent = self.spool.size
-        self._beat(status)
+        self._send_heartbeat(status)
         for number in range(1, parts + 1):
             small_objects.remove(location.join(self.href, record.part_name(number)), policy=self.policy)
 

@@ -118,7 +118,7 @@ class DaskExecutor:
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         self._scene, self._order = "", 0
         self._queue: HostQueue[_Item] = HostQueue(per_host)
-        self._flying: dict[tuple[Any, ...], _Item] = {}
+        self._in_flight: dict[tuple[Any, ...], _Item] = {}
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = self._staffed = time.monotonic()
         self._revived, self._closing = False, None
@@ -198,7 +198,7 @@ class DaskExecutor:
         self._queue.push(item.order, host_of(item.target), item)
 
     def _on_begun(self, event: dict[str, Any]) -> None:
-        if item := self._flying.get(tuple(event["key"])):
+        if item := self._in_flight.get(tuple(event["key"])):
             item.begun = self._active = time.monotonic()
             item.worker, item.memory_limit = event["worker"], event["memory_limit"]
 
@@ -206,22 +206,22 @@ class DaskExecutor:
         for item in self._queue.withdraw(lambda item: item.publication.token == token):
             Future.cancel(item.future)
             item.future.set_running_or_notify_cancel()
-        if any(item.publication.token == token for item in self._flying.values()):
+        if any(item.publication.token == token for item in self._in_flight.values()):
             run = self._client._run
             self._ask(run, stop_on_worker, token, wait=False, on_error="ignore")
 
     def _on_close(self, now: bool) -> bool:
         if now and self._closing is None:
             self._closing = time.monotonic()
-            for token in {item.publication.token for item in self._flying.values()}:
+            for token in {item.publication.token for item in self._in_flight.values()}:
                 self._on_halt(token)
         # What has begun would store its files after its scene was cleared away; it ends at its next strip.
         patient = not now or time.monotonic() - self._closing < self._limits.ending
-        if patient and (self._flying or self._queue):
+        if patient and (self._in_flight or self._queue):
             # Asked again until nothing is left.
             threading.Timer(0.1, self._inbox.put, [(self._on_close, now)]).start()
             return False
-        for item in self._flying.values():
+        for item in self._in_flight.values():
             self._try(item.sent.cancel)
         self._fail_all(ReadError("the run was interrupted"))
         return True
@@ -229,14 +229,14 @@ class DaskExecutor:
     def _pump(self) -> None:
         """Keep the cluster fed, and its scheduler small: what waits, waits here."""
         window = 2 * self.width + 4
-        while len(self._flying) < window and (item := self._queue.pop()) is not None:
-            if not self._flying:
+        while len(self._in_flight) < window and (item := self._queue.pop()) is not None:
+            if not self._in_flight:
                 self._active = time.monotonic()
             item.begun = item.worker = None
             # dask's progress has a bar for each first word of a key, and a group for its first part: the run. That
             # counts what is done too, as long as the run lasts.
             item.key = (f"reduce-{self._run}", item.target.band.name, item.target.scene_id, next(self._tries))
-            self._flying[item.key] = item  # before it is sent, which may fail
+            self._in_flight[item.key] = item  # before it is sent, which may fail
             item.sent = self._client.submit(
                 reduce_on_worker,
                 item.target,
@@ -250,7 +250,7 @@ class DaskExecutor:
             item.sent.add_done_callback(lambda sent: self._inbox.put((self._on_landed, sent)))
 
     def _on_landed(self, sent: distributed.Future) -> None:
-        item = self._flying.get(sent.key)
+        item = self._in_flight.get(sent.key)
         if item is None or item.sent is not sent:
             return
         from distributed import KilledWorker
@@ -271,7 +271,7 @@ class DaskExecutor:
 
     def _land(self, item: _Item) -> None:
         """It is with the cluster no more."""
-        if self._flying.pop(item.key, None):
+        if self._in_flight.pop(item.key, None):
             self._queue.ended(host_of(item.target))
 
     def _settle(self, item: _Item, result) -> None:
@@ -301,20 +301,20 @@ class DaskExecutor:
                 self._lose(ReadError(f"the scheduler was lost: no answer for {now - self._heard:.0f} s"))
             return
         self._heard, self._workers = now, dict(workers)
-        self._staffed = now if workers or not self._flying else self._staffed
+        self._staffed = now if workers or not self._in_flight else self._staffed
         if now - self._staffed > limits.deserted:
             self._lose(ReadError(f"there was no worker for {limits.deserted:g} s"))
             return
-        for item in list(self._flying.values()):
+        for item in list(self._in_flight.values()):
             if item.worker and item.worker not in workers:
                 item.begun = item.worker = None
             elif item.begun and now - item.begun > limits.of(item.target):
                 self._unhang(item)
-        if workers or not self._flying:
+        if workers or not self._in_flight:
             self._fed = now
         if now - self._fed > limits.starved:
             self._revive(f"there was no worker for {limits.starved:g} s: see why workers do not start or stay")
-        elif any(item.begun for item in self._flying.values()) or not self._flying:
+        elif any(item.begun for item in self._in_flight.values()) or not self._in_flight:
             self._active, self._revived = now, False
         elif workers and self._owned and now - self._active > limits.stalled:
             self._revive(f"no worker began with it in {limits.stalled:g} s: see the scheduler's log")
@@ -334,15 +334,15 @@ class DaskExecutor:
             self._fail_all(ReadError(what))
             return
         self._revived = True
-        for item in list(self._flying.values()):
+        for item in list(self._in_flight.values()):
             self._land(item)
             item.tries += 1
             self._on_submit(item)
         self._ask(self._client._restart, timeout=30, wait_for_workers=False)
 
     def _fail_all(self, why: LandsatDownsampleError) -> None:
-        items = [*self._flying.values(), *self._queue.withdraw(lambda item: True)]
-        for item in list(self._flying.values()):
+        items = [*self._in_flight.values(), *self._queue.withdraw(lambda item: True)]
+        for item in list(self._in_flight.values()):
             self._land(item)
         for item in items:
             item.future.set_exception(_failure(item, why))

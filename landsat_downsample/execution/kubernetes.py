@@ -37,7 +37,7 @@ IMAGE = "LANDSAT_DOWNSAMPLE_IMAGE"
 APPLIED = "none"
 
 #: Seconds between two heartbeats, and without one after which a cluster counts as an orphan.
-BEAT, SILENCE = 60.0, 600.0
+HEARTBEAT, SILENCE = 60.0, 600.0
 
 #: Seconds that the operator may take to notice a new cluster.
 NOTICE = 45.0
@@ -175,7 +175,7 @@ class KubernetesCluster:
         """
         self._until = time.monotonic() + self.deadline
         self._create()
-        threading.Thread(target=self._beat, name="cluster-alive", daemon=True).start()
+        threading.Thread(target=self._send_heartbeats, name="cluster-alive", daemon=True).start()
         self._check_idle_timeout()
         self._watch("scheduler")
         self._correct_phase()
@@ -278,8 +278,8 @@ class KubernetesCluster:
             quiet=True,
         )
 
-    def _beat(self) -> None:
-        while not self._ended.wait(BEAT):
+    def _send_heartbeats(self) -> None:
+        while not self._ended.wait(HEARTBEAT):
             try:
                 self._ask("PATCH", self._path, {"metadata": {"annotations": {ALIVE: _now()}}})
             except LandsatDownsampleError:

@@ -359,9 +359,9 @@ class _Places:
         self._lock, self._trying, self._scenes = threading.Lock(), threading.Lock(), scenes
         self._tried: dict[str, WriteError | None] = {}
         self._taken: dict[tuple[str, str], str] = {}
-        self._littered: dict[str, frozenset[str]] = {}
+        self._leftovers: dict[str, frozenset[str]] = {}
 
-    def is_littered(self, plan: ScenePlan) -> bool:
+    def has_leftovers(self, plan: ScenePlan) -> bool:
         """Whether a killed publication of the product left something, when the run first looked at its destination.
 
         A destination is listed once: to list it for each of its products takes longer with each of them.
@@ -369,9 +369,9 @@ class _Places:
         if not location.is_local(plan.dest):
             return False
         with self._lock:
-            if plan.dest not in self._littered:
-                self._littered[plan.dest] = leftovers.littered(plan.dest)
-            return plan.name in self._littered[plan.dest]
+            if plan.dest not in self._leftovers:
+                self._leftovers[plan.dest] = leftovers.names_left(plan.dest)
+            return plan.name in self._leftovers[plan.dest]
 
     def try_one(self, plan: ScenePlan) -> None:
         """Try a destination before the first scene that is to go there; what it refuses once, it refuses all.
@@ -428,7 +428,7 @@ def _open(request: ScenePlan | Request, places: _Places, abandoned: threading.Ev
             first = places.take(plan)
             publication = Publication(plan.dest, plan.name, overwrite=plan.overwrite)
             publish.check_apart(plan)
-            if first and places.is_littered(plan):
+            if first and places.has_leftovers(plan):
                 publication.sweep()
             try:
                 there = not first or publish.already_done(plan)

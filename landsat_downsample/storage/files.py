@@ -36,7 +36,7 @@ from landsat_downsample.model.location import (
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import tar
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
-from landsat_downsample.storage.leftovers import Leftover, leftovers, littered, remove_leftover
+from landsat_downsample.storage.leftovers import Leftover, leftovers, names_left, remove_leftover
 from landsat_downsample.storage.local_file import LocalFile
 from landsat_downsample.storage.publication import Publication, read_marker
 from landsat_downsample.storage.regular_files import irregular, open_regular
@@ -62,8 +62,8 @@ __all__ = [
     "join",
     "leftovers",
     "list_names",
-    "littered",
     "local_path",
+    "names_left",
     "read_bytes",
     "read_marker",
     "reading",

@@ -52,7 +52,7 @@ def _local_leftovers(folder: str) -> tuple[Leftover, ...]:
     return tuple(found)
 
 
-def littered(folder: str) -> frozenset[str]:
+def names_left(folder: str) -> frozenset[str]:
     """Names of products that hidden folders of a local destination belong to; none where it cannot be listed."""
     try:
         with os.scandir(local_path(folder)) as entries:
