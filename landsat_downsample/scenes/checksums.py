@@ -13,7 +13,7 @@ from landsat_downsample.errors import ReadError
 from landsat_downsample.formats import stac_source
 from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.model import location
-from landsat_downsample.model.location import basename, is_local, scheme
+from landsat_downsample.model.location import basename, scheme
 from landsat_downsample.storage import files
 
 
@@ -30,7 +30,7 @@ def compare(hrefs: Iterable[str]) -> int:
     known: dict[str, dict[str, tuple[str, str]]] = {}
     count = 0
     for href in hrefs:
-        if not is_local(href) and scheme(href) != "tar":
+        if scheme(href) not in ("file", "tar"):
             continue
         folder = stac_source.folder_of(href)
         if folder not in known:

@@ -82,7 +82,7 @@ class Finder:
             scheme(href) in ("http", "https") and _ITEM.search(location.redact(href))
         ):
             return self._json(href)
-        if location.is_local(href) and scheme(href) == "file":
+        if scheme(href) == "file":
             return self._local(href)
         return self._folder(href, list_names(href, policy=self.policy))
 

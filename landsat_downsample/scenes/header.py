@@ -79,7 +79,7 @@ def read_header(
         stack.enter_context(rasterio.Env(**OPTIONS))
         source = stack.enter_context(open_raster(file.gdal_path, href, pixels=False))
         found = validity.sidecars(href) or sidecars
-        if found and (scheme(href) == "tar" or not location.is_local(href)):
+        if found and scheme(href) != "file":
             validity.check_apart(href, found, policy)
         elif found:
             stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False))

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model.location import is_local, join, local_path, redact, redacted_repr, scheme
+from landsat_downsample.model.location import join, local_path, redact, redacted_repr, scheme
 from landsat_downsample.model.policy import Policy
 
 
@@ -29,9 +29,10 @@ class Place:
 
     def __post_init__(self) -> None:
         check_plain(self.name, "product name")
-        if scheme(self.dest) in ("http", "https", "tar"):
+        kind = scheme(self.dest)
+        if kind in ("http", "https", "tar"):
             raise UsageError(f"cannot publish to {redact(self.dest)!r}: give a folder, s3:// or another fsspec store")
-        if is_local(self.dest) and scheme(self.dest) == "file":
+        if kind == "file":
             # Absolute from here on: a worker in another process has a current folder of its own.
             object.__setattr__(self, "dest", local_path(self.dest))
 
