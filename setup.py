@@ -1,7 +1,5 @@
 """Only what setup.cfg cannot say: an optional extension. Without a compiler the package installs and works, slower."""
 
-import os
-
 from setuptools import Extension, setup
 
 setup(
@@ -10,7 +8,7 @@ setup(
             "landsat_downsample.reduce._native",
             ["landsat_downsample/reduce/_native.c", "landsat_downsample/reduce/_inflate.c"],
             depends=["landsat_downsample/reduce/_inflate.h"],
-            extra_compile_args=[] if os.name == "nt" else ["-O3"],
+            extra_compile_args=["-O3"],
             py_limited_api=True,
             optional=True,
         )

@@ -14,6 +14,7 @@ product before all of it is there.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so that they refuse other names
@@ -43,6 +44,9 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
     from landsat_downsample.products.staging.stage_out import stage_out
     from landsat_downsample.products.verify import Report, verify
     from landsat_downsample.testing.synthetic.make import make_scene
+
+if os.name != "posix":
+    raise ImportError("landsat_downsample needs POSIX (Linux, macOS, or WSL on Windows): its locks and signals")
 
 __version__ = "0.1.0"
 

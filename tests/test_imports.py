@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -56,6 +58,12 @@ ELSEWHERE = {
     *("execution.cost", "formats.mtl.parse", "batch.stac_search", "batch.stac_query", "batch.journal"),
     *("cli.display.live", "api.lazy"),
 }
+
+
+def test_what_is_no_posix_is_told_at_import(monkeypatch):
+    monkeypatch.setattr(os, "name", "nt")
+    with pytest.raises(ImportError, match="needs POSIX"):
+        runpy.run_path(ld.__file__)
 
 
 def test_a_run_of_a_local_band_loads_nothing_for_other_places(tmp_path):

@@ -219,9 +219,6 @@ def _apart_from_ctrl_c() -> Iterator[None]:
 
     A terminal sends it to workers too, which would die of it while this process lets scenes finish.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     from multiprocessing import resource_tracker  # not above: a run on threads needs no processes
 
     resource_tracker.ensure_running()  # when it starts it unblocks SIGINT in the thread that needs it

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 #: What may raise a KeyboardInterrupt between any two steps of the main thread: Ctrl-C, a request to end, a time limit.
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
+_SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGALRM
 
 
 @contextmanager

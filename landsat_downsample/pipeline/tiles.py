@@ -257,7 +257,7 @@ def open_tiles(file: LocalFile, href: str, dtype: str, nodata: Callable[[], floa
     if not available:
         yield None
         return
-    handle = os.open(file.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    handle = os.open(file.path, os.O_RDONLY)
     try:
         image, dtype = file.layout.directories[0], np.dtype(dtype)
         empty = _empty(image, dtype, nodata)

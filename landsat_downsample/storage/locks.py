@@ -13,6 +13,5 @@ def process_lock() -> threading.RLock:
     reentrant, for the garbage collector may run anybody's finalizer while it is held.
     """
     lock = threading.RLock()
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
     return lock

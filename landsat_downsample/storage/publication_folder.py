@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import filecmp
 import hashlib
 import os
@@ -17,12 +18,6 @@ from landsat_downsample.model.location import local_path
 from landsat_downsample.storage.locks import process_lock
 from landsat_downsample.storage.publication_place import Place
 from landsat_downsample.storage.regular_files import open_regular
-
-try:
-    import fcntl
-except ImportError:  # Windows: nobody can tell who is at work, and leftovers wait for `clean`
-    fcntl = None
-
 
 #: What the system says where nothing more can be written.
 _REFUSALS = {
@@ -150,8 +145,6 @@ def _hold(folder: str) -> None:
             _release(other)  # made visible or removed by another process
         while folder not in _held:
             os.makedirs(folder, exist_ok=True)
-            if fcntl is None:
-                return
             with suppress(FileNotFoundError):
                 _held.update(_locked(folder))
 
@@ -176,8 +169,6 @@ def _release(folder: str) -> None:
 
 def _remove_idle(folder: str) -> None:
     """Remove a hidden folder that no process holds."""
-    if fcntl is None:
-        return
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

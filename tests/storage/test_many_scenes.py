@@ -43,4 +43,4 @@ def test_none_of_many_remote_scenes_is_lost(sources, tmp_path):
     assert len({line["id"] for line in outcomes}) == MANY == len(list(dest.glob("*_downsampled")))
     # Counted, not timed: each took its header with it, read once, whatever was kept of those before.
     assert {line["requests"] for line in outcomes[-500:]} == {line["requests"] for line in outcomes[:500]}
-    assert 0 < header_cache._known.total <= LIMIT
+    assert 0 < header_cache._headers.total <= LIMIT

@@ -62,7 +62,7 @@ def header(size: int = 2000) -> SimpleNamespace:
 
 
 def test_threads_share_the_headers_of_remote_files(restless, monkeypatch):
-    monkeypatch.setattr(header_cache, "_known", Recent(50 * (2000 + OVERHEAD), header_cache._known._weigh))
+    monkeypatch.setattr(header_cache, "_headers", Recent(50 * (2000 + OVERHEAD), header_cache._headers._weigh))
 
     def work(thread: int, time: int) -> None:
         href, mine = f"s3://bucket/{thread}/{time}", header()
@@ -72,7 +72,7 @@ def test_threads_share_the_headers_of_remote_files(restless, monkeypatch):
             header_cache.forget(href, "tag")
 
     assert hammer(work) == []
-    kept = header_cache._known
+    kept = header_cache._headers
     assert kept.total == len(kept) * (2000 + OVERHEAD) <= 50 * (2000 + OVERHEAD)
 
 
@@ -138,7 +138,6 @@ def test_the_cost_of_a_header_is_claimed_once(restless):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # of threads beside it: they are what is tested
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_finds_locks_free_that_other_threads_held():
     lock, held, go = process_lock(), threading.Event(), threading.Event()
 
