@@ -245,21 +245,21 @@ class Moments:
         if rule.dtype.kind != "f" and result.dtype.kind == "f":
             result = np.rint(result)
         stored = np.where(empty, result.dtype.type(0), result).astype(rule.dtype)
-        keep_off_fill(stored, empty, rule, above=above)
-        stored[empty] = rule.fill
+        place_fill(stored, empty, rule, above=above)
         return stored
 
 
-def keep_off_fill(
+def place_fill(
     stored: np.ndarray, empty: np.ndarray, rule: Rule, *, above: tuple[np.ndarray, np.ndarray] | None = None
 ) -> None:
-    """Move valid cells that hold the fill value one step off it, in place.
+    """Give empty cells the fill value, and move valid ones that hold it one step off it, in place.
 
     Parameters
     ----------
     above : (ndarray, ndarray), optional
         Sums and counts: the step goes to the side of the exact mean; upwards without them.
     """
+    stored[empty] = rule.fill
     if rule.fill_is_legal or np.isnan(rule.fill) or not _holds(rule.dtype, rule.fill):
         return
     hit = np.flatnonzero((stored == rule.fill) & ~empty)
@@ -363,8 +363,7 @@ class Circular:
         if rule.dtype.kind == "u":  # a type without sign holds 0 up to, not including, 360 degrees
             angle = np.mod(angle, round(360 / rule.degrees))
         stored = np.where(empty, 0, angle).astype(rule.dtype)
-        keep_off_fill(stored, empty, rule)
-        stored[empty] = rule.fill
+        place_fill(stored, empty, rule)
         return (stored,)
 
 
@@ -396,8 +395,7 @@ class Extreme:
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
         count, extreme = partial
         stored, empty = extreme.copy(), too_few(count, self.overlay, first, self.rule.min_valid)
-        keep_off_fill(stored, empty, self.rule)
-        stored[empty] = self.rule.fill
+        place_fill(stored, empty, self.rule)
         return (stored,)
 
 
@@ -494,6 +492,5 @@ class Nearest:
         values, *known = partial
         stored = values.copy()
         for good in known:
-            keep_off_fill(stored, ~good, self.rule)
-            stored[~good] = self.rule.fill
+            place_fill(stored, ~good, self.rule)
         return (stored,)
