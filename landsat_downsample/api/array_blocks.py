@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from landsat_downsample.pipeline.band import recognised
 from landsat_downsample.pipeline.pixels import Rows, open_mask_band, read_band
 from landsat_downsample.reduce.bits import QualityRule, check_codes, reduce_quality, seem_classes
 from landsat_downsample.reduce.rule import Rule
-from landsat_downsample.reduce.values import reduce_strips, reducer_for
+from landsat_downsample.reduce.values import ReadRows, reduce_strips, reducer_for
 
 #: Source rows per block of a lazy result: a quarter of a scene, so that two to four threads share it.
 BLOCK_ROWS = 2048
@@ -38,7 +39,7 @@ class Request:
     min_valid: Fraction
 
 
-def token(value) -> str:
+def token(value: object) -> str:
     """A digest of what a value says of itself, for names in dask graphs."""
     from dask.base import tokenize
 
@@ -73,14 +74,14 @@ class Job:
         whole = Overlay.of(self.fine, self.coarse, self.fine, self.ratio)
         return whole if self.rows is None else Overlay(whole.rows.part(*self.rows), whole.columns)
 
-    def run(self, read, *, given: bool = False) -> np.ndarray:
+    def run(self, read: ReadRows, *, given: bool = False) -> np.ndarray:
         """Reduce what ``read(start, stop)`` gives of a band or an array."""
         overlay = self.overlay()
         if isinstance(self.rule, QualityRule):
             found = reduce_quality(self.rule, overlay, read)
             if given:  # not read from a file of ours: it may have been computed
                 check_codes(found.code_counts, self.rule.spec, f"the array {self.rule.spec.name}")
-            wanted = found.percent if self.pick else found.codes
+            wanted = found.percent if self.pick and found.percent is not None else found.codes
             if np.dtype(self.dtype).kind == "f":
                 wanted = np.where(found.codes & fill_mask(self.rule.spec), np.nan, found.codes)
         else:
@@ -89,17 +90,17 @@ class Job:
         return wanted.astype(self.dtype, copy=False)
 
 
-def blocks(data, quality, job: Job, source: Origin | None):
+def blocks(data: Any, quality: Any, job: Job, source: Origin | None) -> Any:
     """The reduced array: at once for NumPy, else a dask array of one block per row range."""
     if not hasattr(data, "dask"):
         return _reduce_rows(np.asarray(data), None if quality is None else np.asarray(quality), job, 0)
-    import dask
     import dask.array as da
+    from dask.delayed import delayed
 
     rows = job.overlay().rows
     digest = token((data.name, getattr(quality, "name", None) or id(quality), repr(job)))
     label = getattr(getattr(job.rule, "spec", None), "name", "band")
-    reduce_rows, reduce_file = dask.delayed(_reduce_rows, pure=True), dask.delayed(_reduce_file, pure=True)
+    reduce_rows, reduce_file = delayed(_reduce_rows, pure=True), delayed(_reduce_file, pure=True)
     parts = []
     for first, last in _row_ranges(rows, whole=bool(source and source.band.spec.candidates)):
         start, stop, part = int(rows.start[first]), int(rows.stop[last - 1]), replace(job, rows=(first, last))
@@ -128,11 +129,11 @@ def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start
         _check_flags(values, job)
     elif job.doubt is not None:
         _warn_of_doubt(values, job.doubt)
-    if job.plain:
+    if job.plain and isinstance(job.rule, Rule):
         _warn_of_codes(values, job.rule.nodata, job.plain)
     bits = isinstance(job.rule, QualityRule)
 
-    def read(a: int, b: int):
+    def read(a: int, b: int) -> tuple[np.ndarray, np.ndarray | None]:
         part, ok = values[a - start : b - start], None
         if quality is not None:
             flags, known = _whole_codes(quality[a - start : b - start])
@@ -164,18 +165,19 @@ def _whole_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _check_flags(values: np.ndarray, job: Job) -> None:
     """Tell of integers that are but 0 and 1, one of which their name or attributes call no data or a code."""
-    bits = isinstance(job.rule, QualityRule)
-    if job.doubt is None if bits else job.rule.nodata not in NATURAL:
+    rule = job.rule
+    stated = job.doubt if isinstance(rule, QualityRule) else rule.nodata
+    if stated is None or stated not in NATURAL:
         return
     if values.max() != 1 or values.min() != 0:
         return
-    if bits:
+    if isinstance(rule, QualityRule):
         raise UsageError(
-            f"cannot coarsen {job.rule.spec.name}: it was computed, and holds but 0 and 1: a flag, and no codes; "
+            f"cannot coarsen {rule.spec.name}: it was computed, and holds but 0 and 1: a flag, and no codes; "
             "give the condition itself (bool) for the share of true, or another name"
         )
     warnings.warn(
-        f"an array of 0 and 1 calls {job.rule.nodata:g} no data, so that its cells are all alike: "
+        f"an array of 0 and 1 calls {stated:g} no data, so that its cells are all alike: "
         "give the condition itself (bool) for the share of true",
         stacklevel=3,
     )
@@ -207,11 +209,10 @@ def _reduce_file(band: Band, quality: Band | None, job: Job) -> np.ndarray:
 
         def reduce(rows: Rows) -> np.ndarray:
             spec, doubt = recognised(band, rows, (0, band.grid.height))
-            known = job
-            if doubt and job.request.method is None:
+            known, request = job, job.request
+            if doubt and request and request.method is None:
                 warnings.warn(f"{band.name} {doubt}: {_CLASSES}", stacklevel=3)
-            if spec is not band.spec and spec.kind == "bits":
-                request = job.request
+            if request and spec is not band.spec and spec.kind == "bits":
                 known = replace(job, rule=QualityRule(spec, request.method or request.qa, request.min_valid))
             return known.run(lambda a, b: (rows.read(a, b), mask_band.ok(a, b) if mask_band else None))
 

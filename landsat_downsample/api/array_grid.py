@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
 
 from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.model.grid import Grid
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 #: Names of (y, x) besides those that rioxarray knows (y, x, latitude, longitude, CF attributes); in any case.
 AXES = (("y", "x"), ("lat", "lon"), ("lat", "long"), ("latitude", "longitude"), ("northing", "easting"))
@@ -17,7 +21,7 @@ AXES = (("y", "x"), ("lat", "lon"), ("lat", "long"), ("latitude", "longitude"), 
 ROUNDED = 0.1
 
 
-def axes(array) -> tuple[Any, ...]:
+def axes(array: xr.DataArray) -> tuple[Any, ...]:
     """Names of an array's spatial dimensions (y, x); empty if it has none."""
     from rioxarray.exceptions import MissingSpatialDimensionError
 
@@ -29,7 +33,7 @@ def axes(array) -> tuple[Any, ...]:
         return found[0] if len(found) == 1 and len(spelled) == len(array.dims) else ()
 
 
-def north_up(array):
+def north_up(array: xr.DataArray) -> xr.DataArray:
     """The array as (..., y, x), its first row in the north.
 
     Raises
@@ -45,8 +49,7 @@ def north_up(array):
             f"cannot coarsen an array of dimensions {array.dims}: it needs y and x; "
             "say which they are with .rio.set_spatial_dims(x_dim=..., y_dim=...)"
         )
-    if array.rio.crs is None:
-        raise SceneError("cannot coarsen an array without a CRS: give it one with .rio.write_crs('EPSG:...')")
+    _crs(array)
     if array.dtype.kind not in "uifb":
         raise UsageError(f"cannot coarsen {array.dtype} pixels: make numbers of them first, such as .astype('float32')")
     renamed = {old: new for old, new in zip(names, ("y", "x"), strict=True) if old != new}
@@ -56,10 +59,17 @@ def north_up(array):
     return array
 
 
-def grid_of(array) -> Grid:
-    """The grid that the coordinates say; the stored transform may be stale after a selection."""
+def _crs(array: xr.DataArray) -> str:
     from landsat_downsample.scenes.header import crs_name
 
+    name = crs_name(array.rio.crs)
+    if name is None:
+        raise SceneError("cannot coarsen an array without a CRS: give it one with .rio.write_crs('EPSG:...')")
+    return name
+
+
+def grid_of(array: xr.DataArray) -> Grid:
+    """The grid that the coordinates say; the stored transform may be stale after a selection."""
     mapping = array.coords.get(array.rio.grid_mapping)
     written = mapping is not None and mapping.attrs.get("GeoTransform")  # else it is made of the coordinates
     stored = Affine.from_gdal(*map(float, written.split())) if written else array.rio.transform()
@@ -68,10 +78,10 @@ def grid_of(array) -> Grid:
         for dim, edge, step in (("x", stored.c, stored.a), ("y", stored.f, stored.e))
     )
     shape = array.sizes["y"], array.sizes["x"]
-    return Grid(shape, Affine(wide, 0.0, left, 0.0, high, top), crs_name(array.rio.crs))
+    return Grid(shape, Affine(wide, 0.0, left, 0.0, high, top), _crs(array))
 
 
-def _axis(array, dim: str, edge: float, step: float, *, written: bool) -> tuple[float, float]:
+def _axis(array: xr.DataArray, dim: str, edge: float, step: float, *, written: bool) -> tuple[float, float]:
     """Outer edge and pixel size of an axis: the stored ones, shifted, where they explain the coordinates."""
     if dim not in array.coords:
         raise SceneError(f"cannot coarsen an array without {dim} coordinates: assign pixel centres to it")
@@ -106,7 +116,7 @@ def _slack(centre: np.ndarray) -> float:
     return 0.0 if digits is None else 0.5 * 10.0**-digits
 
 
-def georeference(array, grid: Grid, nodata: float | None):
+def georeference(array: xr.DataArray, grid: Grid, nodata: float | None) -> xr.DataArray:
     """An array (..., y, x) with the coordinates, transform and CRS of a grid, and its nodata value."""
     import rioxarray  # noqa: F401  (registers the .rio accessor)
 
@@ -116,7 +126,7 @@ def georeference(array, grid: Grid, nodata: float | None):
     return array if nodata is None else array.rio.write_nodata(nodata)
 
 
-def other_coordinates(array) -> dict[str, Any]:
+def other_coordinates(array: xr.DataArray) -> dict[Hashable, Any]:
     """Coordinates that do not depend on the pixel: time, band ..."""
     return {
         name: coordinate.variable

@@ -8,10 +8,10 @@ band that its attributes name.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
@@ -25,6 +25,9 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.scenes import validity
 from landsat_downsample.storage.recent import Recent
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 #: Where a nodata value is stated, as rioxarray looks for it; the first two are of CF.
 NODATA = ("_FillValue", "missing_value", "fill_value", "nodata")
@@ -49,7 +52,7 @@ class Origin:
 origins: Recent[str, Origin] = Recent(4096)
 
 
-def origin_of(array) -> Origin | None:
+def origin_of(array: xr.DataArray) -> Origin | None:
     """The band that a lazy array of ours reads, untouched."""
     name = getattr(array.data, "name", None)
     return origins.get(name) if isinstance(name, str) else None
@@ -70,7 +73,7 @@ class Meaning:
     """The band that a computed array came from, where it says so."""
 
 
-def meaning_of(array, plane: str | None = None) -> Meaning:
+def meaning_of(array: xr.DataArray, plane: str | None = None) -> Meaning:
     """What an array is; or a plane of a stack, which bears a name.
 
     Raises
@@ -91,7 +94,7 @@ def meaning_of(array, plane: str | None = None) -> Meaning:
     return _with_nodata(array, Meaning(bands.unknown(label), was=found), kept)
 
 
-def check_mask(array) -> None:
+def check_mask(array: xr.DataArray) -> None:
     """Look whether a file on this disk has a mask that an array opened from it has lost.
 
     Raises
@@ -110,7 +113,7 @@ def check_mask(array) -> None:
 
 
 @contextmanager
-def _file_behind(array) -> Iterator[rasterio.DatasetReader | None]:
+def _file_behind(array: xr.DataArray) -> Iterator[rasterio.DatasetReader | None]:
     """The file on this disk that rioxarray opened an array from, unmasked."""
     source, stored = str(array.encoding.get("source", "")), array.encoding.get("rasterio_dtype")
     with ExitStack() as stack:
@@ -121,7 +124,7 @@ def _file_behind(array) -> Iterator[rasterio.DatasetReader | None]:
         yield file
 
 
-def _says_classes(array, label: str) -> bool:
+def _says_classes(array: xr.DataArray, label: str) -> bool:
     """Whether attributes, or the file's colour table, say that integers are classes."""
     if not FLAGS.isdisjoint(array.attrs):
         return True
@@ -130,7 +133,7 @@ def _says_classes(array, label: str) -> bool:
         return file is not None and validity.meaning(file, spec, validity.sidecars(file.name), file.name).categorical
 
 
-def planes_of(array) -> list[tuple[object, Meaning]]:
+def planes_of(array: xr.DataArray) -> list[tuple[xr.DataArray, Meaning]]:
     """The array (..., y, x) in parts of one meaning each; a stack of bands is cut along them."""
     dim, names = _named_steps(array)
     if dim is None:
@@ -141,7 +144,7 @@ def planes_of(array) -> list[tuple[object, Meaning]]:
     return [(array, first)] if alike else parts
 
 
-def _named_steps(array) -> tuple[str | None, list[str]]:
+def _named_steps(array: xr.DataArray) -> tuple[Hashable, list[str]]:
     """The dimension of a stack of bands, and what they are called."""
     labels = {dim: array.coords[dim].values.tolist() for dim in array.dims[:-2] if dim in array.coords}
     labels["band"] = labels.get("band", [])
@@ -155,12 +158,12 @@ def _words(names: list[Any]) -> bool:
     return bool(names) and all(isinstance(name, str) for name in names)
 
 
-def _kept(array) -> bool:
+def _kept(array: xr.DataArray) -> bool:
     """Whether pixels are as somebody stored or made them: no computation dropped their encoding."""
     return "source" in array.encoding if "landsat_band" in array.attrs else bool(array.encoding)
 
 
-def _own(array, kept: bool) -> BandSpec | None:
+def _own(array: xr.DataArray, kept: bool) -> BandSpec | None:
     """The band of ours that its attributes name, unless the user has given it another name."""
     name = array.attrs.get("landsat_band")
     found = name and _find(array, str(name), None)
@@ -168,7 +171,7 @@ def _own(array, kept: bool) -> BandSpec | None:
     return None if found and found.categorical and renamed else found or None
 
 
-def _foreign(array, plane: str | None, kept: bool) -> BandSpec | None:
+def _foreign(array: xr.DataArray, plane: str | None, kept: bool) -> BandSpec | None:
     """What names, flags and the file say of somebody else's array."""
     file = _file_of(array) if kept else None
     for name in [plane] if plane else _names(array, file):
@@ -177,47 +180,48 @@ def _foreign(array, plane: str | None, kept: bool) -> BandSpec | None:
     label = str(plane or array.name or "the array")
     if array.dtype.kind in "iu" and _says_classes(array, label):
         return BandSpec(name=label, kind="class", method="mode")
-    return _find(array, plane or file.suffix, file) if plane or file else None
+    suffix = plane or (file.suffix if file else None)
+    return None if suffix is None else _find(array, suffix, file)
 
 
-def _names(array, file: FileName | None) -> list[str]:
+def _names(array: xr.DataArray, file: FileName | None) -> list[str]:
     """Everything that an array may be called, the most telling first."""
     coordinates = [array.coords[c] for c in ("band", "variable") if c in array.coords and not array.coords[c].dims]
     said = [array.name, *(c.item() for c in coordinates), array.attrs.get("long_name"), file and file.suffix]
     return [name for name in said if isinstance(name, str) and name and " " not in name]
 
 
-def _file_of(array) -> FileName | None:
+def _file_of(array: xr.DataArray) -> FileName | None:
     """The Landsat file that somebody else's array says it was opened from."""
     href = str(array.encoding.get("source", "")).partition("?")[0]
     return parse_file(href.replace("\\", "/").rpartition("/")[2])
 
 
-def _stored(array) -> str:
+def _stored(array: xr.DataArray) -> str:
     """The type in which the pixels are stored, or were until they were masked."""
     dtype = array.encoding.get("rasterio_dtype", array.encoding.get("dtype", array.dtype))
-    return np.dtype(dtype).name
+    return str(np.dtype(dtype))
 
 
-def _find(array, name: str, file: FileName | None) -> BandSpec | None:
+def _find(array: xr.DataArray, name: str, file: FileName | None) -> BandSpec | None:
     sensor = str(array.attrs.get("landsat_sensor", file.product.sensor if file else "oli_tirs"))
     level = int(array.attrs.get("landsat_level", file.product.level if file else 2))
     return bands.find(name, bands.specs(sensor, level))
 
 
-def _categorical(array, name: str, file: FileName | None) -> BandSpec | None:
+def _categorical(array: xr.DataArray, name: str, file: FileName | None) -> BandSpec | None:
     """The spec of codes that a name stands for, of any sensor."""
     tables = (bands.specs(*key) for key in (("oli_tirs", 2), ("tm", 2), ("etm", 1)))
     known = [_find(array, name, file), *(bands.find(name, table) for table in tables)]
     return next((spec for spec in known if spec and spec.categorical), None) or bands.coded(name)
 
 
-def _is_stored(array, spec: BandSpec, plane: str | None, kept: bool) -> bool:
+def _is_stored(array: xr.DataArray, spec: BandSpec, plane: str | None, kept: bool) -> bool:
     """Whether values are those of a band, as it stores them."""
     return bool(kept or plane) and spec.dtype == _stored(array) and array.encoding.get("scale_factor", 1) == 1
 
 
-def _holds_codes(array, spec: BandSpec, plane: str | None, kept: bool) -> bool:
+def _holds_codes(array: xr.DataArray, spec: BandSpec, plane: str | None, kept: bool) -> bool:
     """Whether an array has the codes that its name stands for: in integers, or in floats that were codes when stored.
 
     Names of tables that we do not have say nothing of floats that were computed.
@@ -237,7 +241,7 @@ def _holds_codes(array, spec: BandSpec, plane: str | None, kept: bool) -> bool:
     )
 
 
-def _with_nodata(array, meaning: Meaning, kept: bool) -> Meaning:
+def _with_nodata(array: xr.DataArray, meaning: Meaning, kept: bool) -> Meaning:
     """Add which value says that a pixel has no data."""
     spec, floats = meaning.spec, array.dtype.kind == "f"
     key, stated = _stated(array)
@@ -260,7 +264,7 @@ def _with_nodata(array, meaning: Meaning, kept: bool) -> Meaning:
     return replace(meaning, nodata=value, masked=False)
 
 
-def _stated(array) -> tuple[str, object]:
+def _stated(array: xr.DataArray) -> tuple[str, Any]:
     """Where a nodata value other than NaN is stated, and which; an encoded one of integers is said after all else."""
     said = [("encoding", array.encoding.get("_FillValue"))] if array.dtype.kind in "iu" else []
     said += [(key, array.attrs.get(key)) for key in NODATA if "_FillValue" not in array.encoding]

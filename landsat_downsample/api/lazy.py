@@ -9,10 +9,10 @@ whatever rows the array gives.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags, methods
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, unknown
-from landsat_downsample.model.grid import ratio_for
+from landsat_downsample.model.grid import Grid, ratio_for
 from landsat_downsample.model.location import redact
 from landsat_downsample.model.methods import METHODS
 from landsat_downsample.model.nearest import did_you_mean
@@ -42,22 +42,30 @@ from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import words
 from landsat_downsample.pipeline.pixels import open_rows
 from landsat_downsample.reduce.bits import QualityRule
-from landsat_downsample.reduce.rule import declared_nodata, output_dtype, rule_of
+from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, rule_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    #: An array, and what it means where that is known.
+    Plane = tuple[xr.DataArray, Meaning | None]
+
+Raster = TypeVar("Raster", "xr.DataArray", "xr.Dataset")
 
 
-def lazy_band(scene: Scene, band: Band):
+def lazy_band(scene: Scene, band: Band) -> xr.DataArray:
     """A band as a DataArray backed by dask: (y, x), stored values, nothing read yet.
 
     Chunks are whole rows of blocks. Attributes hold the catalogue's scale, offset and unit as
     ``scale_factor``, ``add_offset`` and ``units``; values are DN, not scaled.
     """
-    import dask
     import dask.array as da
     import xarray as xr
+    from dask.delayed import delayed
 
     height, width = band.grid.shape
     step = max(1, BLOCK_ROWS // band.block_shape[0]) * band.block_shape[0]
-    read = dask.delayed(_read_rows, pure=True)
+    read = delayed(_read_rows, pure=True)
     quality = scene.bands.get("QA_PIXEL")
     digest = token((band, quality))  # the quality band too: `origins` must not mix up two scenes that share a file
     chunks = [
@@ -75,7 +83,7 @@ def lazy_band(scene: Scene, band: Band):
     return georeference(array, band.grid, band.nodata)
 
 
-def lazy_dataset(scene: Scene, names: Iterable[str] | None = None):
+def lazy_dataset(scene: Scene, names: Iterable[str] | None = None) -> xr.Dataset:
     """Several bands as a Dataset, by USGS name; all on the scene's grid.
 
     Raises
@@ -114,7 +122,17 @@ def _attributes(scene: Scene, band: Band) -> dict[str, Any]:
     return {key: value for key, value in record.items() if value is not None}
 
 
-def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="conservative", mask=(), min_valid=0.0):
+def coarsen(
+    obj: Raster,
+    *,
+    factor: float | None = None,
+    resolution: float | None = None,
+    size: tuple[int, int] | None = None,
+    method: str | None = None,
+    qa: str = "conservative",
+    mask: str | Iterable[str] = (),
+    min_valid: float = 0.0,
+) -> Raster:
     """Reduce a raster to coarser cells, lazily, each band by what it means.
 
     Parameters
@@ -164,7 +182,7 @@ def coarsen(obj, *, factor=None, resolution=None, size=None, method=None, qa="co
     return xr.Dataset(parts, attrs=obj.attrs)
 
 
-def _request(method, qa, mask, min_valid) -> Request:
+def _request(method: str | None, qa: str, mask: str | Iterable[str], min_valid: float) -> Request:
     if method is not None and method not in METHODS:
         near = did_you_mean(str(method), METHODS)
         raise UsageError(f"method {method!r} is unknown{near}: choose one of {', '.join(METHODS)}")
@@ -177,7 +195,13 @@ def _request(method, qa, mask, min_valid) -> Request:
     return Request(method, methods.check_policy(qa), words(mask), share)
 
 
-def fractions(quality, *, factor=None, resolution=None, size=None):
+def fractions(
+    quality: xr.DataArray,
+    *,
+    factor: float | None = None,
+    resolution: float | None = None,
+    size: tuple[int, int] | None = None,
+) -> xr.Dataset:
     """Percent of valid, clear, cloudy ... pixels in each cell of a QA_PIXEL array.
 
     Parameters
@@ -221,11 +245,13 @@ def fractions(quality, *, factor=None, resolution=None, size=None):
     return xr.Dataset(arrays)
 
 
-def _is_quality(name, array) -> bool:
+def _is_quality(name: Hashable, array: xr.DataArray) -> bool:
     return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(axes(array))
 
 
-def _coarsen_array(array, target: dict[str, Any], request: Request, quality):
+def _coarsen_array(
+    array: xr.DataArray, target: dict[str, Any], request: Request, quality: Plane | None
+) -> xr.DataArray:
     """Reduce the last two dimensions of an array, plane by plane of the others."""
     import xarray as xr
 
@@ -245,7 +271,13 @@ def _coarsen_array(array, target: dict[str, Any], request: Request, quality):
     return georeference(out, grids[1], nodata).rename(dict(zip(("y", "x"), names, strict=True)))
 
 
-def _reduced(array, meaning: Meaning, grids: tuple[Any, ...], request: Request, quality) -> tuple[Any, ...]:
+def _reduced(
+    array: xr.DataArray,
+    meaning: Meaning,
+    grids: tuple[Grid, Grid, tuple[Fraction, Fraction]],
+    request: Request,
+    quality: Plane | None,
+) -> tuple[Any, dict[str, Any], float | None]:
     """Data, attributes and nodata value of an array of one meaning, (..., y, x)."""
     spec, source = meaning.spec, origin_of(array)
     mask_band = _mask_band(array, spec, request, quality)
@@ -253,7 +285,7 @@ def _reduced(array, meaning: Meaning, grids: tuple[Any, ...], request: Request, 
         array = array.astype("float32")
     _warn_of_plain_mean(array, meaning, request)
     rule = _rule(array, meaning, request, mask_band)
-    dtype = array.dtype if spec.kind == "bits" else output_dtype(rule.method, array.dtype)
+    dtype = array.dtype if isinstance(rule, QualityRule) else output_dtype(rule.method, array.dtype)
     plain = array.dtype.kind in "iu" and request.method is None and spec == unknown(spec.name)
     job = Job(
         rule,
@@ -268,10 +300,11 @@ def _reduced(array, meaning: Meaning, grids: tuple[Any, ...], request: Request, 
     planes = [blocks(array.data[at], mask_band.plane(at), job, mask_band.origin(source)) for at in np.ndindex(lead)]
     data = planes[0] if not lead else _stacked(planes, lead)
     codes = np.nan if data.dtype.kind == "f" else spec.fill
-    return data, _kept_attributes(array, meaning, rule), codes if spec.kind == "bits" else declared_nodata(rule)
+    nodata = codes if isinstance(rule, QualityRule) else declared_nodata(rule)
+    return data, _kept_attributes(array, meaning, rule), nodata
 
 
-def _joined(array, planes: list[Any], parts: list[Any]) -> tuple[Any, ...]:
+def _joined(array: xr.DataArray, planes: list[Any], parts: list[Any]) -> tuple[Any, ...]:
     """Planes of several meanings as one; a nodata value is stated where it is that of all."""
     axis = next(k for k, n in enumerate(planes[0][0].shape) if n != array.shape[k])
     data, kept, nodata = zip(*parts, strict=True)
@@ -284,7 +317,7 @@ def _joined(array, planes: list[Any], parts: list[Any]) -> tuple[Any, ...]:
     return joined, kept[0], nodata[0] if len(set(map(str, nodata))) == 1 else None
 
 
-def _warn_of_plain_mean(array, meaning: Meaning, request: Request) -> None:
+def _warn_of_plain_mean(array: xr.DataArray, meaning: Meaning, request: Request) -> None:
     was = meaning.was
     if was and request.method is None and was.method not in ("mean", "bits"):
         warnings.warn(
@@ -294,7 +327,7 @@ def _warn_of_plain_mean(array, meaning: Meaning, request: Request) -> None:
         )
 
 
-def _stacked(planes: list[Any], lead: tuple[int, ...]):
+def _stacked(planes: list[Any], lead: tuple[int, ...]) -> Any:
     if hasattr(planes[0], "dask"):
         import dask.array as da
 
@@ -302,17 +335,17 @@ def _stacked(planes: list[Any], lead: tuple[int, ...]):
     return np.stack(planes).reshape(*lead, *planes[0].shape)
 
 
-def _kept_attributes(array, meaning: Meaning, rule) -> dict[str, Any]:
+def _kept_attributes(array: xr.DataArray, meaning: Meaning, rule: Rule | QualityRule) -> dict[str, Any]:
     """What still holds: of a computed array not which band it was, and of its mean not what codes mean."""
     stale = {"grid_mapping", *NODATA} | (FLAGS if not meaning.spec.categorical else set())
     computed = meaning.was or meaning.masked
     kept = {k: v for k, v in array.attrs.items() if k not in stale and not (computed and k == "landsat_band")}
-    if meaning.spec.kind != "bits" and rule.method in ("std", "sum"):
+    if isinstance(rule, Rule) and rule.method in ("std", "sum"):
         kept.pop("add_offset", None)  # an offset cancels in a deviation and multiplies in a sum
     return kept
 
 
-def _rule(array, meaning: Meaning, request: Request, mask_band: _MaskBand):
+def _rule(array: xr.DataArray, meaning: Meaning, request: Request, mask_band: _MaskBand) -> Rule | QualityRule:
     spec = meaning.spec
     methods.check_method(request.method, spec.kind, spec.name)
     if spec.kind == "bits":
@@ -332,10 +365,10 @@ class _MaskBand:
     """Quality bits of pixels that do not count; 0 where there is no quality band."""
     role: str = ""
     """``mask`` or ``fill``; empty where there is none."""
-    array: object = None
+    array: xr.DataArray | None = None
     """(..., y, x), north up; None where it is read from its file."""
 
-    def plane(self, at: tuple[int, ...]):
+    def plane(self, at: tuple[int, ...]) -> Any:
         """Its pixels beside one plane of the array."""
         if self.array is None:
             return None
@@ -348,19 +381,19 @@ class _MaskBand:
         return source if self.bits else Origin(source.band, None)
 
 
-def _mask_band(array, spec, request: Request, quality) -> _MaskBand:
+def _mask_band(array: xr.DataArray, spec: BandSpec, request: Request, quality: Plane | None) -> _MaskBand:
     wanted = request.mask if not spec.categorical else ()
     if not wanted and not spec.fill_from:
         return _MaskBand()
     role, source = "mask" if wanted else "fill", origin_of(array)
-    quality, meaning = quality or (None, None)
-    quality = None if quality is None else _beside(array, north_up(quality))
-    own = origin_of(quality) if quality is not None else None
-    if source and source.quality and (quality is None or (own and own.band == source.quality)):
+    given, meaning = quality or (None, None)
+    beside = None if given is None else _beside(array, north_up(given))
+    own = origin_of(beside) if beside is not None else None
+    if source and source.quality and (beside is None or (own and own.band == source.quality)):
         return _MaskBand(_tested(source.quality.spec, wanted, spec), role)
-    if quality is not None:
-        meaning = meaning or meaning_of(quality)
-        return _MaskBand(_tested(meaning.spec, wanted, spec), role, quality)
+    if beside is not None:
+        meaning = meaning or meaning_of(beside)
+        return _MaskBand(_tested(meaning.spec, wanted, spec), role, beside)
     if wanted:
         raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it on the same grid")
     return _MaskBand()
@@ -370,7 +403,7 @@ def _tested(quality: BandSpec, wanted: tuple[str, ...], spec: BandSpec) -> int:
     return flags.mask_bits(quality, wanted) | (flags.fill_mask(quality) if spec.fill_from else 0)
 
 
-def _beside(array, quality):
+def _beside(array: xr.DataArray, quality: xr.DataArray) -> xr.DataArray | None:
     """A quality array whose planes lie beside those of another; None if they do not."""
     extra = [dim for dim in quality.dims if dim not in array.dims]
     if any(quality.sizes[dim] > 1 for dim in extra):

@@ -70,9 +70,11 @@ def before_after(
     bands = [_plane(before), _plane(after)]
     shown = [_decimate(band) for band in bands]
     pictures = [_masked(band) for band, _ in shown]
-    draw = _draw_classes if spec is not None and spec.categorical else _draw_values
     extents = [_extent(band) for band in bands]
-    draw(axes[0], pictures, extents, spec or bands[0])
+    if spec is not None and spec.categorical:
+        _draw_classes(axes[0], pictures, extents, spec)
+    else:
+        _draw_values(axes[0], pictures, extents, spec or bands[0])
     for axis, word, band, (_, step) in zip(axes[0], ("before", "after"), bands, shown, strict=True):
         note = f"\n1 of every {step} × {step} pixels shown" if step > 1 else ""
         height, width = band.shape
@@ -184,7 +186,9 @@ def _masked(band: xarray.DataArray) -> np.ma.MaskedArray:
 
 
 def _named_bands(data: xarray.DataArray | xarray.Dataset) -> dict[str, xarray.DataArray]:
-    if hasattr(data, "data_vars"):
+    from xarray import Dataset
+
+    if isinstance(data, Dataset):
         return {str(name): _plane(band) for name, band in data.data_vars.items() if band.ndim >= 2}
     if data.ndim == 2:
         return {str(data.name or "fraction"): data}
@@ -274,8 +278,8 @@ def _meaning(source: xarray.DataArray | BandSpec) -> tuple[float, float, str]:
     else:
         known = {**source.encoding, **source.attrs}
         scale, offset = known.get("scale_factor"), known.get("add_offset")
-        name, unit = known.get("long_name") or source.name, known.get("units") or known.get("unit")
-    label = str(name or "value") if scale is not None or unit else f"{name or 'value'}, DN"
+        name, unit = str(known.get("long_name") or source.name or ""), known.get("units") or known.get("unit")
+    label = name or "value" if scale is not None or unit else f"{name or 'value'}, DN"
     return scale or 1.0, offset or 0.0, f"{label} ({unit})" if unit not in (None, "", "1") else label
 
 
@@ -283,7 +287,7 @@ def _draw_classes(axes: np.ndarray, pictures: list[Any], extents: list[Any], spe
     """Draw both by class, with one legend below."""
     from matplotlib.patches import Patch
 
-    present = {}
+    present: dict[str, Any] = {}
     for axis, picture, extent in zip(axes, pictures, extents, strict=True):
         codes = np.ma.getdata(picture)
         flag = spec.field("fill")

@@ -144,7 +144,7 @@ def run(
     return outcomes
 
 
-def _checked(plans: Iterable[ScenePlan]) -> Iterator[ScenePlan]:
+def _checked(plans: ScenePlan | Iterable[ScenePlan]) -> Iterator[ScenePlan]:
     for one in plans if isinstance(plans, Iterable) else [plans]:
         if not isinstance(one, ScenePlan):
             raise UsageError(f"run takes plans, and {type(one).__name__!r} is none: give what plan(...) returns")

@@ -134,7 +134,7 @@ def _reduce(
     overlay = Overlay(cells.rows, cells.columns.shifted(*cells.window[2:]))
     spec, doubt = recognised(target.band, rows, cells.window[:2])
 
-    def read(start: int, stop: int):
+    def read(start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
         return rows.read(start, stop), mask_band.ok(start, stop) if mask_band else None
 
     if spec.kind == "bits":
@@ -142,7 +142,7 @@ def _reduce(
     if mask_band:
         return _reduce_values(target, spec, overlay, None, [read])
     threads = idle_threads()
-    reads = [partial(_read_alone, part) for part in rows.readers(threads)]
+    reads: list[ReadRows] = [partial(_read_alone, part) for part in rows.readers(threads)]
     reduced = _reduce_values(target, spec, overlay, partial(rows.sums, threads=threads), reads)
     if not doubt or reduced.method != "mean":
         return reduced
@@ -215,7 +215,7 @@ def _reduce_values(
         with closing(summed):  # on every way out its threads have ended before the file is closed
             for cells, (data,) in finish_sums(reducer_for(rule, overlay), summed):
                 out[cells] = data
-    notes = ()
+    notes: tuple[str, ...] = ()
     if spec.fill_from and not mask_role:
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
     return Reduced(spec, out, declared_nodata(rule), method, notes=notes)
@@ -226,7 +226,7 @@ def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay, read: Read
     rule = QualityRule(spec, policy, Fraction(str(target.min_valid)), target.fractions is not None)
     found = reduce_quality(rule, overlay, read)
     wrong = check_codes(found.code_counts, spec, target.key)
-    notes = (f"{wrong} source pixels hold codes that {spec.name} cannot have",) if wrong else ()
+    notes: tuple[str, ...] = (f"{wrong} source pixels hold codes that {spec.name} cannot have",) if wrong else ()
     if target.band.spec.candidates:
         notes += (f"its codes say that it is a quality band ({spec.title}): reduced flag by flag, not averaged",)
     codes = found.codes.astype(target.band.dtype, copy=False)
@@ -243,7 +243,7 @@ def shares(rows: Cells, count: int) -> list[slice]:
     return [slice(first, last) for first, last in pairwise(edges) if first < last]
 
 
-def side_by_side(call: Callable[..., Any], *arguments: Iterable) -> None:
+def side_by_side(call: Callable[..., Any], *arguments: Iterable[Any]) -> None:
     """Make a call for each of some arguments, each on a thread; they may be asked to stop as the caller may."""
     first, *others = zip(*arguments, strict=False)
     with ThreadPoolExecutor(max(len(others), 1), thread_name_prefix="beside") as pool:
@@ -265,7 +265,7 @@ def process(target: Target, publication: Publication, idle_threads: Callable[[],
         products.append(_store_band(target, reduced, publication))
     reduced = replace(reduced, data=small)  # the cells are stored: what follows may have their memory
     if reduced.fractions is not None:
-        products.append(_store_fractions(target, reduced, publication))
+        products.append(_store_fractions(target, reduced.spec, reduced.fractions, publication))
     return Done(
         products=tuple(products),
         preview=small,
@@ -295,10 +295,10 @@ def _store_band(target: Target, reduced: Reduced, publication: Publication) -> P
     return _store(target, reduced.data[None], layer, publication, (target.filename, *facts))
 
 
-def _store_fractions(target: Target, reduced: Reduced, publication: Publication) -> Product:
-    names = flags.fraction_names(reduced.spec)
+def _store_fractions(target: Target, spec: BandSpec, data: np.ndarray, publication: Publication) -> Product:
+    names = flags.fraction_names(spec)
     layer = Layer(nodata=NO_PERCENT, descriptions=names, unit="percent")
-    return _store(target, reduced.fractions, layer, publication, (target.fractions, FRACTIONS, "fraction", ()))
+    return _store(target, data, layer, publication, (target.fractions, FRACTIONS, "fraction", ()))
 
 
 def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publication, facts: tuple[Any, ...]) -> Product:
@@ -365,7 +365,8 @@ def _valid_parts(data: np.ndarray, nodata: float | None) -> Iterator[np.ndarray]
 def _valid(data: np.ndarray, nodata: float | None) -> np.ndarray:
     if nodata is None:
         return np.ones(data.shape, bool)
-    return ~np.isnan(data) if np.isnan(nodata) else data != nodata
+    valid: np.ndarray = ~np.isnan(data) if np.isnan(nodata) else data != nodata
+    return valid
 
 
 def preview(reduced: Reduced) -> np.ndarray:

@@ -136,7 +136,7 @@ def overview_shapes(shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
     return tuple(shapes)
 
 
-def _describe(dataset, layer: Layer) -> None:
+def _describe(dataset: rasterio.io.DatasetWriter, layer: Layer) -> None:
     dataset.update_tags(AREA_OR_POINT="Area")
     bands = range(1, dataset.count + 1)
     for band, description in zip(bands, layer.descriptions, strict=False):

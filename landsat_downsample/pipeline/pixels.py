@@ -50,15 +50,18 @@ T = TypeVar("T")
 class Rows:
     """An open band, read by rows."""
 
-    dataset: rasterio.DatasetReader | None
-    """What reads where `tiles` does not."""
+    source: TileRows | rasterio.DatasetReader
+    """What reads: tiles, for the layouts that USGS ships, else GDAL."""
     href: str
     columns: tuple[int, int]
     """First column that is read, and the one after the last."""
     file: LocalFile
     """The file it is read from, and what it took to get it."""
-    tiles: TileRows | None = None
-    """What reads instead of GDAL, for the layouts that USGS ships."""
+
+    @property
+    def tiles(self) -> TileRows | None:
+        """What reads, unless it is GDAL."""
+        return self.source if isinstance(self.source, TileRows) else None
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Pixel rows `start` to `stop` in the width that is open: (rows, width).
@@ -69,29 +72,32 @@ class Rows:
             A block is missing or damaged, or the work was asked to stop.
         """
         cancellation.check()
-        if self.tiles is not None:
-            return self.tiles.read(start, stop)
+        if isinstance(self.source, TileRows):
+            return self.source.read(start, stop)
         window = Window(self.columns[0], start, self.columns[1] - self.columns[0], stop - start)
         try:
-            return self.dataset.read(1, window=window)
+            pixels: np.ndarray = self.source.read(1, window=window)
         except RasterioError as error:
             raise ReadError(
                 f"cannot decode rows {start}-{stop} of {self.href!r}: the file is damaged or cut short; fetch it again"
             ) from error
+        return pixels
 
     def sums(
         self, overlay: Overlay, nodata: float | None, threads: int
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]] | None:
         """As of `_tiles.TileRows.sums`, or None where pixels must be read."""
-        if self.tiles is None or self.tiles.dtype.itemsize != 2 or not native.sums_fit(overlay):
+        tiles = self.tiles
+        if tiles is None or tiles.dtype.itemsize != 2 or not native.sums_fit(overlay):
             return None
-        return self.tiles.sums(overlay, nodata, threads)
+        return tiles.sums(overlay, nodata, threads)
 
     def readers(self, count: int) -> list[Rows]:
         """Readers for as many threads at one time; one where GDAL reads, or where rows are still arriving in order."""
-        if self.tiles is None or self.tiles.arriving is not None:
+        tiles = self.tiles
+        if tiles is None or tiles.arriving is not None:
             return [self]
-        return [self, *(replace(self, tiles=self.tiles.again()) for _ in range(count - 1))]
+        return [self, *(replace(self, source=tiles.again()) for _ in range(count - 1))]
 
 
 def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContextManager[LocalFile]:
@@ -157,8 +163,8 @@ def _open_file(band: Band, window: PixelWindow | None, file: LocalFile) -> Itera
         tiles, columns = None, window[2:] if window else (0, band.grid.width)
         if not window:
             tiles = stack.enter_context(open_tiles(file, href, band.dtype, lambda: _nodata_of(file, href)))
-        dataset = None if tiles else stack.enter_context(open_raster(file.gdal_path, href))
-        height, width = tiles.image.shape if tiles else dataset.shape
+        source = tiles or stack.enter_context(open_raster(file.gdal_path, href))
+        height, width = source.image.shape if isinstance(source, TileRows) else source.shape
         if (height, width) != band.grid.shape:
             raise ReadError(
                 f"{href!r} is {height} x {width} pixels but was planned as "
@@ -168,12 +174,13 @@ def _open_file(band: Band, window: PixelWindow | None, file: LocalFile) -> Itera
             file.arriving.settle()
         elif tiles is None and not file.compared:  # GDAL takes one damaged block in eight for pixels
             files.check_blocks(file, href, window)
-        yield Rows(dataset, href, columns, file, tiles)
+        yield Rows(source, href, columns, file)
 
 
 def _nodata_of(file: LocalFile, href: str) -> float | None:
     with open_raster(file.gdal_path, href) as dataset:
-        return dataset.nodata
+        nodata: float | None = dataset.nodata
+    return nodata
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +195,17 @@ class MaskBand:
 
     def ok(self, start: int, stop: int) -> np.ndarray:
         """Which pixels of rows `start` to `stop` count: bool (rows, width)."""
+        good: np.ndarray
         if self.touching is None:
-            return (self.rows.read(start, stop) & self.bits) == 0
+            good = (self.rows.read(start, stop) & self.bits) == 0
+            return good
         top, bottom, left, right = self.touching
         first, last = int(top[start]), int(bottom[stop - 1]) + 1
         bad = (self.rows.read(first, last) & self.bits) != 0
         top, bottom = top[start:stop] - first, bottom[start:stop] - first
-        wide = bad[:, left] | bad[:, right]
-        return ~(wide[top] | wide[bottom])
+        wide: np.ndarray = bad[:, left] | bad[:, right]
+        good = ~(wide[top] | wide[bottom])
+        return good
 
 
 @contextmanager

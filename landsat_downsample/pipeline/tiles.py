@@ -12,7 +12,7 @@ import mmap
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from contextvars import copy_context
@@ -48,7 +48,8 @@ available = _native is not None and sys.byteorder == "little"
 #: Bytes that are inflated in one call, and cells whose sums it is to make (16 bytes each); one row of tiles at least.
 TOGETHER, CELLS = 32 << 20, 1 << 18
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 _DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
 
@@ -124,7 +125,8 @@ class TileRows:
         most = min(self._most, CELLS * down // max(rows.size * width, 1))
         if threads > 1:  # each is to have its part, and the last ones are to end together
             most = min(most // threads, -(-down // (2 * threads)))
-        first, known, rooms = 0, np.zeros((2, 0, width), np.int64), []
+        rooms: list[np.ndarray] = []
+        first, known = 0, np.zeros((2, 0, width), np.int64)
         add_up = partial(self._sums_of, overlay, (flip, missing), rooms)
         with closing(_in_order(add_up, self._spans(top, bottom, most), threads)) as parts:
             for span, room, sums in parts:
@@ -196,7 +198,7 @@ class TileRows:
         high, across = self.image.block_shape[0], self.image.grid[1]
         return slice(span.start // high * across, -(-span.stop // high) * across)
 
-    def _call(self, function: Callable[..., Any], span: range, *to) -> None:
+    def _call(self, function: Callable[..., Any], span: range, *to: object) -> None:
         """Let a function of C decode some rows of tiles."""
         cancellation.check()
         image, tiles = self.image, self._tiles(span)
@@ -210,7 +212,7 @@ class TileRows:
             ) from error
 
 
-def _in_order(call: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+def _in_order(call: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
     """What calls give, in the order of their items; made by some threads, or without others by the caller."""
     if threads == 1:
         yield from map(call, items)
@@ -259,11 +261,13 @@ def open_tiles(file: LocalFile, href: str, dtype: str, nodata: Callable[[], floa
         return
     handle = os.open(file.path, os.O_RDONLY)
     try:
-        image, dtype = file.layout.directories[0], np.dtype(dtype)
-        empty = _empty(image, dtype, nodata)
-        known = supported(image) and np.dtype(_DTYPES[image.bits, image.sample_format]) == dtype and empty is not None
-        rows = np.empty((0, image.shape[1]), dtype)
-        yield TileRows(handle, href, file.offset, image, dtype, empty, rows, file.arriving) if known else None
+        image, held = file.layout.directories[0], np.dtype(dtype)
+        empty = _empty(image, held, nodata)
+        if empty is None or not supported(image) or np.dtype(_DTYPES[image.bits, image.sample_format]) != held:
+            yield None
+            return
+        rows = np.empty((0, image.shape[1]), held)
+        yield TileRows(handle, href, file.offset, image, held, empty, rows, file.arriving)
     finally:
         os.close(handle)
 
@@ -285,9 +289,9 @@ def supported(image: Directory) -> bool:
 
 def _empty(image: Directory, dtype: np.dtype, nodata: Callable[[], float | None]) -> int | None:
     """The value GDAL gives to pixels never written, or None where that is not plain."""
-    if image.counts.all() or (nodata := nodata()) is None:
+    if image.counts.all() or (value := nodata()) is None:
         return 0
-    if dtype.kind not in "iu" or not float(nodata).is_integer():
+    if dtype.kind not in "iu" or not float(value).is_integer():
         return None
     limits = np.iinfo(dtype)
-    return int(nodata) if limits.min <= nodata <= limits.max else None
+    return int(value) if limits.min <= value <= limits.max else None

@@ -67,7 +67,7 @@ def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterato
         yield slice(first, last), finished
 
 
-def finish_sums(reducer: Moments, sums: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> Iterator[tuple[slice, Parts]]:
+def finish_sums(reducer: Reducer, sums: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> Iterator[tuple[slice, Parts]]:
     """What `reduce_strips` yields, from the weights and sums of cell rows: first row, both arrays."""
     for first, count, total in sums:
         last = first + len(count)
