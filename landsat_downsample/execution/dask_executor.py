@@ -82,6 +82,7 @@ class _Item:
     future: TargetFuture
     order: int
     """Of its scene: earlier ones first, so that scenes get finished."""
+    part: str
     tries: int = 0
     begun: float | None = None
     worker: str | None = None
@@ -115,6 +116,7 @@ class DaskExecutor:
         per_host: int = PER_HOST,
     ) -> None:
         self._client, self._limits, self._owned = client, limits or Limits(), owned
+        self.part = ""
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         self._scene, self._order = "", 0
         self._queue: HostQueue[_Item] = HostQueue(per_host)
@@ -141,7 +143,7 @@ class DaskExecutor:
         future = TargetFuture(lambda: self.halt(publication))
         if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember
             self._scene, self._order = publication.token, self._order + 1
-        self._inbox.put((self._on_submit, _Item(target, publication, future, self._order)))
+        self._inbox.put((self._on_submit, _Item(target, publication, future, self._order, self.part)))
         return future
 
     def halt(self, publication: Publication) -> None:
@@ -233,9 +235,10 @@ class DaskExecutor:
             if not self._in_flight:
                 self._active = time.monotonic()
             item.begun = item.worker = None
-            # dask's progress has a bar for each first word of a key, and a group for its first part: the run. That
-            # counts what is done too, as long as the run lasts.
-            item.key = (f"reduce-{self._run}", item.target.band.name, item.target.scene_id, next(self._tries))
+            # dask's progress has a bar for what stands before the run's name, and counts in it only what is handed
+            # out: how far the run is, the bar's name must tell.
+            name = f"{item.part or 'reduce'}-{self._run}"
+            item.key = (name, item.target.band.name, item.target.scene_id, next(self._tries))
             self._in_flight[item.key] = item  # before it is sent, which may fail
             item.sent = self._client.submit(
                 reduce_on_worker,

@@ -20,6 +20,7 @@ from landsat_downsample.model.location import redacted_repr
 from landsat_downsample.model.plan import ScenePlan, Target
 from landsat_downsample.model.policy import PER_HOST
 from landsat_downsample.model.product import same_product
+from landsat_downsample.model.words import part_words
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.products import publish
 from landsat_downsample.storage import cancellation, leftovers
@@ -108,6 +109,8 @@ class Executor(Protocol):
 
     width: int
     """Targets at work at one time."""
+    part: str
+    """Which part of the run the targets to be handed in belong to, for whoever looks at the executor."""
 
     def submit(self, target: Target, publication: Publication) -> Future[Any]:
         """Begin to reduce a target and to store it, now or when its turn comes."""
@@ -218,7 +221,8 @@ class _Run:
         self._report, self._stop, self._abandoned = report, stop, threading.Event()
         self._openers = ThreadPoolExecutor(OPENING, thread_name_prefix="opening")
         self._publishers = ThreadPoolExecutor(PUBLISHING, thread_name_prefix="publishing")
-        self._places = _Places(len(requests) if isinstance(requests, Sized) else 1)
+        self._total = len(requests) if isinstance(requests, Sized) else None
+        self._places = _Places(self._total or 1)
         self._refused = False
         self._active: list[_Work] = []
         self._outcomes: dict[int, Outcome] = {}
@@ -302,6 +306,7 @@ class _Run:
         if self._executor is None:
             self._executor = self._make(work.plan)
         work.begun = time.perf_counter()
+        self._executor.part = part_words(work.number, self._total) if self._total else ""
         for target in work.plan.targets:
             work.waiting.add(self._executor.submit(target, work.publication))
         self._report(Progress(work.name, work.plan, begun=True))

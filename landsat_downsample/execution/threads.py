@@ -47,7 +47,7 @@ class Threads:
     """
 
     def __init__(self, width: int, *, per_host: int = PER_HOST) -> None:
-        self.width = width
+        self.width, self.part = width, ""
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="landsat-downsample")
         self._lock = threading.Lock()
         self._queue: HostQueue[_Item] = HostQueue(per_host)

@@ -48,6 +48,18 @@ def count_words(count: int, noun: str) -> str:
     return f"{grouped(count)} {noun}{'' if count == 1 else 's'}"
 
 
+def part_words(number: int, total: int) -> str:
+    """Which tenth of a run its scene of that number, from 0 on, is in; of a few scenes which one.
+
+    No more than the 15 signs that dask's progress shows.
+
+    >>> part_words(61, 500), part_words(499, 500), part_words(2, 7)
+    ('run 10 to 20%', 'run 90 to 100%', 'scene 3 of 7')
+    """
+    tenth = 10 * number // total
+    return f"scene {number + 1} of {total}" if total <= 10 else f"run {tenth}0 to {tenth + 1}0%".replace(" 00 ", " 0 ")
+
+
 def grouped(count: int) -> str:
     """A number with a space between thousands, from five digits on.
 

@@ -23,7 +23,6 @@ from landsat_downsample.storage.regular_files import open_regular
 _REFUSALS = {
     errno.ENOSPC: "no space left; free some or choose another destination",
     errno.EDQUOT: "the quota is used up; free some or choose another destination",
-    errno.ENOTDIR: "a file stands where a folder must be; choose another destination",
     errno.EROFS: "it is read-only; choose another destination",
     errno.EACCES: "permission denied; choose another destination or its permissions",
 }
@@ -31,6 +30,8 @@ _REFUSALS = {
 
 def refusal(error: OSError) -> str:
     """Say why something could not be written, and what to do."""
+    if error.errno == errno.ENOTDIR:  # of this product's folder perhaps: no reason to stop the others
+        return "not a directory: a file stands in the way; choose another destination"
     return _REFUSALS.get(error.errno, (error.strerror or type(error).__name__).lower())
 
 

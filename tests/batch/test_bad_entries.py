@@ -298,7 +298,7 @@ def test_a_url_that_lost_a_slash_is_reported(href):
 def test_a_file_as_destination_is_reported_with_what_to_do(scene, tmp_path):
     (tmp_path / "out").touch()
     done = call("run", scene, "--to", tmp_path / "out", "--factor", 10)
-    assert done.code == 1 and "a file stands where a folder must be; choose another destination" in done.err
+    assert done.code == 1 and "not a directory: a file stands in the way; choose another destination" in done.err
 
 
 # Scenes in each other's way ------------------------------------------------------------------
