@@ -471,6 +471,8 @@ def _base(record: dict[str, Any], base: str | None, limits: str | None) -> str |
 def _of_href(href: str, limits: str | None) -> Entry:
     try:
         check(href)
+        if href.endswith("://***"):  # `location.redact`
+            raise UsageError(f"{href!r} was not kept on record, as its @ may come after a password: give the href anew")
         return Entry(_resolved(href, limits), origin=_origin(limits))
     except LandsatDownsampleError as error:
         return _failing(href, error)

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
+import warnings
 from contextlib import suppress
 
 from landsat_downsample.errors import LandsatDownsampleError, WriteError
@@ -17,6 +18,9 @@ PROBE = b"landsat-downsample probe\n"
 
 #: How the name of the object begins that is written and removed again.
 NAME = ".landsat-downsample-probe-"
+
+#: Times the free bytes that an estimate may be and still be tried.
+NEARLY = 1.2
 
 
 def try_place(dest: str, needed: float = 0, what: str = "", *, policy: Policy | None = None) -> None:
@@ -61,18 +65,19 @@ def _try_folder(path: str, needed: float, what: str) -> None:
 
 
 def check_room(path: str, free: float, needed: float, what: str) -> None:
-    """Compare free bytes with those that are needed.
+    """Compare free bytes with those that are needed; where they are nearly enough, warn only: an estimate is no count.
 
     Raises
     ------
     WriteError
         They are too few.
     """
+    short = f"{words(free)} are free, and {what} take about {words(needed)}; free some, "
+    if needed > NEARLY * free:
+        raise WriteError(f"cannot write to {path!r}: {short}choose another destination, or give fewer scenes")
     if needed > free:
-        raise WriteError(
-            f"cannot write to {path!r}: {words(free)} are free, and {what} take about {words(needed)}; "
-            "free some, choose another destination, or give fewer scenes"
-        )
+        with suppress(Warning):  # where warnings are errors: the work goes on all the same
+            warnings.warn(f"{path!r} may become full: {short}or run the rest once it is full", stacklevel=3)
 
 
 def words(count: float) -> str:

@@ -113,6 +113,12 @@ def test_many_scenes_of_a_collection_keep_their_order(tmp_path, scene):
     assert [entry.label for entry in entries] == [stac_item.scene_id(item) for item in features[:20]]
 
 
+def test_an_href_that_may_hold_a_password_is_told_to_be_given_anew():
+    kept = Entry("https://host.example/scenes@v2/LC08_1").to_dict()
+    assert kept == {"source": "https://***"}
+    assert "was not kept on record, as its @ may come after a password" in str(Entry.from_dict(kept).error)
+
+
 # EarthExplorer's CSV -------------------------------------------------------------------------
 
 IDS = ("LC08_L2SP_008059_20191201_20200825_02_T1", "LE07_L1TP_192028_20010714_20200917_02_T1",

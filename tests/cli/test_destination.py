@@ -14,7 +14,7 @@ from command import Result, call, spawn
 from conftest_s3 import proxied, s3_env, seaweed  # noqa: F401 - fixtures
 
 import landsat_downsample as ld
-from landsat_downsample.storage.probe import NAME, try_place
+from landsat_downsample.storage.probe import NAME, check_room, try_place
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,13 @@ def test_too_little_room_is_reported_before_any_scene_begins(sources, tmp_path, 
     assert done.code == 1 and "12 scenes like it take about" in done.out
     done = call("doctor", sources[0], "--to", small, "--factor", 10, "--scenes", 2)
     assert "needed by 2 scenes like it" in done.out
+
+
+def test_room_that_is_nearly_enough_is_warned_of_only():
+    with pytest.warns(UserWarning, match=r"'/x' may become full: 100 MB are free, and 3 scenes take about 110 MB"):
+        check_room("/x", 100e6, 110e6, "3 scenes")
+    with pytest.raises(ld.WriteError, match="100 MB are free, and 3 scenes take about 130 MB"):
+        check_room("/x", 100e6, 130e6, "3 scenes")
 
 
 def test_a_disk_that_fills_stops_the_run(sources, small):
