@@ -36,8 +36,6 @@ BUDGET, END_WAIT = 30.0, 60.0
 #: Seconds over which a heartbeat takes its rate.
 MINUTE = 60.0
 
-_END = "end"
-
 
 class Journal:
     """Keeps the record of a run in ``DEST/_runs/<run id>/``; called with each step of it.
@@ -81,9 +79,10 @@ class Journal:
         self._about, self._every = dict(about or {}), every
         self._progress, self._lock = ProgressCounter(total), threading.Lock()
         self._started, self._begun = time.monotonic(), _now()
-        self._state, self._reason, self._refused = "running", None, False
+        self._state, self._refused = "running", False
+        self._reason: str | None = None
         self._final: tuple[str, str | None] = ("ended", None)
-        self._steps: queue.SimpleQueue = queue.SimpleQueue()
+        self._steps: queue.SimpleQueue[bytes | dict[str, Any] | None] = queue.SimpleQueue()
         policy = Policy.from_environ()
         self._writer = RecordWriter(self.href, entries, replace(policy, budget=min(policy.budget, BUDGET)))
         # A daemon: a disk that hangs must not keep this process from ending.
@@ -118,7 +117,7 @@ class Journal:
             self._final = ("ended", "stopped early: the destination takes nothing more")
         elif self._state == "stopping" and self._progress.scenes_ended != self._progress.scenes:
             self._final = ("ended", "stopped early, as asked")
-        self._steps.put(_END)
+        self._steps.put(None)
         self._thread.join(END_WAIT)
         if self._thread.is_alive():
             self._writer.complain(f"its end was not written in {END_WAIT:g} s")
@@ -142,7 +141,7 @@ class Journal:
                 item = self._steps.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
                 continue
-            if item is _END:
+            if item is None:
                 self._state, self._reason = self._final  # not before: all outcomes are in by now
                 self._writer.end(partial(self._status, facts(self._progress, self._seconds())))
                 return
@@ -154,7 +153,7 @@ class Journal:
 
     def _status(self, progressed: dict[str, Any]) -> bytes:
         """Encode a heartbeat with what was counted."""
-        about = scrubbed({key: _asked(value) for key, value in self._about.items()})
+        about = {key: scrubbed(_asked(value), key) for key, value in self._about.items()}
         if self._state in ("ended", "failed"):
             about.pop("dashboard", None)  # nobody answers there any more
         record = {

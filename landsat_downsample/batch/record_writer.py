@@ -72,7 +72,7 @@ class RecordWriter:
     """None once they are written."""
     policy: Policy
     spool: Spool | None = None
-    backlog: deque = field(default_factory=lambda: deque(maxlen=BACKLOG))
+    backlog: deque[bytes] = field(default_factory=lambda: deque(maxlen=BACKLOG))
     sent: int = 0
     """Bytes of outcomes that the object store has."""
     warned: bool = False
@@ -140,13 +140,14 @@ class RecordWriter:
     def _freeze(self) -> None:
         if callable(self.entries):
             self.entries(location.join(self.href, SCENES))
-        else:
+        elif self.entries is not None:
             self._put(SCENES, self.entries)
         self.entries = None
 
     def _send_parts(self) -> None:
         """Put the parts that have grown since the last time."""
-        spool = self.spool
+        if (spool := self.spool) is None:
+            return
         starts = [*spool.cuts, spool.size]
         for number, (start, stop) in enumerate(pairwise(starts), 1):
             if stop > max(start, self.sent):

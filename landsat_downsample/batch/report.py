@@ -61,8 +61,9 @@ class Findings:
 
 
 def _number(value: object) -> float:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e15
-    return float(value) if good else 0.0
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e15:
+        return float(value)
+    return 0.0
 
 
 def findings(records: Iterable[dict[str, Any]]) -> Findings:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from landsat_downsample.errors import LandsatDownsampleError
@@ -18,6 +18,8 @@ from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.storage import files
 from landsat_downsample.storage.bugs import is_bug, warn
+
+T = TypeVar("T")
 
 #: Pictures of a page, their longer side in pixels, and bytes of all of them as data URIs.
 MOST, SIDE, ROOM = 60, 256, 3_500_000
@@ -66,7 +68,7 @@ def cards(products: Sequence[tuple[str, str]], dest: str, *, policy: Policy) -> 
         return list(_within(made, ROOM))
 
 
-def evenly(things: Sequence, most: int) -> list[Any]:
+def evenly(things: Sequence[T], most: int) -> list[T]:
     """Choose at most so many, evenly, the first and the last among them.
 
     >>> evenly(range(10), 4)
@@ -101,10 +103,10 @@ def _within(made: Iterable[Card], room: int) -> Iterable[Card]:
 
 
 def _card(product: tuple[str, str], dest: str, policy: Policy) -> Card:
-    name, link = plain(product[0], 200), relative(product[1])
-    if link is None:
+    name, link, names = plain(product[0], 200), relative(product[1]), _names(product[1])
+    if link is None or names is None:
         return Card(name, "", missing="its item has no proper name")
-    folder, marker = _names(product[1])
+    folder, marker = names
     facts: tuple[tuple[str, str], ...] = ()
     try:
         place = location.join(dest, folder)

@@ -149,7 +149,7 @@ def _with(first: Entry, items: list[dict[str, Any]]) -> Entry:
     return first if alone else replace(first, source=items)
 
 
-def item_entry(item: object, base: str | None, where: str = "", limits: str | None = None) -> Entry:
+def item_entry(item: Any, base: str | None, where: str = "", limits: str | None = None) -> Entry:
     """Make the entry of a STAC item; of one that is none, an entry that fails, and says where it stands."""
     try:
         return Entry(stac_item.slim(item), base, origin=_origin(limits))
@@ -285,7 +285,7 @@ def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
         if found:
             yield from held
             held = []
-    if held:
+    if held and held[0].error is not None:
         raise held[0].error
     if not found:
         raise UsageError(f"list {location.redact(name)!r} names no scene: give one href a line")
@@ -402,7 +402,7 @@ class _Where:
     def __enter__(self) -> _Where:
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, LandsatDownsampleError):
             raise self.locate(error) from error
 

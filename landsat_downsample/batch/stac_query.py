@@ -129,7 +129,7 @@ class Query:
         """
         conforms = " ".join(conforms)
         page = min(PAGE, self.limit * len(self.collections)) if self.limit else PAGE
-        body: dict = {"collections": list(self.collections), "limit": page}
+        body: dict[str, Any] = {"collections": list(self.collections), "limit": page}
         body |= {"bbox": list(self.bbox)} if self.bbox else {}
         body |= {"datetime": self.datetime} if self.datetime else {}
         wanted = self._properties()
@@ -198,10 +198,11 @@ def _bbox(bbox: Iterable[float] | None) -> tuple[float, float, float, float] | N
     if bbox is None:
         return None
     found = tuple(float(number) for number in bbox)
-    degrees = len(found) == 4 and all(map(math.isfinite, found)) and max(abs(found[0]), abs(found[2])) <= 180
-    if not degrees or not -90 <= found[1] <= found[3] <= 90:
-        raise UsageError(f"bbox {_plain(found)} is not west,south,east,north in degrees, such as 5.9,45.8,10.5,47.8")
-    return found
+    if len(found) == 4 and all(map(math.isfinite, found)):
+        west, south, east, north = found
+        if max(abs(west), abs(east)) <= 180 and -90 <= south <= north <= 90:
+            return west, south, east, north
+    raise UsageError(f"bbox {_plain(found)} is not west,south,east,north in degrees, such as 5.9,45.8,10.5,47.8")
 
 
 def _path_row(text: str) -> str:
@@ -226,7 +227,7 @@ def _clear(cover: float | None, most: float) -> bool:
 def _within(properties: dict[str, Any], span: tuple[Moment | None, Moment | None]) -> bool:
     moments = [properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")]
     try:
-        found = [one for text in moments if text for one in time_range.parse(str(text))]
+        found = [one for text in moments if text for one in time_range.parse(str(text)) if one]
     except UsageError:
         return False
     first, last = span

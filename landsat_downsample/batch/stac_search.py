@@ -224,7 +224,9 @@ def _pages(
     request: _Request | None, query: Query, policy: Policy, progress: _Progress
 ) -> Iterator[list[tuple[Any, dict[str, Any] | None]]]:
     """Pages of items and what is known of each, every page asked for once."""
-    asked, shown, empty = set(), set(), 0
+    asked: set[str] = set()
+    shown: set[bytes] = set()
+    empty = 0
     while request is not None:
         if request.identity in asked or len(asked) >= MAX_PAGES:
             raise _circle(query, len(asked))
@@ -257,7 +259,8 @@ def _next(page: dict[str, Any], request: _Request, query: Query) -> _Request | N
         return None
     link = links[0]
     href = _same_host(link["href"], query.url)
-    more = link.get("body") if isinstance(link.get("body"), dict) else {}
+    given = link.get("body")
+    more = given if isinstance(given, dict) else {}
     if str(link.get("method", "POST" if more else "GET")).upper() != "POST":
         return _Request(href)
     # One without a body is told apart by its URL, and asks the same as before.

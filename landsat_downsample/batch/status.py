@@ -54,7 +54,7 @@ class Status:
     version: str | None = None
     failures: tuple[dict[str, Any], ...] = ()
     """The last ones: ``id``, ``cause``, ``error``."""
-    options: dict = field(default_factory=dict[str, Any])
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def at_work(self) -> bool:
@@ -123,8 +123,8 @@ def all_of(dest: str | os.PathLike[str]) -> list[Status]:
 
 def from_record(record: dict[str, Any], folder: str, now: datetime | None = None) -> Status:
     """Read the JSON of a heartbeat; what is not as it should be is left out, not believed."""
-    parts = {name: record[name] if isinstance(record.get(name), dict) else {} for name in ("scenes", "bands", "bytes")}
-    scenes, alive = parts["scenes"], _moment(record.get("alive"))
+    scenes, bands, sizes = (_part(record.get(name)) for name in ("scenes", "bands", "bytes"))
+    alive = _moment(record.get("alive"))
     age = None if alive is None else max(0.0, ((now or datetime.now(UTC)) - alive).total_seconds())
     return Status(
         id=run_id_of(folder),
@@ -135,17 +135,22 @@ def from_record(record: dict[str, Any], folder: str, now: datetime | None = None
         seconds=_number(record.get("seconds")) or 0.0,
         age=age,
         every=_number(record.get("every")) or 5.0,
-        total=_count(scenes.get("total"), None),
-        **{name: _count(scenes.get(name)) for name in ("done", "skipped", "failed", "in_hand")},
-        **{f"bands_{name}": _count(parts["bands"].get(name)) for name in ("done", "known")},
-        **{f"bytes_{name}": _count(parts["bytes"].get(name)) for name in ("in", "out")},
+        total=_known(scenes.get("total")),
+        done=_count(scenes.get("done")),
+        skipped=_count(scenes.get("skipped")),
+        failed=_count(scenes.get("failed")),
+        in_hand=_count(scenes.get("in_hand")),
+        bands_done=_count(bands.get("done")),
+        bands_known=_count(bands.get("known")),
+        bytes_in=_count(sizes.get("in")),
+        bytes_out=_count(sizes.get("out")),
         rate=_number(record.get("rate")) or 0.0,
         eta=_number(record.get("eta")),
-        workers=_count(record.get("workers"), None),
+        workers=_known(record.get("workers")),
         dashboard=_text(record.get("dashboard")),
         version=_text(record.get("version")),
         failures=_failures(record.get("failures")),
-        options=record["options"] if isinstance(record.get("options"), dict) else {},
+        options=_part(record.get("options")),
     )
 
 
@@ -167,18 +172,26 @@ def _one_of(value: object, names: tuple[str, ...]) -> str:
     return value if value in names else "unknown"
 
 
+def _part(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _text(value: object) -> str | None:
     return plain(value) if isinstance(value, str) else None
 
 
 def _number(value: object) -> float | None:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e18
-    return float(value) if good else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e18:
+        return float(value)
+    return None
 
 
-def _count(value: object, otherwise: int | None = 0) -> int | None:
-    found = _number(value)
-    return otherwise if found is None else int(found)
+def _count(value: object) -> int:
+    return int(_number(value) or 0)
+
+
+def _known(value: object) -> int | None:
+    return None if _number(value) is None else _count(value)
 
 
 def _failures(value: object) -> tuple[dict[str, Any], ...]:

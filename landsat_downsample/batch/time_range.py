@@ -61,7 +61,7 @@ def _span(text: str) -> tuple[datetime | None, datetime | None]:
         moment = datetime.fromisoformat(text.upper())
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         return moment, moment
-    year, month, day = (int(part) if part else None for part in found.groups())
+    year, month, day = (int(part or 0) for part in found.groups())
     first = datetime(year, month or 1, day or 1, tzinfo=UTC)
     last_month = month or 12
     last = datetime(year, last_month, day or calendar.monthrange(year, last_month)[1], tzinfo=UTC)

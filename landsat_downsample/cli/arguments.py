@@ -9,9 +9,10 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from typing import Any, NoReturn, TypeAlias
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.nearest import did_you_mean
@@ -25,6 +26,9 @@ DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 TEMPORARY = 75
 
 _json_lines = threading.Event()
+
+#: What `add_verb` adds to.
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 SOURCE = "a GeoTIFF, scene folder or prefix, MTL, STAC item or tar"
 
@@ -84,16 +88,18 @@ def loading(own_process: bool) -> Iterator[None]:
 class Parser(argparse.ArgumentParser):
     """One line for a usage error, with the way to the help; examples keep their lines."""
 
-    def __init__(self, **settings) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
         # What begins as a negative number is one, a list of them too: -123.5,37,-122,38.
         self._negative_number_matcher = re.compile(r"-\.?\d")
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         """Exit with one line, and with the code for wrong usage."""
         self.exit(WRONG_USAGE, f"{self.prog}: {plain(message)}; see {self.prog} --help\n")
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
+    def parse_known_args(  # argparse says no more: what is given as the namespace comes back
+        self, args: Iterable[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
         """Parse; an unknown option is reported before what is missing because of it."""
         args = sys.argv[1:] if args is None else list(args)
         for word in args:
@@ -109,14 +115,16 @@ class Parser(argparse.ArgumentParser):
             return False
         return word.startswith("--") or not all(f"-{flag}" in self._option_string_actions for flag in word[1:])
 
-    def _check_value(self, action: argparse.Action, value) -> None:
+    def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
             known = [str(choice) for choice in action.choices]
             message = f"{value!r} is none of {', '.join(known)}{did_you_mean(str(value), known)}"
             raise argparse.ArgumentError(action, message)
 
 
-def add_verb(verbs, name: str, function, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+def add_verb(
+    verbs: Verbs, name: str, function: Callable[[argparse.Namespace], int], text: str, epilog: str | None = None
+) -> argparse.ArgumentParser:
     """Add a verb with the options that all have."""
     parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog)
     parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")

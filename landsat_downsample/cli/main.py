@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:  # the whole process is ours
         # rasterio loads boto3 where there is one, which takes as long as rasterio itself and numpy together,
         # for sessions with S3 that GDAL never has here: bytes come by fsspec.
-        sys.modules.setdefault("boto3", None)
+        sys.modules.setdefault("boto3", None)  # type: ignore[arg-type]  # typeshed has no None, which forbids an import
         # OpenBLAS starts its threads when numpy is loaded, and they spin; the few products taken here are small.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         sys.unraisablehook = interrupt_again
@@ -104,7 +104,7 @@ def _main(argv: list[str] | None) -> int:
         warnings.simplefilter("ignore")
     try:
         with allowed_hosts(arguments):
-            code = arguments.verb(arguments)
+            code = int(arguments.verb(arguments))
         sys.stdout.flush()
         return code
     except Exception as error:
@@ -153,7 +153,7 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _show_warning(message, *where, **_):
+def _show_warning(message: Warning | str, *where: object, **_: object) -> None:
     say(f"warning: {message}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from landsat_downsample.cli.arguments import (
     DONE,
@@ -20,6 +21,9 @@ from landsat_downsample.cli.arguments import (
     words,
 )
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
+
+if TYPE_CHECKING:
+    from landsat_downsample.model.plan import Options
 
 
 def add_reduction(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +65,7 @@ def add_reduction(parser: argparse.ArgumentParser) -> None:
     add_access(parser)
 
 
-def options(arguments: argparse.Namespace):
+def options(arguments: argparse.Namespace) -> Options:
     """Make the options of a plan from arguments."""
     from landsat_downsample.model.plan import Options
 

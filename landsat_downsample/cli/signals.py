@@ -8,13 +8,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 #: Signals that asked to stop now. A KeyboardInterrupt may be turned into another error on its way: `threading`
 #: does so with its locks. No Event: a handler that comes in the middle of another would wait for its lock forever.
 signals_taken: list[int] = []
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
-_before: dict[int, object] = {}  # their handlers when the command began
+_Handler = Callable[[int, FrameType | None], object] | int | None
+_before: dict[int, _Handler] = {}  # their handlers when the command began
 
 
 def timed_out() -> bool:
@@ -29,7 +32,7 @@ def begin_to_listen() -> None:
     on_signals(interrupt)
 
 
-def on_signals(handler, *numbers: int) -> None:
+def on_signals(handler: _Handler, *numbers: int) -> None:
     """Set a handler for SIGINT and SIGTERM, or for the signals named; only the main thread can.
 
     What was ignored when the command began stays so: scripts start what works in the background like that.
@@ -43,37 +46,39 @@ def on_signals(handler, *numbers: int) -> None:
 def leave_signals() -> None:
     """Do about signals what was done before the command began."""
     for number, handler in _before.items():
-        on_signals(handler, number)
+        if handler is not None:  # one that Python did not set, and cannot
+            on_signals(handler, number)
 
 
-def interrupt(signum, frame):
+def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     """Stop now."""
     signals_taken.append(signum)
     raise KeyboardInterrupt
 
 
-def interrupt_again(dropped):
+def interrupt_again(dropped: sys.UnraisableHookArgs) -> None:
     """Raise again what came in a callback or destructor, whose errors Python drops: import has such callbacks."""
-    if dropped.exc_type is KeyboardInterrupt and signals_taken:
+    main = threading.main_thread().ident
+    if dropped.exc_type is KeyboardInterrupt and signals_taken and main is not None:
         # From beside the main thread: what is raised in here is dropped as well.
-        _thread.start_new_thread(signal.pthread_kill, (threading.main_thread().ident, signals_taken[-1]))
+        _thread.start_new_thread(signal.pthread_kill, (main, signals_taken[-1]))
     else:
         sys.__unraisablehook__(dropped)
 
 
 @contextmanager
-def draining(stop: threading.Event, announce: Callable[[], None]) -> Iterator[None]:
+def draining(stop: threading.Event, announce: Callable[[], object]) -> Iterator[None]:
     """Let the first Ctrl-C set ``stop`` and call ``announce``, and the second one stop now."""
     from queue import SimpleQueue
 
     # A handler must not wait for a lock, nor write to stderr: it may have come in the middle of either.
     asked: SimpleQueue[bool] = SimpleQueue()
 
-    def first(signum, frame):
+    def first(signum: int, frame: FrameType | None) -> None:
         on_signals(interrupt, signal.SIGINT)
         asked.put(True)
 
-    def wait():
+    def wait() -> None:
         if asked.get():
             stop.set()
             announce()

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -107,7 +107,7 @@ def cluster(
             )
 
 
-def _checked_client(given) -> Client:
+def _checked_client(given: Client) -> Client:
     if not callable(getattr(given, "submit", None)) or not hasattr(given, "scheduler_info"):
         raise UsageError(f"cluster {given!r} is no dask client: give distributed.Client(...) or a word such as 'local'")
     version_check.check(given)
@@ -244,7 +244,7 @@ def _silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _closed(close, **options) -> None:
+def _closed(close: Callable[..., object], **options: float) -> None:
     """Close what may be gone already; the way out must not hide why it was taken."""
     try:
         close(**options)
@@ -252,7 +252,7 @@ def _closed(close, **options) -> None:
         logging.getLogger(__name__).debug("closing failed", exc_info=True)
 
 
-def _removing(close):
+def _removing(close: Callable[[], None]) -> Callable[..., None]:
     """Remove on the way out; where that fails too, the first error is the one to report."""
 
     def leave(kind: type | None, error: BaseException | None, traceback: object) -> None:
@@ -281,7 +281,7 @@ def dashboard_template(*, here: bool = True) -> str:
     import dask
     import distributed  # noqa: F401  # its import brings its defaults
 
-    given = dask.config.get("distributed.dashboard.link", "")
+    given = str(dask.config.get("distributed.dashboard.link", ""))
     if given and not given.startswith("{scheme}://{host}:{port}"):
         return given
     prefix = _jupyter_prefix(here=here)

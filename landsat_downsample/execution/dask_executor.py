@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,13 @@ from landsat_downsample.execution.dask_worker import reduce_on_worker, stop_on_w
 from landsat_downsample.execution.host_queue import HostQueue, host_of
 from landsat_downsample.model.plan import Target
 from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.pipeline.band import Done
 from landsat_downsample.storage.bugs import is_bug, warn, wrapped
 from landsat_downsample.storage.publication import Publication
 
 if TYPE_CHECKING:
     import distributed
-
+    from dask.typing import Key
 
 #: Seconds for a result to come; straight from a worker of this machine it takes milliseconds, or the worker is
 #: dead, and dask would try for half a minute to reach it.
@@ -64,7 +66,7 @@ class Limits:
 class TargetFuture(Future[Any]):
     """What will become of a target. To cancel one asks its whole scene to end: see `DaskExecutor.halt`."""
 
-    def __init__(self, halt) -> None:
+    def __init__(self, halt: Callable[[], None]) -> None:
         super().__init__()
         self._halt = halt
 
@@ -87,8 +89,8 @@ class _Item:
     begun: float | None = None
     worker: str | None = None
     memory_limit: int = 0
-    sent: distributed.Future | None = field(default=None, repr=False)
-    key: tuple = ()
+    sent: distributed.Future[Done] | None = field(default=None, repr=False)
+    key: tuple[str | int, ...] = ()
     """Of its present try: no two are alike, so that nothing is taken for something done before."""
 
 
@@ -117,13 +119,16 @@ class DaskExecutor:
     ) -> None:
         self._client, self._limits, self._owned = client, limits or Limits(), owned
         self.part = ""
-        self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Callable[[Any], bool | None], Any]] = queue.SimpleQueue()
         self._scene, self._order = "", 0
         self._queue: HostQueue[_Item] = HostQueue(per_host)
-        self._in_flight: dict[tuple[Any, ...], _Item] = {}
+        self._in_flight: dict[Key, _Item] = {}
+        if client.scheduler is None:
+            raise ReadError("the client of the cluster is closed: connect another one")
         self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = self._staffed = time.monotonic()
-        self._revived, self._closing = False, None
+        self._revived = False
+        self._closing: float | None = None
         self._gone: LandsatDownsampleError | None = None
         self._run, self._tries = uuid.uuid4().hex[:8], itertools.count(1)
         self._topic = f"landsat-downsample-{self._run}"
@@ -218,13 +223,14 @@ class DaskExecutor:
             for token in {item.publication.token for item in self._in_flight.values()}:
                 self._on_halt(token)
         # What has begun would store its files after its scene was cleared away; it ends at its next strip.
-        patient = not now or time.monotonic() - self._closing < self._limits.ending
+        patient = self._closing is None or time.monotonic() - self._closing < self._limits.ending
         if patient and (self._in_flight or self._queue):
             # Asked again until nothing is left.
             threading.Timer(0.1, self._inbox.put, [(self._on_close, now)]).start()
             return False
         for item in self._in_flight.values():
-            self._try(item.sent.cancel)
+            if item.sent is not None:
+                self._try(item.sent.cancel)
         self._fail_all(ReadError("the run was interrupted"))
         return True
 
@@ -252,7 +258,7 @@ class DaskExecutor:
             )
             item.sent.add_done_callback(lambda sent: self._inbox.put((self._on_landed, sent)))
 
-    def _on_landed(self, sent: distributed.Future) -> None:
+    def _on_landed(self, sent: distributed.Future[Done]) -> None:
         item = self._in_flight.get(sent.key)
         if item is None or item.sent is not sent:
             return
@@ -277,7 +283,7 @@ class DaskExecutor:
         if self._in_flight.pop(item.key, None):
             self._queue.ended(host_of(item.target))
 
-    def _settle(self, item: _Item, result) -> None:
+    def _settle(self, item: _Item, result: Done | BaseException) -> None:
         self._land(item)
         self._active, item.sent = time.monotonic(), None
         if isinstance(result, BaseException):
@@ -289,8 +295,8 @@ class DaskExecutor:
         """Try a target once more, or report that it failed."""
         if item.tries >= self._limits.retries or self._closing is not None:
             name = f"band {item.target.key}"
-            bug = error is not None and is_bug(error)
-            self._settle(item, wrapped(error, f"{name} failed") if bug else ReadError(f"{name} {what}"))
+            bug = wrapped(error, f"{name} failed") if error is not None and is_bug(error) else None
+            self._settle(item, bug or ReadError(f"{name} {what}"))
             return
         self._land(item)
         item.tries += 1
@@ -298,7 +304,8 @@ class DaskExecutor:
 
     def _look(self) -> None:
         now, limits = time.monotonic(), self._limits
-        workers = self._ask(self._client.scheduler.ncores) if self._client.status == "running" else None
+        scheduler = self._client.scheduler if self._client.status == "running" else None
+        workers = self._ask(scheduler.ncores) if scheduler is not None else None
         if workers is None:
             if now - self._heard > limits.lost or self._client.status == "closed":
                 self._lose(ReadError(f"the scheduler was lost: no answer for {now - self._heard:.0f} s"))
@@ -324,7 +331,8 @@ class DaskExecutor:
 
     def _unhang(self, item: _Item) -> None:
         worker, seconds = item.worker, self._limits.of(item.target)
-        item.sent.cancel()
+        if item.sent is not None:
+            item.sent.cancel()
         self._again(item, f"did not end within {seconds:.0f} s on worker {worker}: see that its source answers")
         if self._owned:
             self._ask(self._client._restart_workers, [worker], 20, False)
@@ -350,11 +358,11 @@ class DaskExecutor:
         for item in items:
             item.future.set_exception(_failure(item, why))
 
-    def _ask(self, call, *arguments, **options):
+    def _ask(self, call: Callable[..., Any], *arguments: object, **options: object) -> Any:
         """Ask the scheduler; None if it does not answer in time."""
         return self._try(self._client.sync, call, *arguments, callback_timeout=self._limits.lost / 2, **options)
 
-    def _try(self, call, *arguments, **options):
+    def _try(self, call: Callable[..., Any], *arguments: object, **options: object) -> Any:
         """Call the client; None where its scheduler does not answer, which `_look` reports when it lasts."""
         try:
             return call(*arguments, **options)

@@ -10,15 +10,20 @@ import asyncio
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample.storage.bugs import raise_bug
+
+if TYPE_CHECKING:
+    from httpx import Response
+
+T = TypeVar("T")
 
 DASK = "kubernetes.dask.org/v1"
 
@@ -90,7 +95,7 @@ class Api:
         if self._api.namespace == "default" and "KUBERNETES_SERVICE_HOST" in os.environ:
             with suppress(OSError):
                 return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
-        return self._api.namespace
+        return str(self._api.namespace)
 
     def request(self, method: str, version: str, path: str, body: dict[str, Any] | None = None) -> ApiResponse:
         """Ask once; a refusal is an answer too.
@@ -113,7 +118,7 @@ class Api:
         answer = self.request("GET", version, path)
         return answer.body.get("items", []) if answer.status == 200 else []
 
-    def _run(self, coroutine):
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(REQUEST)
 
     async def _request(self, method: str, version: str, path: str, body: dict[str, Any] | None) -> ApiResponse:
@@ -130,7 +135,7 @@ class Api:
             return _answer(error.response)
 
 
-def _answer(response) -> ApiResponse:
+def _answer(response: Response) -> ApiResponse:
     try:
         return ApiResponse(response.status_code, response.json())
     except ValueError:  # logs are plain text
@@ -145,5 +150,5 @@ def any_version() -> Iterator[None]:
         yield
 
 
-async def _connected(connect):
+async def _connected(connect: Callable[[], Awaitable[T]]) -> T:
     return await connect()

@@ -14,15 +14,24 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.execution import pods
-from landsat_downsample.execution.kube_api import DASK, Api, KubernetesError, any_version
+from landsat_downsample.execution.kube_api import DASK, Api, ApiResponse, KubernetesError, any_version
 from landsat_downsample.storage.bugs import raise_bug
+
+if TYPE_CHECKING:
+    from dask_kubernetes.operator import KubeCluster
+    from dask_kubernetes.operator.kubecluster.kubecluster import CreateMode
+    from distributed import Client
+
+T = TypeVar("T")
 
 MANAGED = "app.kubernetes.io/managed-by"
 OURS = "landsat-downsample"
@@ -133,7 +142,7 @@ class KubernetesCluster:
     deadline: float = 300.0
     """Seconds that it may take until one worker has joined."""
     api: Api = field(init=False)
-    joined: object = field(default=None, init=False)
+    joined: KubeCluster | None = field(default=None, init=False)
     _until: float = field(default=0.0, init=False)
     _made: bool = field(default=False, init=False)
     _ended: threading.Event = field(default_factory=threading.Event, init=False)
@@ -144,7 +153,7 @@ class KubernetesCluster:
     @property
     def name(self) -> str:
         """Name of the cluster."""
-        return self.manifest["metadata"]["name"]
+        return str(self.manifest["metadata"]["name"])
 
     @property
     def namespace(self) -> str:
@@ -154,13 +163,13 @@ class KubernetesCluster:
     @property
     def image(self) -> str:
         """Image of its workers."""
-        return self.manifest["spec"]["worker"]["spec"]["containers"][0]["image"]
+        return str(self.manifest["spec"]["worker"]["spec"]["containers"][0]["image"])
 
     @property
     def _path(self) -> str:
         return f"daskclusters/{self.name}"
 
-    def start(self):
+    def start(self) -> KubeCluster:
         """Make the cluster and join it.
 
         Returns
@@ -205,7 +214,7 @@ class KubernetesCluster:
                 "update the operator's CRDs, or remove idleTimeout from the manifest"
             )
 
-    def await_workers(self, client) -> None:
+    def await_workers(self, client: Client) -> None:
         """Wait until workers have joined: all of them for as long as it took so far, then one.
 
         Raises
@@ -231,7 +240,7 @@ class KubernetesCluster:
 
     @property
     def _replicas(self) -> int:
-        return self.manifest["spec"]["worker"].get("replicas", 0)
+        return int(self.manifest["spec"]["worker"].get("replicas", 0))
 
     def _watch(self, component: str) -> None:
         """Wait until one pod of a component is ready, and not for one that never will be."""
@@ -265,7 +274,7 @@ class KubernetesCluster:
             time.sleep(0.5)
         self._ask("PATCH", self._path, {"status": {"phase": "Running"}})
 
-    def _join(self):
+    def _join(self) -> KubeCluster:
         from dask_kubernetes.operator import KubeCluster
 
         return KubeCluster(
@@ -296,45 +305,44 @@ class KubernetesCluster:
         self._ended.set()
         try:
             if self.joined is not None:
-                _in_time(self.joined.close, 30, f"leave cluster {self.name!r}", fatal=False)
+                with suppress(LandsatDownsampleError):
+                    _in_time(self.joined.close, 30, f"leave cluster {self.name!r}")
             if self._made:
                 remove(self.api, self.name, self.namespace, hurry=self.joined is None)
         finally:
             self.api.close()
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None):
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> ApiResponse:
         return self.api.request(method, DASK, f"namespaces/{self.namespace}/{path}", body)
 
 
-def _connect_only():
+def _connect_only() -> CreateMode:
     from dask_kubernetes.operator.kubecluster.kubecluster import CreateMode
 
     return CreateMode.CONNECT_ONLY
 
 
-def _in_time(call, seconds: float, what: str, *, fatal: bool = True):
+def _in_time(call: Callable[[], T], seconds: float, what: str) -> T:
     """Call in a thread that is left behind if it hangs: parts of KubeCluster wait without end."""
-    found: list = []
+    found: list[T | Exception] = []
 
     def work() -> None:
         try:
-            found.append((call(), None))
+            found.append(call())
         except Exception as error:  # handed to the caller
-            found.append((None, error))
+            found.append(error)
 
     thread = threading.Thread(target=work, name=what, daemon=True)
     thread.start()
     thread.join(seconds)
-    if not fatal:
-        return None
     if not found:
         raise KubernetesError(
             f"cannot {what}: no connection within {seconds:g} s: see that pods may be port-forwarded to"
         )
-    result, error = found[0]
-    if error is not None:
-        raise_bug(error, f"cannot {what}")
-        raise KubernetesError(f"cannot {what}: {type(error).__name__}: {error}") from error
+    result = found[0]
+    if isinstance(result, Exception):
+        raise_bug(result, f"cannot {what}")
+        raise KubernetesError(f"cannot {what}: {type(result).__name__}: {result}") from result
     return result
 
 

@@ -160,8 +160,9 @@ class ProgressCounter:
 
     def seconds_left(self, now: float) -> float | None:
         """Seconds until the last band is done, if bands go on as they did lately; None while that is unknown."""
-        if not self._opened and self.scenes is not None and self.ended["failed"]:  # sources fail one after the other
-            return (now - self._at_work) / self.ended["failed"] * self._scenes_left()
+        failed, left = self.ended["failed"], self._scenes_left()
+        if not self._opened and failed and left is not None and self._at_work is not None:
+            return (now - self._at_work) / failed * left  # sources fail one after the other
         total, (count, _, seconds) = self.bands_total, self._lately(now, PACE_SECONDS, PACE_BANDS)
         return None if total is None or not count else max(total - self.bands, 0) * seconds / count
 

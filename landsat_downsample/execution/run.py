@@ -128,14 +128,19 @@ class _Work:
 
     number: int
     request: ScenePlan | Request
-    opening: Future[Any] | None = None
+    opening: Future[_Opened]
     plan: ScenePlan | None = None
-    publication: Publication | None = None
+    """Known once it is opened, or at least planned."""
     begun: float = 0.0
     done: list[Done] = field(default_factory=list)
     waiting: set[Future[Any]] = field(default_factory=set)
     error: BaseException | None = None
-    ending: Future[Any] | None = None
+    ending: Future[Outcome] | None = None
+
+    @property
+    def opened(self) -> _Opened:
+        """What its opening gave, once that has ended well."""
+        return self.opening.result()
 
     @property
     def awaited(self) -> set[Future[Any]]:
@@ -145,11 +150,14 @@ class _Work:
     @property
     def name(self) -> str:
         """Its scene's ID, or what to call it until that is known."""
+        if isinstance(self.request, ScenePlan):
+            return self.request.scene.id
         return self.plan.scene.id if self.plan else self.request.label
 
-    def outcome(self, status: str, **facts) -> Outcome:
+    def outcome(self, status: str, **facts: Any) -> Outcome:
         """What became of it."""
-        source = {"source": self.plan.scene.href} if isinstance(self.request, ScenePlan) else self.request.source
+        request = self.request
+        source = {"source": request.scene.href} if isinstance(request, ScenePlan) else request.source
         seconds = time.perf_counter() - self.begun if self.begun else 0.0
         return Outcome(self.name, status, source=source, seconds=seconds, **facts)
 
@@ -159,7 +167,7 @@ def run_plans(
     *,
     workers: int | None = None,
     executor: Executor | None = None,
-    report: Callable[[Progress], None] | None = None,
+    report: Callable[[Progress], object] | None = None,
     stop: threading.Event | None = None,
     per_host: int = PER_HOST,
 ) -> list[Outcome]:
@@ -201,7 +209,7 @@ def run_plans(
         local = location.is_local(plan.targets[0].band.href)
         return Threads(threads_for(workers, local=local), per_host=per_host)
 
-    run = _Run(requests, executor or threads, report or (lambda step: None), stop or threading.Event())
+    run = _Run(requests, executor, threads, report or (lambda step: None), stop or threading.Event())
     return run.outcomes()
 
 
@@ -211,13 +219,14 @@ class _Run:
     def __init__(
         self,
         requests: Iterable[ScenePlan | Request],
-        executor: Executor | Callable[[ScenePlan], Executor],
-        report: Callable[[Progress], None],
+        executor: Executor | None,
+        make: Callable[[ScenePlan], Executor],
+        report: Callable[[Progress], object],
         stop: threading.Event,
     ) -> None:
-        """An executor may also be what makes one, once the first scene is known."""
+        """Without an executor, one is made once the first scene is known."""
         self._requests = enumerate(requests)
-        self._executor, self._make = (None, executor) if callable(executor) else (executor, None)
+        self._executor, self._make = executor, make
         self._report, self._stop, self._abandoned = report, stop, threading.Event()
         self._openers = ThreadPoolExecutor(OPENING, thread_name_prefix="opening")
         self._publishers = ThreadPoolExecutor(PUBLISHING, thread_name_prefix="publishing")
@@ -246,12 +255,10 @@ class _Run:
     def _fill(self) -> None:
         """Keep scenes opened ahead, and enough bands in hand for every worker."""
         while not self._is_stopping() and sum(not work.begun for work in self._active) < OPENING:
-            number, request = next(self._requests, (None, None))
-            if request is None:
+            if (following := next(self._requests, None)) is None:
                 break
-            work = _Work(number, request)
-            work.opening = self._openers.submit(_open, request, self._places, self._abandoned)
-            self._active.append(work)
+            opening = self._openers.submit(_open, following[1], self._places, self._abandoned)
+            self._active.append(_Work(*following, opening))
         for work in [work for work in self._active if work.plan and not work.begun]:
             if self._is_stopping():
                 self._active.remove(work)
@@ -290,10 +297,9 @@ class _Run:
         """Take a scene that is opened; or say at once what became of it."""
         error = work.opening.exception()
         if error is None:
-            opened = work.opening.result()
-            work.plan, work.publication = opened.plan, opened.publication
-            if opened.there:
-                self._leave(work, work.outcome("skipped", href=opened.there))
+            work.plan = work.opened.plan
+            if work.opened.there:
+                self._leave(work, work.outcome("skipped", href=work.opened.there))
         elif isinstance(error, _NotBegun):
             work.plan = error.plan
             self._leave(work, work.outcome("failed", error=error.reason))
@@ -303,12 +309,13 @@ class _Run:
             raise error
 
     def _begin(self, work: _Work) -> None:
+        opened = work.opened
         if self._executor is None:
-            self._executor = self._make(work.plan)
+            self._executor = self._make(opened.plan)
         work.begun = time.perf_counter()
         self._executor.part = part_words(work.number, self._total) if self._total else ""
-        for target in work.plan.targets:
-            work.waiting.add(self._executor.submit(target, work.publication))
+        for target in opened.plan.targets:
+            work.waiting.add(self._executor.submit(target, opened.publication))
         self._report(Progress(work.name, work.plan, begun=True))
 
     def _collect(self, work: _Work) -> None:
@@ -322,7 +329,7 @@ class _Run:
                 work.done.append(done := future.result())
                 self._report(Progress(work.name, work.plan, done=done))
                 if done.doubt:
-                    _warn_of_doubt(done, work.plan)
+                    _warn_of_doubt(done, work.opened.plan)
             elif work.error is None:
                 work.error = error
                 self._halt(work)
@@ -339,7 +346,7 @@ class _Run:
     def _halt(self, work: _Work) -> None:
         """Take back what has not begun, and let what has begun end at its next strip."""
         if self._executor is not None and work.waiting:
-            self._executor.halt(work.publication)
+            self._executor.halt(work.opened.publication)
 
     def _clean(self) -> None:
         """End all work, and leave nothing behind of scenes that were interrupted."""
@@ -352,9 +359,9 @@ class _Run:
         self._publishers.shutdown(wait=True, cancel_futures=True)
         for work in self._active:
             ended = work.ending is not None and work.ending.done() and not work.ending.cancelled()
-            if work.publication is not None and not ended:
+            if work.plan is not None and not ended:
                 with suppress(LandsatDownsampleError):
-                    work.publication.abort()
+                    work.opened.publication.abort()
 
 
 class _Places:
@@ -458,9 +465,9 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
         if work.error is not None:
             raise work.error
         with cancellation.stoppable(abandoned):
-            href = publish.publish(work.plan, work.done, work.publication)
+            href = publish.publish(work.opened.plan, work.done, work.opened.publication)
     except Exception as error:
-        return _failed(work, wrapped(error, f"cannot publish {work.plan.name!r}", WriteError), facts)
+        return _failed(work, wrapped(error, f"cannot publish {work.opened.plan.name!r}", WriteError), facts)
     return work.outcome("done", href=href, **facts)
 
 
@@ -476,7 +483,7 @@ def _warn_of_doubt(done: Done, plan: ScenePlan) -> None:
         )
 
 
-def _failed(work: _Work, error: LandsatDownsampleError, facts: dict[str, Any]) -> Outcome:
+def _failed(work: _Work, error: LandsatDownsampleError, facts: dict[str, int]) -> Outcome:
     with suppress(LandsatDownsampleError):  # the first error is the one to report
-        work.publication.abort()
+        work.opened.publication.abort()
     return work.outcome("failed", error=error, **facts)

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Coroutine
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from landsat_downsample.errors import LandsatDownsampleError
+from landsat_downsample.errors import LandsatDownsampleError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: Asked for by name, so that nothing needs to be unpickled to learn of a difference.
 PACKAGES = ("numpy", "rasterio", "landsat_downsample")
@@ -62,15 +66,20 @@ def differences(client: dict[str, Any], others: dict[str, dict[str, Any]]) -> di
     return found
 
 
-def check(client, *, image: str | None = None) -> None:
+def check(client: Client, *, image: str | None = None) -> None:
     """Compare the versions of a dask client, its scheduler and its workers.
 
     Raises
     ------
     VersionError
         They differ; the message names both sides and what to do.
+    UsageError
+        The client is an asynchronous one.
     """
     running = client.get_versions(packages=list(PACKAGES))
+    if isinstance(running, Coroutine):
+        running.close()
+        raise UsageError(f"cluster {client!r} is an asynchronous client: make it without asynchronous=True")
     others = {"scheduler": running["scheduler"], **running["workers"]}
     _compare(_picked(running["client"]), {where: _picked(there) for where, there in others.items()}, image)
     # Only now can a function of ours be sent.

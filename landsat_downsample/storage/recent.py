@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 from landsat_downsample.storage.locks import process_lock
 
-K, V = TypeVar("K", bound=Hashable), TypeVar("V")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 #: Of all of them: held for a few steps at a time.
 _lock = process_lock()

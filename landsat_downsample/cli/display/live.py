@@ -8,13 +8,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.cli.display.lines import STATUS_WORDS, failure_line, is_batch, stopping_line, summary
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Outcome, Progress
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.words import duration_words, grouped, size_words
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+    from rich.text import Text
 
 #: Scenes in hand that are shown one by one.
 SHOWN = 8
@@ -84,14 +89,14 @@ class Live:
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)
 
-    def _picture(self):
+    def _picture(self) -> Group:
         from rich.console import Group
 
         with self._lock:
             now = time.monotonic()
             return Group(*self._figures(now), *self._scenes())
 
-    def _figures(self, now: float) -> Iterator[object]:
+    def _figures(self, now: float) -> Iterator[RenderableType]:
         """The lines of figures; each is cut at the terminal's width, the most important first."""
         progress = self._progress
         yield self._bar_line()
@@ -110,7 +115,7 @@ class Live:
         if where:
             yield _line("  ".join(where), style="dim", whole=True)
 
-    def _bar_line(self):
+    def _bar_line(self) -> Table:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
@@ -120,7 +125,7 @@ class Live:
         words += "".join(
             f", {grouped(count)} {name}" for name in ("failed", "skipped") if (count := progress.ended[name])
         )
-        cells = [_line(words, style="bold red" if progress.ended["failed"] else "bold")]
+        cells: list[RenderableType] = [_line(words, style="bold red" if progress.ended["failed"] else "bold")]
         if self._stopping:
             cells.append(_line("stopping", style="bold yellow"))
         elif share is not None:
@@ -129,7 +134,7 @@ class Live:
         table.add_row(*cells)
         return table
 
-    def _scenes(self) -> Iterator[object]:
+    def _scenes(self) -> Iterator[RenderableType]:
         waiting = list(self._progress.in_hand.values())
         for scene in waiting[:SHOWN]:
             counted = f"{scene.done}/{scene.bands}"
@@ -150,7 +155,7 @@ def _share(progress: ProgressCounter) -> float | None:
     return progress.scenes_ended / scenes if scenes else None
 
 
-def _line(text: str, *, style: str = "", whole: bool = False):
+def _line(text: str, *, style: str = "", whole: bool = False) -> Text:
     from rich.text import Text
 
     if whole:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from landsat_downsample.cli.display.lines import Events, Plain, Quiet, View
@@ -77,25 +78,27 @@ class Reporter:
         verbose: bool = False,
         summary_later: bool = False,
     ) -> None:
-        self._later, self._closed, self._interrupted = summary_later, None, False
+        self._later, self._interrupted = summary_later, False
+        self._closed: float | None = None
         self._traces, self._client, self._workers = Traces(verbose=verbose), client, workers
         self._progress = ProgressCounter(scenes, time.monotonic())
         self._lock = threading.RLock()
         self._view = self._make(style)
         self._products = Products()
         self._ended = threading.Event()
-        self._warner = None
+        self._warner = warnings.showwarning
 
     def _make(self, style: str) -> View:
         if style == "live":
             from landsat_downsample.cli.display.live import Live
 
             return Live(self._progress, self._lock, lambda: self._workers)
-        return {"plain": lambda: Plain(self._progress), "json": Events, "quiet": Quiet}[style]()
+        views: dict[str, Callable[[], View]] = {"plain": lambda: Plain(self._progress), "json": Events, "quiet": Quiet}
+        return views[style]()
 
     def __enter__(self) -> Reporter:
         if self._client is not None:
-            threading.Thread(target=self._count_workers, name="count-workers", daemon=True).start()
+            threading.Thread(target=self._count_workers, args=[self._client], name="count-workers", daemon=True).start()
         self._view.open({"scenes": self._progress.scenes, "workers": self._workers, "dashboard": self._dashboard()})
         self._warner, warnings.showwarning = warnings.showwarning, self._warn
         return self
@@ -119,7 +122,7 @@ class Reporter:
         now = time.monotonic()
         with self._lock:
             self._progress.take(step, now)
-            if step.begun and self._client is None:
+            if step.begun and step.plan and self._client is None:
                 self._workers = threads_for(self._workers, local=is_local(step.plan.targets[0].band.href))
         self._view.show(step, now)
         if step.outcome and step.outcome.error:
@@ -144,14 +147,14 @@ class Reporter:
             self._view.warn("there is no dashboard: pip install bokeh where the scheduler runs")
         return dashboard_link(self._client)
 
-    def _count_workers(self) -> None:
+    def _count_workers(self, client: Client) -> None:
         """Keep the number of workers up to date; a scheduler that is slow to answer must not hold up the run."""
         while True:
             try:
-                self._workers = len(self._client.nthreads())
+                self._workers = len(client.nthreads())
             except Exception as error:
                 self._workers = None
-                if is_bug(error) and self._client.status == "running":  # else the executor reports it
+                if is_bug(error) and client.status == "running":  # else the executor reports it
                     warn(error, "cannot count the workers")
                     return
             if self._ended.wait(ASK):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.model.plan import ScenePlan, Target, estimate
 from landsat_downsample.model.product import FRACTIONS
@@ -12,26 +12,29 @@ from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import count_words, duration_words, grouped, size_words
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
     from landsat_downsample.execution.cost import Cost, Prices
 
 
-def console():
+def console() -> Console:
     """Make a console on stdout that shows any text safely; in a file or pipe nothing is wrapped or cut."""
     from rich.console import Console
 
     class Safe(Console):
-        def print(self, *parts, **settings) -> None:
+        def print(self, *parts: object, **settings: Any) -> None:
             super().print(*(plain(part) if isinstance(part, str) else part for part in parts), **settings)
 
     return Safe(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False, emoji=False)
 
 
-def table(*columns: str):
+def table(*columns: str) -> Table:
     """Begin a table without lines."""
     from rich.table import Table
 
     class Safe(Table):
-        def add_row(self, *cells, **settings) -> None:
+        def add_row(self, *cells: RenderableType | None, **settings: Any) -> None:
             super().add_row(*(plain(cell) if isinstance(cell, str) else cell for cell in cells), **settings)
 
     made = Safe(box=None, pad_edge=False)
@@ -159,7 +162,7 @@ def _rows_of(target: Target) -> list[tuple[str, ...]]:
     height, width = target.band.grid.shape
     method = target.method + (", masked" if target.mask else "")
     size, source = size_words(target.bytes_in), f"{height} x {width}"
-    rows = []
+    rows: list[tuple[str, ...]] = []
     if target.codes_written:
         rows.append((target.band.name, method, source, target.band.dtype, size, _tail(target, target.filename)))
     if target.fractions:

@@ -6,12 +6,16 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from landsat_downsample.cli.doctor import here, places
-from landsat_downsample.cli.doctor.finding import NO, NOT_ASKED, OK, Finding, cleaned, secrets, tried
+from landsat_downsample.cli.doctor.finding import NO, NOT_ASKED, Finding, cleaned, secrets, tried
 from landsat_downsample.execution.threads import threads_for
 from landsat_downsample.model.location import redacted_repr
 from landsat_downsample.model.scene import Scene
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: Seconds that a source or destination gets to answer; a run waits longer.
 BUDGET = "20"
@@ -75,12 +79,12 @@ def _findings(asked: Asked) -> Iterator[Finding]:
     opened: list[Scene] = []
     yield _source(asked, opened)
     scene = opened[0] if opened else None
-    if asked.to is None:
+    if (to := asked.to) is None:
         yield Finding(NOT_ASKED, "destination", "not asked (--to DEST)")
     else:
         yield tried(
             "destination",
-            lambda: places.takes(asked.to, *places.needed(scene, asked.to, asked.factor, asked.scenes)),
+            lambda: places.takes(to, *places.needed(scene, to, asked.factor, asked.scenes)),
         )
     if places.uses_s3(asked.source, asked.to, scene):
         yield tried("credentials", here.credentials)
@@ -93,11 +97,11 @@ def _findings(asked: Asked) -> Iterator[Finding]:
 
 def _source(asked: Asked, opened: list[Scene]) -> Finding:
     """Open the source; where that works the scene is appended to `opened`."""
-    if asked.source is None:
+    if (source := asked.source) is None:
         return Finding(NOT_ASKED, "source", "not asked (SOURCE)")
 
     def read() -> str:
-        opened.append(places.opened(asked.source, requester_pays=asked.requester_pays))
+        opened.append(places.opened(source, requester_pays=asked.requester_pays))
         return places.describe(opened[0])
 
     return tried("source", read)
@@ -124,7 +128,7 @@ def _cluster(asked: Asked, largest: int | None) -> Iterator[Finding]:
             yield Finding(NOT_ASKED, "cluster", "not tried: it would not come about")
             yield workers.pays(asked.requester_pays, "there is no worker to ask")
             return
-    yield from _with_workers(asked, largest)
+    yield from _with_workers(asked, asked.cluster, largest)
 
 
 def _on_kubernetes(spec: str) -> Iterator[Finding]:
@@ -143,25 +147,24 @@ def _on_kubernetes(spec: str) -> Iterator[Finding]:
             yield from kubernetes.of_kubernetes(api, spec, inside="KUBERNETES_SERVICE_HOST" in os.environ)
 
 
-def _with_workers(asked: Asked, largest: int | None) -> Iterator[Finding]:
+def _with_workers(asked: Asked, spec: str, largest: int | None) -> Iterator[Finding]:
     """Start or join the cluster, and let its workers look."""
     from landsat_downsample.cli.doctor import workers
     from landsat_downsample.execution.cluster import cluster
 
-    clients: list = []
+    clients: list[Client] = []
     with ExitStack() as stack:
 
         def join() -> str | Finding:
-            made = cluster(asked.cluster, workers=1, deadline=DEADLINE)
-            clients.append(stack.enter_context(made))
-            if clients[0] is None:
-                return Finding(NOT_ASKED, "cluster", f"{asked.cluster!r} stands for the threads of this process")
-            return f"{asked.cluster}: joined, one version everywhere"
+            client = stack.enter_context(cluster(spec, workers=1, deadline=DEADLINE))
+            if client is None:
+                return Finding(NOT_ASKED, "cluster", f"{spec!r} stands for the threads of this process")
+            clients.append(client)
+            return f"{spec}: joined, one version everywhere"
 
-        found = tried("cluster", join)
-        yield found
-        if found.state != OK:
+        yield tried("cluster", join)
+        if not clients:
             yield workers.pays(asked.requester_pays, "there is no worker to ask")
             return
-        about = {"requester_pays": asked.requester_pays, "largest": largest}
-        yield from workers.of_cluster(clients[0], asked.source, **about)
+        about = workers.of_cluster(clients[0], asked.source, requester_pays=asked.requester_pays, largest=largest)
+        yield from about

@@ -50,7 +50,7 @@ def of_kubernetes(api: Api, spec: str, *, inside: bool) -> Iterator[Finding]:
     inside : bool
         Whether this process is a pod itself, which needs no port-forward.
     """
-    found: list = []
+    found: list[dict[str, Any]] = []
 
     def read() -> str:
         manifest = kubernetes.read_manifest(None if spec == "kubernetes" else spec)
@@ -130,8 +130,11 @@ def rights(api: Api, namespace: str, needed: dict[tuple[str, str], tuple[str, ..
 def _may(api: Api, namespace: str, group: str, resource: str, verb: str) -> bool:
     resource, _, part = resource.partition("/")
     asked = {"namespace": namespace, "group": group, "resource": resource, "subresource": part, "verb": verb}
-    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
-    review["spec"] = {"resourceAttributes": asked}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": asked},
+    }
     answer = api.request("POST", "authorization.k8s.io/v1", "selfsubjectaccessreviews", review)
     if answer.status >= 300:
         raise ReadError(f"rights cannot be asked for: {answer.message}")
@@ -181,7 +184,7 @@ def _awaited(api: Api, namespace: str, name: str, deadline: float) -> str:
         answer = api.request("GET", "v1", f"namespaces/{namespace}/pods/{name}")
         phase = answer.body.get("status", {}).get("phase")
         if phase in ("Succeeded", "Failed"):
-            return phase
+            return str(phase)
         view = pods.look(api, namespace, name, "probe")
         if view.fatal:
             raise KubernetesError(f"{view.fatal}{view.events}")

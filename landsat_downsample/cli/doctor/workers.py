@@ -100,7 +100,7 @@ def _host(address: str) -> str:
     return address.rpartition("://")[2].rpartition(":")[0]
 
 
-def _result(sent: Future[Any], worker: str):
+def _result(sent: Future[Any], worker: str) -> Any:
     try:
         return sent.result(timeout=CHECK_TIMEOUT)
     except LandsatDownsampleError:

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from landsat_downsample.cli.arguments import DONE, Parser, add_verb, say
+from landsat_downsample.cli.arguments import DONE, Parser, Verbs, add_verb, say
 
 if TYPE_CHECKING:
     from landsat_downsample.execution.kubernetes import Made
@@ -23,7 +23,7 @@ namespace that may be read. One whose run has sent no heartbeat for ten minutes 
 stdout has one JSON line for each, or a table on a terminal"""
 
 
-def add_clusters(verbs) -> None:
+def add_clusters(verbs: Verbs) -> None:
     """Add the verb ``clusters``."""
     parser = add_verb(verbs, "clusters", _list, "list the clusters that runs made on Kubernetes, or clean up", _EPILOG)
     actions = parser.add_subparsers(metavar="ACTION", title="actions", parser_class=Parser, required=True)

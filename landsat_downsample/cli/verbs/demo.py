@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from landsat_downsample.cli.display.reporter import Reporter, choose_style
-from landsat_downsample.errors import UsageError, WriteError
+from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteError
 from landsat_downsample.execution.run import Outcome, run_plans
 from landsat_downsample.model import location
 from landsat_downsample.model.plan import Options, plan_scene
@@ -31,8 +31,8 @@ def demo(folder: str, *, size: tuple[int, int] | None = None, factor: float = 10
     _say(f"reducing {scene.id} by {factor:g}: {len(scene.bands)} bands of {height} x {width} pixels")
     with Reporter(scenes=1, style=choose_style()) as reporter:
         (outcome,) = run_plans(plans, report=reporter)
-    if outcome.error:  # reported already
-        return outcome.error.exit_code
+    if outcome.href is None:  # its error is reported already
+        return (outcome.error or LandsatDownsampleError).exit_code
     product = os.path.dirname(outcome.href)
     _show(product, source, outcome)
     _through_s3(source, product, folder)

@@ -9,6 +9,7 @@ from landsat_downsample.cli.arguments import (
     DONE,
     NONE_SUCCEEDED,
     SOURCE,
+    Verbs,
     add_access,
     add_verb,
     count,
@@ -25,7 +26,7 @@ stdout has a line for each check: ok, no (and what to do), or -- (not asked, or 
 Exit code 0 if there is no "no", else 1"""
 
 
-def add_doctor(verbs) -> None:
+def add_doctor(verbs: Verbs) -> None:
     """Add the verb ``doctor``."""
     text = "look whether a run would work: versions, credentials, source, destination, cluster"
     parser = add_verb(verbs, "doctor", _doctor, text, _EPILOG)

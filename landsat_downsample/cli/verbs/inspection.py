@@ -8,6 +8,7 @@ import json
 from landsat_downsample.cli.arguments import (
     DONE,
     SOURCE,
+    Verbs,
     add_access,
     add_verb,
     complain,
@@ -24,7 +25,7 @@ from landsat_downsample.cli.reduction import exit_code
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
 
 
-def add_info(verbs) -> None:
+def add_info(verbs: Verbs) -> None:
     """Add the verb info."""
     parser = add_verb(verbs, "info", _info, "show a scene: id, sensor, grid and bands")
     parser.add_argument("source", type=href_type, metavar="SOURCE", help=SOURCE)
@@ -44,7 +45,7 @@ def _info(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def add_verify(verbs) -> None:
+def add_verify(verbs: Verbs) -> None:
     """Add the verb verify."""
     parser = add_verb(
         verbs, "verify", _verify, "check a product, and recompute random blocks of it by a second code path"
@@ -93,7 +94,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     return exit_code(len(found) - len(failures), failures)
 
 
-def add_make_scene(verbs) -> None:
+def add_make_scene(verbs: Verbs) -> None:
     """Add the verb make-scene."""
     parser = add_verb(
         verbs, "make-scene", _make_scene, "make a synthetic scene that looks and compresses like a real one"
@@ -126,7 +127,7 @@ def _make_scene(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def add_demo(verbs) -> None:
+def add_demo(verbs: Verbs) -> None:
     """Add the verb demo."""
     parser = add_verb(verbs, "demo", _demo, "make a full-size scene, run the main job on it, and say what to look at")
     parser.add_argument("folder", nargs="?", default="demo", metavar="DIR", help="working folder (default: demo)")

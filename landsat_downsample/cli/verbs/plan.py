@@ -7,13 +7,14 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from landsat_downsample.cli.arguments import add_verb, complain, count, href_type
+from landsat_downsample.cli.arguments import Verbs, add_verb, complain, count, href_type
 from landsat_downsample.cli.reduction import add_reduction, exit_code, options
 from landsat_downsample.errors import UsageError
 from landsat_downsample.storage.bugs import wrapped
 
 if TYPE_CHECKING:
     from landsat_downsample.execution.cost import Prices, Setting
+    from landsat_downsample.model.plan import ScenePlan
 
 #: Prices by their names on the command line.
 PRICES = {
@@ -30,7 +31,7 @@ stdout has the bands of a scene and what it costs; of several scenes a line each
 (-v for the bands), and what they cost together"""
 
 
-def add_plan(verbs) -> None:
+def add_plan(verbs: Verbs) -> None:
     """Add the verb plan."""
     parser = add_verb(
         verbs, "plan", _plan, "show what run would do: targets, shapes, bytes, peak memory, cost", _EPILOG
@@ -94,7 +95,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     return exit_code(len(costs), failures)
 
 
-def _record(item, scenes: int, prices: Prices, setting: Setting) -> dict[str, Any]:
+def _record(item: ScenePlan, scenes: int, prices: Prices, setting: Setting) -> dict[str, Any]:
     """A scene's plan in JSON types, with what it costs, and what so many like it would."""
     from dataclasses import asdict
 

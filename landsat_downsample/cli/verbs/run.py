@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from landsat_downsample.cli.arguments import (
     INTERRUPTED,
+    Verbs,
     add_verb,
     count,
     href_type,
@@ -28,6 +29,7 @@ from landsat_downsample.storage.bugs import warn
 if TYPE_CHECKING:
     from distributed import Client
 
+    from landsat_downsample.batch.journal import Journal
     from landsat_downsample.batch.requests import SceneRequest
     from landsat_downsample.batch.scene_lists import Entry
     from landsat_downsample.execution.run import Executor, Outcome
@@ -45,7 +47,7 @@ scenes keeps its record (outcomes.ndjson, report.html) in DEST/_runs. The first 
 scenes in hand finish, the second stops at once."""
 
 
-def add_run(verbs) -> None:
+def add_run(verbs: Verbs) -> None:
     """Add the verb ``run``."""
     text = "reduce scenes and publish the products, each whole or not at all"
     parser = add_verb(verbs, "run", _run, text, _EXAMPLES)
@@ -60,7 +62,7 @@ def add_run(verbs) -> None:
     _add_work(parser.add_argument_group("where and how the work is done"))
 
 
-def _add_work(group) -> None:
+def _add_work(group: argparse._ActionsContainer) -> None:
     group.add_argument("--workers", type=count, metavar="N", help="threads or workers (default: one for each CPU)")
     group.add_argument(
         "--cluster", type=href_type, default="auto", metavar="SPEC",
@@ -161,7 +163,9 @@ def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -
         )  # fmt: skip
         # The record ends after the display: the address of its page comes below that, and the summary last of all.
         stack.callback(reporter.summarise)
-        listeners = [stack.enter_context(_journal(arguments, requests, client))] if len(requests) > 1 else []
+        listeners: list[Journal | Reporter] = []
+        if len(requests) > 1:
+            listeners.append(stack.enter_context(_journal(arguments, requests, client)))
         listeners.append(stack.enter_context(reporter))
         stack.enter_context(draining(stop, lambda: [listener.stopping() for listener in listeners]))
         outcomes = run_plans(
@@ -176,7 +180,9 @@ def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -
 
 
 @contextmanager
-def _journal(arguments: argparse.Namespace, requests: Sequence[SceneRequest], client: Client | None) -> Iterator:
+def _journal(
+    arguments: argparse.Namespace, requests: Sequence[SceneRequest], client: Client | None
+) -> Iterator[Journal]:
     """Keep the record of a run; at the end make a page of it."""
     from landsat_downsample.batch.journal import Journal
     from landsat_downsample.batch.search_cache import freeze

@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from landsat_downsample.cli.arguments import add_access, add_verb, seconds, words
+from landsat_downsample.cli.arguments import Verbs, add_access, add_verb, seconds, words
+
+if TYPE_CHECKING:
+    from landsat_downsample.products.staging.clean import Found
 
 _SOURCE = "what run takes, and a remote or compressed tar: URL, s3:// prefix, STAC item, MTL, folder, GeoTIFF"
 
 
-def add_stage_in(verbs) -> None:
+def add_stage_in(verbs: Verbs) -> None:
     """Add the verb ``stage-in``."""
     text = "bring a scene or a file to this disk, verified, with a self-contained STAC catalogue"
     epilog = """\
@@ -59,7 +64,7 @@ def _stage_in(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_stage_out(verbs) -> None:
+def add_stage_out(verbs: Verbs) -> None:
     """Add the verb ``stage-out``."""
     text = "publish a product's folder, whole or not at all, and verify what arrived"
     epilog = """\
@@ -82,7 +87,7 @@ def _stage_out(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_clean(verbs) -> None:
+def add_clean(verbs: Verbs) -> None:
     """Add the verb ``clean``."""
     text = "list what crashes left at a destination; delete it with --yes"
     epilog = """\
@@ -116,7 +121,7 @@ def _clean(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(found) -> None:
+def _show(found: Sequence[Found]) -> None:
     from rich.console import Console
     from rich.table import Table
 

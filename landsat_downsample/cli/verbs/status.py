@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from landsat_downsample.cli.arguments import add_verb, href_type, print_line
+from landsat_downsample.cli.arguments import Verbs, add_verb, href_type, print_line
+
+if TYPE_CHECKING:
+    from landsat_downsample.batch.status import Status
 
 
-def add_status(verbs) -> None:
+def add_status(verbs: Verbs) -> None:
     """Add the verb ``status``."""
     text = "tell how far a run of several scenes is, from any machine that can read its destination"
     epilog = """\
@@ -28,7 +32,7 @@ of life, 2 no run there; with --all those of the latest run"""
     parser.add_argument("--json", action="store_true", help="a JSON line for each run")
 
 
-def add_report(verbs) -> None:
+def add_report(verbs: Verbs) -> None:
     """Add the verb ``report``."""
     text = "make the report of a run anew: report.html beside its record"
     epilog = """\
@@ -70,7 +74,7 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _state(one) -> str:
+def _state(one: Status) -> str:
     """Its state in words.
 
     >>> from landsat_downsample.batch.status import Status
@@ -88,14 +92,14 @@ def _state(one) -> str:
     return f"{state}: {one.reason}" if one.reason else state
 
 
-def _scenes(one) -> str:
+def _scenes(one: Status) -> str:
     of = "" if one.total is None else f" of {one.total}"
     at_work = f", {one.in_hand} in hand" if one.at_work else ""
     there = f" ({one.skipped} were there already)" if one.skipped else ""
     return f"{one.done + one.skipped}{of} scenes done{there}, {one.failed} failed{at_work}"
 
 
-def _lines(one) -> Iterator[str]:
+def _lines(one: Status) -> Iterator[str]:
     from landsat_downsample.batch.record import OUTCOMES
     from landsat_downsample.model.words import duration_words, grouped, size_words
 
