@@ -78,7 +78,9 @@ class Ades:
 
     def processes(self) -> list[dict[str, Any]]:
         """List the summaries of the processes there are, page by page: id, version, title ..."""
-        what, found, page = "cannot list the processes", [], "/processes"
+        what = "cannot list the processes"
+        found: list[dict[str, Any]] = []
+        page: str | None = "/processes"
         while page:
             record = self._client.get(page, what).document(what)
             found += record.get("processes", [])
@@ -175,7 +177,7 @@ class Ades:
     def __enter__(self) -> Ades:
         return self
 
-    def __exit__(self, *exc) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def _put(self, method: str, path: str, parsed: Package, what: str, workflow: str | None) -> ServiceResponse:

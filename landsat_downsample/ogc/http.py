@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
@@ -139,7 +139,7 @@ class ServiceClient:
         except urllib.error.HTTPError as error:
             with error:
                 if error.code in _RETRYABLE:
-                    raise Refusal(error.code, retry_after=retry_after(error.headers)) from None
+                    raise Refusal(error.code, retry_after=retry_after(dict(error.headers.items()))) from None
                 raise _problem(error, what, secret=request.get_header("Authorization", "")) from None
         except urllib.error.URLError as error:
             raise error.reason if isinstance(error.reason, OSError) else ConnectionError(str(error.reason)) from None
@@ -174,7 +174,15 @@ def one_line(words: str, limit: int = 400) -> str:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows what only asks; a redirected POST would become a GET and seem to succeed."""
 
-    def redirect_request(self, request, answer, code, message, headers, address):  # noqa: PLR0917
+    def redirect_request(  # noqa: PLR0917
+        self,
+        request: urllib.request.Request,
+        answer: IO[bytes],
+        code: int,
+        message: str,
+        headers: http.client.HTTPMessage,
+        address: str,
+    ) -> urllib.request.Request | None:
         if request.get_method() != "GET":
             return None
         made = super().redirect_request(request, answer, code, message, headers, address)

@@ -194,7 +194,7 @@ class LocalService:
 
     def _deployable(self, request: ServiceRequest) -> Process:
         try:
-            return deployable(request.media, request.body, (request.query.get("w") or [None])[0])
+            return deployable(request.media, request.body, next(iter(request.query.get("w", ())), None))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise Problem(400, "invalid-parameter", "the package is not written as one") from error
 
@@ -330,7 +330,7 @@ class _Handler(BaseHTTPRequestHandler):
         given = self.headers.get("Authorization") or ""
         return secrets.compare_digest(given.encode(), f"Bearer {self.service.token}".encode())
 
-    def log_message(self, *args) -> None:
+    def log_message(self, *args: object) -> None:
         """Keep quiet."""
 
 

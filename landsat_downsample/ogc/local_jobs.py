@@ -47,7 +47,7 @@ class LocalJob:
     started: str | None = None
     finished: str | None = None
     results: dict[str, Any] | None = None
-    child: subprocess.Popen | None = None
+    child: subprocess.Popen[str] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def status(self) -> dict[str, Any]:
@@ -86,15 +86,11 @@ class LocalJob:
         """Stop it, and what it started."""
         self._end("dismissed", "")
         if self.child is not None and self.child.poll() is None:
-            self._signal(signal.SIGTERM)
+            _signal(self.child, signal.SIGTERM)
             try:
                 self.child.wait(_GRACE)
             except subprocess.TimeoutExpired:
-                self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):  # it has ended meanwhile
-            os.killpg(self.child.pid, number)
+                _signal(self.child, signal.SIGKILL)
 
     def _end(self, state: str, message: str) -> None:
         with self.lock:
@@ -134,15 +130,18 @@ class LocalJob:
         words += [f"{package}#{self.process.id}" if b"$graph" in self.process.cwl else package, order_path]
         beside = os.path.dirname(sys.executable)  # where the package's commands are when this is a virtualenv
         environ = os.environ | {"PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with self.lock:
             if self.finished:  # dismissed while its inputs were brought
                 return {}
-            self.child = subprocess.Popen(words, env=environ, cwd=self.folder, start_new_session=True, **pipes)
+            self.child = subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=self.folder,
+                start_new_session=True,
+            )  # fmt: skip
         printed, log = self.child.communicate()
         if self.child.returncode:
             raise LandsatDownsampleError(_reason(self._logged() + log))
-        return json.loads(printed)
+        results: dict[str, Any] = json.loads(printed)
+        return results
 
     def _logs(self) -> str:
         return os.path.join(self.folder, "log")
@@ -184,12 +183,17 @@ def _linked(value: object, folder: str, base: str) -> object:
     return {"href": f"{base}/{below}", "type": kind, "rel": "item"}
 
 
+def _signal(child: subprocess.Popen[str], number: int) -> None:
+    with suppress(ProcessLookupError):  # it has ended meanwhile
+        os.killpg(child.pid, number)
+
+
 def _entry(folder: str) -> str:
     """The file by which a folder is read: its STAC catalogue, else its item."""
     items = sorted(glob.glob(os.path.join(glob.escape(folder), "*" + MARKER)))
     return next(iter([*glob.glob(os.path.join(glob.escape(folder), "catalog.json")), *items]), folder)
 
 
-def scratch() -> tempfile.TemporaryDirectory:
+def scratch() -> tempfile.TemporaryDirectory[str]:
     """A folder for jobs, gone with the service."""
     return tempfile.TemporaryDirectory(prefix="landsat-downsample-ades-", ignore_cleanup_errors=True)

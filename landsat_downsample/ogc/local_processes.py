@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +111,7 @@ def _of_cwl(process_id: str, workflow: dict[str, Any], version: str) -> dict[str
     }
 
 
-def _entries(workflow: dict[str, Any], key: str):
+def _entries(workflow: dict[str, Any], key: str) -> Iterable[tuple[str, Any]]:
     found = workflow.get(key) or {}
     return found.items() if isinstance(found, dict) else [(entry["id"].rpartition("/")[2], entry) for entry in found]
 

@@ -58,7 +58,7 @@ def _parsed(body: bytes) -> object:
 def _package(record: object, body: bytes, workflow: str | None, name: str) -> Package:
     record = record if isinstance(record, dict) else {}
     if "executionUnit" in record:
-        described = record.get("processDescription") or {}
+        described: Any = record.get("processDescription") or {}
         described = described.get("process", described)  # an elder draft has one level more
         return Package(_id(workflow or described.get("id")), body, (OGC_PACKAGE,))
     if "cwlVersion" in record:

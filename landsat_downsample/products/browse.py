@@ -144,7 +144,7 @@ def bands_needed(specs: Mapping[str, BandSpec]) -> tuple[str, ...]:
     """Names of the bands that `render` looks at, so that a caller need read no others."""
     shown = _choose(specs)
     others = (*QUALITY[:2], *(specs[name].fill_from for name in shown))
-    return tuple(dict.fromkeys((*shown, *(name for name in others if name in specs))))
+    return tuple(dict.fromkeys((*shown, *(name for name in others if name and name in specs))))
 
 
 def _seen(
@@ -186,14 +186,15 @@ def _valid(name: str, arrays: Mapping[str, Any], specs: Mapping[str, Any], nodat
     array, spec = arrays[name], specs[name]
     flag = spec.field("fill")
     if flag is not None:
-        return _field(array, flag) == 0
+        there: np.ndarray = _field(array, flag) == 0
+        return there
     value = nodata.get(name)
     value = spec.fill if value is None else value
     valid = np.isfinite(array) if array.dtype.kind == "f" else np.ones(array.shape, bool)
     if value is not None and not np.isnan(value):
         valid &= array != value
     other = spec.fill_from or (next((name for name in QUALITY[:2] if name in arrays), None) if value is None else None)
-    if other in arrays and other != name:
+    if other is not None and other in arrays and other != name:
         valid &= _valid(other, arrays, specs, nodata)
     return valid
 
@@ -211,7 +212,7 @@ def _clear(arrays: Mapping[str, Any], specs: Mapping[str, Any], alpha: np.ndarra
         for field, wanted in (("clear", 1), ("dilated_cloud", 0), ("cloud", 0)):
             flag = specs[name].field(field)
             if flag is not None:
-                calm = cells & (_field(codes, flag) == wanted)
+                calm: np.ndarray = cells & (_field(codes, flag) == wanted)
                 if calm.sum() >= enough:
                     return calm
     return shown
@@ -225,18 +226,21 @@ def _fit(shape: tuple[int, int]) -> tuple[int, int]:
     longest = max(shape)
     if longest <= MAX_SIDE:
         return shape
-    return tuple(max(1, (side * MAX_SIDE + longest // 2) // longest) for side in shape)
+    height, width = (max(1, (side * MAX_SIDE + longest // 2) // longest) for side in shape)
+    return height, width
 
 
 def _cells(shape: tuple[int, int]) -> tuple[Cells, Cells]:
-    return tuple(Cells.cut(side, cells, Fraction(side, cells)) for side, cells in zip(shape, _fit(shape), strict=True))
+    rows, columns = (Cells.cut(*sides, Fraction(*sides)) for sides in zip(shape, _fit(shape), strict=True))
+    return rows, columns
 
 
 def _nearest(codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if codes.shape == shape:
         return codes
     rows, columns = _cells(codes.shape)
-    return codes[np.ix_(rows.centre, columns.centre)]
+    nearest: np.ndarray = codes[np.ix_(rows.centre, columns.centre)]
+    return nearest
 
 
 def _shrink(bands: list[np.ndarray], valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -322,7 +326,8 @@ def _tone(values: np.ndarray, points: tuple[float, float, float]) -> np.ndarray:
     last = (1 << 16) - 1
     steps = np.interp(np.linspace(low, white, last + 1), (low, high, white), (0.0, knee, 1.0))
     levels = np.rint(steps ** (1 / GAMMA) * 255).astype("uint8")
-    return levels[np.rint(np.clip((values - low) * (last / (white - low)), 0, last)).astype("uint16")]
+    shown: np.ndarray = levels[np.rint(np.clip((values - low) * (last / (white - low)), 0, last)).astype("uint16")]
+    return shown
 
 
 # --- classes of a quality band
@@ -373,7 +378,8 @@ def _level(codes: np.ndarray, spec: BandSpec, name: str) -> np.ndarray:
     flag = spec.field(dict(CONFIDENT).get(name, ""))
     if flag is None:
         return np.zeros(codes.shape, "uint8")
-    return (_field(codes, flag) == flag.mask >> flag.offset).astype("uint8")
+    highest: np.ndarray = _field(codes, flag) == flag.mask >> flag.offset
+    return highest.astype("uint8")
 
 
 def _saturation(codes: np.ndarray, spec: BandSpec) -> tuple[np.ndarray, tuple[CellClass, ...]]:
@@ -448,4 +454,4 @@ def _png(picture: np.ndarray, title: str | None, shown: tuple[str, ...], *, smoo
             dataset.write(np.moveaxis(picture, 2, 0))
             dataset.update_tags(**{key: text for key, text in texts.items() if text})
             copy(dataset, encoded.name, driver="PNG", **options)
-        return encoded.read()
+        return bytes(encoded.read())

@@ -115,7 +115,7 @@ def describe_ratio(ratio: tuple[Fraction, Fraction]) -> dict[str, Any]:
     {'ratio': [10.0, 10.0], 'factor': 10}
     """
     ry, rx = map(Fraction, ratio)
-    record: dict = {"ratio": [float(ry), float(rx)]}
+    record: dict[str, Any] = {"ratio": [float(ry), float(rx)]}
     if ry == rx and ry.denominator == 1:
         record["factor"] = int(ry)
     return record
@@ -170,7 +170,8 @@ def met(
         "notes": sorted({note for product in products for note in product.notes}),
         "versions": {**versions(), "python": platform.python_version()},
     }
-    return _compact(record)
+    known: dict[str, Any] = _compact(record)
+    return known
 
 
 def _source(scene: Scene) -> dict[str, Any]:
@@ -243,7 +244,7 @@ def _corners(grid: Grid) -> dict[str, Any]:
 
 def _band(product: Product, band: Band | None, index: int) -> dict[str, Any]:
     block = product.block_shape and list(product.block_shape[::-1])
-    statistics = statistics_of(product, band and band.spec, index)
+    statistics = statistics_of(product, band.spec if band else None, index)
     return {
         "band": index + 1,
         "type": GDAL_TYPES.get(product.dtype, product.dtype.capitalize()),
@@ -292,7 +293,7 @@ def nodata_value(nodata: float | None) -> float | int | str | None:
     return int(nodata) if float(nodata).is_integer() else float(nodata)
 
 
-def _compact(record):
+def _compact(record: Any) -> Any:
     """Leave out what is not known, at every depth, but keep empty lists and what was asked."""
     if isinstance(record, dict):
         return {

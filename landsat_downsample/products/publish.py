@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -45,16 +45,18 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> 
     order = {target.band.name: k for k, target in enumerate(item.targets)}
     done = sorted(done, key=lambda part: order[part.name])
     products = [product for part in done for product in part.products]
-    facts = {"name": item.name, "ratio": item.ratio, "parameters": item.options.to_dict()}
+    name, ratio, parameters = item.name, item.ratio, item.options.to_dict()
     with ThreadPoolExecutor(1, thread_name_prefix="picture") as pool:  # drawn while the texts are rewritten and stored
         picture = pool.submit(copy_context().run, _picture, item, done)
         extra = [_put(publication, name, data, key, roles) for name, data, key, roles in _texts(item, scene, products)]
         extra.append(
             _put(publication, f"{item.name}.browse.png", picture.result(), "browse", ["thumbnail", "overview"])
         )
-    met = dumps(met_module.met(scene, item.coarse, products, extra_files=extra, **facts))
+    met = dumps(
+        met_module.met(scene, item.coarse, products, name=name, ratio=ratio, parameters=parameters, extra_files=extra)
+    )
     extra.append(_put(publication, f"{item.name}.met.json", met, "met.json", ["metadata"]))
-    record = stac.item(scene, item.coarse, products, extra_files=extra, **facts)
+    record = stac.item(scene, item.coarse, products, name=name, ratio=ratio, parameters=parameters, extra_files=extra)
     expected = {product.filename: product.sha256 for product in products}
     publication.commit(item.marker, met_module.dumps(record), expected=expected)
     return location.join(item.dest, item.name, item.marker)
@@ -88,7 +90,7 @@ def _picture(item: ScenePlan, done: Sequence[Done]) -> bytes:
     )
 
 
-def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]):
+def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]) -> Iterator[tuple[str, bytes, str, list[str]]]:
     """Name, bytes, asset key and roles of each text that goes with the bands."""
     if scene.lone:
         return
@@ -226,7 +228,7 @@ def _listed(parameters: dict[str, Any], keys: Sequence[str]) -> str:
     return ", ".join(named)
 
 
-def _words(key: str, value) -> str:
+def _words(key: str, value: Any) -> str:
     if not value:
         return "all bands" if key == "bands" else f"no {key}"
     if isinstance(value, dict):

@@ -128,7 +128,7 @@ def item(
     }
     assets = {product.band: _asset(product, scene.bands.get(product.band), grid) for product in products}
     assets |= {extra["key"]: _extra_asset(extra) for extra in extra_files}
-    record = {
+    record: dict[str, Any] = {
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": [],
@@ -414,4 +414,5 @@ def validate_item(record: dict[str, Any]) -> list[str]:
 
 
 def _schema(name: str) -> dict[str, Any]:
-    return json.loads(resources.files(__package__).joinpath("schemas", f"{name}.json").read_text("utf-8"))
+    schema: dict[str, Any] = json.loads(resources.files(__package__).joinpath("schemas", f"{name}.json").read_bytes())
+    return schema

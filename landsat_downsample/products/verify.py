@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,6 +24,7 @@ from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model import location
 from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid, lattice
 from landsat_downsample.model.plan import Options, Target, plan_scene
 from landsat_downsample.model.product import MARKER, SUFFIX
@@ -169,8 +170,8 @@ def _check_cells(product: str, met: dict[str, Any], scene: Scene, report: Report
 
 
 def _options(met: dict[str, Any]) -> dict[str, Any]:
-    known = {"factor": None, "resolution": None, "size": None, "bands": None, "mask": [], "methods": {}, "bounds": None}
-    return known | met["parameters"]
+    known = dict.fromkeys(("factor", "resolution", "size", "bands", "bounds"))
+    return {**known, "mask": [], "methods": {}, **met["parameters"]}
 
 
 def _check_band(product: str, target: Target, method: str, report: Report, sample: tuple[int, int]) -> None:
@@ -198,7 +199,7 @@ def _check_band(product: str, target: Target, method: str, report: Report, sampl
         report.checked.append(f"{name}: {len(cells)} cells recomputed, all equal ({method})")
 
 
-def _same(got, expected, method: str) -> bool:
+def _same(got: np.integer[Any] | np.floating[Any], expected: float, method: str) -> bool:
     if isinstance(expected, float) and math.isnan(expected):
         return bool(np.isnan(got))
     if method in ("std", "circular") or np.dtype(got.dtype).kind == "f":
@@ -223,6 +224,9 @@ def _source(band: Band | None) -> Iterator[rasterio.DatasetReader | None]:
         yield raster
 
 
+Recompute = Callable[["_Cell"], float | None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Cell:
     """One coarse cell and the open rasters that it is recomputed from."""
@@ -234,7 +238,6 @@ class _Cell:
 
     def weighted(self) -> list[tuple[int | float, Fraction]]:
         """(value, share of a pixel) for every valid pixel of the cell."""
-        band, spec = self.target.band, self.target.band.spec
         rows, columns = (self._span(axis) for axis in (0, 1))
         window = Window(columns[0][0], rows[0][0], len(columns), len(rows))
         values = self.pixels.read(1, window=window)
@@ -242,7 +245,7 @@ class _Cell:
         for i, (row, high) in enumerate(rows):
             for j, (column, wide) in enumerate(columns):
                 value = values[i, j].item()
-                if self._counts(value, row, column, band, spec):
+                if self._counts(value, row, column):
                     found.append((value, high * wide))
         return found
 
@@ -260,24 +263,24 @@ class _Cell:
         pixels = range(math.floor(low), math.ceil(high))
         return [(p, min(high, Fraction(p + 1)) - max(low, Fraction(p))) for p in pixels]
 
-    def _counts(self, value, row: int, column: int, band: Band, spec) -> bool:
+    def _counts(self, value: float, row: int, column: int) -> bool:
+        band, spec, quality = self.target.band, self.target.band.spec, self.target.quality
         if band.nodata is not None and value == band.nodata and spec.kind != "bits":
             return False
         if isinstance(value, float) and math.isnan(value):
             return False
         if spec.fill_from and self.quality is None and spec.kind != "bits":
             return value != 0
-        if self.quality is None:
+        if self.quality is None or quality is None:
             return True
-        codes = self._quality_codes(row, column)
-        flags = [self.target.quality.spec.field(flag) for flag in self.target.mask]
-        if spec.fill_from:
-            flags.append(self.target.quality.spec.field("fill"))
+        codes = self._quality_codes(self.quality, quality.grid, row, column)
+        names = (*self.target.mask, "fill") if spec.fill_from else self.target.mask
+        flags = [flag for name in names if (flag := quality.spec.field(name))]
         return not any(code >> flag.offset & 1 for code in codes for flag in flags)
 
-    def _quality_codes(self, row: int, column: int) -> list[int]:
+    def _quality_codes(self, quality: rasterio.DatasetReader, wide: Grid, row: int, column: int) -> list[int]:
         """Codes of the quality pixels that a pixel touches: one, or up to four for the 15 m band."""
-        fine, wide = self.target.band.grid, self.target.quality.grid
+        fine = self.target.band.grid
         spans = []
         for axis, at in ((0, row), (1, column)):
             ratio = fine.resolution[axis] / wide.resolution[axis]
@@ -287,25 +290,28 @@ class _Cell:
             spans.append([min(max(k, 0), wide.shape[axis] - 1) for k in range(low, high + 1)])
         (top, *_, bottom), (left, *_, right) = ([s[0], s[-1]] for s in spans)
         window = Window(left, top, right - left + 1, bottom - top + 1)
-        return [int(code) for code in self.quality.read(1, window=window).ravel()]
+        return [int(code) for code in quality.read(1, window=window).ravel()]
 
 
 def _edge(grid: Grid, axis: int) -> float:
     return grid.transform.c if axis else grid.transform.f
 
 
-def _enough(cell: _Cell, pairs: list[Any]) -> bool:
+def _covered(pairs: Sequence[tuple[float, Fraction]]) -> Fraction:
+    return sum((share for _, share in pairs), Fraction(0))
+
+
+def _enough(cell: _Cell, pairs: Sequence[tuple[float, Fraction]]) -> bool:
     """Whether the valid pixels cover the share of the cell that was asked for."""
-    area = math.prod(sum(share for _, share in cell._span(axis)) for axis in (0, 1))
-    covered = sum(share for _, share in pairs)
+    area, covered = _covered(cell._span(0)) * _covered(cell._span(1)), _covered(pairs)
     return covered > 0 and covered >= Fraction(str(cell.target.min_valid)) * area
 
 
-def _mean(cell: _Cell):
+def _mean(cell: _Cell) -> float | None:
     pairs = cell.weighted()
     if not _enough(cell, pairs):
         return None
-    exact = sum(Fraction(v) * w for v, w in pairs) / sum(w for _, w in pairs)
+    exact = sum((Fraction(v) * w for v, w in pairs), Fraction(0)) / _covered(pairs)
     if isinstance(pairs[0][0], float):
         return float(exact)
     nodata = cell.target.band.nodata
@@ -315,22 +321,22 @@ def _mean(cell: _Cell):
     return value
 
 
-def _extreme(choose):
-    def compute(cell: _Cell):
+def _extreme(choose: Callable[[Iterable[float]], float]) -> Recompute:
+    def compute(cell: _Cell) -> float | None:
         pairs = cell.weighted()
         return choose(v for v, _ in pairs) if _enough(cell, pairs) else None
 
     return compute
 
 
-def _rms(cell: _Cell):
+def _rms(cell: _Cell) -> float | None:
     pairs = cell.weighted()
     if not _enough(cell, pairs):
         return None
-    return round(math.sqrt(sum(Fraction(v) ** 2 * w for v, w in pairs) / sum(w for _, w in pairs)))
+    return round(math.sqrt(sum(Fraction(v) ** 2 * w for v, w in pairs) / _covered(pairs)))
 
 
-def _circular(cell: _Cell):
+def _circular(cell: _Cell) -> float | None:
     pairs = cell.weighted()
     if not _enough(cell, pairs):
         return None
@@ -339,11 +345,11 @@ def _circular(cell: _Cell):
     return math.atan2(east, north) / unit
 
 
-def _code(policy: str):
-    def compute(cell: _Cell):
+def _code(policy: str) -> Recompute:
+    def compute(cell: _Cell) -> float | None:
         spec = cell.target.band.spec
         fill = spec.field("fill")
-        pairs = [(v, w) for v, w in cell.weighted() if not (fill and v & fill.mask)]
+        pairs = [(int(v), w) for v, w in cell.weighted() if not (fill and int(v) & fill.mask)]
         if not _enough(cell, pairs):
             return spec.fill or 0
         codes = {v for v, _ in pairs}
@@ -355,8 +361,8 @@ def _code(policy: str):
     return compute
 
 
-def _field(bits, policy: str, pairs: list[Any]) -> int:
-    total = sum(w for _, w in pairs)
+def _field(bits: BitField, policy: str, pairs: Sequence[tuple[int, Fraction]]) -> int:
+    total = _covered(pairs)
     reached = 0
     for level in range(1, 1 << bits.length):
         if bits.levels and bits.levels[level] == "reserved":
@@ -368,7 +374,7 @@ def _field(bits, policy: str, pairs: list[Any]) -> int:
     return reached
 
 
-def _clear(spec, policy: str, pairs: list[Any]) -> int:
+def _clear(spec: BandSpec, policy: str, pairs: Sequence[tuple[int, Fraction]]) -> int:
     clear = spec.field("clear")
     if clear is None:
         return 0
@@ -376,19 +382,19 @@ def _clear(spec, policy: str, pairs: list[Any]) -> int:
     return 0 if any(_field(f, policy, pairs) for f in clouds) else clear.mask
 
 
-def _mode(cell: _Cell):
+def _mode(cell: _Cell) -> float | None:
     """The value that covers most of the cell, the smallest of equals; of the valid codes of a quality band."""
     fill = cell.target.band.spec.field("fill")
-    pairs = [(v, w) for v, w in cell.weighted() if not (fill and v & fill.mask)]
+    pairs = [(v, w) for v, w in cell.weighted() if not (fill and int(v) & fill.mask)]
     if not _enough(cell, pairs):
         return cell.target.band.spec.fill
-    share: dict = {}
+    share: dict[float, Fraction] = {}
     for value, weight in pairs:
-        share[value] = share.get(value, 0) + weight
+        share[value] = share.get(value, Fraction(0)) + weight
     return min(share, key=lambda value: (-share[value], value))
 
 
-SECOND_PATH = {
+SECOND_PATH: dict[str, Recompute] = {
     "mean": _mean,
     "mode": _mode,
     "min": _extreme(min),

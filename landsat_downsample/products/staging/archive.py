@@ -21,7 +21,8 @@ from landsat_downsample.storage.regular_files import open_regular
 from landsat_downsample.storage.sinks import WHOLE_LIMIT
 from landsat_downsample.storage.verified_copy import Whole
 
-_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_Opener = type[gzip.GzipFile] | type[bz2.BZ2File] | type[lzma.LZMAFile]
+_OPENERS: dict[bytes, _Opener] = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\x00": lzma.LZMAFile}
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def _brought(href: str, hidden: str, name: str, policy: Policy) -> str:
     return plain
 
 
-def _compression(path: str):
+def _compression(path: str) -> _Opener | None:
     try:
         with open_regular(path) as file:
             head = file.read(6)
@@ -95,7 +96,7 @@ def _compression(path: str):
     return next((opener for sign, opener in _OPENERS.items() if head.startswith(sign)), None)
 
 
-def _decompress(opener, path: str, target: str, shown: str) -> None:
+def _decompress(opener: _Opener, path: str, target: str, shown: str) -> None:
     count = 0
     try:
         with opener(path, "rb") as packed, open(target, "xb") as file:
@@ -106,6 +107,6 @@ def _decompress(opener, path: str, target: str, shown: str) -> None:
                     raise ReadError(f"cannot read {shown!r}: it unpacks to more than {WHOLE_LIMIT} bytes; refused")
                 file.write(data)
     except (EOFError, OSError, lzma.LZMAError) as error:
-        if getattr(error, "errno", None):
+        if isinstance(error, OSError) and error.errno:
             raise WriteError(f"cannot unpack {shown!r}: {(error.strerror or 'it failed').lower()}") from error
         raise ReadError(f"cannot read {shown!r}: its compression is damaged or cut; download it again") from error

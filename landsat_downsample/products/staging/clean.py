@@ -127,7 +127,8 @@ def _last_write(href: str, policy: Policy) -> float | None:
         entry.get("LastModified") or entry.get("created") or entry.get("mtime") for entry in _entries(href, policy)
     ]
     times = [value.timestamp() if isinstance(value, datetime) else value for value in found]
-    return max(times) if times and all(isinstance(value, (int, float)) for value in times) else None
+    known = [value for value in times if isinstance(value, (int, float))]
+    return max(known) if known and len(known) == len(times) else None
 
 
 def _is_ours(left: Leftover, policy: Policy) -> bool:

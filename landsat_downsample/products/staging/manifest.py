@@ -59,7 +59,7 @@ class Manifest:
     @property
     def names(self) -> set[str]:
         """Names of all its files, but for item and catalogue."""
-        return {part.name for part in (*self.texts, *self.rasters)}
+        return {text.name for text in self.texts} | {raster.name for raster in self.rasters}
 
 
 def load_manifest(scene: Scene, href: str, policy: Policy) -> Manifest:

@@ -30,7 +30,7 @@ def look(final: str, manifest: Manifest) -> LocalItem | None:
     try:
         there = item_files.find(final) if os.path.isdir(final) else None
         wrong = "nothing that was staged" if there is None or not there.catalogued else item_files.first_damage(there)
-        names = set() if wrong else {file.name for file in there.files()}
+        names = {file.name for file in there.files()} if there and not wrong else set()
     except LandsatDownsampleError as error:
         wrong = str(error)
     if wrong is None and names != manifest.names:

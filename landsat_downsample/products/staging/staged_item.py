@@ -145,7 +145,7 @@ def scrubbed(data: bytes) -> bytes:
     return data if clean == record else json.dumps(clean, ensure_ascii=False).encode()
 
 
-def _scrub(value):
+def _scrub(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _scrub(one) for key, one in value.items()}
     if isinstance(value, list):
