@@ -76,8 +76,8 @@ class Finder:
             return Source(single_file(href))
         if is_tar(href):
             return self._folder(href, list_names(href, policy=self.policy))
-        if _MTL.search(name):
-            return self._next_to_mtl(href)
+        if found := _MTL.search(name):
+            return self._next_to_mtl(href, name[: found.start()])
         if name.lower().endswith((".json", ".geojson")) or (
             scheme(href) in ("http", "https") and _ITEM.search(location.redact(href))
         ):
@@ -223,10 +223,9 @@ class Finder:
         sidecars = tuple(location.join(folder, name + end) for end in SIDECARS if name + end in names)
         return File(location.join(folder, name), sidecars=sidecars)
 
-    def _next_to_mtl(self, href: str) -> Source:
+    def _next_to_mtl(self, href: str, stem: str) -> Source:
         """The scene of an MTL file: what it lists, in its own folder."""
         name, folder = location.basename(href), stac_source.folder_of(href)
-        stem = name[: _MTL.search(name).start()]
         try:
             names = list_names(folder, policy=self.policy)
         except ReadError:
@@ -256,8 +255,8 @@ class Finder:
     def _items(self, record: dict[str, Any] | list[Any], href: str, depth: int) -> Iterator[tuple[dict[str, Any], str]]:
         """Every item that a document holds or points to, with where it was read."""
         found = stac_source.items(record, href)
-        if found is not None:
-            yield from ((item, href) for item in found)
+        if found is not None or isinstance(record, list):
+            yield from ((item, href) for item in found or ())
             return
         items, children = stac_source.links(record, href, self.policy.allow_hosts)
         if depth < 1:
@@ -337,15 +336,15 @@ def _agreed(mtl: Mtl | None, product: ProductId | None, href: str) -> ProductId:
     """
     said = (mtl.find("LANDSAT_PRODUCT_ID", ("PRODUCT_CONTENTS", "METADATA_FILE_INFO", "")) or "") if mtl else ""
     meant = product_id.parse(said)
-    if product is None and meant is None:
+    if (agreed := product or meant) is None:
         raise SceneError(
             f"{location.redact(href)!r}: its MTL is older than the Collections or names no product, "
             "not read as a scene: give its files one by one"
         )
     if product is not None and meant is not None and product.id != meant.id:
         raise SceneError(f"{location.redact(href)!r}: files are of {product.id}, the MTL is of {meant.id}")
-    scene_files.catalogue(product or meant)
-    return product or meant
+    scene_files.catalogue(agreed)
+    return agreed
 
 
 def _properties(product: ProductId | None, mtl: Mtl | None, item: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def check_predictors(bands: dict[str, Band]) -> None:
         The header of one of them is damaged.
     """
     known = {name: band for name, band in bands.items() if band.predictor is not None and band.dtype[0] != "f"}
-    ways: dict[int, list[str]] = {}
+    ways: dict[int | None, list[str]] = {}
     for name, band in known.items():
         ways.setdefault(band.predictor, []).append(name)
     if len(ways) > 1:
@@ -102,7 +102,8 @@ def same(one: Grid, other: Grid) -> bool:
     """Whether two grids are equal to within `TOLERANCE` of a pixel."""
     if one.shape != other.shape or not same_crs(one.crs, other.crs):
         return False
-    return _within(one, other, tuple(step * TOLERANCE for step in one.resolution))
+    step_y, step_x = one.resolution
+    return _within(one, other, (step_y * TOLERANCE, step_x * TOLERANCE))
 
 
 def same_crs(one: str, other: str) -> bool:
@@ -110,7 +111,7 @@ def same_crs(one: str, other: str) -> bool:
     if one == other:
         return True
     try:
-        return CRS.from_user_input(one) == CRS.from_user_input(other)
+        return bool(CRS.from_user_input(one) == CRS.from_user_input(other))
     except CRSError:
         return False
 

@@ -60,8 +60,8 @@ def _items(source: object) -> Iterator[tuple[dict[str, Any], str | None]]:
     elif isinstance(source, dict) and isinstance(source.get("features"), list):
         for item in source["features"]:
             yield from _items(item)
-    elif hasattr(source, "assets") and _has_dict(source):
-        item = source.to_dict(transform_hrefs=False)  # which would ask its catalogue, over the network if need be
+    elif hasattr(source, "assets") and callable(to_dict := getattr(source, "to_dict", None)):
+        item = to_dict(transform_hrefs=False)  # which would ask its catalogue, over the network if need be
         if not is_item(item):
             raise _neither(source)
         yield item, _self(item)

@@ -10,6 +10,7 @@ from typing import Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
 from landsat_downsample.errors import ReadError, SceneError
@@ -159,7 +160,7 @@ def open_raster(path: str, href: str, *, pixels: bool = True) -> rasterio.Datase
         ) from error
 
 
-def _grid(source, href: str, fallback_grid: Callable[..., Any] | None) -> Grid:
+def _grid(source: rasterio.DatasetReader, href: str, fallback_grid: Callable[..., Any] | None) -> Grid:
     """The grid of an open raster: its own, or where it has none that of its metadata."""
     shape, transform = source.shape, source.transform
     crs = crs_name(source.crs)
@@ -178,7 +179,7 @@ def _grid(source, href: str, fallback_grid: Callable[..., Any] | None) -> Grid:
     return fallback if not placed else Grid(shape, transform, fallback.crs)
 
 
-def crs_name(crs) -> str | None:
+def crs_name(crs: CRS | None) -> str | None:
     """An authority string where there is one, else WKT, else None."""
     if not crs:
         return None

@@ -56,7 +56,7 @@ def open_scene(
 
 def open_with(
     policy: Policy,
-    source: str | os.PathLike[str] | dict[str, Any] | Sequence[dict[str, Any]],
+    source: str | os.PathLike[str] | dict[str, Any] | Sequence[dict[str, Any]] | Item | ItemCollection,
     *,
     base: str | os.PathLike[str] | None = None,
     bands: Iterable[str] | str | None = None,
@@ -211,7 +211,7 @@ def _wanted(listing: Listing, bands: Iterable[str] | str | None) -> list[str]:
     """USGS names of the bands to open, in the order asked for."""
     if bands is None:
         return list(listing.specs)
-    wanted = {}
+    wanted: dict[str, None] = {}
     for name in _names(bands):
         spec = bands_module.find(name, listing.specs)
         if spec is None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from landsat_downsample.errors import SceneError
 from landsat_downsample.formats.tiff_layout import TiffLayout
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import redact
+
+if TYPE_CHECKING:
+    from affine import Affine
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def unrepeated_predictor(layout: TiffLayout, spec: BandSpec, href: str) -> int |
     return image.predictor
 
 
-def grid_of(shape: tuple[int, int], transform, crs: str, href: str) -> Grid:
+def grid_of(shape: tuple[int, int], transform: Affine, crs: str, href: str) -> Grid:
     """Make the grid of a raster.
 
     Raises

@@ -12,8 +12,10 @@ from landsat_downsample.model.safe_text import plain, trace
 from landsat_downsample.model.shortage import shortage
 
 #: What Python and NumPy raise where a program is wrong. Libraries report bad data and servers by classes of their own.
-_KINDS = (ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, RuntimeError)
-_KINDS += (SyntaxError, TypeError, Warning)
+_KINDS = (
+    ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, RuntimeError, SyntaxError,
+    TypeError, Warning,
+)  # fmt: skip
 
 
 def is_bug(error: BaseException) -> bool:
@@ -103,8 +105,8 @@ def warn(error: BaseException, what: str) -> None:
     found = wrapped(error, what)
     text = f"{what}: {error}" if found is error else str(found)
     with suppress(Warning):  # where warnings are errors: the work goes on all the same
-        bug = isinstance(found, InternalError)
-        warnings.warn(BugWarning(f"{text}\n{found.trace}") if bug else text, stacklevel=3)
+        bug = BugWarning(f"{text}\n{found.trace}") if isinstance(found, InternalError) else None
+        warnings.warn(bug or text, stacklevel=3)
 
 
 class Traces:
@@ -119,4 +121,4 @@ class Traces:
         if not self._verbose and (self._shown or not bug):
             return ""
         self._shown |= bug
-        return error.trace if bug else trace(error)
+        return error.trace if isinstance(error, InternalError) else trace(error)

@@ -328,8 +328,8 @@ def _place(href: str) -> tuple[str, int, int]:
     """Find the local (path, offset, size) of a file or of a member of a tar."""
     if scheme(href) == "tar":
         member, archive = split_tar(href)
-        found = tar.find(member, archive)
-        return local_path(archive), found.offset, found.size
+        inside = tar.find(member, archive)
+        return local_path(archive), inside.offset, inside.size
     path = local_path(href)
     try:
         found = os.stat(path)
@@ -347,7 +347,7 @@ def _read_exactly(handle: int, offset: int, length: int) -> bytes:
     return data
 
 
-def _compare(file, offset: int, size: int, checksum: str | None) -> None:
+def _compare(file: IO[bytes], offset: int, size: int, checksum: str | None) -> None:
     known = parse_multihash(checksum)
     if known is None:
         return
@@ -408,4 +408,4 @@ def _reason(error: OSError) -> str:
         errno.ENOTDIR: "it is not a folder",
         errno.EACCES: "permission denied",
     }
-    return known.get(error.errno, (error.strerror or type(error).__name__).lower())
+    return known.get(error.errno or 0, (error.strerror or type(error).__name__).lower())

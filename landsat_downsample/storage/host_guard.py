@@ -35,7 +35,7 @@ class Connector(aiohttp.TCPConnector):
             self._proxies.add(canonical(req.proxy.raw_host or ""))
             return await super().connect(req, traces, timeout)
         made = await super().connect(req, traces, timeout)
-        peer = made.transport.get_extra_info("peername")
+        peer = made.transport and made.transport.get_extra_info("peername")
         if not peer or is_inside(peer[0]):
             made.close()
             raise _refusal(name)

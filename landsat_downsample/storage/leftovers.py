@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from landsat_downsample.errors import ReadError, WriteError
@@ -112,4 +113,4 @@ def remove_leftover(leftover: Leftover, *, policy: Policy | None = None) -> None
     if place.head(place.marker) is not None:
         raise WriteError(f"will not remove {redact(leftover.href)!r}: it was published meanwhile")
     for filename in place.names():
-        place.call(filename, lambda seconds, filename=filename: place.delete(filename, seconds))
+        place.call(filename, partial(place.delete, filename))

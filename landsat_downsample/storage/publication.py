@@ -113,6 +113,7 @@ def read_marker(dest: str, name: str, filename: str, *, policy: Policy | None = 
         If it is there but cannot be read or is not a JSON object.
     """
     href = join(dest, name, filename)
+    data: bytes | None
     if is_local(href):
         try:
             with open_regular(local_path(href)) as file:

@@ -32,7 +32,7 @@ def refusal(error: OSError) -> str:
     """Say why something could not be written, and what to do."""
     if error.errno == errno.ENOTDIR:  # of this product's folder perhaps: no reason to stop the others
         return "not a directory: a file stands in the way; choose another destination"
-    return _REFUSALS.get(error.errno, (error.strerror or type(error).__name__).lower())
+    return _REFUSALS.get(error.errno or 0, (error.strerror or type(error).__name__).lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from landsat_downsample.errors import WriteError
@@ -44,7 +45,7 @@ class Objects:
         for name in {self.marker, filename} if filename.endswith(MARKER) else {self.marker}:
             found = self.head(name)
             if found is not None and dict(found.metadata).get("publication") != self.place.token:
-                self.call(name, lambda seconds, name=name: self.delete(name, seconds))
+                self.call(name, partial(self.delete, name))
 
     def _store(self, filename: str, data: bytes, digest: str, *, create: bool) -> None:
         of = self.place
@@ -127,7 +128,7 @@ class Objects:
         for filename in self.names():
             found = self.head(filename) if filename not in kept else None
             if found is not None and dict(found.metadata).get("publication", self.place.token) != self.place.token:
-                self.call(filename, lambda seconds, name=filename: self.delete(name, seconds))
+                self.call(filename, partial(self.delete, filename))
 
     def names(self) -> list[str]:
         """List the objects that lie under the product's prefix."""
@@ -147,4 +148,4 @@ class Objects:
         for filename in sorted(self.names(), key=lambda name: name != self.marker):
             found = self.head(filename)
             if found is not None and dict(found.metadata).get("publication") == self.place.token:
-                self.call(filename, lambda seconds, name=filename: self.delete(name, seconds))
+                self.call(filename, partial(self.delete, filename))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import BinaryIO
+from io import BufferedReader
 
 
 def irregular(mode: int) -> str | None:
@@ -19,7 +19,7 @@ def irregular(mode: int) -> str | None:
     return None if kind == stat.S_IFREG else f"it is {kinds.get(kind, 'a device')}, not a regular file"
 
 
-def open_regular(path: str) -> BinaryIO:
+def open_regular(path: str) -> BufferedReader:
     """Open a file, without waiting for whoever may be at the other end of it.
 
     Raises

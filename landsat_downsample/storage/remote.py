@@ -86,7 +86,7 @@ class Remote:
 
         return self.retry_budget.call(f"cannot read {redact(self.href)!r}", once)
 
-    def get(self, span: Span | None, sink: FileSink | BytesSink | HashSink) -> HttpResponse:
+    def get(self, span: Span | None, sink: CountingSink) -> HttpResponse:
         """Make one request and compare the object's size and identity with what is known of it."""
         self.requests += 1
         href, before = self.signed(), sink.count
@@ -174,6 +174,8 @@ class _Segments:
     """The pieces of a file fetched so far."""
 
     parts: list[tuple[int, bytes]] = field(default_factory=list)
+    size: int = 0
+    """Bytes of the whole file; known with the first piece."""
 
     def read(self, offset: int, length: int) -> bytes:
         for start, data in self.parts:
@@ -192,7 +194,7 @@ def _read_header(remote: Remote) -> tuple[_Segments, TiffLayout, HttpResponse]:
     answer = _add(remote, segments, (0, HEADER))
     while True:
         try:
-            layout = tiff.check_complete(segments.read, remote.size)
+            layout = tiff.check_complete(segments.read, segments.size)
             for offset, length in layout.parts:
                 segments.read(offset, length)
             return segments, layout, answer
@@ -218,6 +220,7 @@ def _add(remote: Remote, segments: _Segments, span: Span) -> HttpResponse:
         raise HeaderTooLarge
     if len(segments.parts) == 0 and sink.count == remote.size:
         remote.prove(answer, sink)
+    segments.size = remote.size
     segments.parts.append((span[0], sink.data()))
     return answer
 
@@ -240,19 +243,19 @@ def spill_header(remote: Remote, handle: int) -> TiffLayout:
             if not answer.sealed and _read_header(remote)[0].parts != segments.parts:
                 raise Mismatch("two reads of its header gave different bytes")
             if answer.ranged:
-                found = Header(segments.parts, layout, remote.size, remote.requests, remote.received)
+                found = Header(segments.parts, layout, segments.size, remote.requests, remote.received)
                 header_cache.keep(remote.href, remote.etag, found)
         except HeaderTooLarge:
             return _attempt_whole(remote, handle)
-        _write(segments, handle, remote.size)
+        _write(segments, handle)
         return layout
 
     return remote.persist(attempt)
 
 
-def _write(segments: _Segments, handle: int, size: int) -> None:
+def _write(segments: _Segments, handle: int) -> None:
     os.ftruncate(handle, 0)
-    os.ftruncate(handle, size)
+    os.ftruncate(handle, segments.size)
     for offset, data in segments.parts:
         FileSink(handle, offset)(data)
 
@@ -306,10 +309,10 @@ def begin_band(remote: Remote, handle: int) -> Begun | None:
         segments, layout, ranged = _header(remote)
     except HeaderTooLarge:
         return None
-    spans, blocks = _worthwhile_spans(layout, segments, remote.size, window) if ranged else ([], None)
+    spans, blocks = _worthwhile_spans(layout, segments, window) if ranged else ([], None)
     if not spans and blocks is None:
         return None
-    _write(segments, handle, remote.size)
+    _write(segments, handle)
     return Begun(layout, spans, blocks)
 
 
@@ -332,28 +335,28 @@ def _header(remote: Remote) -> tuple[_Segments, TiffLayout, bool]:
     requests, received = cached.claim()
     remote.requests, remote.received = remote.requests + requests, remote.received + received
     remote.size = cached.size
-    return _Segments(list(cached.parts)), cached.layout, True
+    return _Segments(list(cached.parts), cached.size), cached.layout, True
 
 
 def _worthwhile_spans(
-    layout: TiffLayout, segments: _Segments, size: int, window: PixelWindow | None
+    layout: TiffLayout, segments: _Segments, window: PixelWindow | None
 ) -> tuple[list[Span], np.ndarray | None]:
     """What to fetch instead of the whole object, and which blocks are in it (None: all)."""
     image = layout.directories[0]
-    run = _worthwhile_run(layout, segments, size)
+    run = _worthwhile_run(layout, segments)
     if window and tiff.verifiable(image):
         blocks = tiff.blocks_under(image, window)
         spans = tiff.spans_of(image, blocks, layout.trailer)
-        if len(spans) <= MAX_SPANS and sum(stop - start for start, stop in spans) < PARTIAL * size:
+        if len(spans) <= MAX_SPANS and sum(stop - start for start, stop in spans) < PARTIAL * segments.size:
             return spans, blocks
     return ([run] if run else []), None
 
 
-def _worthwhile_run(layout: TiffLayout, segments: _Segments, size: int) -> Span | None:
+def _worthwhile_run(layout: TiffLayout, segments: _Segments) -> Span | None:
     run = tiff.full_resolution_run(layout)
     if run is None or not tiff.verifiable(layout.directories[0]):
         return None
-    return run if run[1] - run[0] + segments.total < WORTHWHILE * size else None
+    return run if run[1] - run[0] + segments.total < WORTHWHILE * segments.size else None
 
 
 def _attempt_whole(remote: Remote, handle: int) -> TiffLayout:

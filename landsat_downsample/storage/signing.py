@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from landsat_downsample.model.location import container, endpoint
@@ -21,7 +22,7 @@ _lock = process_lock()
 _tokens: dict[tuple[str, str, str], tuple[str, float]] = {}
 
 
-def sign(href: str, fetch, *, now: float | None = None) -> str:
+def sign(href: str, fetch: Callable[[str], bytes], *, now: float | None = None) -> str:
     """Add a token to a blob's href where it needs one.
 
     Parameters
@@ -49,11 +50,13 @@ def sign(href: str, fetch, *, now: float | None = None) -> str:
 
 def forget(href: str, signed: str) -> None:
     """Drop the token of an href's container, unless another thread has renewed the one that was refused."""
-    place = container(href)
+    if (place := container(href)) is None:
+        return
+    key = (endpoint(), *place)
     with _lock:
-        token, _ = _tokens.get((endpoint(), *place), ("", 0.0)) if place else ("", 0.0)
+        token, _ = _tokens.get(key, ("", 0.0))
         if token and signed.endswith(token):
-            del _tokens[(endpoint(), *place)]
+            del _tokens[key]
 
 
 def _ask(answer: bytes) -> tuple[str, float]:

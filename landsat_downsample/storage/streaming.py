@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -48,7 +49,7 @@ class Arriving:
         self.thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.halt.set()
         self.thread.join()
 
@@ -119,27 +120,27 @@ def fetch_streaming(
     window. See `files.fetch_streaming`.
     """
 
-    def attempt() -> tuple[TiffLayout, T | None, Exception | None]:
+    def attempt() -> tuple[TiffLayout, Future[T]]:
         begun = begin_band(remote, handle)
         if begun is None or remote.request.window:
             layout = complete_band(remote, handle, begun)
-            return layout, *_call(lambda: work(layout, None))
+            return layout, _call(lambda: work(layout, None))
         with Arriving(remote, begun, FileSink(handle, begun.spans[0][0])) as arriving:
-            found, error = _call(lambda: work(begun.layout, arriving))
+            called = _call(lambda: work(begun.layout, arriving))
             # What went wrong with bytes that nobody had verified yet is judged once they are:
             # a damaged block is a `Mismatch` here, and may be right the next time.
-            arriving.finish() if error is None else arriving.settle()
-            return begun.layout, found, error
+            arriving.finish() if called.exception() is None else arriving.settle()
+            return begun.layout, called
 
-    layout, found, error = persist_band(remote, attempt)
-    if error is not None:
-        raise error
-    return found, layout
+    layout, called = persist_band(remote, attempt)
+    return called.result(), layout
 
 
-def _call(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+def _call(work: Callable[[], T]) -> Future[T]:
     """What ``work`` gives, or what it raises: no error of the network, and none to try again for."""
+    called: Future[T] = Future()
     try:
-        return work(), None
+        called.set_result(work())
     except Exception as error:
-        return None, error
+        called.set_exception(error)
+    return called

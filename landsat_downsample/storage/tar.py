@@ -62,7 +62,8 @@ def _scan(path: str, size: int, _mtime: int) -> tuple[tuple[str, Member], ...]:
         with open_regular(path) as raw:
             _refuse_compressed(raw.read(6), path)
             raw.seek(0)
-            with tarfile.open(fileobj=_Headers(raw, path), mode="r:") as tar:
+            # typeshed asks for what is written and closed too
+            with tarfile.open(fileobj=_Headers(raw, path), mode="r:") as tar:  # type: ignore[call-overload]
                 for count, info in enumerate(tar):
                     if count >= MAX_MEMBERS:
                         raise ReadError(

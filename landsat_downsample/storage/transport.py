@@ -11,12 +11,12 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
 from landsat_downsample.errors import ReadError
 from landsat_downsample.model.location import host, scheme
@@ -26,6 +26,8 @@ from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.host_gate import PROMPT, Gate
 from landsat_downsample.storage.locks import process_lock
 from landsat_downsample.storage.retry import Mismatch, Refusal, retry_after
+
+T = TypeVar("T")
 
 CHUNK = 1 << 18
 Span = tuple[int, int]
@@ -87,7 +89,7 @@ def _endpoint() -> str | None:
     return next(filter(None, map(os.environ.get, names)), None)
 
 
-def _filesystem_class(protocol: str, options: dict[str, Any]) -> type:
+def _filesystem_class(protocol: str, options: dict[str, Any]) -> Any:
     """Find what reads a protocol and needs nothing more than these options.
 
     Raises
@@ -127,7 +129,7 @@ def _make(protocol: str, policy: Policy, inside: frozenset[str]) -> Any:
     elif protocol in ("s3", "s3a"):
         if not (_endpoint() or "https://").lower().startswith(("http://", "https://")):
             raise ReadError("the S3 endpoint of AWS_ENDPOINT_URL is no URL: give http://HOST:PORT, or https://HOST")
-        timeouts = {"connect_timeout": policy.timeout, "read_timeout": policy.timeout}
+        timeouts: dict[str, Any] = {"connect_timeout": policy.timeout, "read_timeout": policy.timeout}
         timeouts |= {"retries": {"total_max_attempts": 1}, "max_pool_connections": 32}
         options["config_kwargs"] = timeouts | ambient.get("config_kwargs", {})
         options["requester_pays"] = policy.requester_pays
@@ -152,13 +154,13 @@ def _bound(policy: Policy, seconds: float, size: int = 0) -> float:
     return min(seconds, 2 * policy.timeout + size / policy.slowest)
 
 
-def _wait(fs: Any, seconds: float, work: Coroutine) -> Any:
+def _wait(fs: Any, seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on fsspec's loop; cancelled, not abandoned, when time is up or nobody wants it any more."""
     import asyncio
 
     from fsspec.asyn import sync
 
-    async def bounded() -> Any:
+    async def bounded() -> T:
         task = asyncio.ensure_future(asyncio.wait_for(work, seconds))
         try:
             while not (await asyncio.wait({task}, timeout=PROMPT))[0]:
@@ -168,7 +170,8 @@ def _wait(fs: Any, seconds: float, work: Coroutine) -> Any:
             await asyncio.gather(task, return_exceptions=True)
         return task.result()
 
-    return sync(fs.loop, bounded)
+    found: T = sync(fs.loop, bounded)
+    return found
 
 
 def get(href: str, span: Span | None, sink: Sink, *, policy: Policy, etag: str | None, seconds: float) -> HttpResponse:
@@ -222,8 +225,8 @@ async def _http_get(fs: Any, href: str, span: Span | None, sink: Sink, etag: str
         _refuse_http(reply)
         ranged = span is None or reply.status == 206
         answer = _http_answer(reply, span if reply.status == 206 else None, href, ranged=ranged)
-        expected = _expected(answer.size, span if ranged else (0, span[1]))
-        if expected is None and not ranged:  # as much as is wanted of what may go on
+        expected = _expected(answer.size, span if ranged or span is None else (0, span[1]))
+        if expected is None and span and not ranged:  # as much as is wanted of what may go on
             expected = span[1]
         if span and not ranged and span[0] > 0:
             raise Mismatch("the server does not honour ranges")
@@ -334,7 +337,7 @@ async def _s3_get(fs: Any, href: str, span: Span | None, sink: Sink, etag: str |
     return answer
 
 
-async def _chunks(body: Any):
+async def _chunks(body: Any) -> AsyncIterator[bytes]:
     while data := await body.read(CHUNK):
         yield data
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from landsat_downsample.cli.arguments import Verbs, add_access, add_verb, seconds, words
 
 if TYPE_CHECKING:
-    from landsat_downsample.products.staging.clean import Found
+    from landsat_downsample.products.staging.clean import FoundLeftover
 
 _SOURCE = "what run takes, and a remote or compressed tar: URL, s3:// prefix, STAC item, MTL, folder, GeoTIFF"
 
@@ -121,7 +121,7 @@ def _clean(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(found: Sequence[Found]) -> None:
+def _show(found: Sequence[FoundLeftover]) -> None:
     from rich.console import Console
     from rich.table import Table
 
