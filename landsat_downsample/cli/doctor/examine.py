@@ -166,5 +166,4 @@ def _with_workers(asked: Asked, spec: str, largest: int | None) -> Iterator[Find
         if not clients:
             yield workers.pays(asked.requester_pays, "there is no worker to ask")
             return
-        about = workers.of_cluster(clients[0], asked.source, requester_pays=asked.requester_pays, largest=largest)
-        yield from about
+        yield from workers.of_cluster(clients[0], asked.source, requester_pays=asked.requester_pays, largest=largest)
