@@ -19,7 +19,7 @@ from landsat_downsample.storage import header_cache, signing, transport
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
 from landsat_downsample.storage.header_cache import Header
 from landsat_downsample.storage.retry import Mismatch, Refusal, RetryBudget, classify
-from landsat_downsample.storage.sinks import WHOLE_LIMIT, BytesSink, FileSink, HashSink
+from landsat_downsample.storage.sinks import WHOLE_LIMIT, BytesSink, CountingSink, FileSink, HashSink
 from landsat_downsample.storage.transport import HttpResponse, Span
 
 T = TypeVar("T")

@@ -5,13 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from landsat_downsample.errors import ReadError
 from landsat_downsample.storage import cancellation
 
 #: No Landsat band is larger; a server that promises more is not believed.
 WHOLE_LIMIT = 16 << 30
+
+
+class CountingSink(Protocol):
+    """Takes the bytes of an answer, and counts them."""
+
+    @property
+    def count(self) -> int: ...
+    def __call__(self, data: bytes) -> None: ...
 
 
 @dataclass(slots=True)
