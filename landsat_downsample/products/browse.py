@@ -265,7 +265,8 @@ def _area(band: np.ndarray, valid: np.ndarray, axes: tuple[Cells, Cells]) -> tup
     """Weight of the valid cells of each picture cell by area, and sums weighted so; exact for integers."""
     overlay = Overlay(*axes)
     sums = Moments(Rule("sum", band.dtype, None, 0), overlay)
-    return sums.partial(band, valid, Strip(0, overlay.rows.size, 0, len(band)))
+    weight, total = sums.partial(band, valid, Strip(0, overlay.rows.size, 0, len(band)))
+    return weight, total
 
 
 # --- composites and greys

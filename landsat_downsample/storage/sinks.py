@@ -18,8 +18,11 @@ class CountingSink(Protocol):
     """Takes the bytes of an answer, and counts them."""
 
     @property
-    def count(self) -> int: ...
-    def __call__(self, data: bytes) -> None: ...
+    def count(self) -> int:
+        """Bytes so far."""
+
+    def __call__(self, data: bytes) -> None:
+        """Take the next ones."""
 
 
 @dataclass(slots=True)
