@@ -25,5 +25,5 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in reversed(handlers.items()):  # Ctrl-C last: it may raise before the next one
             signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
+        for caught in came:
+            signal.raise_signal(caught)
