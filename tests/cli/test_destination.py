@@ -127,6 +127,22 @@ def test_a_disk_that_fills_stops_the_run(sources, small):
     assert [outcome.status for outcome in ld.run(plans)].count("skipped") == len(done)
 
 
+def test_keys_that_stop_working_stop_the_run(sources, proxied):  # noqa: F811
+    plans = ld.plan(sources, f"s3://{s3.BUCKET}/revoked", factor=10)
+
+    def revoke(step) -> None:
+        """Once a scene is done, the store takes nothing more for these keys."""
+        if step.outcome and step.outcome.status == "done" and not proxied.faults:
+            proxied.methods = ("PUT", "POST")
+            proxied.faults.extend(["forbidden"] * 500)
+
+    with pytest.raises(ld.RunError, match=r"check credentials.*; \d+ did not begin") as caught:
+        ld.run(plans, workers=1, report=revoke)
+    assert 1 <= len(caught.value.outcomes) < 12
+    proxied.faults.clear()
+    assert {outcome.status for outcome in ld.run(plans)} == {"done", "skipped"}
+
+
 def test_the_record_says_why_a_run_stopped(sources, tmp_path):
     """It lies elsewhere here, where it can be kept."""
     from landsat_downsample.batch.journal import Journal
