@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from landsat_downsample.errors import ReadError
 from landsat_downsample.formats import stac_source
 from landsat_downsample.formats.multihash import parse_multihash
+from landsat_downsample.formats.stac_item import is_item_name
 from landsat_downsample.model import location
 from landsat_downsample.model.location import basename, scheme
 from landsat_downsample.storage import files
@@ -52,7 +53,7 @@ def digests_in(folder: str) -> dict[str, tuple[str, str]]:
         place = location.join(folder, name)
         if name.lower().endswith("_md5.txt"):
             found |= md5_sums(files.read_bytes(place))
-        elif name.lower().endswith(("_stac.json", ".stac.json")):
+        elif is_item_name(name):
             found |= _of_item(files.read_bytes(place))
     return found
 

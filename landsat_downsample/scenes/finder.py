@@ -289,7 +289,7 @@ class Finder:
 
 def _item_hrefs(href: str, names: list[str]) -> list[str]:
     """STAC items among the files of a folder: USGS has one for reflectance and one for temperature."""
-    return [location.join(href, name) for name in names if name.lower().endswith(("_stac.json", ".stac.json"))]
+    return [location.join(href, name) for name in names if stac_item.is_item_name(name)]
 
 
 def _below(href: str, policy: Policy) -> str:
