@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 import landsat_downsample as ld
 
@@ -23,3 +27,67 @@ def test_checkers_and_interpreter_see_the_same_door():
         assert getattr(thing, "__module__", thing.__name__) == f"landsat_downsample.{module}", (
             f"{name} is made elsewhere"
         )
+
+
+RIGHT = """
+import landsat_downsample as ld
+import xarray as xr
+
+def show(step: ld.Progress) -> None:
+    print(step.scene_id, step.plan, step.outcome)
+
+folder = ld.make_scene("scenes", sensor="oli", size=(600, 500), bands=["SR_B4", "QA_PIXEL"])
+scene: ld.Scene = ld.open_scene(folder, bands="red")
+band: ld.Band = scene.band("red")
+red: xr.DataArray = ld.coarsen(scene["red"], factor=10, mask="cloud")
+both: xr.Dataset = ld.coarsen(scene.dataset(["red"]), size=(100, 0))
+shares: xr.Dataset = ld.fractions(scene["QA_PIXEL"], resolution=300)
+ld.plot.before_after(scene["red"], red).savefig("red.png")
+ld.plot.fractions(shares)
+plans: list[ld.ScenePlan] = ld.plan([folder, "s3://usgs-landsat/scene", scene], "out", factor=10, bands=["red"])
+ld.plot.footprint(scene.grid, plans[0].coarse)
+with ld.cluster("local", workers=2) as client:
+    outcomes: list[ld.Outcome] = ld.run(plans, client=client, report=show)
+try:
+    ld.run(plans[0], workers=4)
+except ld.RunError as error:
+    print(error.outcomes)
+report: ld.Report = ld.verify("out/product", source=str(folder))
+print(report.checked, report.wrong)
+left: tuple[ld.FoundLeftover, ...] = ld.clean("out", delete=True)
+print([(one.leftover.href, one.age, one.state) for one in left])
+print(ld.stage_out(ld.stage_in(folder, "here", bands="red"), "s3://bucket/there").upper())
+service: ld.Ades = ld.ades("local")
+job: ld.Job = service.execute(service.deploy("cwl/ogcapppkg.json"), {"factor": 10})
+status: ld.JobStatus = job.wait()
+print(status, job.results())
+"""
+
+#: A wrong line of a script, and what is said of it.
+WRONG = {
+    'ld.plan("scene", "out", facto=10)': 'Unexpected keyword argument "facto" for "plan"',
+    'ld.plan("scene", "out", factor="ten")': 'Argument "factor" to "plan" has incompatible type "str"',
+    'ld.coarsen(ld.open_scene("scene"), factor=10)': '"coarsen" cannot be "Scene"',
+    'ld.run("out")': 'Argument 1 to "run" has incompatible type "str"',
+    'ld.clean("out", delete="yes")': 'Argument "delete" to "clean" has incompatible type "str"',
+    "ld.nonsense": 'Module has no attribute "nonsense"',
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # it reads NumPy, xarray and dask, once
+def test_a_checker_takes_right_scripts_and_refuses_wrong_lines(tmp_path):
+    (tmp_path / "right.py").write_text(RIGHT)
+    (tmp_path / "wrong.py").write_text("\n".join(["import landsat_downsample as ld", *WRONG]))
+    words = ["--strict", "--follow-imports=silent", "--no-error-summary", "--hide-error-context"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *words, tmp_path / "right.py", tmp_path / "wrong.py"],
+        cwd=Path(ld.__file__).parents[1],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    errors = [line.rpartition("/")[2] for line in done.stdout.splitlines() if ": error: " in line]
+    assert len(errors) == len(WRONG), done.stdout + done.stderr
+    for number, (error, words) in enumerate(zip(errors, WRONG.values(), strict=True), 2):
+        assert error.startswith(f"wrong.py:{number}: error: ") and words in error, error
