@@ -107,8 +107,10 @@ class Request(Protocol):
 class Executor(Protocol):
     """Where targets are reduced: the threads of this process, or a dask cluster."""
 
-    width: int
-    """Targets at work at one time."""
+    @property
+    def width(self) -> int:
+        """Targets at work at one time."""
+
     part: str
     """Which part of the run the targets to be handed in belong to, for whoever looks at the executor."""
 
