@@ -61,9 +61,10 @@ test-kubernetes: $(VENV)/.kubernetes  ## run the tests that need KUBECONFIG and 
 fuzz: $(VENV)/.test  ## run the C kernel on damaged and made-up input under sanitizers (FUZZ_SECONDS; needs gcc)
 	cd tests && ../$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
-check: $(VENV)/.test  ## lint, format, metadata
+check: $(VENV)/.test  ## lint, format, types, metadata
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pip check
 
 format: $(VENV)/.test  ## format the code

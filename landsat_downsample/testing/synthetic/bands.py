@@ -74,9 +74,9 @@ class Painter:
 
     def _reflected(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         """DN of a reflective band without noise, float32."""
-        columns = list(tables.COLUMNS[spec.common_name])
+        columns = list(tables.COLUMNS[str(spec.common_name)])
         scale, offset = self._scaling(spec)
-        ceiling = (np.iinfo(spec.dtype).max * scale + offset) / 1.15  # the most that is not saturated
+        ceiling = (np.iinfo(str(spec.dtype)).max * scale + offset) / 1.15  # the most that is not saturated
         table = self.spectra[:, columns].mean(axis=1)
         cloud = float(np.mean([tables.CLOUD[column] for column in columns]))
         path = float(np.mean([tables.PATH[column] for column in columns])) if self.recipe.level == 1 else 0.0
@@ -98,7 +98,7 @@ class Painter:
     def _grain(self, spec: BandSpec, start: int, stop: int, width: int | None = None) -> np.ndarray:
         shift = zlib.crc32(spec.name.encode())
         noise = self.ground.noise.rows(start, stop, width or self.width, (shift & 2047, shift >> 11 & 2047))
-        return noise * np.float32(tables.GRAIN[spec.dtype] / 32)
+        return noise * np.float32(tables.GRAIN[str(spec.dtype)] / 32)
 
     def _scaling(self, spec: BandSpec) -> tuple[float, float]:
         """Scale and offset from DN to reflectance, or to temperature or radiance of a thermal band."""
@@ -114,7 +114,7 @@ class Painter:
             constants = CALIBRATION[self.recipe.sensor][spec.name][2:]
             slope = float(tables.planck(296, *constants) - tables.planck(295, *constants))
             kelvin = tables.planck(np.maximum(kelvin, 200) - 4, *constants)
-        table = np.clip((kelvin - offset) / scale, 1, np.iinfo(spec.dtype).max - 1).astype(np.float32)
+        table = np.clip((kelvin - offset) / scale, 1, np.iinfo(str(spec.dtype)).max - 1).astype(np.float32)
         dn = table[:-1][self.ground.cover[start:stop]]
         dn += self._warmth(start, stop) * np.float32(slope / scale)
         dn = self._under_cloud(dn, start, float(table[-1]))
@@ -154,7 +154,7 @@ class Painter:
 
     def _image(self, dn: np.ndarray, spec: BandSpec, start: int, finer: int = 1) -> np.ndarray:
         """Store `dn` as the band's type: never fill nor saturated by itself; then saturation, then fill."""
-        top = np.iinfo(spec.dtype).max
+        top = np.iinfo(str(spec.dtype)).max
         np.clip(dn, 1, top - 1, out=dn)
         out = np.rint(dn, out=dn).astype(spec.dtype)
         if finer == 1:
@@ -251,13 +251,13 @@ class Painter:
         across, along = self.recipe.swath(np.arange(start, stop))
         along *= np.float32(2 / self.height)
         elevation, azimuth = self.recipe.sun
-        degrees = {
+        formulas: dict[str, Callable[[], np.ndarray]] = {
             "VZA": lambda: np.abs(across) * np.float32(7.4) + np.float32(0.05),
             "VAA": lambda: np.where(across > 0, np.float32(-82), np.float32(98)) + 4 * along - 3 * across,
             "SZA": lambda: np.float32(90 - elevation) - across + np.float32(0.8) * along,
             "SAA": lambda: np.float32(azimuth) + np.float32(1.3) * across + np.float32(0.6) * along,
-        }[spec.name]()
-        out = np.rint(degrees * 100).astype(np.int16)
+        }
+        out = np.rint(formulas[spec.name]() * 100).astype(np.int16)
         first, after = self._edges[1]
         return _frame(out, first[start:stop], after[start:stop], 0)
 
@@ -292,17 +292,21 @@ class Painter:
         return digits[0] % (EDGE + 1) if digits else 1
 
     def _gap_depth(self, start: int, rows: int, finer: int) -> np.ndarray:
+        depth = self.ground.depth
+        assert depth is not None  # asked for where the recipe has gaps
         if finer == 1:
-            return self.ground.depth[start : start + rows]
+            return depth[start : start + rows]
         columns = np.arange(2 * self.width - 1) // 2
-        return self.ground.depth[np.arange(start, start + rows) // 2].take(columns, axis=1)
+        return depth[np.arange(start, start + rows) // 2].take(columns, axis=1)
 
     def _put(self, out: np.ndarray, start: int, indices: np.ndarray | None, values: np.ndarray | int) -> None:
         """Set the pixels of a strip that `indices` (flat in the frame, ascending) name."""
         if indices is None:
             return
         low, high = np.searchsorted(indices, (start * self.width, (start + len(out)) * self.width))
-        out.reshape(-1)[indices[low:high] - start * self.width] = values if np.isscalar(values) else values[low:high]
+        out.reshape(-1)[indices[low:high] - start * self.width] = (
+            values[low:high] if isinstance(values, np.ndarray) else values
+        )
 
     def _empty(self, out: np.ndarray, start: int, fill: int) -> None:
         """Set where no emissivity is known to `fill`: surface temperature has none there."""

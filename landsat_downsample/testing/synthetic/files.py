@@ -21,7 +21,10 @@ def angle_text(contents: Contents) -> bytes:
     """The angle coefficient file: header, projection, and the geometry of each band; its models are constant."""
     recipe = contents.recipe
     numbers = [_ang_number(name) for name in CALIBRATION[recipe.sensor]]
-    header = {"LANDSAT_SCENE_ID": f'"{recipe.scene_id}"', "SPACECRAFT_ID": f'"{_ang_spacecraft(recipe)}"'}
+    header: dict[str, Any] = {
+        "LANDSAT_SCENE_ID": f'"{recipe.scene_id}"',
+        "SPACECRAFT_ID": f'"{_ang_spacecraft(recipe)}"',
+    }
     if recipe.has_gaps:
         header["MODE"] = '"SLC_OFF"'
     header |= {"NUMBER_OF_BANDS": len(numbers), "BAND_LIST": f"({', '.join(str(n) for n in numbers)})"}
@@ -34,7 +37,7 @@ def angle_text(contents: Contents) -> bytes:
         "ELLIPSOID": '"WGS84"',
         "UTM_ZONE": recipe.zone,
     } | corners
-    groups = {"FILE_HEADER": header, "PROJECTION": projection}
+    groups: dict[str, dict[str, Any]] = {"FILE_HEADER": header, "PROJECTION": projection}
     for name, number in zip(CALIBRATION[recipe.sensor], numbers, strict=True):
         groups[f"RPC_BAND{number:02d}"] = _angle_model(recipe, f"BAND{number:02d}", name == "B8")
     lines = []
@@ -207,7 +210,7 @@ def _band_asset(contents: Contents, spec: BandSpec, folder: Path) -> dict[str, A
     band = {"name": spec.name.removeprefix("SR_").removeprefix("ST_"), "common_name": spec.common_name, "gsd": step}
     if spec.wavelength:
         asset["eo:bands"] = [{k: v for k, v in band.items() if v} | {"center_wavelength": spec.wavelength[0]}]
-    raster = {"data_type": spec.dtype, "nodata": spec.fill, "spatial_resolution": step}
+    raster: dict[str, Any] = {"data_type": spec.dtype, "nodata": spec.fill, "spatial_resolution": step}
     raster |= {"scale": spec.scale, "offset": spec.offset, "unit": spec.unit}
     asset["raster:bands"] = [{key: value for key, value in raster.items() if value is not None}]
     if spec.fields:

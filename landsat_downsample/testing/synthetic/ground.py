@@ -347,7 +347,9 @@ def _veil(cirrus: Lattice, cloud: np.ndarray, flags: np.ndarray) -> None:
         np.maximum(cloud[start:stop], thin, out=cloud[start:stop])
 
 
-def _saturated(rng, cloud: np.ndarray, cover: np.ndarray, detail: Tile) -> tuple[np.ndarray, np.ndarray]:
+def _saturated(
+    rng: np.random.Generator, cloud: np.ndarray, cover: np.ndarray, detail: Tile
+) -> tuple[np.ndarray, np.ndarray]:
     """Pixels too bright for some bands, and a few that the terrain hides: flat indices and groups."""
     height, width = cloud.shape
     found, groups = [], []

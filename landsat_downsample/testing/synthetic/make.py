@@ -143,8 +143,8 @@ def _cloud_cover(painter: Painter) -> float:
     spec, cloudy, valid = painter.recipe.bands["QA_PIXEL"], 0, 0
     for start, stop in land.strips(painter.height):
         codes = painter.rows(spec, start, stop)
-        valid += np.count_nonzero(codes & 1 == 0)
-        cloudy += np.count_nonzero(codes & 8)
+        valid += int(np.count_nonzero(codes & 1 == 0))
+        cloudy += int(np.count_nonzero(codes & 8))
     return 100 * cloudy / max(valid, 1)
 
 

@@ -175,7 +175,9 @@ def _product_contents(contents: Contents) -> dict[str, str]:
     group |= _file_names(contents, angles)
     group["FILE_NAME_METADATA_ODL"] = contents.file_name("MTL.txt")
     group["FILE_NAME_METADATA_XML"] = contents.file_name("MTL.xml")
-    group |= {f"DATA_TYPE_{mtl_key(spec.name)}": spec.dtype.upper() for spec in [*contents.images, *quality, *angles]}
+    group |= {
+        f"DATA_TYPE_{mtl_key(spec.name)}": str(spec.dtype).upper() for spec in [*contents.images, *quality, *angles]
+    }
     if recipe.mission.sensor_id == "MSS":
         group |= {f"PRESENT_{mtl_key(spec.name)}": "Y" for spec in contents.images}
     return group
@@ -278,7 +280,7 @@ def _level2_record(contents: Contents) -> dict[str, str]:
 
 def _level2_reflectance(contents: Contents) -> dict[str, str]:
     (scale, offset), names = REFLECTANCE, [mtl_key(s.name) for s in contents.images if s.name.startswith("SR_")]
-    group = {}
+    group: dict[str, str] = {}
     for name in names:
         group |= {
             f"REFLECTANCE_{what}_{name}": Bare(f"{dn * scale + offset:.6f}")
@@ -292,7 +294,7 @@ def _level2_reflectance(contents: Contents) -> dict[str, str]:
 
 def _level2_temperature(contents: Contents) -> dict[str, str]:
     scale, offset = KELVIN
-    group = {}
+    group: dict[str, str] = {}
     for name in [mtl_key(spec.name) for spec in contents.images if spec.name.startswith("ST_")]:
         group |= {
             f"TEMPERATURE_{what}_{name}": Bare(f"{dn * scale + offset:.6f}")

@@ -148,7 +148,7 @@ class Recipe:
     @property
     def pan_grid(self) -> Grid:
         """15 m grid with the same first centre: its edge lies 7.5 m inside the frame."""
-        return self._grid_of(self.mission.step // 2, tuple(2 * n - 1 for n in self.size))
+        return self._grid_of(self.mission.step // 2, (2 * self.size[0] - 1, 2 * self.size[1] - 1))
 
     def _grid_of(self, step: int, size: tuple[int, int]) -> Grid:
         x, y = self.upper_left

@@ -124,9 +124,9 @@ def spectra() -> np.ndarray:
     return table
 
 
-def planck(kelvin: np.ndarray | float, k1: float, k2: float) -> np.ndarray | float:
+def planck(kelvin: np.ndarray | float, k1: float, k2: float) -> np.ndarray:
     """Radiance in W/(m2 sr um) of a black body, with a band's thermal constants."""
-    return k1 / (np.exp(k2 / np.asarray(kelvin)) - 1)
+    return np.asarray(k1 / (np.exp(k2 / np.asarray(kelvin)) - 1))
 
 
 def qa_pixel_codes(sensor: str) -> np.ndarray:
