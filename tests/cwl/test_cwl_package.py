@@ -64,7 +64,7 @@ def test_downsample_offers_what_run_offers():
     """An option that run gains is offered here too, or is named here as one that makes no sense in a step."""
     senseless = {"help", "verbose", "quiet", "to", "overwrite", "sources", "retry_failed"}
     senseless |= {"log_format", "requests_per_host", "search_again", "requester_pays", "allow_host"}
-    senseless |= {"stac", "collection", "bbox", "datetime", "path_row", "cloud_cover", "tier", "limit"}
+    senseless |= {"stac", "collection", "bbox", "datetime", "path_row", "cloud_cover", "tier", "limit", "search_time"}
     (tool,) = cwl_cases.tools("downsample")
     offered = {action.dest for action in actions("run")} - senseless
     assert offered <= set(tool["inputs"]), offered - set(tool["inputs"])
