@@ -27,6 +27,7 @@ from benchmarks.steady import decode, target_of
 from landsat_downsample.execution import threads
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.pipeline.band import reduce_target
+from landsat_downsample.storage.fetch_request import FetchRequest
 from landsat_downsample.storage.remote import FileSink, Remote, begin_band
 from landsat_downsample.testing import seaweed
 from landsat_downsample.testing.seaweed import BUCKET, Seaweed
@@ -44,7 +45,7 @@ BOUND = 1.2
 def fetch(target) -> None:
     """Only get every byte into a file: what `fetch` asks for, and nothing compared or decoded."""
     with tempfile.TemporaryFile() as file:
-        remote = Remote(target.band.href, Policy(), etag=target.band.etag)
+        remote = Remote(FetchRequest(target.band.href, etag=target.band.etag, policy=Policy()))
         begun = begin_band(remote, file.fileno())
         for span in begun.spans:
             remote.get(span, FileSink(file.fileno(), span[0]))

@@ -34,6 +34,10 @@ SCENES_AT_ONCE = 2
 OPENING, PUBLISHING = 8, 4
 
 
+#: Seconds after which a signal is noticed at the latest.
+NOTICED = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one scene."""
@@ -247,7 +251,8 @@ class _Run:
                     return [self._outcomes[number] for number in sorted(self._outcomes)]
                 # A scene that is opened and not begun waits for others, which have begun.
                 awaited = (work.awaited for work in self._active if work.begun or work.plan is None)
-                wait(set().union(*awaited), return_when=FIRST_COMPLETED)
+                # A signal that comes just before Python begins to wait is noticed when it has waited.
+                wait(set().union(*awaited), timeout=NOTICED, return_when=FIRST_COMPLETED)
                 for work in list(self._active):
                     self._advance(work)
         finally:

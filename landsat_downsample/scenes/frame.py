@@ -73,7 +73,7 @@ def _overlays(pan: Grid, main: Grid) -> bool:
         return True
     ahead = (main.transform.f - pan.transform.f, pan.transform.c - main.transform.c)
     return all(
-        abs(half - 1) * size < 1e-3 and min(abs(by), abs(by - (wide - fine) / 2)) < TOLERANCE * wide
+        abs(half - 1) * size < TOLERANCE and min(abs(by), abs(by - (wide - fine) / 2)) < TOLERANCE * wide
         for half, size, by, fine, wide in zip(halves, pan.shape, ahead, pan.resolution, main.resolution, strict=True)
     )
 
