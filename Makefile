@@ -60,7 +60,7 @@ test-kubernetes: $(VENV)/.kubernetes  ## run the tests that need KUBECONFIG and 
 	$(BIN)/python -m pytest -m kubernetes -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning --durations=0 --durations-min=1 $(KUBERNETES_TESTS)
 
 fuzz: $(VENV)/.test  ## run the C kernel on damaged and made-up input under sanitizers (FUZZ_SECONDS; needs gcc)
-	cd tests && ../$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
+	cd tests && PYTHONPATH=support ../$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
 check: $(VENV)/.test  ## lint, format, types, metadata
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Damaged and made-up input for the C kernel, under the sanitizers for addresses and undefined behaviour.
 
-    cd tests && python -m fuzz --seconds 600 [--seed 1] [TARGET ...]
-    cd tests && python -m fuzz TARGET --input FILE
+    cd tests && PYTHONPATH=support python -m fuzz --seconds 600 [--seed 1] [TARGET ...]
+    cd tests && PYTHONPATH=support python -m fuzz TARGET --input FILE
 
 Each target (see `targets.py`) is run on changed copies of its seeds, and of what led to code that was not run before,
 and says what is wrong by an AssertionError; the sanitizers end the process. What failed is kept in a file. Needs gcc.
@@ -20,7 +20,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-SOURCES = Path(__file__).resolve().parents[2] / "landsat_downsample" / "_reduce"
+SOURCES = Path(__file__).resolve().parents[2] / "landsat_downsample" / "reduce"
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 TARGETS = ["inflate", "tiles", "calls"]
@@ -81,7 +81,7 @@ def survives(name: str, given: argparse.Namespace, library: Path, preloaded: str
     failing = data[8 : 8 + int.from_bytes(data[:8], "little")]
     kept = given.input or Path(f"fuzz-{name}-{hashlib.sha256(failing).hexdigest()[:12]}")
     kept.write_bytes(failing)
-    again = f"cd tests && python -m fuzz {name} --input {kept.resolve()}"
+    again = f"cd tests && PYTHONPATH=support python -m fuzz {name} --input {kept.resolve()}"
     print(f"fuzz: {name} failed (exit code {code}, seed {given.seed}): {again}", file=sys.stderr)
     return False
 
