@@ -142,6 +142,7 @@ HELD = {"stage_in": "GET", "stage_out": "PUT"}
 @pytest.mark.slow
 @pytest.mark.parametrize("step", HELD)
 @pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_run(name, step, proxied, scene, tmp_path):
     """Interrupted while a step talks to the store: cwltool leaves the step's folder behind, but no key in it."""
     more = {"href": f"s3://{s3.BUCKET}/{tmp_path.name}/scene.tar"} if step == "stage_in" else {}
