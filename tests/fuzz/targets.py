@@ -118,7 +118,7 @@ class Inflate:
         """What a stream gives, and what is behind it, checksum and all; None where it is refused."""
         raw = zlib.decompressobj(-15)
         try:
-            zlib.decompressobj().decompress(stream[:2])
+            zlib.decompressobj().decompress(stream[:6])  # the head, and the name of a dictionary that it may ask for
             data = raw.decompress(stream[2:], size + 1)
         except zlib.error:
             return None, b""
