@@ -203,7 +203,7 @@ def test_what_cannot_be_asked_of_a_cluster_is_reported(scene, tmp_path):
     client = Client(None, look=TypeError("a changed signature"))
     with pytest.warns(BugWarning, match="(?s)cannot ask the cluster: .*TypeError: a changed signature.*in sync"):
         executor = DaskExecutor(client, limits=Limits(poll=0.01, lost=0.2))
-        client.looked.wait(30)
+        assert client.looked.wait(120)
         executor.close()
 
 

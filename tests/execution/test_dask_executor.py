@@ -17,6 +17,9 @@ import pytest
 import rasterio
 from affine import Affine
 from command import wait_until
+from conftest_s3 import apply
+from fault_proxy import FaultProxy, FileServer
+from staging_cases import PATIENT, served
 
 import landsat_downsample as ld
 from landsat_downsample.errors import ReadError
@@ -83,15 +86,22 @@ def test_error_of_a_target_is_its_own(local, targets, publication, tmp_path):
         assert good.result().name == targets[0].band.name
 
 
-def test_worker_killed_at_work(local, targets, publication, tmp_path):
+def test_worker_killed_at_work(local, targets, publication, tmp_path, monkeypatch):
+    apply(monkeypatch, PATIENT)
     here = Publication(str(tmp_path / "here"), "scene_downsampled")
     for target in targets:
         process(target, here)
-    with DaskExecutor(local, owned=True) as executor:
-        futures = [executor.submit(target, publication) for target in targets]
-        wait(futures[:2])
-        os.kill(next(iter(local.run(os.getpid).values())), signal.SIGKILL)
-        assert [future.result().name for future in futures] == [target.band.name for target in targets]
+    scene = Path(targets[0].band.href).parent
+    with FileServer(served(scene)) as server, FaultProxy(server.endpoint) as web:
+        held = ld.plan(f"{web.endpoint}/scene/{scene.name}_MTL.json", "unused", factor=7)[0].targets[0]
+        web.hold(".TIF")  # a source that keeps one target at work
+        with DaskExecutor(local, owned=True) as executor:
+            futures = [executor.submit(target, publication) for target in (held, *targets[1:])]
+            wait(futures[1:])
+            [busy] = [worker for worker, keys in local.processing().items() if keys]
+            os.kill(local.run(os.getpid, workers=[busy])[busy], signal.SIGKILL)
+            web.let_go()
+            assert [future.result().name for future in futures] == [target.band.name for target in targets]
     assert files(publication) == files(here)
 
 

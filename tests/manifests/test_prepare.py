@@ -30,7 +30,7 @@ def prepare(volume: Path, **variables: str) -> subprocess.CompletedProcess:
     reported = {"LANDSAT_DOWNSAMPLE_IMAGE": "example.org/a/b:9", "WORKFLOW": "workflow", "CALRISSIAN_POD_NAME": "pod-1"}
     command = ["/bin/sh", str(volume.parent / "given/prepare/prepare.sh")]
     env = {"PATH": os.environ["PATH"], **reported, **variables}
-    return subprocess.run(command, cwd=volume, env=env, capture_output=True, text=True, timeout=30, check=True)
+    return subprocess.run(command, cwd=volume, env=env, capture_output=True, text=True, check=True)
 
 
 @pytest.mark.parametrize("workflow", ["workflow", "scatter"])

@@ -40,12 +40,12 @@ def server(tmp_path_factory):
         yield origin
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait()
 
 
 def fetch(url: str) -> bytes:
     asked = urllib.request.Request(url, headers={"Authorization": f"token {TOKEN}"})
-    with urllib.request.urlopen(asked, timeout=30) as answer:
+    with urllib.request.urlopen(asked, timeout=120) as answer:
         return answer.read()
 
 

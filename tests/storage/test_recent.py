@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
@@ -38,14 +39,14 @@ def restless() -> Iterator[None]:
 
 
 def hammer(work: Callable[[int, int], object], *, threads: int = 8, times: int = 300) -> list[BaseException]:
-    """Call ``work(thread, time)`` from many threads; what it raised."""
+    """Call ``work(thread, turn)`` from many threads; what it raised."""
     raised = []
 
     def repeat(number: int) -> None:
-        for time in range(times):
+        for turn in range(times):
             Cycle()
             try:
-                work(number, time)
+                work(number, turn)
             except Exception as error:
                 raised.append(error)
 
@@ -139,12 +140,14 @@ def test_the_cost_of_a_header_is_claimed_once(restless):
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # of threads beside it: they are what is tested
 def test_a_child_finds_locks_free_that_other_threads_held():
-    lock, held, go = process_lock(), threading.Event(), threading.Event()
+    lock, held, forking = process_lock(), threading.Event(), threading.Event()
+    os.register_at_fork(before=forking.set)  # registered last, it comes first
 
     def work() -> None:
         with lock:
             held.set()
-            go.wait(0.2)  # the fork waits for the lock
+            forking.wait()
+            time.sleep(0.2)  # without the lock's own care the fork would come now; with it, it waits
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -152,6 +155,5 @@ def test_a_child_finds_locks_free_that_other_threads_held():
     child = os.fork()
     if child == 0:
         os._exit(0 if lock.acquire(blocking=False) else 1)
-    go.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0

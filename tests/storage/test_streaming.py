@@ -334,7 +334,7 @@ def unwanted_once(true):
 def test_work_that_is_not_wanted_any_more_stops_at_once(way, fault, band, web):
     web.plan(None, fault)
     with pytest.raises(ReadError, match="stopped"), unwanted_once(lambda: len(web.seen) == 2):
-        if way == "followed":
+        if way == "streamed":
             store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=STUBBORN), Reader())
         else:
             store.fetch(store.FetchRequest(href_of(web, band), policy=STUBBORN)).__enter__()

@@ -97,7 +97,7 @@ def pygeoapi(folder: Path):
         yield url
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait()
 
 
 def _await(server: subprocess.Popen, url: str, log: Path) -> None:
