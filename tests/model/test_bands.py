@@ -121,10 +121,10 @@ def real_assets():
                 yield name, sensor, level, name[41:-4], asset
 
 
-@pytest.mark.skipif(not DATA, reason="LANDSAT_DATA is not set")
-def test_the_catalogue_agrees_with_real_items():
+def check_assets(assets) -> tuple[int, int]:
+    """Hold the catalogue against what items say of their files; how many assets and bit fields there were."""
     seen = fields = 0
-    for name, sensor, level, band, asset in real_assets():
+    for name, sensor, level, band, asset in assets:
         spec = specs(sensor, level).get(band)
         assert spec is not None, name
         seen += 1
@@ -144,8 +144,60 @@ def test_the_catalogue_agrees_with_real_items():
                 continue
             assert known is not None, (name, stored["name"], stored["offset"])
             assert known.length == stored["length"], (name, stored["name"])
+    return seen, fields
+
+
+@pytest.mark.skipif(not DATA, reason="LANDSAT_DATA is not set")
+def test_the_catalogue_agrees_with_real_items():
+    seen, fields = check_assets(real_assets())
     assert seen > 100
     assert fields > 20
+
+
+def bit_fields(words: str) -> list[dict]:
+    """Fields of a band by ``name:first bit``, or ``name:first bit:length``."""
+    parts = (word.split(":") for word in words.split())
+    return [{"name": name, "offset": int(first), "length": int(*rest or "1")} for name, first, *rest in parts]
+
+
+def raster(dtype: str, **more) -> dict:
+    return {"raster:bands": [{"data_type": dtype, **more}]}
+
+
+#: What items say of a file, by the tables in the USGS's guides to the products of Collection 2.
+REFLECTANCE = raster("uint16", nodata=0, scale=2.75e-5, offset=-0.2)
+TEMPERATURE = raster("uint16", nodata=0, scale=0.00341802, offset=149.0)
+PIXEL = "fill:0 dilated_cloud:1 unused:2 cloud:3 cloud_shadow:4 snow:5 clear:6 water:7 "
+PIXEL += "cloud_confidence:8:2 cloud_shadow_confidence:10:2 snow_confidence:12:2 unused:14:2"
+CIRRUS = PIXEL.replace("unused:2", "cirrus:2").replace("unused:14:2", "cirrus_confidence:14:2")
+AEROSOL = "fill:0 retrieval:1 water:2 unused:3:2 interpolated:5 level:6:2"
+CLOUD = "dark_dense_vegetation:0 cloud:1 cloud_shadow:2 adjacent:3 snow:4 water:5"
+ASSETS = {
+    ("oli_tirs", 2): {
+        "SR_B1": REFLECTANCE, "SR_B7": REFLECTANCE, "ST_B10": TEMPERATURE,
+        "ST_TRAD": raster("int16", nodata=-9999, scale=0.001), "ST_EMIS": raster("int16", nodata=-9999, scale=0.0001),
+        "ST_CDIST": raster("int16", nodata=-9999, scale=0.01), "ST_QA": raster("int16", nodata=-9999, scale=0.01),
+        "QA_PIXEL": raster("uint16", nodata=1) | {"classification:bitfields": bit_fields(CIRRUS)},
+        "SR_QA_AEROSOL": raster("uint8", nodata=1) | {"classification:bitfields": bit_fields(AEROSOL)},
+        "QA_RADSAT": raster("uint16") | {"classification:bitfields": bit_fields(
+            " ".join(f"band{n}:{n - 1}" for n in (1, 2, 3, 4, 5, 6, 7, 9)) + " occlusion:11")},
+    },
+    ("tm", 2): {
+        "SR_B7": REFLECTANCE, "ST_B6": TEMPERATURE,
+        "SR_ATMOS_OPACITY": raster("int16", nodata=-9999, scale=0.001),
+        "QA_PIXEL": raster("uint16", nodata=1) | {"classification:bitfields": bit_fields(PIXEL)},
+        "SR_CLOUD_QA": raster("uint8") | {"classification:bitfields": bit_fields(CLOUD)},
+    },
+    ("mss45", 1): {"B1": raster("uint8", nodata=0), "QA_RADSAT": raster("uint16")},
+    ("oli_tirs", 1): {"B8": raster("uint16", nodata=0), "VZA": raster("int16", scale=0.01)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("product", ASSETS, ids=lambda p: f"{p[0]}{p[1]}")
+def test_the_catalogue_agrees_with_items_as_the_usgs_describes_its_files(product):
+    sensor, level = product
+    assets = [(band, sensor, level, band, asset) for band, asset in ASSETS[product].items()]
+    assert check_assets(assets)[0] == len(assets)
 
 
 @pytest.mark.parametrize(

@@ -273,3 +273,17 @@ def test_corners_of_an_mtl_come_out_of_its_own_grid(made):
     assert len(corners) == 8
     for key, value in corners.items():
         assert float(value) == pytest.approx(float(mtl.get(*key)), abs=4e-5)
+
+
+def test_what_an_mtl_says_of_a_scene_is_what_its_items_say(made):
+    folder, *_ = made
+    same = ("datetime", "eo:cloud_cover", "view:sun_azimuth", "view:sun_elevation", "landsat:scene_id")
+    same += tuple(f"landsat:{key}" for key in ("wrs_type", "wrs_path", "wrs_row", "collection_number", "correction"))
+    reported = [
+        properties_module.properties(parse.parse(path.read_bytes(), parse.kind_of(path.name)))
+        for path in folder.glob("*_MTL.*")
+    ]
+    items = [json.loads(path.read_text())["properties"] for path in folder.glob("*_stac.json")]
+    assert reported and items
+    for each in reported + items:
+        assert {key: each.get(key) for key in same} == {key: items[0].get(key) for key in same}
