@@ -11,7 +11,6 @@ from landsat_downsample.ogc.local import _MAX_BODY, LocalService
 
 @pytest.fixture(scope="module")
 def service():
-    pytest.importorskip("cwltool")
     made = LocalService()
     made.start()
     yield made

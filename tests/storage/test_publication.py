@@ -221,7 +221,7 @@ def test_no_space_left_names_the_remedy(tmp_path):
         full.write(b"1")
     error = Folder(Publication(str(tmp_path), "a"))._refused("b", caught.value)
     assert caught.value.errno == errno.ENOSPC
-    assert "no space left; free some" in str(error)
+    assert "no space left; free some" in str(error) and error.for_all
 
 
 def test_a_destination_that_is_a_file_or_forbidden(tmp_path):
