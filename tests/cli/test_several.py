@@ -97,7 +97,7 @@ def test_the_demo_makes_its_scene_elsewhere(tmp_path):
     """Else the memory of that would be told as the run's."""
     code = (
         "import sys; from landsat_downsample.cli.main import main\n"
-        "assert main() == 0; assert not any('_synthetic' in name for name in sys.modules)"
+        "assert main() == 0; assert not any('testing.synthetic' in name for name in sys.modules)"
     )
     words = [sys.executable, "-c", code, "demo", str(tmp_path / "demo"), "--size", "100,90"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

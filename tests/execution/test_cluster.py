@@ -22,13 +22,6 @@ from landsat_downsample.execution.version_check import VersionError
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def local():
-    """A cluster of two processes, for all tests that need no other."""
-    with cluster("local", workers=2) as client:
-        yield client
-
-
 def script(text: str, folder: Path) -> subprocess.CompletedProcess:
     path = folder / "script.py"
     path.write_text(text)

@@ -30,12 +30,6 @@ from landsat_downsample.storage.publication import Publication
 
 
 @pytest.fixture(scope="module")
-def local():
-    with cluster("local", workers=2) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def targets(tmp_path_factory):
     made = ld.make_scene(tmp_path_factory.mktemp("scene"), size=(700, 650), seed=1)
     return ld.plan(made, "unused", factor=7)[0].targets

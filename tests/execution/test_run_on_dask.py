@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,51 +25,48 @@ def scenes(tmp_path_factory):
     return [ld.make_scene(folder, sensor=sensor, size=(231, 187)) for sensor in ("oli", "tm")]
 
 
-@pytest.fixture(scope="module")
-def client():
-    with ld.cluster("local", workers=2) as client:
-        yield client
-
-
-def test_the_bytes_are_those_of_one_process(scenes, client, tmp_path):
-    for name, options in (("here", {}), ("there", {"client": client})):
+def test_the_bytes_are_those_of_one_process(scenes, local, tmp_path):
+    for name, options in (("here", {}), ("there", {"client": local})):
         outcomes = ld.run(ld.plan(scenes, str(tmp_path / name), factor=7, mask="cloud"), **options)
         assert [outcome.status for outcome in outcomes] == ["done", "done"]
     assert digests(tmp_path / "here") == digests(tmp_path / "there")
-    assert client.status == "running"
+    assert local.status == "running"
 
 
-def test_the_dashboard_tells_how_far_a_run_is(scenes, client, tmp_path):
-    ld.run(ld.plan(scenes, str(tmp_path), factor=7), client=client)
-    bars = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
+def test_the_dashboard_tells_how_far_a_run_is(scenes, local, tmp_path):
+    ld.run(ld.plan(scenes, str(tmp_path), factor=7), client=local)
+    bars = local.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
     assert {"scene 1 of 2", "scene 2 of 2"} <= set(bars)
     names = {part_words(number, total) for total in (1, 10, 11, 99, 100_000) for number in range(0, total, 7)}
     assert max(map(len, names)) <= 15  # what dask shows of a name
 
 
-def test_a_failing_scene_leaves_the_others_alone(scenes, client, tmp_path):
+def test_a_failing_scene_leaves_the_others_alone(scenes, local, tmp_path):
     plans = ld.plan(scenes, str(tmp_path / "out"), factor=7)
     damaged = next(path for path in scenes[0].glob("*_SR_B4.TIF"))
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[: len(whole) // 2])
     try:
         with pytest.raises(ld.RunError, match="1 of 2 scenes failed") as error:
-            ld.run(plans, client=client)
+            ld.run(plans, client=local)
     finally:
         damaged.write_bytes(whole)
     assert [outcome.status for outcome in error.value.outcomes] == ["failed", "done"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == [plans[1].name]
 
 
-def test_a_relative_destination_is_here_and_not_where_workers_are(scenes, tmp_path, monkeypatch):
-    """Workers of a scheduler elsewhere have current folders of their own; these are started in another one."""
+def test_a_relative_destination_is_here_and_not_where_workers_are(scenes, local, tmp_path, monkeypatch):
+    """Workers of a scheduler elsewhere have current folders of their own."""
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "there")
-    with ld.cluster("local", workers=1) as client:
-        monkeypatch.chdir(tmp_path / "here")
-        plans = ld.plan(scenes[:1], "out", factor=7, bands=["SR_B4"])
-        assert [outcome.status for outcome in ld.run(plans, client=client)] == ["done"]
+    monkeypatch.chdir(tmp_path / "here")
+    plans = ld.plan(scenes[:1], "out", factor=7, bands=["SR_B4"])
+    (before,) = set(local.run(os.getcwd).values())
+    local.run(os.chdir, tmp_path / "there")
+    try:
+        assert [outcome.status for outcome in ld.run(plans, client=local)] == ["done"]
+    finally:
+        local.run(os.chdir, before)
     assert [path.name for path in (tmp_path / "here" / "out").iterdir()] == [plans[0].name]
     assert not [path for path in (tmp_path / "there").rglob("*.TIF")]
 
