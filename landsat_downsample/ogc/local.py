@@ -80,7 +80,7 @@ class LocalService:
         handler = type("Handler", (_Handler,), {"service": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, name="ades", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="ades", daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         return self.url
 

@@ -273,7 +273,7 @@ def site(tmp_path):
     """A server of the test's folder; its port, and the paths that were asked for."""
     handler = type("Asked", (Site,), {"asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server.server_address[1], handler.asked
     server.shutdown()
     server.server_close()

@@ -53,7 +53,7 @@ def served(folder: Path) -> Iterator[str]:
     """A folder behind a web server of this machine."""
     handler = functools.partial(_Silent, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
 
@@ -232,7 +232,7 @@ def _unframed(body: bytes) -> bytes:
 def test_a_store_without_conditions_is_reported(s3_env, monkeypatch):  # noqa: F811
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Overwriting) as server:
         server.held = {}
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         conftest_s3.apply(monkeypatch, s3.environ(f"http://127.0.0.1:{server.server_address[1]}"))
         state, fact = states(Asked(to="s3://bucket/out"))["destination"]
         assert state == "no" and "no conditional ones" in fact

@@ -44,7 +44,7 @@ class Leading(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def leading():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Leading)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -132,7 +132,7 @@ def test_a_run_asks_a_host_for_no_more_at_once(cluster, workers, targets, tmp_pa
     """Of one scene: while workers fetch, the client, which counts by itself, has no other to open."""
     scene = Path(targets[0].band.href).parent
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Counting, directory=str(scene.parent))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         Counting.busy, Counting.most, Counting.pair = 0, 0, threading.Barrier(2)
         href = f"http://127.0.0.1:{server.server_port}/{scene.name}/{scene.name}_MTL.json"
         words = ("--factor", 3, "--workers", workers, "--requests-per-host", 2)
@@ -147,7 +147,7 @@ def test_requests_of_every_kind_take_turns(targets, tmp_path, monkeypatch):
     folder = Path(targets[0].band.href).parent
     names = sorted(path.name for path in folder.iterdir())
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Counting, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         Counting.busy, Counting.most, Counting.pair = 0, 0, threading.Barrier(2)
         policy = Policy(per_host=2)
         hrefs = [f"http://127.0.0.1:{server.server_port}/{name}" for name in names]

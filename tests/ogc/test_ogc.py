@@ -238,7 +238,7 @@ def answering(*replies):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield ades(f"http://127.0.0.1:{server.server_port}"), seen
     finally:
@@ -261,9 +261,9 @@ def test_waiting_outlives_passing_errors():
 
 def test_waiting_backs_off(monkeypatch):
     monkeypatch.setattr(job_module, "FIRST", 0.05)
-    with answering(RUNNING) as (service, seen), pytest.raises(AdesError, match=r"still running, 40 % after 2 s"):
-        service.job("7").wait(deadline=2)
-    assert len(seen) <= 9  # 0.05 s and half as much again each time
+    with answering(RUNNING) as (service, seen), pytest.raises(AdesError, match=r"still running, 40 % after 1 s"):
+        service.job("7").wait(deadline=1)
+    assert len(seen) <= 7  # 0.05 s and half as much again each time
 
 
 def test_an_outage_is_waited_for(monkeypatch):

@@ -194,7 +194,7 @@ def test_sidecars_in_a_remote_folder_are_refused(scene):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         with pytest.raises(SceneError, match=rf"_SR_B4.TIF{ending}' beside it says more of its pixels"):
             ld.open_scene(f"http://127.0.0.1:{server.server_port}/")
