@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import cwl_cases
 import psutil
 import pytest
 import s3
+from command import wait_until
 from cwl_cases import CWL, folder
 from fault_proxy import FaultProxy
 
@@ -140,8 +140,8 @@ def test_a_failing_step_shows_nothing_either(seaweed, tmp_path, scene):
 
 
 SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
-#: How each staging step is held in its work: the method of the requests that get no answer.
-HELD = {"stage_in": "GET", "stage_out": "PUT"}
+#: How each staging step is held in its work: the end of the objects whose requests are kept.
+HELD = {"stage_in": ".tar", "stage_out": ".TIF"}
 
 
 @pytest.mark.slow
@@ -152,19 +152,19 @@ def test_an_interrupted_run(name, step, proxied, scene, tmp_path):
     """Interrupted while a step talks to the store: cwltool leaves the step's folder behind, but no key in it."""
     more = {"href": f"s3://{s3.BUCKET}/{tmp_path.name}/scene.tar"} if step == "stage_in" else {}
     path = cwl_cases.write_job(job(proxied, scene, tmp_path, **more), tmp_path / "job.json")
-    proxied.methods = (HELD[step],)
-    proxied.plan(*["silence"] * 50)
-    patient = environment(tmp_path) | {"LANDSAT_DOWNSAMPLE_TIMEOUT": "100", "LANDSAT_DOWNSAMPLE_BUDGET": "100"}
+    proxied.hold(HELD[step])
     words = cwl_cases.words(CWL / "workflow.cwl", path, tmp_path / "out", "--no-container", "--debug")
     with open(tmp_path / "cwltool.log", "wb") as log:
-        runner = subprocess.Popen(words, stdout=log, stderr=log, cwd=tmp_path, env=patient, start_new_session=True)
+        runner = subprocess.Popen(
+            words, stdout=log, stderr=log, cwd=tmp_path, env=environment(tmp_path), start_new_session=True
+        )
         try:
-            held = _wait_for(lambda: any(seen.method == HELD[step] for seen in proxied.seen), 200)
-            assert held, (tmp_path / "cwltool.log").read_text()
+            wait_until(lambda: proxied.holding, runner)
             path.unlink()
             assert (tmp_path / "tmp").is_dir() and hits(tmp_path) == []
             os.killpg(runner.pid, SIGNALS[name])
-            assert runner.wait(200) != 0  # what was asked of a silent store is waited for
+            proxied.let_go()  # what was asked of a store is waited for
+            assert runner.wait() != 0
         finally:
             _end(runner)
     assert any((tmp_path / "tmp").rglob(f"{step}.log.txt")) or name != "KILL"
@@ -186,15 +186,6 @@ def test_the_file_is_gone_before_a_step_fails(seaweed, scene, tmp_path):
     (tmp_path / "out.json").unlink()
     (tmp_path / "cwltool.log").write_text(done.log)
     assert hits(tmp_path) == []
-
-
-def _wait_for(found, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def _end(process: subprocess.Popen) -> None:
