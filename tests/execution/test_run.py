@@ -170,11 +170,12 @@ def seconds_of_a_run(scene: Path, dest: Path) -> float:
 
 
 @pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("count", [5, pytest.param(15, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_an_interruption_at_any_moment_leaves_nothing(number, medium, tmp_path):
+def test_an_interruption_at_any_moment_leaves_nothing(number, count, medium, tmp_path):
     length = seconds_of_a_run(medium, tmp_path / "whole")
     whole = digests(product(tmp_path / "whole", medium))
-    moments = random.Random(int(number)).sample(range(100), 10)
+    moments = random.Random(f"{number} {count}").sample(range(100), count)
     for moment in sorted(moments):
         dest = tmp_path / str(moment)
         process = spawn_begun("run", medium, "--to", dest, *FACTOR)

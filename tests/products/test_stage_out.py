@@ -226,7 +226,7 @@ def test_transient_faults_are_retried_and_everything_is_sent_once(made, proxied,
 
 
 def test_a_store_that_fails_for_ever_shows_no_product(made, proxied, seaweed, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "3")
+    monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "1")
     proxied.plan(*[None] * 4, *["error"] * 5000)
     with pytest.raises((WriteError, ReadError), match="gave up"):  # as it looks whether the product is there, if slow
         stage_out(made, f"s3://{s3.BUCKET}/{tmp_path.name}")

@@ -471,7 +471,7 @@ def test_killed_at_any_moment_and_repeated(scene, proxied, seaweed, tmp_path, fi
 def test_an_interrupted_one_leaves_nothing(scene, proxied, seaweed, tmp_path, monkeypatch):  # noqa: F811
     href = to_s3(seaweed, scene, "int")
     proxied.plan(*[None] * 12, *["stall"] * 50)
-    monkeypatch.setenv("LANDSAT_DOWNSAMPLE_TIMEOUT", "3")  # it waits for one silence, not for the budget
+    monkeypatch.setenv("LANDSAT_DOWNSAMPLE_TIMEOUT", "1")  # it waits for one silence, not for the budget
     process = spawn("stage-in", href, "--to", tmp_path / "in")
     wait_until(lambda: len(proxied.seen) >= 16, process)
     process.send_signal(signal.SIGTERM)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent import futures
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -33,8 +34,14 @@ HASTY = Policy(budget=1000, timeout=1, base=0.01, cap=0.1)
 LARGE = (2100, 1900)
 
 
+@lru_cache
 def large() -> bytes:
     return cog(*LARGE, 256)
+
+
+@lru_cache
+def large_pixels() -> np.ndarray:
+    return pixels(*LARGE)
 
 
 def put(server, key: str, data: bytes) -> str:
@@ -109,16 +116,21 @@ def test_headers_take_little_and_give_all_tags(proxied, seaweed):  # noqa: F811
     assert proxied.down == 2 * 65536
 
 
+@pytest.fixture(scope="module")
+def stored(seaweed) -> str:  # noqa: F811
+    return put(seaweed, "faults/B4.TIF", large())
+
+
 @pytest.mark.parametrize(
     "fault", ["slowdown", "error", "reset", "headers", "midbody", "short", "cut", "stall", "silence"]
 )
 @pytest.mark.parametrize("kind", ["s3", "http"])
-def test_one_fault_is_retried(kind, fault, proxied, web, seaweed):  # noqa: F811
-    proxy, href = (proxied, put(seaweed, "B4.TIF", large())) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
+def test_one_fault_is_retried(kind, fault, proxied, web, stored):  # noqa: F811
+    proxy, href = (proxied, stored) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
     for position in (0, 1):
         proxy.plan(*[None] * position, fault)
         with store.fetch(store.FetchRequest(href, policy=HASTY)) as file:
-            np.testing.assert_array_equal(read(file.gdal_path), pixels(*LARGE))
+            np.testing.assert_array_equal(read(file.gdal_path), large_pixels())
 
 
 @pytest.mark.parametrize("name", ["B4.TIF", "strips.TIF", "MTL.txt"])
