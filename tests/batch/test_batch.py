@@ -258,10 +258,10 @@ def test_a_scheduler_that_dies_fails_what_is_left_and_ends_the_run(scenes, web, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_two_hundred_scenes_and_four_of_full_size_with_a_killed_worker_and_a_corrupt_source(tmp_path):
+def test_two_hundred_scenes_and_two_of_full_size_with_a_killed_worker_and_a_corrupt_source(tmp_path):
     bands = ["SR_B4", "QA_PIXEL"]
     sources = [ld.make_scene(tmp_path / "in", size=(83, 71), bands=bands, seed=seed) for seed in range(200)]
-    sources += [ld.make_scene(tmp_path / "in", bands=bands, seed=seed) for seed in range(200, 204)]
+    sources += [ld.make_scene(tmp_path / "in", bands=bands, seed=seed) for seed in (200, 201)]
     corrupt = next(sources[100].glob("*_SR_B4.TIF"))
     data = bytearray(corrupt.read_bytes())
     data[len(data) // 2] ^= 0x10
@@ -277,11 +277,11 @@ def test_two_hundred_scenes_and_four_of_full_size_with_a_killed_worker_and_a_cor
     worker_of(process).kill()
     out, err = process.communicate()
     assert process.returncode == 3, err
-    assert len(out.splitlines()) == 203
+    assert len(out.splitlines()) == 201
     failed = [line for line in outcomes(records(tmp_path / "dask")[0]) if line["status"] == "failed"]
     assert [line["id"] for line in failed] == [sources[100].name]
     assert "SR_B4" in failed[0]["error"]
-    assert len(products(tmp_path / "dask")) == 203
+    assert len(products(tmp_path / "dask")) == 201
     assert products(tmp_path / "dask") == products(tmp_path / "serial")
 
 

@@ -13,7 +13,7 @@ from command import call, digests, spawn, wait_until
 from conftest_s3 import figures, proxied, s3_env, seaweed  # noqa: F401 - fixtures
 from staging_cases import PATIENT, small, to_s3
 
-MOMENTS = 10
+MOMENTS = 6
 OPTIONS = ("--factor", 5, "-q")
 
 

@@ -31,7 +31,7 @@ def reader(request, monkeypatch) -> str:
 
 
 @pytest.fixture(
-    scope="module", params=[(151, 139), pytest.param((2100, 2000), marks=pytest.mark.slow)], ids=["whole", "by ranges"]
+    scope="module", params=[(151, 139), pytest.param((931, 847), marks=pytest.mark.slow)], ids=["whole", "by ranges"]
 )
 def scene(request, tmp_path_factory) -> Path:
     """Small enough to be fetched whole, and large enough to be fetched by ranges."""

@@ -376,7 +376,7 @@ def test_seeded_faults(place, band, figures):  # noqa: F811
     kind = href.partition(":")[0]
     rng, wrong, done, faults = random.Random(kind), 0, 0, 0
     policy = Policy(budget=1000, timeout=0.3, base=0.002, cap=0.02)
-    runs = 150
+    runs = 100
     for _ in range(runs):
         proxy.plan(*(fault if rng.random() < 0.6 else None for fault in rng.choices(FAULTS + ("flip",) * 4, k=6)))
         try:
