@@ -91,7 +91,7 @@ def read_manifest(path: str | None = None) -> dict[str, Any]:
 
     try:
         if path is None:
-            text = resources.files(__package__).joinpath("cluster.yaml").read_text()
+            text = resources.files(__package__).joinpath("cluster.yaml").read_text("utf-8")
         else:
             with open(path, encoding="utf-8") as file:
                 text = file.read()

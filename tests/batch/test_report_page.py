@@ -89,14 +89,14 @@ def test_the_page_reports_what_the_run_did(scenes, tmp_path):
     journal = run_of(str(tmp_path / "out"), scenes, failures=[("LC08_x", broken), ("LC08_y", broken.replace("x", "y"))])
     href = write_report(journal.href)
     assert href == f"{journal.href}/report.html"
-    shown = Page(Path(href).read_text())
+    shown = Page(Path(href).read_text("utf-8"))
     assert "3 of 5 scenes done, 2 failed" in shown.text
     assert re.search(r"2 scenes\s*· ReadError: band … failed: its worker was killed", shown.text)
     for scene in scenes:
         assert scene.name in shown.text
     pictures = shown.all("img")
     assert len(pictures) == 3 and all(picture["src"].startswith("data:image/") for picture in pictures)
-    item = json.loads(next((tmp_path / "out").glob(f"{scenes[0].name}*/*.stac.json")).read_text())
+    item = json.loads(next((tmp_path / "out").glob(f"{scenes[0].name}*/*.stac.json")).read_text("utf-8"))
     assert item["properties"]["datetime"][:10] in shown.text
     assert f"{item['properties']['eo:cloud_cover']:.3g} %" in shown.text and "192/028" in shown.text
     assert "150 m" in shown.text and "31 × 28" in shown.text
@@ -110,7 +110,7 @@ def test_links_lead_from_the_record_to_the_items(scenes, tmp_path):
     journal = run_of(str(tmp_path / "before"), scenes)
     os.rename(tmp_path / "before", tmp_path / "after")  # hrefs in the outcomes name the old place
     folder = tmp_path / "after" / "_runs" / journal.id
-    shown = Page(Path(write_report(str(folder))).read_text())
+    shown = Page(Path(write_report(str(folder))).read_text("utf-8"))
     links = [link["href"] for link in shown.all("a")]
     items = [link for link in links if link.endswith(".stac.json")]
     assert len(set(items)) == 3 and len(shown.all("img")) == 3
@@ -172,7 +172,7 @@ def test_a_run_that_goes_on_has_a_report_too(tmp_path):
 def test_a_record_without_anything_gives_a_page(tmp_path):
     (tmp_path / "_runs" / "20200101T000000Z-00ff").mkdir(parents=True)
     result = call("report", tmp_path)
-    assert result.code == 0 and "0 scenes" in Path(result.out.strip()).read_text()
+    assert result.code == 0 and "0 scenes" in Path(result.out.strip()).read_text("utf-8")
 
 
 def test_a_product_that_is_gone_or_damaged_costs_its_picture_only(scenes, tmp_path):
@@ -313,10 +313,10 @@ def test_the_policy_holds_where_escaping_would_not(site, tmp_path):
     with Journal(str(tmp_path), entries=b"", total=0) as journal:
         pass
     text = page(journal.href).replace("</main>", EVIL.format(port=port) + "</main>")
-    (tmp_path / "guarded.html").write_text(text)
+    (tmp_path / "guarded.html").write_text(text, "utf-8")
     browse(f"http://127.0.0.1:{port}/guarded.html", tmp_path / "profile", "--dump-dom")
     assert set(asked) <= {"/guarded.html", "/favicon.ico"}
-    (tmp_path / "bare.html").write_text(re.sub("<meta http-equiv.*?>", "", text))
+    (tmp_path / "bare.html").write_text(re.sub("<meta http-equiv.*?>", "", text), "utf-8")
     browse(f"http://127.0.0.1:{port}/bare.html", tmp_path / "profile", "--dump-dom")
     assert {"/img", "/script"} <= set(asked)
 
@@ -352,7 +352,7 @@ def test_ten_thousand_scenes_make_a_page_of_less_than_5_mb(tmp_path):
             failed = Outcome(name, "failed", error=ReadError(words), seconds=9.0, bytes_in=10)
             done = Outcome(name, "done", f"{tmp_path}/{folder}/{folder}.stac.json", seconds=99.0, bytes_in=1 << 30)
             journal(Progress(name, outcome=failed if number % 4 == 0 else done))
-    text = Path(write_report(journal.href)).read_text()
+    text = Path(write_report(journal.href)).read_text("utf-8")
     assert len(text.encode()) < 5_000_000
     shown = Page(text)
     assert 10 < len(shown.all("img")) <= 60
