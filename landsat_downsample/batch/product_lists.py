@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.record import names_in
-from landsat_downsample.batch.scene_lists import Entry, read_entries
+from landsat_downsample.batch.scene_lists import read_entries
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.model import location
 from landsat_downsample.model.product import MARKER, SUFFIX

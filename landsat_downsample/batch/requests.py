@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from landsat_downsample.batch.scene_lists import Entry
+from landsat_downsample.batch.entry import Entry
 from landsat_downsample.errors import SceneError
 from landsat_downsample.formats.product_id import is_tiff, parse, stem
 from landsat_downsample.model import location

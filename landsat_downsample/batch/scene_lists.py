@@ -11,17 +11,17 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from landsat_downsample.batch import record as record_module
+from landsat_downsample.batch.entry import Entry, entries_of, failing_entry, gathered, href_entry, refusal
 from landsat_downsample.batch.record import OUTCOMES, SCENES, find_run
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
-from landsat_downsample.formats import checked_item, scene_table, stac_item, stac_source
+from landsat_downsample.formats import scene_table
 from landsat_downsample.formats.scene_table import SceneTable
 from landsat_downsample.model import location
-from landsat_downsample.model.location import check, redacted_repr, scheme
-from landsat_downsample.model.safe_text import plain
+from landsat_downsample.model.location import scheme
 from landsat_downsample.storage import files
 from landsat_downsample.storage.regular_files import open_regular
 
@@ -29,73 +29,6 @@ from landsat_downsample.storage.regular_files import open_regular
 LIMIT = 1 << 30
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One scene of a list."""
-
-    __repr__ = redacted_repr
-
-    source: str | dict[str, Any] | list[dict[str, Any]]
-    """An href; a STAC item; or the items of one scene, of which USGS has two (SR and ST). Items are cut down to
-    what opening them needs (`stac_item.slim`)."""
-    base: str | None = None
-    """Where items were read: relative hrefs of their assets start there, and a remote one limits what they may
-    point to. None for hrefs, and for items from stdin, which start at the current directory."""
-    error: LandsatDownsampleError | None = None
-    """Why it is none that can be opened; its source only tells then which one that is. It fails when its turn comes,
-    as a scene that is not there does, and the others are done."""
-    origin: str | None = None
-    """The remote list that named it, which limits what it may lead to."""
-
-    @property
-    def items(self) -> list[dict[str, Any]]:
-        """Its STAC items; none where it is an href."""
-        if isinstance(self.source, str):
-            return []
-        return [self.source] if isinstance(self.source, dict) else self.source
-
-    @property
-    def label(self) -> str:
-        """What to call it before it is opened: the product ID of an item, else the href without secrets."""
-        return location.redact(self.source) if isinstance(self.source, str) else stac_item.scene_id(self.items[0])
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What two entries of the same scene of one list share."""
-        if self.error:
-            return ("!", str(self.error))
-        if isinstance(self.source, str):
-            return ("", self.source)
-        return (self.base or "-", self.label or json.dumps(self.source))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe it in JSON types, as a line of a frozen list: paths absolute, no signatures or passwords."""
-        if self.error:
-            return {"source": self.source, "invalid": plain(self.error)}
-        if isinstance(self.source, str):
-            return {"source": _lasting(self.source), **self._origin()}
-        items = [stac_item.without_secrets(item) for item in self.items]
-        base = _lasting(self.base) if self.base else os.path.join(os.getcwd(), "-")
-        return {"source": items if isinstance(self.source, list) else items[0], "base": base, **self._origin()}
-
-    def _origin(self) -> dict[str, Any]:
-        return {"origin": location.redact(self.origin)} if self.origin else {}
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Entry:
-        """Make it from what `to_dict` gave.
-
-        Raises
-        ------
-        UsageError
-            It is no such record.
-        """
-        found = gathered(_of_record(record, None, None))
-        if len(found) != 1:
-            raise UsageError(f"{len(found)} entries where one was expected: give one line of a list")
-        return found[0]
 
 
 def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list[Entry]:
@@ -131,40 +64,6 @@ def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list
     if words.count("-") > 1:
         raise UsageError("- is given twice: stdin can be read once")
     return gathered(entry for word in words for entry in _of_word(word, stdin))
-
-
-def gathered(entries: Iterable[Entry]) -> list[Entry]:
-    """Join the items of one scene, and drop entries given twice."""
-    found: dict[tuple[str, str], tuple[Entry, dict[Any, dict[str, Any]]]] = {}
-    for entry in entries:
-        _, items = found.setdefault(entry.key, (entry, {}))
-        for item in entry.items:
-            items.setdefault(item.get("id"), item)
-    return [_with(first, list(items.values())) for first, items in found.values()]
-
-
-def _with(first: Entry, items: list[dict[str, Any]]) -> Entry:
-    """The entry of a scene with all of its items: itself, where it has them."""
-    alone = len({item.get("id") for item in first.items}) == len(items)
-    return first if alone else replace(first, source=items)
-
-
-def item_entry(item: Any, base: str | None, where: str = "", limits: str | None = None) -> Entry:
-    """Make the entry of a STAC item; of one that is none, an entry that fails, and says where it stands."""
-    try:
-        return Entry(stac_item.slim(item), base, origin=_origin(limits))
-    except LandsatDownsampleError as error:
-        return _failing(item, error, where)
-
-
-def _failing(what: object, error: LandsatDownsampleError, where: str = "") -> Entry:
-    name = what.get("id") if isinstance(what, dict) else what
-    name = name if isinstance(name, str) and name.strip() else "an entry without a name"
-    return Entry(plain(name, 80), error=UsageError(f"{where}{error}"))
-
-
-def _origin(limits: str | None) -> str | None:
-    return limits if limits and not location.is_local(limits) else None
 
 
 def retry_entries(href: str) -> list[Entry]:
@@ -209,10 +108,10 @@ def _unfinished(listed: list[Entry], outcomes: Iterable[dict[str, Any]]) -> list
     """Of the scenes of a run those whose last outcome is a failure, and those listed that have none."""
     last: dict[str, tuple[Entry, str]] = {}
     for record in outcomes:
-        for entry in gathered(_of_record(record, None, None)):
-            last[_identity(entry)] = (entry, record.get("status", ""))
+        for entry in gathered(entries_of(record)):
+            last[entry.identity] = (entry, record.get("status", ""))
     failed = [entry for entry, status in last.values() if status == "failed"]
-    return gathered([*failed, *(entry for entry in listed if _identity(entry) not in last)])
+    return gathered([*failed, *(entry for entry in listed if entry.identity not in last)])
 
 
 def _outcomes(href: str) -> Iterator[dict[str, Any]]:
@@ -222,13 +121,8 @@ def _outcomes(href: str) -> Iterator[dict[str, Any]]:
             if not isinstance(record, dict) or "status" not in record:
                 raise UsageError("not an outcome of a run; give its outcomes.ndjson")
             if record.get("source") is None:
-                raise UsageError(_refusal(record))
+                raise UsageError(refusal(record))
         yield record
-
-
-def _identity(entry: Entry) -> str:
-    """What identifies a scene among the others of its run."""
-    return _lasting(entry.source) if isinstance(entry.source, str) and not entry.error else entry.key[1]
 
 
 def recorded_entries(href: str) -> list[Entry]:
@@ -244,7 +138,7 @@ def recorded_entries(href: str) -> list[Entry]:
     entries: list[Entry] = []
     for number, record in _numbered(href):
         with _Where(href, number):
-            entries += _of_record(record, None, None)
+            entries += entries_of(record)
     return gathered(entries)
 
 
@@ -275,7 +169,7 @@ def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
     else:
         if not word.strip():
             raise UsageError("href is empty: give a path or a URL")
-        yield _of_href(word, None)
+        yield href_entry(word, None)
         return
     held: list[Entry] = []  # back until one is right: of a list that has none, the first one tells what it is
     found = False
@@ -330,11 +224,11 @@ def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[E
                 if not text or text.startswith("#"):
                     continue
                 if text[0] in '{["':
-                    entries = list(_of_record(_value(text, () if alone else lines), base, base))
+                    entries = list(entries_of(_value(text, () if alone else lines), base, base))
                 else:
-                    entries = [_of_href(text, base)]
+                    entries = [href_entry(text, base)]
             except LandsatDownsampleError as error:
-                entries = [_failing(line.decode(errors="replace"), error)]
+                entries = [failing_entry(line.decode(errors="replace"), error)]
         for entry in entries:
             yield entry if entry.error is None else replace(entry, error=where.locate(entry.error))
         alone = True
@@ -350,12 +244,12 @@ def _of_table(table: SceneTable, lines: Iterable[bytes], name: str, base: str | 
         try:
             product = scene_table.product_of(text)
         except LandsatDownsampleError as error:
-            yield _failing(text, _Where(name, number).locate(error))
+            yield failing_entry(text, _Where(name, number).locate(error))
             continue
         beside = (
             [os.path.join(folder, f"{product.id}{ending}") for ending in ("", ".tar")] if folder is not None else []
         )
-        yield _of_href(next(filter(os.path.exists, beside), scene_table.usgs_href(product)), base)
+        yield href_entry(next(filter(os.path.exists, beside), scene_table.usgs_href(product)), base)
 
 
 def _value(text: str, more: Iterable[bytes]) -> Any:
@@ -408,90 +302,3 @@ class _Where:
 
     def locate(self, error: LandsatDownsampleError) -> UsageError:
         return UsageError(f"list {location.redact(self.name)!r}, line {self.number}: {error}")
-
-
-# Values --------------------------------------------------------------------------------------
-
-
-def _of_record(record: Any, base: str | None, limits: str | None) -> Iterator[Entry]:
-    """Entries of a JSON value.
-
-    Parameters
-    ----------
-    base : str, optional
-        Where items in it were read.
-    limits : str, optional
-        The list it stands in, if that may limit what it points to.
-    """
-    if isinstance(record, str):
-        yield _of_href(record, limits)
-    elif isinstance(record, list):
-        yield from _of_many(record, base, limits)
-    elif checked_item.is_item(record):
-        yield item_entry(record, base, limits=limits)
-    elif isinstance(record, dict) and record.get("type") == "FeatureCollection":
-        yield from _of_collection(record, base, limits)
-    elif isinstance(record, dict) and isinstance(record.get("invalid"), str):
-        yield _failing(record.get("source"), UsageError(record["invalid"]))
-    elif isinstance(record, dict) and record.get("source") is not None:
-        said = record.get("origin")
-        limits = _origin(limits) or (said if isinstance(said, str) else limits)
-        yield from _of_record(record["source"], _base(record, base, limits), limits)
-    elif isinstance(record, dict) and isinstance(record.get("href"), str) and "status" not in record:
-        yield _of_href(record["href"], limits)
-    else:
-        raise UsageError(_refusal(record))
-
-
-def _of_collection(record: dict[str, Any], base: str | None, limits: str | None) -> Iterator[Entry]:
-    items = record.get("features")
-    if not isinstance(items, list) or (items and not any(map(checked_item.is_item, items))):
-        raise UsageError("a FeatureCollection of other things than STAC items")
-    for number, item in enumerate(items, 1):
-        yield item_entry(item, base, f"item {number}: ", limits)
-
-
-def _of_many(records: list[Any], base: str | None, limits: str | None) -> Iterator[Entry]:
-    """Entries of a JSON list, each by itself."""
-    for number, one in enumerate(records, 1):
-        try:
-            found = list(_of_record(one, base, limits))
-        except (LandsatDownsampleError, RecursionError) as error:
-            why = UsageError("nested too deep") if isinstance(error, RecursionError) else error
-            found = [_failing(one, why, f"value {number}: ")]
-        yield from found
-
-
-def _base(record: dict[str, Any], base: str | None, limits: str | None) -> str | None:
-    """Where the items of a line of a frozen list were read; a remote list may not say on this machine."""
-    said = record.get("base")
-    return _resolved(said, limits) if isinstance(said, str) and said else base
-
-
-def _of_href(href: str, limits: str | None) -> Entry:
-    try:
-        check(href)
-        if href.endswith("://***"):  # `location.redact`
-            raise UsageError(f"{href!r} was not kept on record, as its @ may come after a password: give the href anew")
-        return Entry(_resolved(href, limits), origin=_origin(limits))
-    except LandsatDownsampleError as error:
-        return _failing(href, error)
-
-
-def _resolved(href: str, limits: str | None) -> str:
-    return href if limits is None or location.is_local(limits) else stac_source.resolve(href, limits)
-
-
-def _refusal(record: Any) -> str:
-    if not isinstance(record, dict):
-        return f"a bare {type(record).__name__}; give an href or a STAC item"
-    if "status" in record:
-        return "an outcome that does not say its source; give the list that was run"
-    if record.get("type") in ("Catalog", "Collection"):
-        return f"a STAC {record['type']}, which is no list; give its items, or the catalogue of one scene without @"
-    return f"neither an href nor a STAC item; it has {', '.join(map(str, list(record)[:5])) or 'nothing'}"
-
-
-def _lasting(href: str) -> str:
-    """An href as it may be kept: absolute and without secrets."""
-    return location.local_path(href) if "://" not in href else location.redact(href)

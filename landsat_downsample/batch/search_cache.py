@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 
+from landsat_downsample.batch.entry import Entry, gathered, item_entry
 from landsat_downsample.batch.record import RUNS
-from landsat_downsample.batch.scene_lists import Entry, gathered, item_entry, recorded_entries
+from landsat_downsample.batch.scene_lists import recorded_entries
 from landsat_downsample.batch.stac_query import Query
 from landsat_downsample.batch.stac_search import search
 from landsat_downsample.model import location

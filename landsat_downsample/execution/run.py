@@ -12,18 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteError
-from landsat_downsample.execution import destination
+from landsat_downsample.execution.destination import Places
 from landsat_downsample.execution.interrupts import undisturbed
 from landsat_downsample.execution.threads import Threads, threads_for
 from landsat_downsample.model import location
 from landsat_downsample.model.location import redacted_repr
 from landsat_downsample.model.plan import ScenePlan, Target
 from landsat_downsample.model.policy import PER_HOST
-from landsat_downsample.model.product import same_product
 from landsat_downsample.model.words import part_words
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.products import publish
-from landsat_downsample.storage import cancellation, leftovers
+from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.bugs import wrapped
 from landsat_downsample.storage.publication import Publication
 
@@ -237,7 +236,7 @@ class _Run:
         self._openers = ThreadPoolExecutor(OPENING, thread_name_prefix="opening")
         self._publishers = ThreadPoolExecutor(PUBLISHING, thread_name_prefix="publishing")
         self._total = len(requests) if isinstance(requests, Sized) else None
-        self._places = _Places(self._total or 1)
+        self._places = Places(self._total or 1)
         self._refused = False
         self._active: list[_Work] = []
         self._outcomes: dict[int, Outcome] = {}
@@ -371,58 +370,6 @@ class _Run:
                     work.opened.publication.abort()
 
 
-class _Places:
-    """Where the scenes of a run go: no two to one place; and what killed runs left there."""
-
-    def __init__(self, scenes: int) -> None:
-        self._lock, self._trying, self._scenes = threading.Lock(), threading.Lock(), scenes
-        self._tried: dict[str, WriteError | None] = {}
-        self._taken: dict[tuple[str, str], str] = {}
-        self._leftovers: dict[str, frozenset[str]] = {}
-
-    def has_leftovers(self, plan: ScenePlan) -> bool:
-        """Whether a killed publication of the product left something, when the run first looked at its destination.
-
-        A destination is listed once: to list it for each of its products takes longer with each of them.
-        """
-        if not location.is_local(plan.dest):
-            return False
-        with self._lock:
-            if plan.dest not in self._leftovers:
-                self._leftovers[plan.dest] = leftovers.names_left(plan.dest)
-            return plan.name in self._leftovers[plan.dest]
-
-    def try_one(self, plan: ScenePlan) -> None:
-        """Try a destination before the first scene that is to go there; what it refuses once, it refuses all.
-
-        Raises
-        ------
-        WriteError
-            It does, or has no room for what the scenes will take.
-        """
-        with self._trying:
-            if plan.dest not in self._tried:
-                self._tried[plan.dest] = destination.refusal_of(plan, self._scenes)
-            if (error := self._tried[plan.dest]) is not None:
-                raise error
-
-    def take(self, plan: ScenePlan) -> bool:
-        """Take a scene's place; False where the same scene has it already, having been asked for twice.
-
-        Raises
-        ------
-        UsageError
-            Another scene of the run has it.
-        """
-        place = (plan.dest, plan.name)
-        with self._lock:
-            first = place not in self._taken
-            other = self._taken.setdefault(place, plan.scene.href)
-        if other != plan.scene.href:
-            raise same_product(other, plan.scene.href, plan.name)
-        return first
-
-
 @dataclass(frozen=True, slots=True)
 class _Opened:
     plan: ScenePlan
@@ -439,7 +386,7 @@ class _NotBegun(LandsatDownsampleError):
         self.plan, self.reason = plan, reason
 
 
-def _open(request: ScenePlan | Request, places: _Places, abandoned: threading.Event) -> _Opened:
+def _open(request: ScenePlan | Request, places: Places, abandoned: threading.Event) -> _Opened:
     """Open and plan a scene, and look at its destination; in a thread."""
     with cancellation.stoppable(abandoned):
         plan = request if isinstance(request, ScenePlan) else request.plan()

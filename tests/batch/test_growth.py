@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 import landsat_downsample as ld
-from landsat_downsample.batch.scene_lists import Entry, gathered
+from landsat_downsample.batch.entry import Entry, gathered
 from landsat_downsample.execution.run import PUBLISHING, SCENES_AT_ONCE, Progress, run_plans
 from landsat_downsample.model.plan import Options, plan_scene
 from landsat_downsample.products import publish as publish_module

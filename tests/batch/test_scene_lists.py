@@ -15,8 +15,8 @@ from stac_api import StacApi, like, one_item, usgs_items
 
 import landsat_downsample as ld
 from landsat_downsample.api.scene import open_scene
-from landsat_downsample.batch import scene_lists
-from landsat_downsample.batch.scene_lists import Entry, read_entries, retry_entries
+from landsat_downsample.batch.entry import Entry, gathered, item_entry
+from landsat_downsample.batch.scene_lists import read_entries, retry_entries
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import scene_table, stac_item
 
@@ -300,7 +300,7 @@ def test_a_record_has_no_secrets(items, tmp_path, monkeypatch):
     entries = [
         Entry("https://me:hush@host.example/item.json?sig=hush"),
         Entry("scene"),
-        scene_lists.item_entry(item, "https://host.example/search?key=hush"),
+        item_entry(item, "https://host.example/search?key=hush"),
     ]
     lines = [json.dumps(entry.to_dict()) for entry in entries]
     assert "hush" not in "".join(lines)
@@ -320,8 +320,8 @@ def outcome(entry: Entry, status: str) -> str:
 @pytest.fixture
 def record(tmp_path, items) -> tuple[Path, list[Entry]]:
     """A run of four scenes, one of them by items: one done, two failed, one never begun; its last line was cut."""
-    entries = [Entry("/data/a"), Entry("s3://bucket/b"), *scene_lists.gathered(
-        scene_lists.item_entry(item, "https://host.example/search") for item in items
+    entries = [Entry("/data/a"), Entry("s3://bucket/b"), *gathered(
+        item_entry(item, "https://host.example/search") for item in items
     ), Entry("/data/d")]  # fmt: skip
     folder = tmp_path / "_runs" / "20261122T215049Z-3f2a"
     folder.mkdir(parents=True)

@@ -11,7 +11,8 @@ from conftest_s3 import s3_env, seaweed  # noqa: F401
 from stac_api import StacApi, like, usgs_items
 
 import landsat_downsample as ld
-from landsat_downsample.batch.scene_lists import Entry, recorded_entries
+from landsat_downsample.batch.entry import Entry
+from landsat_downsample.batch.scene_lists import recorded_entries
 from landsat_downsample.batch.search_cache import freeze, frozen
 from landsat_downsample.batch.stac_query import Query
 from landsat_downsample.errors import UsageError, WriteError

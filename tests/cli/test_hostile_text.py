@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from staging_cases import small
 
 import landsat_downsample as ld
-from landsat_downsample.batch.scene_lists import Entry, read_entries
+from landsat_downsample.batch.entry import Entry
+from landsat_downsample.batch.scene_lists import read_entries
 from landsat_downsample.cli.arguments import say
 from landsat_downsample.cli.display.tables import console, table
 from landsat_downsample.cli.doctor.finding import OK, Finding, cleaned

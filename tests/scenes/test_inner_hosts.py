@@ -19,8 +19,9 @@ from stac_api import usgs_items
 from staging_cases import QUICK, files, served, small
 
 import landsat_downsample as ld
+from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.requests import Order, SceneRequest
-from landsat_downsample.batch.scene_lists import Entry, read_entries
+from landsat_downsample.batch.scene_lists import read_entries
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import stac_source
 from landsat_downsample.model.inner_hosts import canonical, is_inside

@@ -9,8 +9,8 @@ import pytest
 
 import landsat_downsample as ld
 from landsat_downsample import UsageError
+from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.requests import distinct
-from landsat_downsample.batch.scene_lists import Entry
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,9 @@ from landsat_downsample.storage.bugs import warn
 if TYPE_CHECKING:
     from distributed import Client
 
+    from landsat_downsample.batch.entry import Entry
     from landsat_downsample.batch.journal import Journal
     from landsat_downsample.batch.requests import SceneRequest
-    from landsat_downsample.batch.scene_lists import Entry
     from landsat_downsample.execution.run import Executor, Outcome
 
 _EXAMPLES = """\
