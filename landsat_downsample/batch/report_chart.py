@@ -1,12 +1,19 @@
-"""How fast a run went, as geometry for a drawing: bins, ticks, paths. Pure."""
+"""How fast a run went: its scenes cut into bins of time, and those drawn as SVG in the colours of the page."""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STATUSES = ("done", "skipped", "failed")
 
@@ -16,8 +23,11 @@ STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
 _UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 _BYTES = ((1 << 30, "GiB/s"), (1 << 20, "MiB/s"), (1 << 10, "KiB/s"), (1, "B/s"))
 
-#: Room for the labels left of a panel, above it and below it, and the panel's own height, in pixels.
-LEFT, RIGHT, ABOVE, BELOW, HEIGHT = 52, 12, 26, 22, 110
+#: Height of a drawing, in pixels.
+HEIGHT = 330
+
+#: Colours that stand in for variables of the page's style, as matplotlib knows no variables.
+_COLOURS = {name: f"#0000{number:02x}" for number, name in enumerate(("ink", "soft", "line", "read", *STATUSES), 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +42,6 @@ class Bins:
     """Bytes read a second in each bin."""
     ended: np.ndarray
     """(status, bin) scenes that ended, in the order of `STATUSES`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One set of axes."""
-
-    title: str
-    top: float
-    bottom: float
-    ticks: tuple[tuple[float, str], ...]
-    """(y, label)."""
-    shapes: tuple[tuple[str, str], ...]
-    """(class, SVG path)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A drawing, in pixels."""
-
-    width: int
-    height: int
-    left: float
-    right: float
-    panels: tuple[Panel, ...]
-    ticks: tuple[tuple[float, str], ...]
-    """(x, label)."""
-    unit: str
-    """Of time."""
 
 
 def cut(events: Iterable[tuple[float, float, int, str]], seconds: float, most: int) -> Bins | None:
@@ -114,74 +96,62 @@ def step_for(extent: float, most: int) -> float:
     for step in STEPS:
         if extent / step <= most:
             return step
-    days = extent / most / 86_400
-    return 86_400 * _nice(days)
+    return 86_400 * math.ceil(extent / most / 86_400)
 
 
-def _nice(value: float) -> float:
-    """The least 1, 2 or 5 times a power of ten that is not less."""
-    power = 10 ** math.floor(math.log10(value))
-    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value * (1 - 1e-9)))
+def draw(bins: Bins, width: int) -> str:
+    """Draw bytes read a second above scenes that ended, as an SVG element so many pixels wide."""
+    import matplotlib  # not above: nothing else of a run needs it
+
+    out = io.StringIO()
+    # Text stays text, and neither IDs nor metadata change from one time to the next.
+    style = {"svg.fonttype": "none", "svg.hashsalt": f"{width}", "text.usetex": False}
+    with matplotlib.rc_context({**style, "font.family": ["DejaVu Sans"], "font.size": 12}):  # type: ignore[dict-item]
+        _figure(bins, width).savefig(out, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    text = out.getvalue()
+    for name, colour in _COLOURS.items():
+        text = text.replace(colour, f"var(--{name})")
+    return re.sub('<g id="[^"]*"', "<g", text[text.index("<svg") :])  # they are the same in each drawing of a page
 
 
-def levels(top: float, *, most: int = 4, whole: bool = False) -> list[float]:
-    """Choose round values from 0 to at least ``top``.
+def _figure(bins: Bins, width: int) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MultipleLocator
 
-    >>> levels(37.2), levels(2, whole=True)
-    ([0.0, 10.0, 20.0, 30.0, 40.0], [0.0, 1.0, 2.0])
-    """
-    step = _nice(max(top, 1e-9) / most)
-    if whole:
-        step = max(1.0, step)
-    return [step * k for k in range(math.ceil(top / step - 1e-9) + 1)] if top > 0 else [0.0, step]
-
-
-def draw(bins: Bins, width: int) -> Chart:
-    """Lay out two panels above one axis of time: bytes read a second, scenes that ended."""
-    right, tops = width - RIGHT, (ABOVE, 2 * ABOVE + HEIGHT + 10)
-    scale = (right - LEFT) / bins.seconds
-    edges = [LEFT + scale * min(k * bins.width, bins.seconds) for k in range(len(bins.rates) + 1)]
-    panels = (_rate_panel(bins, edges, tops[0]), _scene_panel(bins, edges, tops[1]))
-    step = step_for(bins.seconds, max(2, (right - LEFT) // 70))
-    size, unit = next((size, unit) for size, unit in _UNITS if step >= size or size == 1)
-    ticks = tuple(
-        (round(LEFT + scale * step * k, 1), f"{step * k / size:g}") for k in range(int(bins.seconds / step + 1e-9) + 1)
-    )
-    return Chart(width, tops[1] + HEIGHT + BELOW + 18, LEFT, right, panels, ticks, unit)
-
-
-def _rate_panel(bins: Bins, edges: Sequence[float], top: float) -> Panel:
+    figure = Figure((width / 72, HEIGHT / 72), dpi=72, layout="constrained", facecolor="none")
+    upper, lower = figure.subplots(2, sharex=True)
+    step = step_for(bins.seconds, max(2, width // 70))
+    second, unit = next((size, unit) for size, unit in _UNITS if step >= size or size == 1)
+    edges = np.minimum(np.arange(len(bins.rates) + 1) * bins.width, bins.seconds) / second
     most = float(bins.rates.max())
-    size, unit = next((size, unit) for size, unit in _BYTES if most >= size or size == 1)
-    marks = levels(most / size)
-    bottom, scale = top + HEIGHT, HEIGHT / marks[-1]
-    line = [f"M{edges[0]:.1f},{bottom:.1f}"]
-    for rate, stop in zip(bins.rates, edges[1:], strict=True):
-        line.append(f"V{bottom - scale * rate / size:.1f}H{stop:.1f}")
-    return Panel(
-        f"Read, {unit}", top, bottom, _ticks(marks, bottom, scale), (("read", f"{''.join(line)}V{bottom:.1f}Z"),)
-    )
+    byte, rate = next((size, unit) for size, unit in _BYTES if most >= size or size == 1)
+    read = _COLOURS["read"]
+    upper.stairs(bins.rates / byte, edges, fill=True, facecolor=(read, 0.2), edgecolor=read, linewidth=1.2)
+    tops = np.vstack([np.zeros_like(bins.ended[0]), bins.ended.cumsum(axis=0)])
+    for status, bottom, top in zip(STATUSES, tops, tops[1:], strict=False):
+        lower.stairs(top, edges, baseline=bottom, fill=True, color=_COLOURS[status])
+    _dress(upper, f"Read, {rate}", max(most / byte, 1e-9))
+    _dress(lower, f"Scenes ended, in each {_span(bins.width)}", int(tops[-1].max()))
+    lower.set_xlabel(f"{unit} since the beginning", loc="right", color=_COLOURS["soft"])
+    lower.set_xlim(0, edges[-1])
+    lower.xaxis.set_major_locator(MultipleLocator(step / second))
+    lower.xaxis.set_major_formatter("{x:g}")
+    return figure
 
 
-def _scene_panel(bins: Bins, edges: Sequence[float], top: float) -> Panel:
-    marks = levels(float(bins.ended.sum(axis=0).max()), whole=True)
-    bottom, scale = top + HEIGHT, HEIGHT / marks[-1]
-    below, shapes = np.zeros(len(bins.rates)), []
-    for status, counts in zip(STATUSES, bins.ended, strict=True):
-        path = [
-            # Half a pixel of air between bars, where they are wide enough for it.
-            f"M{left:.1f},{bottom - scale * base:.1f}V{bottom - scale * (base + n):.1f}"
-            f"H{max(right - 0.5, left + 0.5):.1f}V{bottom - scale * base:.1f}Z"
-            for n, base, left, right in zip(counts, below, edges, edges[1:], strict=False)
-            if n
-        ]
-        below = below + counts
-        shapes += [(status, "".join(path))] if path else []
-    return Panel(f"Scenes ended, in each {_span(bins.width)}", top, bottom, _ticks(marks, bottom, scale), tuple(shapes))
+def _dress(axes: Axes, title: str, top: float) -> None:
+    """Give axes a title, round ticks up to at least `top`, and the colours of the page."""
+    from matplotlib.ticker import MaxNLocator
 
-
-def _ticks(marks: Sequence[float], bottom: float, scale: float) -> tuple[tuple[float, str], ...]:
-    return tuple((round(bottom - scale * mark, 1), f"{mark:,.10g}") for mark in marks)
+    axes.set(facecolor="none", axisbelow=True)
+    axes.set_title(title, loc="left", color=_COLOURS["ink"], fontsize=13)
+    ticks = MaxNLocator(4, integer=isinstance(top, int), steps=[1, 2, 5, 10]).tick_values(0, top)
+    axes.set_yticks(ticks, [f"{tick:,.10g}" for tick in ticks])
+    axes.set_ylim(0, ticks[-1])
+    axes.grid(axis="y", color=_COLOURS["line"])
+    axes.tick_params(color=_COLOURS["soft"], labelcolor=_COLOURS["soft"], left=False)
+    axes.spines[["left", "right", "top"]].set_visible(False)
+    axes.spines["bottom"].set_color(_COLOURS["soft"])
 
 
 def _span(seconds: float) -> str:
