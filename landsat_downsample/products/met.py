@@ -18,6 +18,7 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import FLAG_ALIASES, BandSpec, find
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import basename, is_local, redact, scheme, split_tar, tar_href
+from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 
@@ -121,49 +122,29 @@ def describe_ratio(ratio: tuple[Fraction, Fraction]) -> dict[str, Any]:
     return record
 
 
-def met(
-    scene: Scene,
-    grid: Grid,
-    products: Sequence[Product],
-    *,
-    name: str,
-    ratio: tuple[Fraction, Fraction],
-    parameters: dict[str, Any],
-    extra_files: Sequence[dict[str, Any]] = (),
-    created: str | None = None,
-) -> dict[str, Any]:
+def met(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Describe a product in full: a block like gdalinfo's for each raster, and where it all came from.
 
     Parameters
     ----------
-    scene : Scene
-        The source.
-    grid : Grid
-        The coarse grid that all rasters of the product share.
+    plan : ScenePlan
+        Its scene with what its pixels showed.
     products : sequence of Product
-    name : str
-        Name of the product: ``<product id>_downsampled``.
-    ratio : (Fraction, Fraction)
-        Cell size in source pixels, (y, x).
-    parameters : dict
-        What was asked, as JSON values, without paths.
     extra_files : sequence of dict
         The other files: ``key``, ``filename``, ``media type``, ``roles``, ``size``, ``sha256``.
-    created : str, optional
-        UTC time in RFC 3339; left out by default, so that a product's bytes repeat.
 
     Returns
     -------
     dict
-        JSON values only; no local path, host name, signature or password.
+        JSON values only; no local path, host name, signature or password, and no time, so that its bytes repeat.
     """
+    scene, grid, parameters = plan.scene, plan.coarse, plan.options.to_dict()
     record = {
-        "name": name,
-        "created": created,
+        "name": plan.name,
         "fingerprint": source_identity(scene, parameters)["fingerprint"],
         "source": _source(scene),
         "parameters": parameters,
-        "grid": {**_frame(grid), **describe_ratio(ratio)},
+        "grid": {**_frame(grid), **describe_ratio(plan.ratio)},
         "files": [_file(product, scene.bands.get(product.band), grid) for product in products],
         "other_files": [dict(extra) for extra in extra_files],
         "absent": list(scene.absent),

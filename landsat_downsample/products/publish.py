@@ -41,24 +41,20 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> 
     str
         The href of the STAC item.
     """
-    scene = known_scene(item.scene, done)
+    item = replace(item, scene=known_scene(item.scene, done))
     order = {target.band.name: k for k, target in enumerate(item.targets)}
     done = sorted(done, key=lambda part: order[part.name])
     products = [product for part in done for product in part.products]
-    name, ratio, parameters = item.name, item.ratio, item.options.to_dict()
     with ThreadPoolExecutor(1, thread_name_prefix="picture") as pool:  # drawn while the texts are rewritten and stored
         picture = pool.submit(copy_context().run, _picture, item, done)
-        extra = [_put(publication, name, data, key, roles) for name, data, key, roles in _texts(item, scene, products)]
+        extra = [_put(publication, *text) for text in _texts(item, products)]
         extra.append(
             _put(publication, f"{item.name}.browse.png", picture.result(), "browse", ["thumbnail", "overview"])
         )
-    met = dumps(
-        met_module.met(scene, item.coarse, products, name=name, ratio=ratio, parameters=parameters, extra_files=extra)
-    )
-    extra.append(_put(publication, f"{item.name}.met.json", met, "met.json", ["metadata"]))
-    record = stac.item(scene, item.coarse, products, name=name, ratio=ratio, parameters=parameters, extra_files=extra)
+    record = dumps(met_module.met(item, products, extra))
+    extra.append(_put(publication, f"{item.name}.met.json", record, "met.json", ["metadata"]))
     expected = {product.filename: product.sha256 for product in products}
-    publication.commit(item.marker, met_module.dumps(record), expected=expected)
+    publication.commit(item.marker, dumps(stac.item(item, products, extra)), expected=expected)
     return location.join(item.dest, item.name, item.marker)
 
 
@@ -90,8 +86,9 @@ def _picture(item: ScenePlan, done: Sequence[Done]) -> bytes:
     )
 
 
-def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]) -> Iterator[tuple[str, bytes, str, list[str]]]:
+def _texts(item: ScenePlan, products: Sequence[Product]) -> Iterator[tuple[str, bytes, str, list[str]]]:
     """Name, bytes, asset key and roles of each text that goes with the bands."""
+    scene = item.scene
     if scene.lone:
         return
     kinds = {kind: location.basename(href) for kind, href in scene.metadata.items()}
@@ -101,11 +98,11 @@ def _texts(item: ScenePlan, scene: Scene, products: Sequence[Product]) -> Iterat
         data = read_bytes(href, policy=policy)
         check_metadata(kind, data, href)
         if kind.startswith("MTL."):
-            data = rewrite_mtl(data, kinds[kind], item, scene, written)
+            data = rewrite_mtl(data, kinds[kind], item, written)
         yield kinds[kind], data, kind, ["metadata"]
 
 
-def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, scene: Scene, written: set[str]) -> bytes:
+def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: set[str]) -> bytes:
     """An MTL for the coarse grid: only what changed is changed, and a record of it is added."""
     from landsat_downsample.formats.mtl import (
         coarse,
@@ -117,7 +114,7 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, scene: Scene, writt
     made = {folded(name): name for name in written}
     files = {name: made.get(folded(name)) for name in mtl.files().values()}
     changes = coarse.coarse_changes(mtl, coarse=item.coarse, files=files)
-    identity = source_identity(scene, item.options.to_dict())
+    scene, identity = item.scene, source_identity(item.scene, item.options.to_dict())
     record = {
         "SOURCE_PRODUCT_ID": scene.id,
         # A local name says nothing to anybody else, and would tell a folder from a tar of the same bytes.

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from importlib import resources
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +24,7 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import is_local
+from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.footprint import footprint, spacing
@@ -94,17 +94,7 @@ MEANINGS = {
 FLAG_ROLES = {"cloud": "cloud", "cloud_shadow": "cloud-shadow", "snow": "snow-ice", "water": "water-mask"}
 
 
-def item(
-    scene: Scene,
-    grid: Grid,
-    products: Sequence[Product],
-    *,
-    name: str,
-    ratio: tuple[Fraction, Fraction],
-    parameters: dict[str, Any],
-    extra_files: Sequence[dict[str, Any]] = (),
-    created: str | None = None,
-) -> dict[str, Any]:
+def item(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Build the STAC 1.1 item of a product.
 
     Parameters are those of `landsat_downsample.products.met.met`. A scene whose date is known to the
@@ -116,13 +106,14 @@ def item(
     dict
         JSON values only, relative asset hrefs, no ``self`` link: the item may be moved with its files.
     """
+    scene, grid = plan.scene, plan.coarse
     geometry, bbox = footprint(grid)
     properties = {
-        **_time(scene.properties.get("datetime"), created),
+        **_time(scene.properties.get("datetime")),
         **_kept(scene.properties),
         **_projection(grid),
-        **_processing(scene, products, ratio, parameters),
-        **_own(scene, products, ratio, parameters),
+        **_processing(plan, products),
+        **_own(plan, products),
         "title": f"{scene.id}, downsampled",
         "gsd": spacing(grid),
     }
@@ -132,7 +123,7 @@ def item(
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": [],
-        "id": name,
+        "id": plan.name,
         "geometry": geometry,
         "bbox": bbox,
         "properties": dict(sorted(properties.items())),
@@ -145,15 +136,14 @@ def item(
     return record
 
 
-def _time(when: str | None, created: str | None) -> dict[str, Any]:
-    known = {"created": created} if created else {}
+def _time(when: str | None) -> dict[str, Any]:
     if not when:
-        interval = {"start_datetime": FIRST_LIGHT, "end_datetime": created or NO_END}
-        return {"datetime": None, **interval, "landsat_ds:datetime_unknown": True, **known}
+        interval = {"start_datetime": FIRST_LIGHT, "end_datetime": NO_END}
+        return {"datetime": None, **interval, "landsat_ds:datetime_unknown": True}
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", when):
-        return {"datetime": None, "start_datetime": f"{when}T00:00:00Z", "end_datetime": f"{when}T23:59:59Z", **known}
+        return {"datetime": None, "start_datetime": f"{when}T00:00:00Z", "end_datetime": f"{when}T23:59:59Z"}
     zoned = when if re.search(r"(Z|\+00:00)$", when) else f"{when}Z"
-    return {"datetime": zoned.replace(" ", "T"), **known}
+    return {"datetime": zoned.replace(" ", "T")}
 
 
 def _kept(source: dict[str, Any]) -> dict[str, Any]:
@@ -183,10 +173,8 @@ def _projection(grid: Grid) -> dict[str, Any]:
     return fields if authority else {**fields, "proj:wkt2": crs.to_wkt(version="WKT2_2019")}
 
 
-def _processing(
-    scene: Scene, products: Sequence[Product], ratio: tuple[Any, ...], parameters: dict[str, Any]
-) -> dict[str, Any]:
-    ry, rx = map(float, ratio)
+def _processing(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
+    scene, (ry, rx) = plan.scene, map(float, plan.ratio)
     methods = ", ".join(sorted({product.method for product in products}))
     software = versions()
     fields = {
@@ -194,26 +182,25 @@ def _processing(
         f"{methods}: continuous bands over valid pixels only, rounded half to even; quality flags by their meaning.",
         "processing:software": software,
         "processing:version": software["landsat-downsample"],
-        "processing:expression": {"format": "landsat-downsample", "expression": parameters},
+        "processing:expression": {"format": "landsat-downsample", "expression": plan.options.to_dict()},
     }
     if scene.level:
         fields["processing:level"] = f"L{scene.level}"
     return fields
 
 
-def _own(
-    scene: Scene, products: Sequence[Product], ratio: tuple[Any, ...], parameters: dict[str, Any]
-) -> dict[str, Any]:
+def _own(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
+    scene, options = plan.scene, plan.options
     fields = {
         "source_id": scene.id,
         "source_gsd": spacing(scene.grid),
-        "fingerprint": source_identity(scene, parameters)["fingerprint"],
+        "fingerprint": source_identity(scene, options.to_dict())["fingerprint"],
         "methods": {product.band: product.method for product in products},
-        "qa_policy": parameters.get("qa"),
-        "mask": parameters.get("mask") or None,
-        "min_valid": parameters.get("min_valid"),
+        "qa_policy": options.qa,
+        "mask": list(options.mask) or None,
+        "min_valid": options.min_valid,
         "absent": list(scene.absent) or None,
-        **describe_ratio(ratio),
+        **describe_ratio(plan.ratio),
     }
     return {f"landsat_ds:{key}": value for key, value in fields.items() if value is not None}
 

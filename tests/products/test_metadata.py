@@ -7,14 +7,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import rasterio
-from product_cases import CASES, EXTRA, LONE, OLI, PARAMETERS, Case
+from product_cases import CASES, EXTRA, LONE, OLI, OPTIONS, Case
 
 from landsat_downsample.products import met
 from landsat_downsample.products.stac import item
 
 
-def make(case: Case, **changes) -> dict:
-    return met.met(case.scene, case.grid, case.products, **{**case.arguments, "extra_files": EXTRA, **changes})
+def make(case: Case) -> dict:
+    return met.met(case.plan, case.products, EXTRA)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -109,7 +109,7 @@ def test_versions_are_reported():
 
 
 def test_ratio_is_reported_in_y_x_order():
-    record = make(OLI, ratio=(Fraction("75.91"), Fraction(4)))["grid"]
+    record = make(replace(OLI, ratio=(Fraction("75.91"), Fraction(4))))["grid"]
     assert record["ratio"] == [75.91, 4]
     assert "factor" not in record
 
@@ -118,11 +118,11 @@ def test_ratio_is_reported_in_y_x_order():
 
 
 def fingerprint(scene=OLI.scene, **changes) -> str:
-    return met.source_identity(scene, {**PARAMETERS, **changes})["fingerprint"]
+    return met.source_identity(scene, {**OPTIONS.to_dict(), **changes})["fingerprint"]
 
 
 def test_item_and_met_carry_the_same_fingerprint():
-    properties = item(OLI.scene, OLI.grid, OLI.products, **OLI.arguments)["properties"]
+    properties = item(OLI.plan, OLI.products)["properties"]
     assert properties["landsat_ds:fingerprint"] == make(OLI)["fingerprint"] == fingerprint()
 
 

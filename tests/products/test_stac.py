@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from product_cases import CASES, EAST, EXTRA, LONE, MSS, OLI, PARAMETERS, ROSS, TM, WEST, Case, frame, product
+from product_cases import CASES, EAST, EXTRA, LONE, MSS, OLI, OPTIONS, ROSS, TM, WEST, Case, frame, product
 
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.products import met, stac
@@ -15,8 +15,8 @@ from landsat_downsample.products.footprint import footprint, spacing
 from landsat_downsample.products.stac import EXTENSIONS
 
 
-def make(case: Case, **changes) -> dict:
-    return stac.item(case.scene, case.grid, case.products, **{**case.arguments, "extra_files": EXTRA, **changes})
+def make(case: Case) -> dict:
+    return stac.item(case.plan, case.products, EXTRA)
 
 
 @pytest.fixture(params=CASES, name="any_case")
@@ -188,9 +188,8 @@ def test_time_is_what_is_known(known, expected):
     assert ("landsat_ds:datetime_unknown" in properties) == (known is None)
 
 
-def test_created_is_the_callers_or_nobodys():
+def test_no_time_of_making_is_written():
     assert "created" not in make(OLI)["properties"]
-    assert make(OLI, created="2026-11-22T00:00:00Z")["properties"]["created"] == "2026-11-22T00:00:00Z"
 
 
 # Assets
@@ -326,8 +325,8 @@ def test_building_an_item_imports_neither_pystac_nor_jsonschema():
 
 
 def test_parameters_are_recorded_but_do_not_move_the_place():
-    assert make(OLI)["properties"]["processing:expression"]["expression"] == PARAMETERS
-    other = make(OLI, parameters={**PARAMETERS, "min_valid": 0.5})
+    assert make(OLI)["properties"]["processing:expression"]["expression"] == OPTIONS.to_dict()
+    other = make(replace(OLI, options=replace(OPTIONS, min_valid=0.5)))
     assert other["geometry"] == make(OLI)["geometry"]
     assert other["properties"]["landsat_ds:fingerprint"] != make(OLI)["properties"]["landsat_ds:fingerprint"]
 

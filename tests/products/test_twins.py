@@ -232,9 +232,8 @@ def test_an_item_beside_its_files(kind, has, lacks, scene):
 @pytest.mark.parametrize("item", [usgs_item, planetary_item, dated_item])
 def test_what_others_say_of_a_scene_makes_a_valid_item(item, scene):
     properties = item(scene)["properties"]
-    record = stac.item(
-        replace(LONE.scene, properties=properties), LONE.grid, LONE.products, **LONE.arguments, extra_files=EXTRA
-    )
+    case = replace(LONE, scene=replace(LONE.scene, properties=properties))
+    record = stac.item(case.plan, case.products, EXTRA)
     assert stac.validate_item(record) == []
 
 

@@ -12,11 +12,12 @@ from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.plan import Options, ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 
 FACTOR = Fraction(10)
-PARAMETERS = {"factor": 10, "bands": None, "qa": "conservative", "mask": [], "min_valid": 0.0, "methods": {}}
+OPTIONS = Options(factor=10)
 
 LANDSAT = {
     "landsat:scene_id": "LC80080592019335LGN00",
@@ -38,10 +39,12 @@ class Case:
     grid: Grid
     products: tuple[Product, ...]
     ratio: tuple[Fraction, Fraction] = (FACTOR, FACTOR)
+    options: Options = OPTIONS
 
     @property
-    def arguments(self) -> dict:
-        return {"name": f"{self.scene.id}_downsampled", "ratio": self.ratio, "parameters": PARAMETERS}
+    def plan(self) -> ScenePlan:
+        name = f"{self.scene.id}_downsampled"
+        return ScenePlan(self.scene, self.options, "/home/me/out", name, self.grid, self.ratio, ())
 
 
 def frame(crs: str = "EPSG:32618", left: float = 171285.0, top: float = 275115.0, *, step: float = 30.0) -> Grid:
