@@ -140,12 +140,54 @@ def _longest(cells: Cells) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
-    """Mean, sum, standard deviation and root mean square from exact sums."""
+class CellValues:
+    """What reducers of values share: cells are summed where strips cut them, and finished from a weight and a value."""
 
     rule: Rule
     overlay: Overlay
     whole = False
+
+    def merge(self, one: Parts, other: Parts) -> Parts:
+        """Join what two strips gave of the same cells."""
+        assert not self.whole, "a whole cell comes in one strip"
+        return tuple(a.astype(_wide(a.dtype)) + b for a, b in zip(one, other, strict=True))
+
+    def finish(self, partial: Parts, first: int, last: int) -> Parts:
+        """Store the value of each cell, or fill where too few of its pixels count."""
+        count, result = partial
+        return (self._store(result, too_few(count, self.overlay, first, self.rule.min_valid)),)
+
+    def _store(
+        self, result: np.ndarray, empty: np.ndarray, above: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> np.ndarray:
+        """Values as the band stores them, with fill in empty cells; `above` as of `place_fill`."""
+        rule = self.rule
+        if rule.dtype.kind != "f" and result.dtype.kind == "f":
+            result = np.rint(result)
+        stored = np.where(empty, result.dtype.type(0), result).astype(rule.dtype)
+        place_fill(stored, empty, rule, above=above)
+        return stored
+
+    def _count(self, good: np.ndarray | None, strip: Strip) -> np.ndarray:
+        """Area weight of the pixels of each cell that count."""
+        if good is None:
+            return cell_extent(self.overlay, strip.first, strip.last) if self._covers(strip) else self._area(strip)
+        rows = self.overlay.rows
+        narrow = _longest(rows) < 1 << 16
+        sums = sum_rows(good.view(np.uint8), rows, strip, np.uint16 if narrow else np.int64)
+        return sum_columns(sums, self.overlay.columns, np.uint32 if _largest_cell(self.overlay) < 1 << 32 else np.int64)
+
+    def _covers(self, strip: Strip) -> bool:
+        rows = self.overlay.rows
+        return bool(strip.start <= rows.start[strip.first] and strip.stop >= rows.stop[strip.last - 1])
+
+    def _area(self, strip: Strip) -> np.ndarray:
+        ones = np.ones((strip.stop - strip.start, 1), np.uint8)
+        return sum_rows(ones, self.overlay.rows, strip, np.int64) * self.overlay.columns.extent
+
+
+class Moments(CellValues):
+    """Mean, sum, standard deviation and root mean square from exact sums."""
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         if self.rule.method in ("mean", "sum"):
@@ -162,9 +204,6 @@ class Moments:
         if squared:
             sums.append(self._total(_square(clean), strip))
         return tuple(sums)
-
-    def merge(self, one: Parts, other: Parts) -> Parts:
-        return tuple(a.astype(_wide(a.dtype)) + b for a, b in zip(one, other, strict=True))
 
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
         count, total, *squares = partial
@@ -188,22 +227,6 @@ class Moments:
             result = np.sqrt(_variance(count, total, squares[0], bound))
         result[empty] = np.nan
         return (result.astype(output_dtype(rule.method, rule.dtype)),)
-
-    def _count(self, good: np.ndarray | None, strip: Strip) -> np.ndarray:
-        if good is None:
-            return cell_extent(self.overlay, strip.first, strip.last) if self._covers(strip) else self._area(strip)
-        rows = self.overlay.rows
-        narrow = _longest(rows) < 1 << 16
-        sums = sum_rows(good.view(np.uint8), rows, strip, np.uint16 if narrow else np.int64)
-        return sum_columns(sums, self.overlay.columns, np.uint32 if _largest_cell(self.overlay) < 1 << 32 else np.int64)
-
-    def _covers(self, strip: Strip) -> bool:
-        rows = self.overlay.rows
-        return bool(strip.start <= rows.start[strip.first] and strip.stop >= rows.stop[strip.last - 1])
-
-    def _area(self, strip: Strip) -> np.ndarray:
-        ones = np.ones((strip.stop - strip.start, 1), np.uint8)
-        return sum_rows(ones, self.overlay.rows, strip, np.int64) * self.overlay.columns.extent
 
     def _total(self, clean: np.ndarray, strip: Strip) -> np.ndarray:
         rows, columns = self.overlay.rows, self.overlay.columns
@@ -237,16 +260,6 @@ class Moments:
         if stored is not None:
             return stored
         return self._store(divide_half_even(total, count, bound), count == 0, (total, count))
-
-    def _store(
-        self, result: np.ndarray, empty: np.ndarray, above: tuple[np.ndarray, np.ndarray] | None = None
-    ) -> np.ndarray:
-        rule = self.rule
-        if rule.dtype.kind != "f" and result.dtype.kind == "f":
-            result = np.rint(result)
-        stored = np.where(empty, result.dtype.type(0), result).astype(rule.dtype)
-        place_fill(stored, empty, rule, above=above)
-        return stored
 
 
 def place_fill(
@@ -314,21 +327,16 @@ def _lane(dtype: np.dtype, area: int) -> type:
     return np.int32 if bound < 1 << 31 else np.int64
 
 
-@dataclass(frozen=True, slots=True)
-class Circular:
+class Circular(CellValues):
     """Mean direction: angle of the mean unit vector (Fisher 1993, Statistical Analysis of Circular Data, 2.3.1).
 
     Sines and cosines are rounded to 24 bits, so that their sums are integers and exact; the
     mean direction is then right to 1e-7 radian, far below the 0.01 degree that is stored.
     """
 
-    rule: Rule
-    overlay: Overlay
-    whole = False
-
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         good = valid_pixels(values, ok, self.rule.nodata)
-        parts = [Moments(self.rule, self.overlay)._count(good, strip)]
+        parts = [self._count(good, strip)]
         for wave in (np.sin, np.cos):
             whole = self._wave(wave, values)
             if good is not None:
@@ -350,30 +358,16 @@ class Circular:
         bits = min(24, 62 - _largest_cell(self.overlay).bit_length())
         return np.rint(wave(angle) * (1 << bits)).astype(np.int32)
 
-    def merge(self, one: Parts, other: Parts) -> Parts:
-        return tuple(a.astype(np.int64) + b for a, b in zip(one, other, strict=True))
-
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
         count, sine, cosine = partial
-        rule = self.rule
-        empty = too_few(count, self.overlay, first, rule.min_valid)
-        angle = np.rad2deg(np.arctan2(sine, cosine)) / rule.degrees
-        if rule.dtype.kind != "f":
-            angle = np.rint(angle)
-        if rule.dtype.kind == "u":  # a type without sign holds 0 up to, not including, 360 degrees
-            angle = np.mod(angle, round(360 / rule.degrees))
-        stored = np.where(empty, 0, angle).astype(rule.dtype)
-        place_fill(stored, empty, rule)
-        return (stored,)
+        angle = np.rad2deg(np.arctan2(sine, cosine)) / self.rule.degrees
+        if self.rule.dtype.kind == "u":  # a type without sign holds 0 up to, not including, 360 degrees
+            angle = np.mod(np.rint(angle), round(360 / self.rule.degrees))
+        return super().finish((count, angle), first, last)
 
 
-@dataclass(frozen=True, slots=True)
-class Extreme:
+class Extreme(CellValues):
     """Smallest or largest valid value of the pixels that a cell touches."""
-
-    rule: Rule
-    overlay: Overlay
-    whole = False
 
     @property
     def _ufunc(self) -> np.ufunc:
@@ -386,25 +380,15 @@ class Extreme:
             least, most = np.iinfo(values.dtype).min, np.iinfo(values.dtype).max
         worst = most if self.rule.method == "min" else least
         clean = values if good is None else np.where(good, values, values.dtype.type(worst))
-        count = Moments(self.rule, self.overlay)._count(good, strip)
-        return count, fold(self._ufunc, np.ascontiguousarray(clean), self.overlay, strip)
+        return self._count(good, strip), fold(self._ufunc, np.ascontiguousarray(clean), self.overlay, strip)
 
     def merge(self, one: Parts, other: Parts) -> Parts:
         return one[0].astype(np.int64) + other[0], self._ufunc(one[1], other[1])
 
-    def finish(self, partial: Parts, first: int, last: int) -> Parts:
-        count, extreme = partial
-        stored, empty = extreme.copy(), too_few(count, self.overlay, first, self.rule.min_valid)
-        place_fill(stored, empty, self.rule)
-        return (stored,)
 
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(CellValues):
     """Area-weighted median, or the value that covers most of the cell (the smallest of equals)."""
 
-    rule: Rule
-    overlay: Overlay
     whole = True
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
@@ -424,14 +408,6 @@ class Ranked:
             count[part] = weight.sum(1)
             result[part] = pick(pixels, weight)
         return count.reshape(shape), result.reshape(shape)
-
-    def merge(self, one: Parts, other: Parts) -> Parts:
-        raise AssertionError("a whole cell comes in one strip")
-
-    def finish(self, partial: Parts, first: int, last: int) -> Parts:
-        count, result = partial
-        empty = too_few(count, self.overlay, first, self.rule.min_valid)
-        return (Moments(self.rule, self.overlay)._store(result, empty),)
 
 
 def _tallied(pixels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -471,12 +447,9 @@ def _weighted_mode(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return values[np.arange(len(values)), np.argmax(share, axis=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(CellValues):
     """The pixel nearest to the cell's centre, fill or not."""
 
-    rule: Rule
-    overlay: Overlay
     whole = True
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
@@ -485,12 +458,6 @@ class Nearest:
         good = valid_pixels(values, ok, self.rule.nodata)
         return (values[picked],) if good is None else (values[picked], good[picked])
 
-    def merge(self, one: Parts, other: Parts) -> Parts:
-        raise AssertionError("a whole cell comes in one strip")
-
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
         values, *known = partial
-        stored = values.copy()
-        for good in known:
-            place_fill(stored, ~good, self.rule)
-        return (stored,)
+        return (self._store(values, ~known[0]) if known else values,)
