@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
-import http.server
 import json
 import os
 import random
@@ -13,7 +11,6 @@ import shutil
 import subprocess
 import threading
 from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +18,7 @@ import pytest
 import rasterio
 from affine import Affine
 from command import Result, call, command, digests, holds, peak_mib, write_tif
+from loopback import serving
 from rasterio.control import GroundControlPoint
 from rasterio.errors import CRSError
 
@@ -107,27 +105,8 @@ def test_an_empty_href_is_wrong_usage(href, tmp_path):
     refused(call("run", href, "--to", tmp_path / "out", *FACTOR), tmp_path / "out", 2, "href is empty")
 
 
-@contextmanager
-def served(folder: Path):
-    """A web server on this machine that has the files of a folder."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *words):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def test_a_web_address_that_has_nothing_is_reported(tmp_path):
-    with served(tmp_path) as address:
+    with serving(folder=tmp_path) as address:
         result = call("run", f"{address}/B4.TIF?sig=secret", "--to", tmp_path / "out", *FACTOR)
     refused(result, tmp_path / "out", 1, f"{address}/B4.TIF")
     assert "secret" not in result.err

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import html
-import http.server
 import json
 import os
 import random
 import re
 import shutil
 import subprocess
-import threading
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +23,7 @@ from command import call
 from conftest_s3 import s3_env, seaweed  # noqa: F401 - fixtures
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import Files, serving
 
 import landsat_downsample as ld
 from landsat_downsample.api.scene import open_scene
@@ -262,26 +260,20 @@ def chromium() -> str:
     return found
 
 
-class Site(http.server.SimpleHTTPRequestHandler):
+class Site(Files):
     asked: list[str]
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
         super().do_GET()
 
-    def log_message(self, *_) -> None:
-        pass
-
 
 @pytest.fixture
 def site(tmp_path):
     """A server of the test's folder; its port, and the paths that were asked for."""
     handler = type("Asked", (Site,), {"asked": []})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield server.server_address[1], handler.asked
-    server.shutdown()
-    server.server_close()
+    with serving(handler, tmp_path) as address:
+        yield address.rpartition(":")[2], handler.asked
 
 
 _QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -277,7 +277,7 @@ def test_a_remote_list_points_to_remote_places_only(tmp_path, scene):
         (served / name).write_text(text)
     (served / "item.json").write_text(json.dumps(one_item(scene)).replace("{origin}/files", "file:///data"))
     with StacApi(folder=served) as server:
-        place = f"{server.origin}/files"
+        place = f"{server.endpoint}/files"
         hrefs = sources(read_entries([f"@{place}/good.txt?sig=1"]))
         assert hrefs == ["https://host.example/LC08", f"{place}/near/LC08.tar?sig=1", "s3://bucket/LC08"]
         for name in ("path.txt", "file.txt", "inside.txt", "frozen.txt"):

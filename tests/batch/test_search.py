@@ -248,11 +248,11 @@ def test_what_is_no_api_is_said_in_one_line(api, scene, folder):
         ids(Query(served.url, L2))
     item = next(scene.glob("*_SR_stac.json")).name
     with pytest.raises(UsageError, match="is a STAC Feature without a search"):
-        ids(Query(f"{served.origin}/files/{scene.name}/{item}", L2))
+        ids(Query(f"{served.endpoint}/files/{scene.name}/{item}", L2))
     with pytest.raises(ReadError, match="web page, not JSON"):
-        ids(Query(f"{served.origin}/page", L2))
+        ids(Query(f"{served.endpoint}/page", L2))
     with pytest.raises(ReadError, match="status 404"):
-        ids(Query(f"{served.origin}/nothing", L2))
+        ids(Query(f"{served.endpoint}/nothing", L2))
 
 
 def test_nothing_found_is_explained(api, scene):

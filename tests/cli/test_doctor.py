@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import http.server
 import json
 import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import conftest_s3
 import pytest
 import s3
 from command import call, holds
 from conftest_s3 import s3_env, seaweed  # noqa: F401 - fixtures
+from loopback import serving
 
 import landsat_downsample as ld
 from landsat_downsample.cli.doctor.examine import Asked, examine
@@ -46,21 +44,6 @@ def keys(monkeypatch, served, pair: tuple[str, str]) -> None:
 def forget(monkeypatch) -> None:
     """Let S3 clients look for credentials anew: a process keeps its clients."""
     monkeypatch.setattr(transport, "_filesystems", {})
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A folder behind a web server of this machine."""
-    handler = functools.partial(_Silent, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-class _Silent(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *words):
-        pass
 
 
 # The command -----------------------------------------------------------------------------------
@@ -189,22 +172,20 @@ class _Overwriting(http.server.BaseHTTPRequestHandler):
     """A store that knows no conditions: every object is taken."""
 
     protocol_version = "HTTP/1.1"  # answers a client that waits for leave to send
-    held: dict[str, bytes]
+    held: ClassVar[dict[str, bytes]] = {}
 
     def do_PUT(self):
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size) if size else b""
-        self.server.held[self.path] = (
-            _unframed(body) if "aws-chunked" in self.headers.get("Content-Encoding", "") else body
-        )
+        self.held[self.path] = _unframed(body) if "aws-chunked" in self.headers.get("Content-Encoding", "") else body
         self._answer(200, b"")
 
     def do_GET(self):
-        body = self.server.held.get(self.path.partition("?")[0])
+        body = self.held.get(self.path.partition("?")[0])
         self._answer(404 if body is None else 200, body or b"")
 
     def do_DELETE(self):
-        self.server.held.pop(self.path, None)
+        self.held.pop(self.path, None)
         self._answer(204, b"")
 
     def _answer(self, status: int, body: bytes) -> None:
@@ -230,21 +211,18 @@ def _unframed(body: bytes) -> bytes:
 
 
 def test_a_store_without_conditions_is_reported(s3_env, monkeypatch):  # noqa: F811
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Overwriting) as server:
-        server.held = {}
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        conftest_s3.apply(monkeypatch, s3.environ(f"http://127.0.0.1:{server.server_address[1]}"))
+    with serving(_Overwriting) as address:
+        conftest_s3.apply(monkeypatch, s3.environ(address))
         state, fact = states(Asked(to="s3://bucket/out"))["destination"]
         assert state == "no" and "no conditional ones" in fact
-        assert server.held == {}
-        server.shutdown()
+        assert _Overwriting.held == {}
 
 
 # Web servers and workers -----------------------------------------------------------------------
 
 
 def test_a_web_server_is_asked_from_here_and_from_a_worker(scene):
-    with served(scene.parent) as url:
+    with serving(folder=scene.parent) as url:
         found = states(Asked(f"{url}/{scene.name}/{scene.name}_MTL.json", cluster="local"))
     assert found["source"][0] == "ok"
     assert found["cluster"][0] == "ok" and found["workers"][0] == "ok"

@@ -7,12 +7,12 @@ import re
 import shutil
 import ssl
 import subprocess
-import threading
 
 import pytest
 from command import call
 from conftest_s3 import apply
 from fault_proxy import FileServer
+from loopback import serving
 
 from landsat_downsample.errors import ReadError
 from landsat_downsample.model.policy import Policy
@@ -43,13 +43,8 @@ class Leading(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def leading():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Leading)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Leading) as address:
+        yield address
 
 
 def reported(href: str, **settings) -> str:

@@ -7,14 +7,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from command import call
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import Files, serving
 
 import landsat_downsample as ld
 from landsat_downsample.execution import threads as threads_module
@@ -93,7 +92,7 @@ def test_the_host_of_a_target(href, host, targets):
     assert host_of(target) == host
 
 
-class Counting(SimpleHTTPRequestHandler):
+class Counting(Files):
     """Serves files and counts how many requests wait for their answer; it does not know ranges.
 
     A request counts until its answer begins: from its end on, which this thread sees after the client has,
@@ -123,21 +122,16 @@ class Counting(SimpleHTTPRequestHandler):
         with self.lock:
             Counting.busy -= 1
 
-    def log_message(self, *_) -> None:
-        """Keep quiet."""
-
 
 @pytest.mark.parametrize(("cluster", "workers"), [("none", 6), ("local", 3)])
 def test_a_run_asks_a_host_for_no_more_at_once(cluster, workers, targets, tmp_path):
     """Of one scene: while workers fetch, the client, which counts by itself, has no other to open."""
     scene = Path(targets[0].band.href).parent
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Counting, directory=str(scene.parent))) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(Counting, scene.parent) as address:
         Counting.busy, Counting.most, Counting.pair = 0, 0, threading.Barrier(2)
-        href = f"http://127.0.0.1:{server.server_port}/{scene.name}/{scene.name}_MTL.json"
+        href = f"{address}/{scene.name}/{scene.name}_MTL.json"
         words = ("--factor", 3, "--workers", workers, "--requests-per-host", 2)
         result = call("run", href, "--to", tmp_path / "out", *words, "--cluster", cluster, "-q")
-        server.shutdown()
     assert result.code == 0, result.err
     assert Counting.most == 2
 
@@ -146,17 +140,15 @@ def test_requests_of_every_kind_take_turns(targets, tmp_path, monkeypatch):
     """Through the store's own calls, many threads at a time, against a server that counts."""
     folder = Path(targets[0].band.href).parent
     names = sorted(path.name for path in folder.iterdir())
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Counting, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(Counting, folder) as address:
         Counting.busy, Counting.most, Counting.pair = 0, 0, threading.Barrier(2)
         policy = Policy(per_host=2)
-        hrefs = [f"http://127.0.0.1:{server.server_port}/{name}" for name in names]
+        hrefs = [f"{address}/{name}" for name in names]
         with ThreadPoolExecutor(8) as pool:
             there = pool.map(lambda href: exists(href, policy=policy), hrefs * 3)
             sizes = pool.map(lambda href: len(read_bytes(href, policy=policy)), hrefs * 3)
             assert all(there)
             assert list(sizes) == [(folder / name).stat().st_size for name in names] * 3
-        server.shutdown()
     assert Counting.most == 2
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from ades_cases import CWL, ogc_package, pygeoapi
 from command import wait_until
+from loopback import serving
 
 import landsat_downsample as ld
 from landsat_downsample.errors import ReadError, UsageError
@@ -237,13 +237,8 @@ def answering(*replies):
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield ades(f"http://127.0.0.1:{server.server_port}"), seen
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as address:
+        yield ades(address), seen
 
 
 RUNNING = (200, {}, {"jobID": "7", "status": "running", "progress": 40})

@@ -3,16 +3,14 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-import threading
 import warnings
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from loopback import Files, serving
 from rasterio.control import GroundControlPoint
 
 from landsat_downsample.api.scene import open_scene
@@ -702,15 +700,13 @@ def test_real_mtls_of_every_flavour_give_a_frame():
 def web(tmp_path):
     """A server of the files in tmp_path on this machine; gives its address and the paths asked for."""
 
-    class Handler(SimpleHTTPRequestHandler):
+    class Handler(Files):
         def log_message(self, *_):
             asked.append(self.path)
 
     asked: list[str] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
+    with serving(Handler, tmp_path) as address:
+        yield address, asked
 
 
 def test_an_item_on_the_web(tmp_path, web):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -14,6 +11,7 @@ import rasterio
 import rioxarray
 from affine import Affine
 from command import call
+from loopback import serving
 from rasterio.enums import ColorInterp
 
 import landsat_downsample as ld
@@ -188,19 +186,9 @@ def test_sidecars_in_an_archive_are_refused(scene, tmp_path):
 
 def test_sidecars_in_a_remote_folder_are_refused(scene):
     folder, ending = scene
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        with pytest.raises(SceneError, match=rf"_SR_B4.TIF{ending}' beside it says more of its pixels"):
-            ld.open_scene(f"http://127.0.0.1:{server.server_port}/")
-    finally:
-        server.shutdown()
-        server.server_close()
+    match = rf"_SR_B4.TIF{ending}' beside it says more of its pixels"
+    with serving(folder=folder) as address, pytest.raises(SceneError, match=match):
+        ld.open_scene(f"{address}/")
 
 
 def test_statistics_in_an_archive_are_harmless(tmp_path):

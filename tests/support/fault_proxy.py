@@ -25,15 +25,14 @@ Where something must happen in the midst of other work, ``hold`` keeps that work
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import ssl
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import ClientSession, ClientTimeout, web
+from loopback import Loopback
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -57,7 +56,7 @@ class Seen:
 
 
 @dataclass
-class FaultProxy:
+class FaultProxy(Loopback):
     """Forwards to ``upstream``; every request is recorded in ``seen``."""
 
     upstream: str
@@ -68,14 +67,12 @@ class FaultProxy:
     seen: list[Seen] = field(default_factory=list)
     down: int = 0
     """Bytes of bodies sent to clients."""
-    port: int = 0
     may_break: Callable[[], bool] = lambda: True
     """Whether a body may break off already."""
     _held: str | None = None
 
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
 
     def hold(self, end: str) -> None:
         """Keep requests for the pixels of files whose name ends so, all but their headers, until `let_go`."""
@@ -96,21 +93,6 @@ class FaultProxy:
         """Whether a request has come that never gets an answer."""
         return any(seen.fault == "silence" for seen in self.seen)
 
-    def __enter__(self) -> FaultProxy:
-        self.random = random.Random(self.seed)
-        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # broken connections are its trade
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(120)
-        return self
-
-    def __exit__(self, *_) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(120)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
     def plan(self, *faults: str | None) -> FaultProxy:
         """Set the faults to come, and forget what was seen."""
         self.faults = deque(faults)
@@ -121,14 +103,10 @@ class FaultProxy:
     async def _start(self) -> None:
         self._let_go = asyncio.Event()
         self._session = ClientSession(auto_decompress=False, timeout=ClientTimeout(total=None))
-        self._runner = web.ServerRunner(web.Server(self._handle), handle_signals=False, shutdown_timeout=0.2)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]
+        await super()._start()
 
     async def _stop(self) -> None:
-        await self._runner.cleanup()
+        await super()._stop()
         await self._session.close()
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in rest:
@@ -245,7 +223,7 @@ def _shorten(data: bytes, headers: CIMultiDict) -> tuple[bytes, CIMultiDict]:
 
 
 @dataclass
-class FileServer:
+class FileServer(Loopback):
     """A plain web server of bytes by path: ranges, ETag, If-Match; no digest headers."""
 
     files: dict[str, bytes]
@@ -257,30 +235,6 @@ class FileServer:
     """Paths of all requests."""
     down: int = 0
     """Bytes of all bodies."""
-
-    def __enter__(self) -> FileServer:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(120)
-        return self
-
-    def __exit__(self, *_) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(120)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    @property
-    def endpoint(self) -> str:
-        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
-
-    async def _start(self) -> None:
-        self._runner = web.ServerRunner(web.Server(self._handle), handle_signals=False, shutdown_timeout=0.2)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.tls)
-        await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.seen.append(request.path)

@@ -19,15 +19,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import logging
 import operator
-import threading
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
 from aiohttp import web
+from loopback import Loopback
 
 _CORE = ("https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search")
 _QUERY = "https://api.stacspec.org/v1.0.0/item-search#query"
@@ -45,7 +44,7 @@ _STATUS = {"busy": 503, "limited": 429, "error": 500, "timeout": 504}
 
 
 @dataclass
-class StacApi:
+class StacApi(Loopback):
     """Serves ``items``, and the files of ``folder`` under ``/files/``."""
 
     flavour: str = "planetary"
@@ -62,21 +61,7 @@ class StacApi:
     """Questions of the searches, in the order in which they came."""
     requests: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> StacApi:
-        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # broken connections are its trade
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(120)
-        return self
-
-    def __exit__(self, *_) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(120)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _start(self) -> None:
+    def _make_runner(self) -> web.AppRunner:
         app = web.Application()
         app.router.add_get("/stac", self._landing)
         app.router.add_get("/stac/collections", self._collections)
@@ -86,15 +71,11 @@ class StacApi:
             app.router.add_post("/stac/search", self._by_post)
         if self.folder is not None:
             app.router.add_static("/files/", self.folder)
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.origin = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+        return web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
 
     @property
     def url(self) -> str:
-        return f"{self.origin}/stac"
+        return f"{self.endpoint}/stac"
 
     # Answers ---------------------------------------------------------------------------------
 
@@ -191,7 +172,7 @@ class StacApi:
         """An item as this API gives it: assets at absolute hrefs, a self link of its own."""
         item = copy.deepcopy(item)
         for asset in item["assets"].values():
-            asset["href"] = asset["href"].replace("{origin}", self.origin)
+            asset["href"] = asset["href"].replace("{origin}", self.endpoint)
         href = f"{self.url}/collections/{item['collection']}/items/{item['id']}"
         item["links"] = [{"rel": "self", "href": href}, {"rel": "root", "href": self.url}]
         return item
