@@ -10,6 +10,7 @@ from affine import Affine
 
 from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.scenes.header import crs_name
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,8 +61,6 @@ def north_up(array: xr.DataArray) -> xr.DataArray:
 
 
 def _crs(array: xr.DataArray) -> str:
-    from landsat_downsample.scenes.header import crs_name
-
     name = crs_name(array.rio.crs)
     if name is None:
         raise SceneError("cannot coarsen an array without a CRS: give it one with .rio.write_crs('EPSG:...')")

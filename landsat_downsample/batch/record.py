@@ -67,7 +67,7 @@ def scrubbed(value: object, name: str = "") -> object:
     return plain(value)
 
 
-def run_ids(dest: str, *, policy: Policy | None = None) -> list[str]:
+def run_ids(dest: str) -> list[str]:
     """List the runs to a destination that are on record, the oldest first.
 
     Raises
@@ -75,10 +75,10 @@ def run_ids(dest: str, *, policy: Policy | None = None) -> list[str]:
     ReadError
         The destination cannot be listed.
     """
-    return sorted(name for name in names_in(location.join(dest, RUNS), policy=policy) if _RUN_ID.fullmatch(name))
+    return sorted(name for name in names_in(location.join(dest, RUNS)) if _RUN_ID.fullmatch(name))
 
 
-def names_in(folder: str, *, policy: Policy | None = None) -> list[str]:
+def names_in(folder: str) -> list[str]:
     """List the names of files and folders directly in a folder or prefix; none where there is no such.
 
     Raises
@@ -86,7 +86,7 @@ def names_in(folder: str, *, policy: Policy | None = None) -> list[str]:
     ReadError
         It cannot be listed.
     """
-    return _local_names(folder) if location.is_local(folder) else _remote_names(folder, policy or Policy.from_environ())
+    return _local_names(folder) if location.is_local(folder) else _remote_names(folder, Policy.from_environ())
 
 
 def _local_names(folder: str) -> list[str]:

@@ -11,13 +11,10 @@ from landsat_downsample.batch.scene_lists import recorded_entries
 from landsat_downsample.batch.stac_query import Query
 from landsat_downsample.batch.stac_search import search
 from landsat_downsample.model import location
-from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import files, small_objects
 
 
-def found(
-    query: Query, *, policy: Policy | None = None, report: Callable[[str], None] = lambda line: None
-) -> list[Entry]:
+def found(query: Query, *, report: Callable[[str], None] = lambda line: None) -> list[Entry]:
     """Search, and list the scenes found: items of one scene are one entry.
 
     Raises
@@ -25,7 +22,7 @@ def found(
     UsageError, ReadError
         See `stac_search.search`.
     """
-    items = enumerate(search(query, policy=policy, report=report), 1)
+    items = enumerate(search(query, report=report), 1)
     return gathered(item_entry(item, query.url, f"item {number} of the search: ") for number, item in items)
 
 

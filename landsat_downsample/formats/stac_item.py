@@ -12,7 +12,7 @@ from landsat_downsample.formats import product_id, stac_source
 from landsat_downsample.formats.checked_item import checked, is_item, links
 from landsat_downsample.formats.scene_files import metadata_kind
 from landsat_downsample.formats.stac_source import USGS_LOGIN
-from landsat_downsample.model.location import basename, is_local, redact, scheme
+from landsat_downsample.model.location import basename, container, is_local, redact, scheme
 
 __all__ = ["checked", "is_item", "own_href", "scene_id", "slim", "without_secrets"]
 
@@ -83,10 +83,8 @@ def _is_wanted(asset: dict[str, Any]) -> bool:
 
 
 def _slim_asset(asset: dict[str, Any]) -> dict[str, Any]:
-    from landsat_downsample.model import location  # not above: a scene that is no item needs none of it
-
     unsigned = redact(asset["href"])
-    made = asset | ({"href": unsigned} if location.container(unsigned) else {})
+    made = asset | ({"href": unsigned} if container(unsigned) else {})
     if not asset["href"].startswith(USGS_LOGIN):  # elsewhere its alternates are passed over
         made.pop("alternate", None)
     return made

@@ -117,8 +117,7 @@ def render(
     ----------
     arrays : mapping of str to ndarray
         Coarse bands by USGS name, each of the same shape (y, x), stored values (DN).
-        Those that `bands_needed` names are enough, unless one of them is all fill: then
-        the next best band takes its place, if it is there.
+        Where one of those that are best to show is all fill, the next best takes its place.
     specs : mapping of str to BandSpec
         What the catalogue knows of each of them.
     nodata : mapping of str to float or None
@@ -138,13 +137,6 @@ def render(
     values, alpha = _shrink([arrays[name] for name in shown], valid)
     calm = _clear(arrays, specs, alpha)
     return _png(_paint(values, alpha, calm, [specs[name] for name in shown]), title, shown, smooth=True)
-
-
-def bands_needed(specs: Mapping[str, BandSpec]) -> tuple[str, ...]:
-    """Names of the bands that `render` looks at, so that a caller need read no others."""
-    shown = _choose(specs)
-    others = (*QUALITY[:2], *(specs[name].fill_from for name in shown))
-    return tuple(dict.fromkeys((*shown, *(name for name in others if name and name in specs))))
 
 
 def _seen(

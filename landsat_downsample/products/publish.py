@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from landsat_downsample.errors import UsageError, WriteError
+from landsat_downsample.formats.mtl import coarse, parse, rewrite
 from landsat_downsample.formats.product_id import folded
 from landsat_downsample.formats.scene_files import check_metadata
 from landsat_downsample.model import location
@@ -104,12 +105,6 @@ def _texts(item: ScenePlan, products: Sequence[Product]) -> Iterator[tuple[str, 
 
 def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: set[str]) -> bytes:
     """An MTL for the coarse grid: only what changed is changed, and a record of it is added."""
-    from landsat_downsample.formats.mtl import (
-        coarse,
-        parse,
-        rewrite,  # not above: a band of its own has none
-    )
-
     mtl = parse.parse(data, parse.kind_of(filename))
     made = {folded(name): name for name in written}
     files = {name: made.get(folded(name)) for name in mtl.files().values()}

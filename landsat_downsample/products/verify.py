@@ -30,6 +30,7 @@ from landsat_downsample.model.plan import Options, Target, plan_scene
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.pipeline.pixels import fetch_band
+from landsat_downsample.products.stac import validate_item
 from landsat_downsample.scenes import checksums
 from landsat_downsample.scenes.header import open_raster
 from landsat_downsample.scenes.open import open_scene
@@ -120,8 +121,6 @@ def _bytes(product: str, name: str, report: Report) -> bytes | None:
 
 
 def _check_item(item: dict[str, Any], report: Report) -> None:
-    from landsat_downsample.products.stac import validate_item
-
     try:
         problems = validate_item(item)
     except UsageError as error:

@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from landsat_downsample.errors import ReadError, SceneError
 from landsat_downsample.formats import product_id, scene_files, stac_item, stac_source
+from landsat_downsample.formats.mtl import parse
+from landsat_downsample.formats.mtl import properties as properties_module
+from landsat_downsample.formats.mtl.document import MAX_BYTES, Mtl
 from landsat_downsample.formats.product_id import ProductId
 from landsat_downsample.formats.scene_files import METADATA, File, Listing
 from landsat_downsample.model import location
@@ -20,9 +23,6 @@ from landsat_downsample.model.words import grouped
 from landsat_downsample.scenes.validity import SIDECARS
 from landsat_downsample.storage.files import exists, list_folders, list_names, read_bytes
 from landsat_downsample.storage.regular_files import open_regular
-
-if TYPE_CHECKING:
-    from landsat_downsample.formats.mtl.document import Mtl
 
 _MTL = re.compile(r"(?:^|[_-])MTL\.(json|txt|xml)$", re.IGNORECASE)
 _ITEM = re.compile(r"/items/[^/]+/?$")
@@ -128,9 +128,6 @@ class Finder:
         return None
 
     def _parse(self, href: str) -> Mtl:
-        from landsat_downsample.formats.mtl import parse
-        from landsat_downsample.formats.mtl.document import MAX_BYTES  # not above: a band of its own has none
-
         kind = parse.kind_of(location.basename(href))
         try:
             return parse.parse(read_bytes(href, limit=MAX_BYTES, policy=self.policy), kind)
@@ -351,8 +348,6 @@ def _properties(product: ProductId | None, mtl: Mtl | None, item: dict[str, Any]
     """What is known of a scene: from its item, else its MTL, else its name."""
     properties = product.properties() if product else {}
     if mtl:
-        from landsat_downsample.formats.mtl import properties as properties_module
-
         properties |= properties_module.properties(mtl)
     properties |= item or {}
     if properties.get("datetime"):

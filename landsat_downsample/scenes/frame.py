@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from landsat_downsample.errors import SceneError
+from landsat_downsample.formats.mtl import frame as frame_module
+from landsat_downsample.formats.mtl.document import Mtl
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import redact
-
-if TYPE_CHECKING:
-    from landsat_downsample.formats.mtl.document import Mtl
 
 PAN = "panchromatic"
 
@@ -134,8 +132,6 @@ def describe(grid: Grid) -> str:
 
 def of(mtl: Mtl) -> Grid | None:
     """The grid of the bands but the panchromatic one, as an MTL says."""
-    from landsat_downsample.formats.mtl import frame as frame_module  # not above: a band of its own has none
-
     return frame_module.frame(mtl, "reflective") or frame_module.frame(mtl, "thermal")
 
 
@@ -150,8 +146,6 @@ def check_mtl(mtl: Mtl, bands: dict[str, Band]) -> None:
     SceneError
         An edge differs by more than that, or the CRS does.
     """
-    from landsat_downsample.formats.mtl import frame as frame_module  # not above: a band of its own has none
-
     reflective = frame_module.frame(mtl, "reflective")
     for group in ("reflective", "thermal", PAN):
         frame = frame_module.frame(mtl, group)
@@ -185,8 +179,6 @@ def fallback(mtl: Mtl, group: str, shape: tuple[int, int]) -> Grid | None:
     shape : (int, int)
         (height, width) of the raster.
     """
-    from landsat_downsample.formats.mtl import frame as frame_module
-
     frame = frame_module.frame(mtl, group) or frame_module.frame(mtl, "reflective")
     if frame is None:
         return None

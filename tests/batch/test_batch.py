@@ -18,7 +18,7 @@ from fault_proxy import FaultProxy, FileServer
 from staging_cases import PATIENT, files
 
 import landsat_downsample as ld
-from landsat_downsample.execution import simulated_load
+from landsat_downsample.testing import simulated_load
 
 FACTOR = ("--factor", 7)
 BANDS = ["SR_B4", "QA_PIXEL"]

@@ -24,14 +24,12 @@ from landsat_downsample.storage.bugs import BugWarning, Traces, is_bug, warn
 if TYPE_CHECKING:
     from distributed import Client
 
-STYLES = ("live", "plain", "json", "quiet")
-
 #: Seconds between two questions for the number of workers.
 ASK = 3.0
 
 
 def choose_style(*, quiet: bool = False, log_format: str | None = None) -> str:
-    """Choose how to report a run: as asked for, else ``live`` on a terminal and ``plain`` elsewhere.
+    """Choose ``live``, ``plain``, ``json`` or ``quiet``: as asked for, else live on a terminal and plain elsewhere.
 
     Parameters
     ----------

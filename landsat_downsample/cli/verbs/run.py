@@ -104,7 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _spin(arguments: argparse.Namespace) -> None:
-    from landsat_downsample.execution.simulated_load import spin
+    from landsat_downsample.testing.simulated_load import spin
 
     shortest = arguments.min_spin_time
     spin(shortest, shortest if arguments.max_spin_time is None else arguments.max_spin_time)
