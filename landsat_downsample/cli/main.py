@@ -61,10 +61,7 @@ _VERBS = {
 
 def command() -> None:
     """Run the process of a command from its beginning to its end."""
-    code = main()
-    if code == DONE:
-        _leave(code)  # nothing is at work any more, and Python would take 20 ms to take itself apart
-    sys.exit(code)
+    sys.exit(main())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,19 +28,12 @@ from landsat_downsample.formats.tiff_layout import Directory
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.kernels import Strip
+from landsat_downsample.reduce.native import _native
 from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.local_file import LocalFile
 
 if TYPE_CHECKING:
     from landsat_downsample.storage.streaming import Arriving
-
-if TYPE_CHECKING:
-    from landsat_downsample.reduce import _native
-else:
-    try:
-        from landsat_downsample.reduce import _native
-    except ImportError:  # built without a compiler
-        _native = None
 
 #: Whether tiles are decoded here; GDAL reads instead where they are not.
 available = _native is not None and sys.byteorder == "little"

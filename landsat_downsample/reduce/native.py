@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from landsat_downsample.reduce.rule import Rule
 
 if TYPE_CHECKING:
-    from landsat_downsample.reduce import _native
+    from landsat_downsample.reduce import _native as _native  # noqa: PLC0414 - pipeline.tiles calls it too
 else:
     try:
         from landsat_downsample.reduce import _native
