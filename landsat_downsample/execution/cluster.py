@@ -196,6 +196,7 @@ def _on_kubernetes(stack: ExitStack, spec: str, *, workers: int | None, image: s
 
     from landsat_downsample.execution import kubernetes
 
+    version_check.check_extra("kubernetes")
     manifest = kubernetes.read_manifest(None if spec == "kubernetes" else spec)
     image = image or os.environ.get(kubernetes.IMAGE)
     manifest = kubernetes.prepared(manifest, kubernetes.run_id(), workers=workers, image=image)

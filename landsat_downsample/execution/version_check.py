@@ -10,6 +10,7 @@ import hashlib
 import platform
 from collections.abc import Coroutine
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ from landsat_downsample.errors import LandsatDownsampleError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
+
+#: This package, as pip knows it.
+PACKAGE = "landsat-downsample"
 
 #: Asked for by name, so that nothing needs to be unpickled to learn of a difference.
 PACKAGES = ("numpy", "rasterio", "landsat_downsample")
@@ -41,6 +45,38 @@ def _code() -> str:
     for path in sorted((*folder.rglob("*.py"), *folder.rglob("*.json"))):
         digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def check_extra(extra: str) -> None:
+    """See that what an extra of this package brings is installed here, in the versions that it asks for.
+
+    Raises
+    ------
+    UsageError
+        Something is missing or too old; the message names all of it, and the command that brings it.
+    """
+    from packaging.requirements import Requirement  # not above: only pods are checked so
+
+    wrong = []
+    for requirement in map(Requirement, _requirements()):
+        if requirement.marker is None or not requirement.marker.evaluate({"extra": extra}):
+            continue
+        try:
+            version: str | None = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            version = None
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
+            there = f"{version} is installed" if version else "not installed"
+            wrong.append(f"{requirement.name}{requirement.specifier} ({there})")
+    if wrong:
+        raise UsageError(f"cluster {extra!r} needs {', '.join(wrong)}: pip install '{PACKAGE}[{extra}]'")
+
+
+def _requirements() -> list[str]:
+    try:
+        return metadata.requires(PACKAGE) or []
+    except metadata.PackageNotFoundError:  # a checkout that is on the path and not installed
+        return []
 
 
 def differences(client: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:

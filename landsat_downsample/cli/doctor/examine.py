@@ -133,14 +133,20 @@ def _cluster(asked: Asked, largest: int | None) -> Iterator[Finding]:
 
 def _on_kubernetes(spec: str) -> Iterator[Finding]:
     from landsat_downsample.cli.doctor import kubernetes
+    from landsat_downsample.execution import version_check
     from landsat_downsample.execution.kube_api import Api
 
     apis: list[Api] = []
+
+    def needs() -> str:
+        version_check.check_extra("kubernetes")
+        return "what the extra 'kubernetes' brings is installed here"
 
     def connect() -> str:
         apis.append(Api())
         return f"reachable, namespace {apis[0].namespace!r}"
 
+    yield tried("packages", needs)
     yield tried("kubernetes", connect)
     if apis:
         with apis[0] as api:
