@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from landsat_downsample.execution.kube_api import Api
+
+#: What Kubernetes says of a thing that a pod names and that its namespace lacks, and how to make it.
+_MISSING = re.compile(r'(secret|configmap|serviceaccount) "([^"]+)" not found')
+_MAKING = {
+    "secret": ("secret", "create secret generic {} --from-env-file=store.env"),
+    "configmap": ("config map", "create configmap {} --from-env-file=FILE"),
+    "serviceaccount": ("service account", "create serviceaccount {}"),
+}
 
 #: Reasons of a container that waiting does not mend, and what to do.
 _HOPELESS = {
@@ -41,7 +50,18 @@ def look(api: Api, namespace: str, cluster: str, component: str) -> View:
     deployments = api.items("apps/v1", f"{base}/deployments?{selector}")
     fatal = next((hopeless for pod in pods if (hopeless := _hopeless(api, namespace, pod))), None)
     names = [thing["metadata"]["name"] for thing in (*pods, *deployments)]
-    return View(bool(pods or deployments), False, fatal, _warnings(api, namespace, names))
+    events = _warnings(api, namespace, names)
+    if not pods and (remedy := missing(events, namespace)):
+        return View(True, False, remedy, "")
+    return View(bool(pods or deployments), False, fatal, events)
+
+
+def missing(words: str, namespace: str) -> str | None:
+    """Name what a namespace lacks by Kubernetes' own words, and the command that makes it; None if nothing."""
+    if (found := _MISSING.search(words)) is None:
+        return None
+    (what, command), name = _MAKING[found[1]], found[2]
+    return f"{what} {name!r} is not in namespace {namespace!r}: kubectl -n {namespace} {command.format(name)}"
 
 
 def names(api: Api, namespace: str, cluster: str) -> list[str]:
@@ -55,18 +75,14 @@ def sweep(api: Api, namespace: str, cluster: str, *, hurry: bool) -> None:
 
     Kubernetes would collect it too, a minute or two later. Where that is not allowed, it does.
     """
-    selector = _selector(cluster)
-    api.request(
-        "DELETE", "apps/v1", f"namespaces/{namespace}/deployments?{selector}", {"propagationPolicy": "Background"}
-    )
-    if not hurry:
-        return
-    pods = f"namespaces/{namespace}/pods?{selector}"
-    idle = [pod["metadata"]["name"] for pod in api.items("v1", pods) if _never_ran(pod)]
-    api.request("DELETE", "v1", pods, {"gracePeriodSeconds": 1})
-    for name in idle:
+    base, selector = f"namespaces/{namespace}", _selector(cluster)
+    for left in api.items("apps/v1", f"{base}/deployments?{selector}"):
+        path = f"{base}/deployments/{left['metadata']['name']}"
+        api.request("DELETE", "apps/v1", path, {"propagationPolicy": "Background"})
+    for pod in api.items("v1", f"{base}/pods?{selector}") if hurry else ():
         # A node that is busy pulling an image lets go of its pod minutes later; nothing of it runs that could be lost.
-        api.request("DELETE", "v1", f"{pods}&fieldSelector=metadata.name%3D{name}", {"gracePeriodSeconds": 0})
+        grace = 0 if _never_ran(pod) else 1
+        api.request("DELETE", "v1", f"{base}/pods/{pod['metadata']['name']}", {"gracePeriodSeconds": grace})
 
 
 def _selector(cluster: str, component: str | None = None) -> str:
@@ -91,7 +107,8 @@ def _hopeless(api: Api, namespace: str, pod: dict[str, Any]) -> str | None:
         reason = waiting.get("reason")
         if reason not in _HOPELESS:
             continue
-        words = f"pod {name!r}: {reason} of image {status['image']!r}: {_HOPELESS[reason]}"
+        remedy = missing(waiting.get("message", ""), namespace) or _HOPELESS[reason]
+        words = f"pod {name!r}: {reason} of image {status['image']!r}: {remedy}"
         return words + (_last_words(api, namespace, name) if reason == "CrashLoopBackOff" else "")
     return None
 

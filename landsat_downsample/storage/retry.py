@@ -49,6 +49,9 @@ _RETRYABLE_TYPES = {
     "BadStatusLine": "the answer was cut",
     "ConnectionError": "the connection was cut",
 }
+#: Environment variable that says which secret a pod has its keys from, as NAMESPACE/NAME: the manifests set it.
+IDENTITY_FROM = "LANDSAT_DOWNSAMPLE_IDENTITY_FROM"
+
 _SIGN_IN = "credentials could not be had: sign in again, as with aws sso login"
 _FINAL_TYPES = {
     "SSLCertVerificationError": "its certificate is not valid; for an authority of your own set SSL_CERT_FILE, for S3 "
@@ -265,6 +268,13 @@ def _is_for_all(fault: Fault) -> bool:
 def _remedy(fault: Fault, what: str, policy: Policy) -> str:
     if fault.reason in (_UNKNOWN, _REFUSED):
         return "; see AWS_ENDPOINT_URL and AWS_REGION" if "s3://" in what else ""
+    if fault.reason == _FINAL_TYPES["NoCredentialsError"] and (secret := os.environ.get(IDENTITY_FROM)):
+        namespace, _, name = secret.partition("/")
+        return (
+            f"; this pod has them from secret {name!r} of namespace {namespace!r}, which is not there or holds none: "
+            f"kubectl -n {namespace} create secret generic {name} --from-env-file=store.env (or bind an identity "
+            "to its service account)"
+        )
     if fault.status in (401, 403):
         asked = policy.requester_pays or "s3://" not in what or "read" not in what
         hint = "" if asked else "; if readers pay here (s3://usgs-landsat) add --requester-pays"

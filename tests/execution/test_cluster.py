@@ -256,7 +256,11 @@ def test_pods_are_restricted(pod):
 
 def test_worker_takes_its_limits_from_the_pod():
     container = _containers()[1]["containers"][0]
-    fields = {e["name"]: e["valueFrom"]["resourceFieldRef"]["resource"] for e in container["env"] if "valueFrom" in e}
+    fields = {
+        e["name"]: e["valueFrom"]["resourceFieldRef"]["resource"]
+        for e in container["env"]
+        if "resourceFieldRef" in e.get("valueFrom", {})
+    }
     assert fields == {"CPU_LIMIT": "limits.cpu", "MEMORY_LIMIT": "limits.memory"}
     assert {"--nthreads=$(CPU_LIMIT)", "--memory-limit=$(MEMORY_LIMIT)"} <= set(container["args"])
 

@@ -31,18 +31,14 @@ HOST = os.environ.get("HOST_ADDRESS", "")
 NAMESPACE = "landsat-downsample-tests"
 RBAC = "rbac.authorization.k8s.io/v1"
 
-#: All that a client needs, as README.md lists it.
+ROLES = Path(__file__).parents[2] / "k8s/common/roles.yaml"
+
+#: All that a client needs from outside of the cluster, as k8s/common/roles.yaml has it.
 RULES = [
-    {
-        "apiGroups": ["kubernetes.dask.org"],
-        "resources": ["daskclusters", "daskworkergroups", "daskautoscalers"],
-        "verbs": ["get", "list", "watch", "create", "patch", "delete"],
-    },
-    {"apiGroups": ["kubernetes.dask.org"], "resources": ["daskworkergroups/scale"], "verbs": ["get", "patch"]},
-    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "deletecollection"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "deletecollection"]},
-    {"apiGroups": [""], "resources": ["pods/log", "services", "events"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]},
+    rule
+    for role in yaml.safe_load_all(ROLES.read_text())
+    if role["kind"] == "Role" and role["metadata"]["name"].startswith("dask-client")
+    for rule in role["rules"]
 ]
 
 
@@ -120,6 +116,8 @@ def _namespace(api) -> None:
     while api.request("GET", "v1", path).status != 200:  # no pod can be made before
         assert time.monotonic() < until
         time.sleep(0.2)
+    ours = {"metadata": {"name": "landsat-downsample"}, "automountServiceAccountToken": False}
+    assert api.request("POST", "v1", f"namespaces/{NAMESPACE}/serviceaccounts", ours).status == 201
 
 
 def _sweep(api) -> None:

@@ -71,7 +71,38 @@ def test_missing_secret(tmp_path):
 
     reported = refused(manifest(tmp_path, change), deadline=120)
     assert "CreateContainerConfigError" in reported
-    assert "not-there" in reported
+    assert f"secret 'not-there' is not in namespace '{NAMESPACE}'" in reported
+    assert f"kubectl -n {NAMESPACE} create secret generic not-there --from-env-file=store.env" in reported
+
+
+def test_missing_service_account(tmp_path):
+    def change(spec):
+        spec["scheduler"]["spec"]["serviceAccountName"] = "not-there"
+
+    reported = refused(manifest(tmp_path, change), deadline=120)
+    assert reported.endswith(
+        f"service account 'not-there' is not in namespace '{NAMESPACE}': "
+        f"kubectl -n {NAMESPACE} create serviceaccount not-there"
+    )
+
+
+def test_workers_without_keys_say_which_secret_is_missing(bucket, tmp_path):
+    """The secret is optional, as pods may have an identity of their own: what tells is the first read."""
+
+    def change(spec):
+        [worker] = spec["worker"]["spec"]["containers"]
+        worker["envFrom"][0]["secretRef"]["name"] = "not-there"
+        [named] = [entry for entry in worker["env"] if entry["name"] == "LANDSAT_DOWNSAMPLE_IDENTITY_FROM"]
+        named["value"] = "$(POD_NAMESPACE)/not-there"
+        worker["env"] += [{"name": name, "value": os.environ[name]} for name in ("AWS_ENDPOINT_URL",)]
+
+    [href] = batches.upload(bucket, tmp_path, [(151, 139)])
+    words = ("run", href, "--to", f"s3://{batches.BUCKET}/never", "--factor", "7", "--workers", "1")
+    spawned = command.command(*words, "--cluster", manifest(tmp_path, change))
+    done = subprocess.run(spawned, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "no credentials were found" in done.stderr
+    assert f"kubectl -n {NAMESPACE} create secret generic not-there --from-env-file=store.env" in done.stderr
 
 
 def test_command_that_fails(tmp_path):

@@ -118,7 +118,7 @@ def _names(manifests: list[dict]) -> Iterator[str]:
                 source["configMapRef"]["name"] for source in container.get("envFrom", []) if "configMapRef" in source
             ]
             wanted += [("ConfigMap", ref) for ref in refs]
-        missing = [pair for pair in wanted if pair not in there and pair != ("ServiceAccount", "default")]
+        missing = [pair for pair in wanted if pair not in there]
         yield from (f"{name}: {kind} {missed} is not there" for kind, missed in missing)
     for one in manifests:
         if one["kind"] not in ("Namespace", "StorageClass", "DaskCluster"):

@@ -15,20 +15,23 @@ from landsat_downsample.execution import kubernetes, pods
 from landsat_downsample.execution.kube_api import DASK, Api, KubernetesError
 from landsat_downsample.execution.kubernetes import IMAGE, MANAGED, OURS
 
-#: What a client needs to make a cluster, watch it, join it and remove it: verbs by API group and resource.
+#: What a client needs to make a cluster, watch it, join it, scale it and remove it: verbs by API group and resource,
+#: as the role dask-client of k8s/common/roles.yaml has them.
 NEEDED = {
     ("kubernetes.dask.org", "daskclusters"): ("create", "delete", "get", "list", "patch"),
-    ("kubernetes.dask.org", "daskworkergroups"): ("get", "list", "patch"),
+    ("kubernetes.dask.org", "daskworkergroups"): ("get", "list"),
     ("kubernetes.dask.org", "daskworkergroups/scale"): ("get", "patch"),
-    ("", "pods"): ("get", "list"),
+    ("kubernetes.dask.org", "daskautoscalers"): ("delete", "get", "list"),
+    ("apps", "deployments"): ("delete", "get", "list"),
+    ("", "pods"): ("delete", "get", "list"),
+    ("", "pods/log"): ("get",),
     ("", "services"): ("get", "list"),
     ("", "events"): ("list",),
-    ("", "pods/log"): ("get",),
-    ("apps", "deployments"): ("get", "list"),
 }
 
-#: From outside of the cluster. A connection over a websocket is asked for with GET, or create from Kubernetes 1.35 on.
-FROM_OUTSIDE = {("", "pods/portforward"): ("get", "create")}
+#: From outside of the cluster, as the role dask-client-outside has them. A connection over a websocket is asked for
+#: with GET, or create from Kubernetes 1.35 on.
+FROM_OUTSIDE = {("", "pods/portforward"): ("create", "get")}
 
 #: Types that the operator brings.
 TYPES = {"daskclusters", "daskworkergroups", "daskautoscalers"}
@@ -121,8 +124,7 @@ def rights(api: Api, namespace: str, needed: dict[tuple[str, str], tuple[str, ..
             missing.append(f"{'/'.join(refused)} on {resource}{'.' if group else ''}{group}")
     if missing:
         raise KubernetesError(
-            f"namespace {namespace!r}: you may not {', '.join(missing)}: ask for the role dask-client of "
-            "k8s/common/roles.yaml"
+            f"namespace {namespace!r}: you may not {', '.join(missing)}: ask for the roles of k8s/common/roles.yaml"
         )
     return f"all {sum(map(len, needed.values()))} that a run needs in namespace {namespace!r}"
 
@@ -146,6 +148,8 @@ def image(api: Api, namespace: str, manifest: dict[str, Any], *, deadline: float
     pod = probe(manifest, deadline)
     name, reference = pod["metadata"]["name"], pod["spec"]["containers"][0]["image"]
     answer = api.request("POST", "v1", f"namespaces/{namespace}/pods", pod)
+    if remedy := pods.missing(answer.message, namespace):
+        raise KubernetesError(f"{reference}: its pod was refused: {remedy}")
     if answer.status == 403:
         return Finding(NOT_ASKED, "image", f"{reference}: pods may not be made by you; the line 'cluster' tells")
     if answer.status >= 300:
