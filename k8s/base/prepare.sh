@@ -19,9 +19,29 @@ if [ -n "${AWS_ACCESS_KEY_ID:-}" ]; then
         line endpoint_url "${AWS_ENDPOINT_URL:-}"
         line region "${AWS_DEFAULT_REGION:-}"
     } >> "cwl/$WORKFLOW-inputs.yml"
+elif grep -q '^[^#]*s3://' "cwl/$WORKFLOW-inputs.yml"; then
+    echo "prepare: there are no keys for s3://: secret 'landsat-downsample' is not in namespace '$POD_NAMESPACE', or holds none;" \
+        "unless service account 'step' has an identity that is bound to it:" \
+        "kubectl -n $POD_NAMESPACE create secret generic landsat-downsample --from-env-file=store.env" >&2
 fi
+# For the message of a step that finds no keys.
+echo "LANDSAT_DOWNSAMPLE_IDENTITY_FROM: $POD_NAMESPACE/landsat-downsample" > cwl/pod-env.yml
 
-# What a killed run left, a step's keys among it: one run at a time uses this volume.
-rm -rf tmp
+# Results of steps are kept for another go of the same job, in another pod: those of stage_in too, as its command deletes
+# the keys that it is given. A step that failed is done again; where many scenes are asked for it counts as done.
+# Their folder has another name at each go: it must not be in the command, by which a result is found again.
+sed -i -e '/A cached step would keep the file above/{n;s/false/true/;}' -e 's|--to=$(runtime.outdir)|--to=.|' cwl/*.cwl
+if [ "$(cat tmp/cache/job 2>/dev/null)" = "$JOB_UID" ]; then
+    for step in tmp/cache/*/; do
+        [ -d "$step" ] || continue
+        rm -rf "$step.aws"
+        find "$step" -maxdepth 2 \( -path '*/staged/*' -o -name '*_downsampled' \) | grep -q . ||
+            rm -rf "$step" "${step%/}.status"
+    done
+else
+    # What a killed run left, a step's keys among it: one run at a time uses this volume.
+    rm -rf tmp
+fi
 umask 002
-mkdir -p tmp "out/$CALRISSIAN_POD_NAME/logs"
+mkdir -p tmp/cache "out/$CALRISSIAN_POD_NAME/logs"
+echo "$JOB_UID" > tmp/cache/job

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeAlias
 
+from landsat_downsample.cli.last_words import leave_words
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.safe_text import plain
@@ -66,6 +67,7 @@ def complain(error: Exception, arguments: argparse.Namespace, line: str | None =
     if trace := traces.of(error):
         say(trace) if _json_lines.is_set() else print(trace, end="", file=sys.stderr)
     say(line or str(error))
+    leave_words([line or error])
 
 
 @contextmanager

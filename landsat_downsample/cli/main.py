@@ -29,6 +29,7 @@ from landsat_downsample.cli.arguments import (
     log_as_json,
     say,
 )
+from landsat_downsample.cli.last_words import leave_words
 from landsat_downsample.cli.signals import (
     begin_to_listen,
     interrupt_again,
@@ -79,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         on_signals(signal.SIG_IGN)
         code, why = (TEMPORARY, "the time limit is over") if timed_out() else (INTERRUPTED, "interrupted")
         say(f"{why}; products already told of are whole, nothing else was published")
+        leave_words([why])
         if argv is None:
             _leave(code)
         return code

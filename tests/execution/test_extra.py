@@ -83,7 +83,7 @@ def test_what_is_missing_is_told_before_kubernetes_is_asked(python, kubernetes, 
     words = ("-m", "landsat_downsample", "run", str(scene), "--to", str(tmp_path / "out"), "--factor", "3")
     done = subprocess.run(
         [python, *words, "--cluster", "kubernetes"], env={**os.environ, "KUBECONFIG": config},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert told in done.stderr

@@ -62,14 +62,20 @@ class Deployment:
         until = time.monotonic() + TIMEOUT
         while time.monotonic() < until:
             status = json.loads(self.call("get", "job", job, "--output", "json"))["status"]
-            for word in ("succeeded", "failed"):
-                if status.get(word):
+            found = {one["type"] for one in status.get("conditions", []) if one["status"] == "True"}
+            for condition, word in (("Complete", "succeeded"), ("Failed", "failed")):
+                if condition in found:
                     return word
             time.sleep(1)
         raise AssertionError(self.logs(job))
 
     def logs(self, job: str = "calrissian") -> str:
         return self.call("logs", f"job/{job}", "--all-containers", check=False)
+
+    def pods(self, job: str = "calrissian") -> list[dict]:
+        """Pods of a job, the first one first."""
+        found = json.loads(self.call("get", "pods", "--selector", f"job-name={job}", "--output", "json"))["items"]
+        return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
     def steps(self) -> list[str]:
         """Names of the pods of steps."""
@@ -101,14 +107,19 @@ def deployment(store, tmp_path_factory):
     copied(made)
     try:
         made.call("create", "namespace", made.namespace, "--save-config")
-        words = "\n".join(f"{name}={value}" for name, value in store.variables.items())
-        made.call("create", "secret", "generic", "landsat-downsample", "--from-env-file=/dev/stdin", stdin=words)
+        make_secret(made)
         made.apply("overlays/local", "--selector", "app.kubernetes.io/component!=workflow")
         made.apply("access-volumes")
         made.call("wait", "--for=condition=Ready", "pod/access-volumes", "--timeout=180s")
         yield made
     finally:
         made.call("delete", "namespace", made.namespace, "--ignore-not-found", "--timeout=180s", check=False)
+
+
+def make_secret(made: Deployment) -> None:
+    """Let the pods have the store's keys."""
+    words = "\n".join(f"{name}={value}" for name, value in made.store.variables.items())
+    made.call("create", "secret", "generic", "landsat-downsample", "--from-env-file=/dev/stdin", stdin=words)
 
 
 def copied(made: Deployment) -> None:
@@ -268,6 +279,92 @@ def test_job_deleted_at_work_leaves_no_pod_and_no_key(deployment, scenes, watch)
     assert deployment.ended() == "succeeded", deployment.logs()
     assert len(published(deployment.store, "cut")) == 1
     assert_no_leak(deployment, watch())
+
+
+def words_of(pod: dict) -> str:
+    """What a pod says of its end, where Kubernetes shows it."""
+    [status] = pod["status"]["containerStatuses"]
+    return status["state"]["terminated"].get("message", "")
+
+
+@pytest.mark.parametrize("how", [("--grace-period=0", "--force"), ("--wait=false",)], ids=["lost", "drained"])
+def test_step_that_is_taken_away_is_done_again(deployment, scenes, expected, watch, how):
+    """Calrissian itself waits for ever for a pod that is gone at once, and takes a drained one for a failed step."""
+    _, (scene, on_volume) = scenes.items()
+    prefix = f"again-{len(how)}"
+    inputs = {"href": on_volume, "to": f"s3://{BUCKET}/{prefix}", "factor": FACTOR, "min_spin_time": 20}
+    deployment.submit("workflow", inputs)
+    until = time.monotonic() + TIMEOUT
+    while not (at_work := [name for name in deployment.steps() if "downsample" in name]):
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    deployment.call("wait", "--for=condition=Ready", *at_work, "--timeout=60s")
+    deployment.call("delete", *at_work, *how)
+    assert deployment.ended() == "succeeded", deployment.logs()
+    [(name, files)] = published(deployment.store, prefix).items()
+    assert name == f"{scene.name}_downsampled"
+    assert_same(files, expected[name])
+    first, last = deployment.pods()
+    reason = f"{at_work[0].rpartition('/')[2]} was deleted before its command had ended"
+    assert reason in words_of(first)
+    reported = deployment.call("logs", first["metadata"]["name"], "--tail=2")
+    assert reason in reported
+    assert reported.endswith("exit code 75): another pod goes on with it\n")
+    assert "[job stage_in] Using cached output" in deployment.call("logs", last["metadata"]["name"])
+    assert deployment.steps() == []
+    assert [path for path in deployment.volume() if path.startswith("./tmp/")] == []
+    assert_no_leak(deployment, watch())
+
+
+def test_error_of_a_step_is_the_last_word_and_is_not_tried_again(deployment):
+    href = f"s3://{BUCKET}/in/LC08_L2SP_001001_20200101_20200101_02_T1"
+    deployment.submit("workflow", {"href": href, "to": f"s3://{BUCKET}/none", "factor": FACTOR})
+    assert deployment.ended() == "failed"
+    [pod] = deployment.pods()
+    *_, error, end = deployment.call("logs", pod["metadata"]["name"], "--tail=5").splitlines()
+    assert re.match(rf"supervise: pod stage-in-pod-\w+: exit code 1: cannot .*{href}", error), error
+    assert "not tried again" in end
+    assert words_of(pod) == "\n".join(line.removeprefix("supervise: ") for line in (error, end))
+
+
+def test_run_that_says_nothing_and_has_no_pod_ends(deployment):
+    rendered = deployment.call("kustomize", str(deployment.folder / "k8s/overlays/local"))
+    [job] = [one for one in yaml.safe_load_all(rendered) if one["kind"] == "Job"]
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    container["args"] = ["sleep", "1000"]
+    container["command"].remove("calrissian")
+    container["env"].append({"name": "STALL_SECONDS", "value": "5"})
+    job["spec"]["backoffLimit"] = 0
+    deployment.call("delete", "job", "calrissian", "--ignore-not-found")
+    deployment.call("apply", "--filename=-", stdin=yaml.safe_dump(job))
+    assert deployment.ended() == "failed"
+    [pod] = deployment.pods()
+    assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 75
+    assert "no step's pod and no word from Calrissian for 5 s" in words_of(pod)
+
+
+@pytest.fixture
+def no_secret(deployment):
+    """A namespace without the secret of keys, for one test; gives the command that would make it."""
+    deployment.call("delete", "secret", "landsat-downsample")
+    yield f"kubectl -n {deployment.namespace} create secret generic landsat-downsample --from-env-file=store.env"
+    make_secret(deployment)
+
+
+@pytest.mark.parametrize("job", ["calrissian", "run"])
+def test_missing_secret_is_named(deployment, scenes, no_secret, job):
+    href = next(iter(scenes.values()))
+    to = f"s3://{BUCKET}/keyless"
+    if job == "calrissian":
+        deployment.submit("workflow", {"href": href, "to": to, "factor": FACTOR})
+    else:
+        (deployment.folder / "k8s/s3/run.env").write_text(f"SOURCE={href}\nDEST={to}\nFACTOR={FACTOR}\n")
+        deployment.call("delete", "job", "run", "--ignore-not-found")
+        deployment.apply("s3")
+    assert deployment.ended(job) == "failed"
+    for pod in deployment.pods(job):
+        assert no_secret in words_of(pod)
+    assert no_secret in deployment.logs(job)
 
 
 @pytest.mark.parametrize("mode", ["s3", "dask"])

@@ -58,7 +58,7 @@ def one(manifests: list[dict], kind: str, name: str) -> dict:
 
 
 def test_overlays_are_those_promised():
-    assert OVERLAYS == ["aks", "eks", "gke", "local", "longhorn"]
+    assert OVERLAYS == ["aks", "eks", "gke", "gke-small", "local", "longhorn"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -80,12 +80,12 @@ def test_schema_finds_a_misspelt_field():
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_fault_by_policy(folder):
-    assert faults(rendered(folder), one_node=folder == "overlays/local") == []
+    assert faults(rendered(folder), one_node=folder in ("overlays/local", "overlays/gke-small")) == []
 
 
 def test_no_fault_in_the_dask_cluster():
     cluster = yaml.safe_load((ROOT / "k8s/cluster.yaml").read_text())
-    assert faults([cluster]) == []
+    assert faults([cluster, *rendered("dask")]) == []
     assert {image(c) for _, spec in pod_specs([cluster]) for c in containers(spec)} == {
         ("landsat-downsample", __version__)
     }
@@ -140,6 +140,24 @@ def test_dask_mode_differs_in_account_and_cluster_alone():
     assert plain.pop("serviceAccountName") == "step"
     ours, theirs = dask["containers"][0]["args"], plain["containers"][0]["args"]
     assert [(a, b) for a, b in zip(ours, theirs, strict=True) if a != b] == [("kubernetes", "none")]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_policy_of_failures_is_where_every_server_knows_it(folder):
+    """kubectl refuses to send it to a server before 1.26, so that manifests for any cluster do without."""
+    jobs = [made["spec"] for made in rendered(folder) if made["kind"] == "Job"]
+    cloud = folder in {f"overlays/{name}" for name in set(OVERLAYS) - {"local"}}
+    assert [("podFailurePolicy" in job) for job in jobs] == [cloud or folder == "access-volumes"] * len(jobs)
+    assert all(job["backoffLimit"] >= 2 for job in jobs)
+
+
+def test_small_disk_has_all_pods_on_its_node():
+    made = rendered("overlays/gke-small")
+    pod = one(made, "Job", "calrissian")["spec"]["template"]["spec"]
+    steps = yaml.safe_load(one(made, "ConfigMap", "prepare-")["data"]["pod-node.yml"])
+    assert pod["nodeSelector"] == steps == {"landsat-downsample/volume": "here"}
+    assert "--pod-nodeselectors=/given/prepare/pod-node.yml" in pod["containers"][0]["args"]
+    assert one(made, "PersistentVolumeClaim", "")["spec"]["accessModes"] == ["ReadWriteOnce"]
 
 
 def change(path: str, value):

@@ -27,9 +27,9 @@ def volume(tmp_path):
 
 
 def prepare(volume: Path, **variables: str) -> subprocess.CompletedProcess:
-    reported = {"LANDSAT_DOWNSAMPLE_IMAGE": "example.org/a/b:9", "WORKFLOW": "workflow", "CALRISSIAN_POD_NAME": "pod-1"}
+    given = {"LANDSAT_DOWNSAMPLE_IMAGE": "example.org/a/b:9", "WORKFLOW": "workflow", "CALRISSIAN_POD_NAME": "pod-1"}
     command = ["/bin/sh", str(volume.parent / "given/prepare/prepare.sh")]
-    env = {"PATH": os.environ["PATH"], **reported, **variables}
+    env = {"PATH": os.environ["PATH"], "JOB_UID": "uid-1", "POD_NAMESPACE": "here", **given, **variables}
     return subprocess.run(command, cwd=volume, env=env, capture_output=True, text=True, check=True)
 
 
@@ -63,8 +63,13 @@ def test_steps_run_the_image_of_the_cluster(volume):
     for path in sorted((volume / "cwl").glob("*.cwl")):
         made, given = path.read_text(), (ROOT / "cwl" / path.name).read_text()
         lines = [a for a, b in zip(made.splitlines(), given.splitlines(), strict=True) if a != b]
-        assert all("dockerPull: example.org/a/b:9" in line for line in lines)
-        pulled += lines
+        pulled += [line for line in lines if "dockerPull: example.org/a/b:9" in line]
+        # Each go of a job must find what the one before has left: results of stage_in too, and by the same command.
+        kept = [line.strip() for line in lines if "enableReuse: true" in line or "--to=." in line]
+        assert len(kept) == {"stage_in.cwl": 1, "downsample.cwl": 1, "scatter.cwl": 2, "app-package.cwl": 1}.get(
+            path.name, 0
+        )
+        assert len(lines) == len(kept) + sum("dockerPull" in line for line in lines)
     assert len(pulled) >= 3
 
 
@@ -74,6 +79,38 @@ def test_what_a_killed_run_left_goes(volume):
     left.write_text("key")
     (volume / "out/pod-0").mkdir(parents=True)
     prepare(volume)
-    assert list((volume / "tmp").iterdir()) == []
+    assert [path.relative_to(volume / "tmp").as_posix() for path in (volume / "tmp").rglob("*")] == [
+        "cache",
+        "cache/job",
+    ]
     assert sorted(path.name for path in (volume / "out").iterdir()) == ["pod-0", "pod-1"]
     assert stat.S_IMODE((volume / "out/pod-1/logs").stat().st_mode) == 0o775
+
+
+def test_another_go_of_a_job_keeps_what_steps_have_made(volume):
+    prepare(volume)
+    cache = volume / "tmp/cache"
+    for made in (
+        "a/staged/scene/catalog.json",
+        "a/.aws/credentials",
+        "b/scene_downsampled/x.TIF",
+        "c/stage_in.log.txt",
+    ):
+        (cache / made).parent.mkdir(parents=True, exist_ok=True)
+        (cache / made).write_text("x")
+        (cache / f"{made[0]}.status").write_text("success")
+    prepare(volume, CALRISSIAN_POD_NAME="pod-2")
+    left = {path.relative_to(cache).as_posix() for path in cache.rglob("*") if path.is_file()}
+    # The third step failed, which scatter.cwl counts as a success.
+    assert left == {"job", "a.status", "a/staged/scene/catalog.json", "b.status", "b/scene_downsampled/x.TIF"}
+    prepare(volume, JOB_UID="uid-2")
+    assert [path.name for path in cache.iterdir()] == ["job"]
+
+
+@pytest.mark.parametrize("href", ["s3://bucket/scene", "https://example.org/scene"])
+def test_missing_keys_are_told_of_where_they_are_needed(volume, href):
+    (volume.parent / "given/cwl/workflow-inputs.yml").write_text(f"href: {href}\nto: published  # or s3://bucket\n")
+    line = "kubectl -n here create secret generic landsat-downsample --from-env-file=store.env"
+    assert (line in prepare(volume).stderr) == href.startswith("s3://")
+    assert prepare(volume, **KEYS).stderr == ""
+    assert (volume / "cwl/pod-env.yml").read_text() == "LANDSAT_DOWNSAMPLE_IDENTITY_FROM: here/landsat-downsample\n"

@@ -20,7 +20,7 @@ def test_missing_keys(tmp_path, named):
         {IDENTITY_FROM: "here/keys"} if named else {}
     )
     done = subprocess.run(
-        command("info", "s3://bucket/scene/B4.TIF"), env=env, capture_output=True, text=True, timeout=120, check=False
+        command("info", "s3://bucket/scene/B4.TIF"), env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "no credentials were found" in done.stderr

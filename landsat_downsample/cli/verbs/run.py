@@ -20,6 +20,7 @@ from landsat_downsample.cli.arguments import (
     seconds,
     variable,
 )
+from landsat_downsample.cli.last_words import leave_words
 from landsat_downsample.cli.reduction import add_reduction, exit_code, options
 from landsat_downsample.cli.search import add_search, check_search, query
 from landsat_downsample.cli.signals import draining, limited
@@ -94,6 +95,8 @@ def _run(arguments: argparse.Namespace) -> int:
         _spin(arguments)
         outcomes, begun_all = _outcomes(arguments, requests)
     failed = [outcome.error for outcome in outcomes if outcome.error]
+    if failed:
+        leave_words(failed)
     if not begun_all:
         left = f"{len(requests) - len(outcomes)} of {len(requests)} scenes did not begin"
         if not any(getattr(error, "for_all", False) for error in failed):
