@@ -15,7 +15,7 @@ PACKAGE = Path(landsat_downsample.__file__).parent
 #: Each folder of the package and what lives there. It may import what stands below it, and nothing above.
 LAYERS = (
     ("cli", "the verbs: arguments, display, doctor, demo, signals"),
-    ("testing", "what helps people test: synthetic scenes, an S3 server, a local process service"),
+    ("testing", "what helps people test: synthetic scenes, an S3 server, a simulated load"),
     ("api", "what a notebook imports: lazy arrays, the Python verbs, plots"),
     ("batch", "many scenes: lists, searches, the record of a run, its report"),
     ("execution", "where and in what order: threads, dask, Kubernetes, progress, cost"),
