@@ -100,8 +100,8 @@ $graph:
     label: Make a scene smaller
     doc: The product appears whole or not at all.
     baseCommand: [landsat-downsample, run]
-    # Absolute, since the workers of a cluster have a working folder of their own.
-    arguments: [--to=$(runtime.outdir)]
+    # Absolute, since the workers of a cluster have a working folder of their own; the href that is told is not.
+    arguments: [--to=$(runtime.outdir), --relative-to=$(runtime.outdir)]
     inputs:
       source:
         label: The scene

@@ -6,8 +6,8 @@ doc: >-
   appears whole or not at all. Give exactly one of factor, resolution and size.
 
 baseCommand: [landsat-downsample, run]
-# Absolute, since the workers of a cluster have a working folder of their own.
-arguments: [--to=$(runtime.outdir)]
+# Absolute, since the workers of a cluster have a working folder of their own; the href that is told is not.
+arguments: [--to=$(runtime.outdir), --relative-to=$(runtime.outdir)]
 
 inputs:
   source:

@@ -274,8 +274,8 @@ $graph:
       appears whole or not at all. Give exactly one of factor, resolution and size.
 
     baseCommand: [landsat-downsample, run]
-    # Absolute, since the workers of a cluster have a working folder of their own.
-    arguments: [--to=$(runtime.outdir)]
+    # Absolute, since the workers of a cluster have a working folder of their own; the href that is told is not.
+    arguments: [--to=$(runtime.outdir), --relative-to=$(runtime.outdir)]
 
     inputs:
       source:
@@ -376,6 +376,8 @@ $graph:
       the product is complete. The same product again is no work; another one of that name is refused.
 
     baseCommand: [landsat-downsample, stage-out]
+    # An href in a folder that `published` gives back starts where that folder does: at the folder of all outputs.
+    arguments: [--relative-to=$(runtime.outdir)/$(inputs.to)]
 
     inputs:
       folder:

@@ -9,6 +9,8 @@ $namespaces:
   cwltool: http://commonwl.org/cwltool#
 
 baseCommand: [landsat-downsample, stage-out]
+# An href in the folder that `published` gives back starts where that folder does: at the folder of all outputs.
+arguments: [--relative-to=$(runtime.outdir)/$(inputs.to)/..]
 
 inputs:
   folder:
@@ -36,7 +38,7 @@ inputs:
     inputBinding: {prefix: --credentials-once, valueFrom: .aws/credentials}
 
 outputs:
-  item_href: {type: stdout, doc: One line with the href of the published STAC item.}
+  item_href: {type: stdout, doc: "One line with the href of the published STAC item; in `published`, relative to the folder of the outputs."}
   published:
     type: Directory?
     doc: The folder that `to` names, where it is a relative one.

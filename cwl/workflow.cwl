@@ -90,9 +90,9 @@ steps:
 
 outputs:
   dataset_dir: {type: "Directory?", outputSource: downsample/dataset_dir, doc: "The product, SCENE_downsampled."}
-  item_href: {type: File, outputSource: stage_out/item_href, doc: One line with the href of the published STAC item.}
+  item_href: {type: File, outputSource: stage_out/item_href, doc: "One line with the href of the published STAC item; in `published`, relative to the folder of the outputs."}
   published: {type: "Directory?", outputSource: stage_out/published, doc: "The folder that `to` names, where it is a relative one."}
-  downsample_out: {type: File, outputSource: downsample/downsample_out, doc: "One JSON line about the product."}
+  downsample_out: {type: File, outputSource: downsample/downsample_out, doc: "One JSON line about the product; its href is relative to the folder of the outputs."}
   stage_in_log: {type: File, outputSource: stage_in/stage_in_log}
   downsample_log: {type: File, outputSource: downsample/downsample_log}
   stage_out_log: {type: File, outputSource: stage_out/stage_out_log}

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from landsat_downsample.cli.last_words import leave_words
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model import location
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.words import words as split_words
@@ -142,6 +143,21 @@ def add_access(parser: argparse.ArgumentParser) -> None:
         "--allow-host", action="append", default=[], metavar="HOST",
         help="host of this machine or its own network that remote documents and redirects may lead to; repeatable",
     )  # fmt: skip
+
+
+def add_relative_to(parser: argparse._ActionsContainer) -> None:
+    """Add where hrefs on stdout start."""
+    parser.add_argument(
+        "--relative-to", metavar="DIR", help="print the hrefs of what lies in this folder relative to it"
+    )
+
+
+def relative_href(href: str, folder: str | None) -> str:
+    """Give an href as ``--relative-to`` asks for it."""
+    if folder is None or not location.is_local(href):
+        return href
+    path, start = os.path.realpath(location.local_path(href)), os.path.realpath(folder)
+    return os.path.relpath(path, start) if os.path.commonpath([path, start]) == start else href
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from landsat_downsample.formats.scene_files import METADATA, File, Listing
 from landsat_downsample.model import location
 from landsat_downsample.model.location import is_tar, scheme
 from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.product import MARKER
 from landsat_downsample.model.words import grouped
 from landsat_downsample.scenes.validity import SIDECARS
 from landsat_downsample.storage.files import exists, list_folders, list_names, read_bytes
@@ -153,6 +154,8 @@ class Finder:
         names = [name for name in names if not name.startswith(".")]
         rasters = [name for name in names if product_id.is_tiff(name)]
         mtls = [name for name in names if _MTL.search(name)]
+        if not mtls and len(rasters) == 1 and (own := product_id.stem(rasters[0]) + MARKER) in names:
+            return self._stac(self._collect([location.join(href, own)]), href)  # a single file that was staged
         _refuse_others(href, [*rasters, *mtls])
         ids = {product.id: product for name in [*rasters, *mtls] if (product := product_id.parse(name))}
         if len(ids) > 1:

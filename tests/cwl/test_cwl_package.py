@@ -63,7 +63,7 @@ def test_every_input_is_an_option_of_the_verb(step):
 def test_downsample_offers_what_run_offers():
     """An option that run gains is offered here too, or is named here as one that makes no sense in a step."""
     senseless = {"help", "verbose", "quiet", "to", "overwrite", "sources", "retry_failed"}
-    senseless |= {"log_format", "requests_per_host", "search_again", "requester_pays", "allow_host"}
+    senseless |= {"relative_to", "log_format", "requests_per_host", "search_again", "requester_pays", "allow_host"}
     senseless |= {"stac", "collection", "bbox", "datetime", "path_row", "cloud_cover", "tier", "limit", "search_time"}
     (tool,) = cwl_cases.tools("downsample")
     offered = {action.dest for action in actions("run")} - senseless
@@ -147,6 +147,7 @@ def test_scatter_has_the_same_tools(step):
     assert other["successCodes"] == sorted(code for name in CODES for code in tool[name]) + KILLED
     assert other["outputs"].pop("exit_code") == {"type": "int", "outputBinding": {"outputEval": "$(runtime.exitCode)"}}
     if step == "stage_out":  # one product of many, and the href of a failed one is empty
+        assert [f"{argument}/.." for argument in other.pop("arguments")] == tool.pop("arguments")
         assert other["outputs"]["published"]["outputBinding"]["glob"] == "./$(inputs.to)/*_downsampled"
         for record in (tool, other):
             del record["outputs"]["published"], record["outputs"]["item_href"]

@@ -42,6 +42,7 @@ def test_downsample_makes_what_the_library_makes(scene, product, tmp_path):
     assert bands(done.path("dataset_dir")) == bands(product)
     (record,) = map(json.loads, done.text("downsample_out").splitlines())
     assert record["id"] == scene.name and record["status"] == "done"
+    assert (tmp_path / record["href"]).is_file() and not Path(record["href"]).is_absolute()
 
 
 def test_downsample_passes_every_option_on(scene, tmp_path):
@@ -112,10 +113,14 @@ def test_stage_out_publishes_with_the_secret_input(seaweed, product, tmp_path):
 
 
 def test_stage_out_gives_a_relative_folder_back_and_takes_an_absolute_one(product, tmp_path):
-    done = cwl_cases.run("stage_out", {"folder": folder(product), "to": "results"}, tmp_path / "a")
-    assert digests(done.path("published") / product.name) == digests(product)
+    for to in ("results", "of/this/month"):  # the folder comes back by the last of its names
+        done = cwl_cases.run("stage_out", {"folder": folder(product), "to": to}, tmp_path / "a")
+        assert digests(done.path("published") / product.name) == digests(product)
+        item = done.text("item_href").strip()
+        assert item == f"{Path(to).name}/{product.name}/{product.name}.stac.json" and (tmp_path / "a" / item).is_file()
     done = cwl_cases.run("stage_out", {"folder": folder(product), "to": str(tmp_path / "b")}, tmp_path / "c")
     assert done.outputs["published"] is None and digests(tmp_path / "b" / product.name) == digests(product)
+    assert Path(done.text("item_href").strip()).parent == tmp_path / "b" / product.name
 
 
 def test_workflow_from_http_to_s3(s3_env, web, scene, product, tmp_path):
@@ -125,6 +130,34 @@ def test_workflow_from_http_to_s3(s3_env, web, scene, product, tmp_path):
     assert done.status == "success", done
     assert bands(done.path("dataset_dir")) == bands(product)
     assert done.text("item_href") == f"{to}/{product.name}/{product.name}.stac.json\n"
+
+
+def test_a_single_file_becomes_what_run_makes_of_it(scene, tmp_path):
+    """A band of a scene as well as a file of Collection 1, whose scenes are not read."""
+    band = scene / f"{scene.name}_SR_B4.TIF"
+    other = shutil.copyfile(band, tmp_path / "LC08_L1TP_192028_20160714_20170323_01_T1_B4.TIF")
+    for path in (band, other):
+        out = tmp_path / path.stem
+        done = cwl_cases.run("workflow", {"href": cwl_cases.file(path), "to": "published", "factor": 10}, out)
+        assert done.status == "success", done
+        item = out / done.text("item_href").strip()
+        assert item.parent == done.path("published") / f"{path.stem}_downsampled"
+        ld.run(ld.plan(path, tmp_path / "oracle", factor=10))
+        expected = tmp_path / "oracle" / item.parent.name
+        assert {path.name for path in item.parent.iterdir()} == {path.name for path in expected.iterdir()}
+        assert bands(item.parent) == bands(expected)
+
+
+def test_scatter_puts_files_of_one_scene_side_by_side(scene, tmp_path):
+    names = [f"{scene.name}_{band}" for band in ("SR_B4", "QA_PIXEL")]
+    hrefs = [cwl_cases.file(scene / f"{name}.TIF") for name in names]
+    done = cwl_cases.run("scatter", {"href": hrefs, "to": "published", "factor": 10}, tmp_path)
+    assert done.status == "success", done
+    for name, (told,) in zip(names, done.outputs["item_href"], strict=True):
+        item = tmp_path / Path(told["location"].removeprefix("file://")).read_text().strip()
+        assert item.is_file() and item.parent == tmp_path / f"{name}_downsampled"
+    outcomes = [json.loads((tmp_path / f"{name}.downsample.out.jsonl").read_text())["href"] for name in names]
+    assert outcomes == [f"{name}_downsampled/{name}_downsampled.stac.json" for name in names]
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import specs
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.products.staging.stage_in import stage_in
 from landsat_downsample.scenes import finder, frame
 
 DATA = Path(os.environ.get("LANDSAT_DATA", "/nowhere"))
@@ -367,6 +368,20 @@ def test_a_staged_single_file(tmp_path):
     (tmp_path / "cog.stac.json").write_text(json.dumps(record))
     scene = open_scene(tmp_path / "cog.stac.json")
     assert scene.lone and scene.id == "cog" and scene.item_href
+
+
+@pytest.mark.parametrize("name", [f"{ID}_SR_B4", "LC08_L1TP_192028_20160714_20170323_01_T1_B4"])
+def test_the_folder_of_a_staged_single_file(name, tmp_path):
+    """Not a scene with one band, although the name is one of a scene's file."""
+    path = write(tmp_path / f"{name}.TIF", dtype="uint16", nodata=0)
+    folder = Path(stage_in(path, tmp_path / "staged")).parent
+    staged, alone = open_scene(folder), open_scene(path)
+    assert staged.lone and staged.id == name and staged.item_href
+    assert {key: band.spec for key, band in staged.bands.items()} == {k: b.spec for k, b in alone.bands.items()}
+    (folder / f"{name}.stac.json").unlink()
+    (folder / "catalog.json").unlink()
+    if name.startswith(ID):  # nothing says that it was staged
+        assert not open_scene(folder).lone
 
 
 def test_a_scene_in_memory(tmp_path):

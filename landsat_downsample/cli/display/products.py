@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
+from landsat_downsample.cli.arguments import relative_href
 from landsat_downsample.cli.display.tables import console, table
 from landsat_downsample.execution.run import Outcome
 from landsat_downsample.model.words import KIB, count_words, size_words
@@ -16,14 +18,16 @@ SHOWN = 40
 
 
 class Products:
-    """Takes what was published as it comes."""
+    """Takes what was published as it comes; hrefs of what lies in a folder may be relative to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, relative_to: str | None = None) -> None:
+        self._relative_to = relative_to
         self._kept: list[Outcome] = []
         self._terminal = sys.stdout.isatty()
 
     def take(self, outcome: Outcome) -> None:
         """Print a product, or keep it for the table."""
+        outcome = replace(outcome, href=outcome.href and relative_href(outcome.href, self._relative_to))
         if self._terminal:
             self._kept.append(outcome)
         else:

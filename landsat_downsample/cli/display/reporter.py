@@ -64,6 +64,8 @@ class Reporter:
         Show how each failure came about, not only the first bug of ours.
     summary_later : bool
         Whether something is said between the display and the summary: who does so calls `summarise` then.
+    relative_to : str, optional
+        Folder to which the hrefs of products in it are relative on stdout.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Reporter:
         workers: int | None = None,
         verbose: bool = False,
         summary_later: bool = False,
+        relative_to: str | None = None,
     ) -> None:
         self._later, self._interrupted = summary_later, False
         self._closed: float | None = None
@@ -82,7 +85,7 @@ class Reporter:
         self._progress = ProgressCounter(scenes, time.monotonic())
         self._lock = threading.RLock()
         self._view = self._make(style)
-        self._products = Products()
+        self._products = Products(relative_to)
         self._ended = threading.Event()
         self._warner = warnings.showwarning
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from landsat_downsample.cli.arguments import (
     INTERRUPTED,
     Verbs,
+    add_relative_to,
     add_verb,
     count,
     href_type,
@@ -59,6 +60,7 @@ def add_run(verbs: Verbs) -> None:
         "--retry-failed", type=href_type, metavar="FILE",
         help="the scenes that failed or never began in an earlier run: its folder, or its outcomes.ndjson",
     )  # fmt: skip
+    add_relative_to(parser)
     add_search(parser)
     _add_work(parser.add_argument_group("where and how the work is done"))
 
@@ -162,7 +164,7 @@ def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -
         client = stack.enter_context(_client(arguments, requests))
         reporter = Reporter(
             scenes=len(requests), style=style, client=client, workers=arguments.workers, verbose=arguments.verbose,
-            summary_later=True,
+            summary_later=True, relative_to=arguments.relative_to,
         )  # fmt: skip
         # The record ends after the display: the address of its page comes below that, and the summary last of all.
         stack.callback(reporter.summarise)

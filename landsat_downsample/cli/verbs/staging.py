@@ -8,7 +8,15 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from landsat_downsample.cli.arguments import Verbs, add_access, add_verb, seconds, words
+from landsat_downsample.cli.arguments import (
+    Verbs,
+    add_access,
+    add_relative_to,
+    add_verb,
+    relative_href,
+    seconds,
+    words,
+)
 
 if TYPE_CHECKING:
     from landsat_downsample.products.staging.clean import FoundLeftover
@@ -76,6 +84,7 @@ stdout has the href of the published STAC item"""
     parser.add_argument("folder", metavar="DIR", help="a product, a folder with exactly one, or a staged folder")
     parser.add_argument("--to", required=True, metavar="DEST", help="folder or prefix for the product")
     parser.add_argument("--overwrite", action="store_true", help="replace another product of that name")
+    add_relative_to(parser)
     _add_credentials_once(parser)
 
 
@@ -83,7 +92,8 @@ def _stage_out(arguments: argparse.Namespace) -> int:
     _take_credentials(arguments)
     from landsat_downsample.products.staging.stage_out import stage_out
 
-    print(stage_out(arguments.folder, arguments.to, overwrite=arguments.overwrite))
+    href = stage_out(arguments.folder, arguments.to, overwrite=arguments.overwrite)
+    print(relative_href(href, arguments.relative_to))
     return 0
 
 
