@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
-PACKAGE, DESCRIPTOR = HERE / "app-package.cwl", HERE / "ogcapppkg.json"
+PACKAGE, DESCRIPTOR = HERE / "app-package.cwl", HERE / "ogcapppkg.json"  # which the library brings along
 
 #: JSON schemas of the CWL types that the package has.
 _SCHEMAS = {

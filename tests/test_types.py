@@ -58,7 +58,7 @@ left: tuple[ld.FoundLeftover, ...] = ld.clean("out", delete=True)
 print([(one.leftover.href, one.age, one.state) for one in left])
 print(ld.stage_out(ld.stage_in(folder, "here", bands="red"), "s3://bucket/there").upper())
 service: ld.Ades = ld.ades("local")
-job: ld.Job = service.execute(service.deploy("cwl/ogcapppkg.json"), {"factor": 10})
+job: ld.Job = service.execute(service.deploy(), {"factor": 10})
 status: ld.JobStatus = job.wait()
 print(status, job.results())
 """

@@ -47,7 +47,7 @@ def ades(spec: str, *, token: Callable[[], str] | None = None) -> Ades:
     Examples
     --------
     >>> service = ades("https://ades.example.com/ogc-api")                # doctest: +SKIP
-    >>> process = service.deploy("cwl/ogcapppkg.json", replace=True)      # doctest: +SKIP
+    >>> process = service.deploy(replace=True)                            # doctest: +SKIP
     >>> job = service.execute(process, {"factor": 10})                    # doctest: +SKIP
     >>> job.wait() and job.results()                                      # doctest: +SKIP
     """
@@ -93,14 +93,18 @@ class Ades:
         return self._client.get(_process(process), what).document(what)
 
     def deploy(
-        self, package: str | os.PathLike[str] | dict[str, Any], *, workflow: str | None = None, replace: bool = False
+        self,
+        package: str | os.PathLike[str] | dict[str, Any] | None = None,
+        *,
+        workflow: str | None = None,
+        replace: bool = False,
     ) -> str:
         """Deploy an application package, and return the id of the process that it became.
 
         Parameters
         ----------
-        package : path, href or dict
-            ``ogcapppkg.json``, its content, or CWL.
+        package : path, href or dict, optional
+            ``ogcapppkg.json``, its content, or CWL; by default what deploys this library.
         workflow : str, optional
             Which workflow of the CWL; its first by default.
         replace : bool
@@ -126,9 +130,13 @@ class Ades:
         return _deployed(answer, parsed.id)
 
     def replace(
-        self, process: str, package: str | os.PathLike[str] | dict[str, Any], *, workflow: str | None = None
+        self,
+        process: str,
+        package: str | os.PathLike[str] | dict[str, Any] | None = None,
+        *,
+        workflow: str | None = None,
     ) -> str:
-        """Put another package in the place of a process that was deployed; return its id."""
+        """Put another package (by default this library's) in place of a deployed process; return its id."""
         parsed = read_package(package, workflow)
         answer = self._put("PUT", _process(process), parsed, f"cannot replace {process!r}", workflow)
         return _deployed(answer, process)

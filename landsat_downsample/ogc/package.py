@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from landsat_downsample.errors import UsageError
@@ -28,8 +29,8 @@ class Package:
     """Media types to send it as, until one is taken."""
 
 
-def read_package(given: str | os.PathLike[str] | dict[str, Any], workflow: str | None) -> Package:
-    """Read a package: an OGC application package (JSON), or CWL.
+def read_package(given: str | os.PathLike[str] | dict[str, Any] | None, workflow: str | None) -> Package:
+    """Read a package: an OGC application package (JSON), or CWL; None stands for the one of this library.
 
     Raises
     ------
@@ -38,6 +39,8 @@ def read_package(given: str | os.PathLike[str] | dict[str, Any], workflow: str |
     ReadError
         It cannot be read.
     """
+    if given is None:
+        given = json.loads(resources.files(__package__).joinpath("ogcapppkg.json").read_bytes())
     if isinstance(given, dict):
         return _package(given, json.dumps(given).encode(), workflow, "package")
     href = os.fspath(given)

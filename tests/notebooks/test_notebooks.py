@@ -171,7 +171,6 @@ def test_batch_runs(tmp_path, cluster):
 
 @pytest.mark.slow
 def test_submit_runs(tmp_path):
-    package = str(HOME / "cwl" / "ogcapppkg.json")
-    outputs = run("submit_via_ades", tmp_path, package=package)
+    outputs = run("submit_via_ades", tmp_path)
     assert "successful" in text_of(outputs) and len(pictures(outputs)) == 1
     assert list(tmp_path.glob("demo/fetched/*/catalog.json"))
