@@ -46,6 +46,7 @@ from landsat_downsample.storage.bugs import wrapped
 _VERBS = {
     "run": "verbs.run",
     "plan": "verbs.plan",
+    "notebook": "verbs.notebook",
     "info": "verbs.inspection",
     "verify": "verbs.inspection",
     "stage-in": "verbs.staging",

@@ -1,4 +1,4 @@
-"""What the verbs run and plan are asked: which scenes, how small, how each band is reduced."""
+"""What the verbs run, plan and notebook are asked: which scenes, how small, how each band is reduced."""
 
 from __future__ import annotations
 
@@ -26,9 +26,15 @@ if TYPE_CHECKING:
     from landsat_downsample.model.plan import Options
 
 
-def add_reduction(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that run and plan share."""
-    parser.add_argument("sources", nargs="*", type=href_type, metavar="SOURCE", help=SOURCE + "; @LIST or - for a list")
+def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None:
+    """Add the arguments that run, plan and notebook share; the last takes one scene only."""
+    if many:
+        parser.add_argument(
+            "sources", nargs="*", type=href_type, metavar="SOURCE", help=f"{SOURCE}; @LIST or - for a list"
+        )
+        add_access(parser)
+    else:
+        parser.add_argument("source", type=href_type, metavar="SOURCE", help=SOURCE)
     how_small = parser.add_argument_group("how small (exactly one)").add_mutually_exclusive_group(required=True)
     how_small.add_argument("--factor", type=number, metavar="N", help="pixels per cell along each axis")
     how_small.add_argument("--resolution", type=number, metavar="METRES", help="cell size in units of the CRS")
@@ -62,7 +68,6 @@ def add_reduction(parser: argparse.ArgumentParser) -> None:
         "--method", action="append", default=[], type=method, metavar="BAND=METHOD",
         help="mean, median, min, max, sum, std, rms, mode or nearest for one band; repeatable",
     )  # fmt: skip
-    add_access(parser)
 
 
 def options(arguments: argparse.Namespace) -> Options:

@@ -21,11 +21,15 @@ def plain(text: object, limit: int = 2000) -> str:
     >>> plain("cannot read https://me:pw@host/B4.TIF?sig=abc: \x1b[31mno"), plain("me:pw@host/Grüße?sig=a")
     ('cannot read https://host/B4.TIF: \\x1b[31mno', 'host/Grüße')
     """
-    line = " ".join(str(text)[: 4 * limit].split())
-    line = _HREF.sub(lambda found: _public(found[0]), line)
+    line = public(" ".join(str(text)[: 4 * limit].split()))
     line = _SIGNED.sub("", _LOGIN.sub("", line))  # without a scheme
     line = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in line)
     return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def public(text: str) -> str:
+    """Take user names, passwords and signatures out of every href of a text."""
+    return _HREF.sub(lambda found: _public(found[0]), text)
 
 
 def _public(href: str) -> str:
