@@ -61,9 +61,15 @@ $graph:
         doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, mode or nearest."
         type: string[]?
       workers:
-        label: Threads
-        doc: Threads; one for each CPU by default.
+        label: Cores
+        doc: Cores to ask the platform for, each for a thread.
         type: int?
+        default: 1
+      ram:
+        label: Memory
+        doc: MiB of memory to ask the platform for.
+        type: int?
+        default: 1024
     steps:
       downsample:
         label: Make the scene smaller
@@ -81,6 +87,7 @@ $graph:
           min_valid: min_valid
           method: method
           workers: workers
+          ram: ram
         out: [dataset_dir]
       catalogue:
         label: Put the product beside a catalogue
@@ -101,7 +108,11 @@ $graph:
     doc: The product appears whole or not at all.
     baseCommand: [landsat-downsample, run]
     # Absolute, since the workers of a cluster have a working folder of their own; the href that is told is not.
-    arguments: [--to=$(runtime.outdir), --relative-to=$(runtime.outdir)]
+    arguments:
+      - --to=$(runtime.outdir)
+      - --relative-to=$(runtime.outdir)
+      - --workers=$(runtime.cores)
+      - --memory=$(runtime.ram)
     inputs:
       source:
         label: The scene
@@ -155,10 +166,15 @@ $graph:
           - {type: array, items: string, inputBinding: {prefix: --method}}
         doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, mode or nearest."
       workers:
-        label: Threads
+        label: Cores
         type: int?
-        doc: Threads; one for each CPU by default.
-        inputBinding: {prefix: --workers}
+        default: 1
+        doc: Cores to ask the platform for; as many threads as it gives are used.
+      ram:
+        label: Memory
+        type: int?
+        default: 1024
+        doc: MiB of memory to ask the platform for; fewer bands at once where they would need more than it gives.
     outputs:
       dataset_dir:
         label: The product
@@ -170,7 +186,7 @@ $graph:
     permanentFailCodes: [1, 2, 3]
     requirements:
       NetworkAccess: {networkAccess: false}
-      ResourceRequirement: {coresMin: 1, coresMax: 4, ramMin: 1024, ramMax: 2048}
+      ResourceRequirement: {coresMin: $(inputs.workers), coresMax: $(inputs.workers), ramMin: $(inputs.ram), ramMax: $(inputs.ram)}
     hints:
       DockerRequirement: {dockerPull: ghcr.io/landsat-downsample/landsat-downsample:0.1.0}
 

@@ -7,7 +7,11 @@ doc: >-
 
 baseCommand: [landsat-downsample, run]
 # Absolute, since the workers of a cluster have a working folder of their own; the href that is told is not.
-arguments: [--to=$(runtime.outdir), --relative-to=$(runtime.outdir)]
+arguments:
+  - --to=$(runtime.outdir)
+  - --relative-to=$(runtime.outdir)
+  - --workers=$(runtime.cores)
+  - --memory=$(runtime.ram)
 
 inputs:
   source:
@@ -54,8 +58,12 @@ inputs:
     doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, mode or nearest."
   workers:
     type: int?
-    doc: Threads or dask workers; one for each CPU by default.
-    inputBinding: {prefix: --workers}
+    default: 1
+    doc: Cores to ask the runner for; as many threads, or dask workers, as it gives are used.
+  ram:
+    type: int?
+    default: 1024
+    doc: MiB of memory to ask the runner for; fewer bands at once where they would need more than it gives.
   cluster:
     type: string?
     doc: >-
@@ -96,7 +104,7 @@ permanentFailCodes: [1, 2, 3]
 
 requirements:
   NetworkAccess: {networkAccess: $(inputs.network_access)}
-  ResourceRequirement: {coresMin: 1, coresMax: 4, ramMin: 1024, ramMax: 2048}
+  ResourceRequirement: {coresMin: $(inputs.workers), coresMax: $(inputs.workers), ramMin: $(inputs.ram), ramMax: $(inputs.ram)}
 
 hints:
   DockerRequirement: {dockerPull: ghcr.io/landsat-downsample/landsat-downsample:0.1.0}

@@ -34,6 +34,8 @@ def dot_text() -> str:
         packed.write_text(_cwltool("--pack", str(WORKFLOW)), encoding="utf-8")
         drawn = _cwltool("--print-dot", str(packed))
     edges = sorted(set(_EDGE.findall(drawn)))
+    if not edges:
+        sys.exit(f"cwltool draws nothing of {WORKFLOW.name}: {drawn}")
     steps = {start for start, _ in edges} & {end for _, end in edges}
     labels = {name: label for name, label in _NODE.findall(drawn) if name in steps}
     lines = [f'"{name}" [{_STEP}, label="{name}\\n{label}"];' for name, label in sorted(labels.items())]

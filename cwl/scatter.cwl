@@ -38,7 +38,8 @@ $graph:
       mask: {type: "string?", doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."}
       min_valid: {type: "float?", doc: Least share of valid pixels in a cell that holds data.}
       method: {type: "string[]?", doc: BAND=METHOD for each band to reduce otherwise.}
-      workers: {type: "int?", doc: Threads or dask workers; one for each CPU by default.}
+      workers: {type: "int?", default: 1, doc: "Cores to ask the runner for, each for a thread or dask worker."}
+      ram: {type: "int?", default: 1024, doc: MiB of memory to ask the runner for.}
       cluster: {type: "string?", doc: "none, local, or the address of a dask scheduler, whose workers must see the step's folders."}
       min_spin_time: {type: "float?", doc: "Seconds of simulated CPU load before the reduction, at least (default 0, at most 3600)."}
       max_spin_time: {type: "float?", doc: And at most; the time between them is random.}
@@ -69,6 +70,7 @@ $graph:
           min_valid: min_valid
           method: method
           workers: workers
+          ram: ram
           cluster: cluster
           min_spin_time: min_spin_time
           max_spin_time: max_spin_time
@@ -116,6 +118,7 @@ $graph:
       min_valid: float?
       method: string[]?
       workers: int?
+      ram: int?
       cluster: string?
       min_spin_time: float?
       max_spin_time: float?
@@ -150,6 +153,7 @@ $graph:
           min_valid: min_valid
           method: method
           workers: workers
+          ram: ram
           cluster: cluster
           min_spin_time: min_spin_time
           max_spin_time: max_spin_time
@@ -275,7 +279,11 @@ $graph:
 
     baseCommand: [landsat-downsample, run]
     # Absolute, since the workers of a cluster have a working folder of their own; the href that is told is not.
-    arguments: [--to=$(runtime.outdir), --relative-to=$(runtime.outdir)]
+    arguments:
+      - --to=$(runtime.outdir)
+      - --relative-to=$(runtime.outdir)
+      - --workers=$(runtime.cores)
+      - --memory=$(runtime.ram)
 
     inputs:
       source:
@@ -322,8 +330,12 @@ $graph:
         doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, mode or nearest."
       workers:
         type: int?
-        doc: Threads or dask workers; one for each CPU by default.
-        inputBinding: {prefix: --workers}
+        default: 1
+        doc: Cores to ask the runner for; as many threads, or dask workers, as it gives are used.
+      ram:
+        type: int?
+        default: 1024
+        doc: MiB of memory to ask the runner for; fewer bands at once where they would need more than it gives.
       cluster:
         type: string?
         doc: >-
@@ -363,7 +375,7 @@ $graph:
 
     requirements:
       NetworkAccess: {networkAccess: $(inputs.network_access)}
-      ResourceRequirement: {coresMin: 1, coresMax: 4, ramMin: 1024, ramMax: 2048}
+      ResourceRequirement: {coresMin: $(inputs.workers), coresMax: $(inputs.workers), ramMin: $(inputs.ram), ramMax: $(inputs.ram)}
 
     hints:
       DockerRequirement: {dockerPull: ghcr.io/landsat-downsample/landsat-downsample:0.1.0}

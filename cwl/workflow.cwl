@@ -30,7 +30,8 @@ inputs:
   mask: {type: "string?", doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."}
   min_valid: {type: "float?", doc: Least share of valid pixels in a cell that holds data.}
   method: {type: "string[]?", doc: BAND=METHOD for each band to reduce otherwise.}
-  workers: {type: "int?", doc: Threads or dask workers; one for each CPU by default.}
+  workers: {type: "int?", default: 1, doc: "Cores to ask the runner for, each for a thread or dask worker."}
+  ram: {type: "int?", default: 1024, doc: MiB of memory to ask the runner for.}
   cluster: {type: "string?", doc: "none, local, or the address of a dask scheduler, whose workers must see the step's folders."}
   min_spin_time: {type: "float?", doc: "Seconds of simulated CPU load before the reduction, at least (default 0, at most 3600)."}
   max_spin_time: {type: "float?", doc: And at most; the time between them is random.}
@@ -39,6 +40,7 @@ inputs:
   requester_pays: {type: "boolean?", doc: Agree to pay for reads where the bucket asks it.}
   allow_host: {type: "string[]?", doc: Host of this machine or its own network that remote documents and redirects may lead to.}
   overwrite: {type: "boolean?", doc: Replace another product of that name.}
+  notebook: {type: boolean, default: false, doc: "Execute the notebook on the scene as well, and give it back."}
   aws_credentials:
     type: string?
     doc: >-
@@ -73,6 +75,7 @@ steps:
       min_valid: min_valid
       method: method
       workers: workers
+      ram: ram
       cluster: cluster
       min_spin_time: min_spin_time
       max_spin_time: max_spin_time
@@ -88,11 +91,35 @@ steps:
       aws_credentials: aws_credentials
     out: [item_href, published, stage_out_log]
 
+  # Works from the scene again, when the product is published: whatever becomes of the notebook, that is not lost.
+  execute_notebook:
+    run: notebook.cwl
+    when: $(inputs.wanted)
+    in:
+      wanted: notebook
+      published: stage_out/item_href
+      source: {source: stage_in/scene_dir, valueFrom: $(self)}
+      factor: factor
+      resolution: resolution
+      size: size
+      bounds: bounds
+      bands: bands
+      qa: qa
+      mask: mask
+      min_valid: min_valid
+      method: method
+      workers: workers
+      ram: ram
+      timeout: timeout
+    out: [output_nb, notebook_log]
+
 outputs:
   dataset_dir: {type: "Directory?", outputSource: downsample/dataset_dir, doc: "The product, SCENE_downsampled."}
   item_href: {type: File, outputSource: stage_out/item_href, doc: "One line with the href of the published STAC item; in `published`, relative to the folder of the outputs."}
   published: {type: "Directory?", outputSource: stage_out/published, doc: "The folder that `to` names, where it is a relative one."}
   downsample_out: {type: File, outputSource: downsample/downsample_out, doc: "One JSON line about the product; its href is relative to the folder of the outputs."}
+  output_nb: {type: "File?", outputSource: execute_notebook/output_nb, doc: "The executed notebook, where `notebook` asks for it; after a failure up to the cell that failed."}
+  notebook_log: {type: "File?", outputSource: execute_notebook/notebook_log}
   stage_in_log: {type: File, outputSource: stage_in/stage_in_log}
   downsample_log: {type: File, outputSource: downsample/downsample_log}
   stage_out_log: {type: File, outputSource: stage_out/stage_out_log}

@@ -234,9 +234,10 @@ def bounds(text: str) -> tuple[float, float, float, float]:
 
 def count(text: str) -> int:
     """Convert a number of things, at least 1."""
-    if not text.isdecimal() or int(text) < 1:
+    digits = text.removesuffix(".0")  # CWL runners may say so of whole numbers
+    if not digits.isdecimal() or int(digits) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+    return int(digits)
 
 
 def whole(text: str) -> int:

@@ -97,10 +97,10 @@ def cleaned(book: Any, source: str) -> Any:
     source : str
         Href of the scene, which may be signed; its last name stays.
     """
-    secrets = {value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= 8}
-    gone = dict.fromkeys(sorted(secrets, key=len, reverse=True), "***")
-    gone[source] = location.basename(source) if location.is_local(source) else location.redact(source)
+    gone = {source: location.basename(source) if location.is_local(source) else location.redact(source)}
     gone |= dict.fromkeys((os.getcwd(), tempfile.gettempdir(), os.path.expanduser("~")), ".")
+    secrets = {value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= 8}
+    gone |= dict.fromkeys(sorted(secrets, key=len, reverse=True), "***")
     gone.pop("/", None)
     return _walk(book, lambda text: _clean(text, gone))
 

@@ -46,9 +46,9 @@ from landsat_downsample.storage.bugs import wrapped
 _VERBS = {
     "run": "verbs.run",
     "plan": "verbs.plan",
-    "notebook": "verbs.notebook",
     "info": "verbs.inspection",
     "verify": "verbs.inspection",
+    "notebook": "verbs.notebook",
     "stage-in": "verbs.staging",
     "stage-out": "verbs.staging",
     "clean": "verbs.staging",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import s3
 
 ROOT = Path(__file__).parents[2]
 CWL = ROOT / "cwl"
-FILES = ("stage_in", "downsample", "stage_out", "workflow", "scatter", "app-package")
+FILES = ("stage_in", "downsample", "stage_out", "notebook", "workflow", "scatter", "app-package")
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 #: What a step needs of the environment to find the S3 server of the tests; none of it is secret there.
@@ -124,7 +125,7 @@ def with_image(folder: Path, image: str) -> Path:
     """Copy the CWL files, with another image than the published one."""
     shutil.copytree(CWL, folder)
     for path in folder.glob("*.cwl"):
-        path.write_text(path.read_text().replace(images()[0], image))
+        path.write_text(re.sub(r"(dockerPull: )[^\s}]+", rf"\g<1>{image}", path.read_text()))
     return folder
 
 

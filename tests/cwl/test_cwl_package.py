@@ -19,8 +19,9 @@ from landsat_downsample.cli.main import _parser
 from landsat_downsample.products.staging.stage_in import stage_in
 
 STEPS = {"stage_in": "stage-in", "downsample": "run", "stage_out": "stage-out"}
+EVERY = STEPS | {"notebook": "notebook"}
 #: Inputs that speak to the runner and not to the command.
-OURS = {"aws_credentials", "network_access"}
+OURS = {"aws_credentials", "network_access", "workers", "ram"}
 PACKAGE = f"{CWL / 'app-package.cwl'}#landsat-downsample"
 
 
@@ -36,11 +37,11 @@ def flags(binding: dict) -> str:
 # One vocabulary ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", EVERY)
 def test_every_input_is_an_option_of_the_verb(step):
     (tool,) = cwl_cases.tools(step)
-    known = {flag: action for action in actions(STEPS[step]) for flag in action.option_strings}
-    places = [action for action in actions(STEPS[step]) if not action.option_strings]
+    known = {flag: action for action in actions(EVERY[step]) for flag in action.option_strings}
+    places = [action for action in actions(EVERY[step]) if not action.option_strings]
     for name, reported in tool["inputs"].items():
         if name in OURS:
             continue
@@ -57,13 +58,21 @@ def test_every_input_is_an_option_of_the_verb(step):
         action = known[prefix]
         assert action.dest == name, f"{step}.cwl calls {prefix} {name}"
         assert (action.nargs == 0) == (reported["type"] == "boolean?"), name
-    assert tool["arguments" if step != "stage_out" else "baseCommand"]
+    assert {argument.partition("=")[0] for argument in tool["arguments"]} <= set(known)
 
 
 def test_downsample_offers_what_run_offers():
     """An option that run gains is offered here too, or is named here as one that makes no sense in a step."""
     senseless = {"help", "verbose", "quiet", "to", "overwrite", "sources", "retry_failed"}
-    senseless |= {"relative_to", "log_format", "requests_per_host", "search_again", "requester_pays", "allow_host"}
+    senseless |= {
+        "relative_to",
+        "memory",
+        "log_format",
+        "requests_per_host",
+        "search_again",
+        "requester_pays",
+        "allow_host",
+    }
     senseless |= {"stac", "collection", "bbox", "datetime", "path_row", "cloud_cover", "tier", "limit", "search_time"}
     (tool,) = cwl_cases.tools("downsample")
     offered = {action.dest for action in actions("run")} - senseless
@@ -75,7 +84,7 @@ def test_a_workflow_offers_what_its_steps_offer(name):
     inputs = {key for step in STEPS for key in cwl_cases.tools(step)[0]["inputs"]} - {"source", "folder"}
     for part in cwl_cases.parts(name).values():
         if part["class"] == "Workflow":
-            assert set(part["inputs"]) == inputs, part.get("id")
+            assert set(part["inputs"]) - {"notebook"} == inputs, part.get("id")
 
 
 def test_steps_pass_every_input_on():
@@ -86,13 +95,13 @@ def test_steps_pass_every_input_on():
                 run = step["run"]
                 called = parts[run[1:]] if run.startswith("#") else cwl_cases.parts(run.removesuffix(".cwl"))
                 called = called if "inputs" in called else next(iter(called.values()))
-                assert set(step["in"]) == set(called["inputs"]), (name, run)
+                assert set(step["in"]) - {"wanted", "published"} == set(called["inputs"]), (name, run)
 
 
 #: What notebooks say that no verb and no step does: which service is asked, and what is deployed there.
 OF_A_SERVICE = {"ades", "package"}
 VERBS = {"stage_in": "stage-in", "downsample_landsat": "run", "batch_on_kubernetes": "run", "submit_via_ades": "run"}
-KINDS = {"str": "string", "float": "float", "int": "int", "bool": "boolean"}
+KINDS = {"str": "string", "float": "float", "int": "int", "bool": "boolean", "list": "string[]"}
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -102,7 +111,7 @@ def test_notebooks_say_it_in_the_same_words(name):
 
     found = papermill.inspect_notebook(str(CWL.parent / "notebooks" / f"{name}.ipynb"))
     verb = {action.dest for action in actions(VERBS[name])}
-    steps = cwl_cases.parts("workflow")["workflow"]["inputs"] | cwl_cases.tools("downsample")[0]["inputs"]
+    steps = cwl_cases.tools("downsample")[0]["inputs"] | cwl_cases.parts("workflow")["workflow"]["inputs"]
     assert found
     for parameter in found.values():
         word = parameter["name"]
@@ -118,10 +127,13 @@ def test_notebooks_say_it_in_the_same_words(name):
 
 
 def test_one_image_of_this_version_everywhere():
-    (image,) = cwl_cases.images()
-    assert image.rpartition(":")[2] == ld.__version__
-    text = "".join(path.read_text() for path in CWL.glob("*.cwl"))
-    assert set(re.findall(r"dockerPull: ([^\s}]+)", text)) == {image}
+    image, notebook = cwl_cases.images()
+    assert image.rpartition(":")[2] == ld.__version__ and notebook == f"{image}-notebook"
+    for path in CWL.glob("*.cwl"):
+        expected = {notebook if path.stem == "notebook" else image}
+        assert set(re.findall(r"dockerPull: ([^\s}]+)", path.read_text())) == (
+            set() if path.stem == "workflow" else expected
+        )
 
 
 def test_the_package_has_this_version():
@@ -134,7 +146,7 @@ KILLED = [130, 134, 137, 139, 143, -6, -9, -11, -15]
 CODES = {"successCodes", "temporaryFailCodes", "permanentFailCodes"}
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", EVERY)
 def test_exit_codes_are_those_of_the_command(step):
     (tool,) = cwl_cases.tools(step)
     assert [tool["successCodes"], tool["temporaryFailCodes"], tool["permanentFailCodes"]] == [[0], [75], [1, 2, 3]]
@@ -160,12 +172,24 @@ def test_the_package_has_the_same_tool():
     left_out = {"cluster", "network_access", "timeout", "min_spin_time", "max_spin_time"}
     assert set(other["inputs"]) == set(tool["inputs"]) - left_out
     for name, reported in other["inputs"].items():
-        same = ("inputBinding",) if name == "source" else ("inputBinding", "type")
+        same = ("inputBinding",) if name == "source" else ("inputBinding", "type", "default")
         assert [reported.get(key) for key in same] == [tool["inputs"][name].get(key) for key in same]
     for key in ("baseCommand", "arguments", "hints", *CODES):
         assert other[key] == tool[key]
     workflow = cwl_cases.parts("app-package")["landsat-downsample"]
     assert set(workflow["inputs"]) == set(other["inputs"])
+
+
+def test_the_notebook_takes_what_downsample_takes():
+    """All but what another cluster, or a simulated load, would need."""
+    (tool,), (other,) = cwl_cases.tools("downsample"), cwl_cases.tools("notebook")
+    left_out = {"cluster", "network_access", "min_spin_time", "max_spin_time"}
+    assert set(other["inputs"]) == set(tool["inputs"]) - left_out
+    for name, reported in other["inputs"].items():
+        assert [reported.get(key) for key in ("type", "default", "inputBinding")] == [
+            tool["inputs"][name].get(key) for key in ("type", "default", "inputBinding")
+        ]
+    assert other["requirements"]["ResourceRequirement"] == tool["requirements"]["ResourceRequirement"]
 
 
 def test_plain_cwl():

@@ -20,7 +20,12 @@ HOME = Path(__file__).parents[2]
 NOTEBOOKS = {path.stem: path for path in sorted((HOME / "notebooks").glob("*.ipynb"))}
 
 #: The verb that says the same in a shell; besides its options a notebook may have these parameters.
-VERBS = {"stage_in": "stage-in", "downsample_landsat": "run", "batch_on_kubernetes": "run", "submit_via_ades": "run"}
+VERBS = {
+    "stage_in": "stage-in",
+    "downsample_landsat": "notebook",
+    "batch_on_kubernetes": "run",
+    "submit_via_ades": "run",
+}
 BESIDES = {"submit_via_ades": {"ades", "package"}}
 
 every = pytest.mark.parametrize("name", NOTEBOOKS)
@@ -46,6 +51,13 @@ def test_nothing_is_kept_of_a_run(name):
     cells = book(name).cells
     assert [cell.id for cell in cells] == [str(number) for number in range(len(cells))]
     assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+
+
+def test_the_command_has_the_same_notebook():
+    package = HOME / "landsat_downsample" / "cli" / "downsample_landsat.ipynb"
+    assert package.read_bytes() == NOTEBOOKS["downsample_landsat"].read_bytes(), (
+        f"cp notebooks/{package.name} {package}"
+    )
 
 
 def test_nbstripout_finds_nothing_to_strip():

@@ -45,14 +45,14 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "source": arguments.source,
         "to": arguments.to,
-        "factor": float(arguments.factor or 0),
-        "resolution": float(arguments.resolution or 0),
+        "factor": arguments.factor or 0,
+        "resolution": arguments.resolution or 0,
         "size": _list(arguments.size),
         "bounds": _list(arguments.bounds),
         "bands": _list(arguments.bands),
         "qa": arguments.qa,
         "mask": _list(arguments.mask),
-        "min_valid": float(arguments.min_valid),
+        "min_valid": arguments.min_valid,
         "method": [f"{band}={method}" for band, method in arguments.method],
         "workers": arguments.workers,
     }

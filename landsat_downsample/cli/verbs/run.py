@@ -6,7 +6,7 @@ import argparse
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from landsat_downsample.cli.arguments import (
     INTERRUPTED,
@@ -26,6 +26,7 @@ from landsat_downsample.cli.reduction import add_reduction, exit_code, options
 from landsat_downsample.cli.search import add_search, check_search, query
 from landsat_downsample.cli.signals import draining, limited
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model.words import KIB
 from landsat_downsample.storage.bugs import warn
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from landsat_downsample.batch.journal import Journal
     from landsat_downsample.batch.requests import SceneRequest
     from landsat_downsample.execution.run import Executor, Outcome
+
+#: MiB that a process takes beside its bands.
+_PROCESS = 128
 
 _EXAMPLES = """\
 examples:
@@ -68,6 +72,10 @@ def add_run(verbs: Verbs) -> None:
 def _add_work(group: argparse._ActionsContainer) -> None:
     group.add_argument("--workers", type=count, metavar="N", help="threads or workers (default: one for each CPU)")
     group.add_argument(
+        "--memory", type=number, metavar="MIB",
+        help="MiB of memory for this process: fewer threads where the bands that they work on would need more",
+    )  # fmt: skip
+    group.add_argument(
         "--cluster", type=href_type, default="auto", metavar="SPEC",
         help="none (threads of this process), local (dask workers of this machine), kubernetes, a scheduler's "
         "address or file, a DaskCluster manifest; auto (default): by the amount of work",
@@ -94,6 +102,7 @@ def _run(arguments: argparse.Namespace) -> int:
     per_host = arguments.requests_per_host
     with limited(arguments.timeout), variable(REQUESTS_PER_HOST, None if per_host is None else str(per_host)):
         requests = _requests(arguments)
+        arguments.workers = _fitting(arguments, requests)
         _spin(arguments)
         outcomes, begun_all = _outcomes(arguments, requests)
     failed = [outcome.error for outcome in outcomes if outcome.error]
@@ -113,6 +122,20 @@ def _spin(arguments: argparse.Namespace) -> None:
 
     shortest = arguments.min_spin_time
     spin(shortest, shortest if arguments.max_spin_time is None else arguments.max_spin_time)
+
+
+def _fitting(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -> int | None:
+    """Threads that were asked for; no more than ``--memory`` has room for, by the first scene."""
+    if arguments.memory is None or not requests:
+        return cast("int | None", arguments.workers)
+    from landsat_downsample.batch.requests import sample
+    from landsat_downsample.execution.threads import threads_for
+    from landsat_downsample.model.plan import estimate
+
+    asked = threads_for(arguments.workers, local=True)
+    first = sample(requests)
+    room = (arguments.memory - _PROCESS) * KIB**2
+    return max(1, min(asked, int(room // estimate(first)["peak_memory"]))) if first else asked
 
 
 def _requests(arguments: argparse.Namespace) -> list[SceneRequest]:
