@@ -263,7 +263,7 @@ def on_a_terminal(words: list[str], *, columns: int = 100, piped: bool = False, 
     kept = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
     stdout = subprocess.PIPE if piped else follower
     streams = {"stdin": follower, "stdout": stdout, "stderr": follower}
-    process = subprocess.Popen(words, env=kept | {"TERM": "xterm-256color"} | more, **streams)
+    process = subprocess.Popen(words, env=kept | {"TERM": "xterm-256color", "PYTHONUTF8": "1"} | more, **streams)
     os.close(follower)
     screen = b""
     try:
