@@ -45,7 +45,7 @@ BOUND = 1.2
 def fetch(target) -> None:
     """Only get every byte into a file: what `fetch` asks for, and nothing compared or decoded."""
     with tempfile.TemporaryFile() as file:
-        remote = Remote(FetchRequest(target.band.href, etag=target.band.etag, policy=Policy()))
+        remote = Remote(FetchRequest(target.band.location, etag=target.band.etag, policy=Policy()))
         begun = begin_band(remote, file.fileno())
         for span in begun.spans:
             remote.get(span, FileSink(file.fileno(), span[0]))

@@ -23,6 +23,7 @@ from landsat_downsample.formats.product_id import FileName, parse_file
 from landsat_downsample.model import bands
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.location import Location
 from landsat_downsample.scenes import validity
 from landsat_downsample.storage.recent import Recent
 
@@ -129,8 +130,10 @@ def _says_classes(array: xr.DataArray, label: str) -> bool:
     if not FLAGS.isdisjoint(array.attrs):
         return True
     with _file_behind(array) as file:
-        spec = bands.unknown(label)
-        return file is not None and validity.meaning(file, spec, validity.sidecars(file.name), file.name).categorical
+        if file is None:
+            return False
+        place = Location(file.name)
+        return validity.meaning(file, bands.unknown(label), validity.sidecars(place), place).categorical
 
 
 def planes_of(array: xr.DataArray) -> list[tuple[xr.DataArray, Meaning]]:

@@ -34,7 +34,6 @@ from landsat_downsample.model import flags, methods
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, unknown
 from landsat_downsample.model.grid import Grid, ratio_for
-from landsat_downsample.model.location import redact
 from landsat_downsample.model.methods import METHODS
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
@@ -78,7 +77,7 @@ def lazy_band(scene: Scene, band: Band) -> xr.DataArray:
     ]
     data = da.concatenate(chunks, axis=0)
     array = xr.DataArray(data, dims=("y", "x"), name=band.name, attrs=_attributes(scene, band))
-    array.encoding = {"source": redact(band.href), "dtype": band.dtype}  # goes when pixels are computed
+    array.encoding = {"source": band.location.shown, "dtype": band.dtype}  # goes when pixels are computed
     origins.put(data.name, Origin(band, quality))
     return georeference(array, band.grid, band.nodata)
 

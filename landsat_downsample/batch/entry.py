@@ -10,8 +10,7 @@ from typing import Any
 
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.formats import checked_item, stac_item, stac_source
-from landsat_downsample.model import location
-from landsat_downsample.model.location import check, redacted_repr
+from landsat_downsample.model.location import Location, redact, redacted_repr
 from landsat_downsample.model.safe_text import plain
 
 
@@ -43,7 +42,7 @@ class Entry:
     @property
     def label(self) -> str:
         """What to call it before it is opened: the product ID of an item, else the href without secrets."""
-        return location.redact(self.source) if isinstance(self.source, str) else stac_item.scene_id(self.items[0])
+        return redact(self.source) if isinstance(self.source, str) else stac_item.scene_id(self.items[0])
 
     @property
     def key(self) -> tuple[str, str]:
@@ -70,7 +69,7 @@ class Entry:
         return {"source": items if isinstance(self.source, list) else items[0], "base": base, **self._origin()}
 
     def _origin(self) -> dict[str, Any]:
-        return {"origin": location.redact(self.origin)} if self.origin else {}
+        return {"origin": redact(self.origin)} if self.origin else {}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Entry:
@@ -119,7 +118,7 @@ def failing_entry(what: object, error: LandsatDownsampleError, where: str = "") 
 
 
 def _origin(limits: str | None) -> str | None:
-    return limits if limits and not location.is_local(limits) else None
+    return limits if limits and not Location(limits).is_local else None
 
 
 def entries_of(record: Any, base: str | None = None, limits: str | None = None) -> Iterator[Entry]:
@@ -180,8 +179,8 @@ def _base(record: dict[str, Any], base: str | None, limits: str | None) -> str |
 def href_entry(href: str, limits: str | None) -> Entry:
     """Make the entry of an href; of one that is none, or that a remote list may not name, one that fails."""
     try:
-        check(href)
-        if href.endswith("://***"):  # `location.redact`
+        Location.checked(href)
+        if href.endswith("://***"):  # `redact`
             raise UsageError(f"{href!r} was not kept on record, as its @ may come after a password: give the href anew")
         return Entry(_resolved(href, limits), origin=_origin(limits))
     except LandsatDownsampleError as error:
@@ -189,7 +188,9 @@ def href_entry(href: str, limits: str | None) -> Entry:
 
 
 def _resolved(href: str, limits: str | None) -> str:
-    return href if limits is None or location.is_local(limits) else stac_source.resolve(href, limits)
+    if limits is None or (list_location := Location(limits)).is_local:
+        return href
+    return stac_source.resolve(href, list_location).href
 
 
 def refusal(record: Any) -> str:
@@ -205,4 +206,4 @@ def refusal(record: Any) -> str:
 
 def _lasting(href: str) -> str:
     """An href as it may be kept: absolute and without secrets."""
-    return location.local_path(href) if "://" not in href else location.redact(href)
+    return Location(href).path if "://" not in href else redact(href)

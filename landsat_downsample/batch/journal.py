@@ -22,7 +22,7 @@ from landsat_downsample.batch.record import RUNS, new_run_id, scrubbed
 from landsat_downsample.batch.record_writer import RecordWriter
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Outcome, Progress
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.storage.bugs import is_bug, warn
@@ -75,7 +75,8 @@ class Journal:
         every: float = EVERY,
     ) -> None:
         self.id = new_run_id()
-        self.href = location.join(os.fspath(dest), RUNS, self.id)
+        folder = Location(os.fspath(dest)) / RUNS / self.id
+        self.href = folder.href
         self._about, self._every = dict(about or {}), every
         self._progress, self._lock = ProgressCounter(total), threading.Lock()
         self._started, self._begun = time.monotonic(), _now()
@@ -84,7 +85,7 @@ class Journal:
         self._final: tuple[str, str | None] = ("ended", None)
         self._steps: queue.SimpleQueue[bytes | dict[str, Any] | None] = queue.SimpleQueue()
         policy = Policy.from_environ()
-        self._writer = RecordWriter(self.href, entries, replace(policy, budget=min(policy.budget, BUDGET)))
+        self._writer = RecordWriter(folder, entries, replace(policy, budget=min(policy.budget, BUDGET)))
         # A daemon: a disk that hangs must not keep this process from ending.
         self._thread = threading.Thread(target=self._keep, name="landsat-downsample-journal", daemon=True)
 

@@ -8,7 +8,7 @@ from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.record import names_in
 from landsat_downsample.batch.scene_lists import read_entries
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.product import MARKER, SUFFIX
 
 
@@ -32,8 +32,9 @@ def _of(entry: Entry) -> Iterator[str | LandsatDownsampleError]:
         yield href.rpartition("/")[0] or "."
         return
     try:
-        inside = [] if href.endswith(SUFFIX) else [name for name in sorted(names_in(href)) if name.endswith(SUFFIX)]
+        names = [] if href.endswith(SUFFIX) else sorted(names_in(Location(href)))
     except LandsatDownsampleError as error:
         yield error
         return
-    yield from (location.join(href, name) for name in inside) if inside else (href,)
+    inside = [(Location(href) / name).href for name in names if name.endswith(SUFFIX)]
+    yield from inside or (href,)

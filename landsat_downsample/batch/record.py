@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from landsat_downsample.errors import ReadError, UsageError
-from landsat_downsample.model import location
-from landsat_downsample.model.location import redact
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.storage import files
@@ -75,10 +74,10 @@ def run_ids(dest: str) -> list[str]:
     ReadError
         The destination cannot be listed.
     """
-    return sorted(name for name in names_in(location.join(dest, RUNS)) if _RUN_ID.fullmatch(name))
+    return sorted(name for name in names_in(Location(dest) / RUNS) if _RUN_ID.fullmatch(name))
 
 
-def names_in(folder: str) -> list[str]:
+def names_in(folder: Location) -> list[str]:
     """List the names of files and folders directly in a folder or prefix; none where there is no such.
 
     Raises
@@ -86,19 +85,19 @@ def names_in(folder: str) -> list[str]:
     ReadError
         It cannot be listed.
     """
-    return _local_names(folder) if location.is_local(folder) else _remote_names(folder, Policy.from_environ())
+    return _local_names(folder) if folder.is_local else _remote_names(folder, Policy.from_environ())
 
 
-def _local_names(folder: str) -> list[str]:
+def _local_names(folder: Location) -> list[str]:
     try:
-        return os.listdir(location.local_path(folder))
+        return os.listdir(folder.path)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise ReadError(f"cannot list {folder!r}: {(error.strerror or 'it failed').lower()}") from error
 
 
-def _remote_names(folder: str, policy: Policy) -> list[str]:
+def _remote_names(folder: Location, policy: Policy) -> list[str]:
     from landsat_downsample.storage import transport  # not above: a record on this disk needs none of it
     from landsat_downsample.storage.retry import RetryBudget
 
@@ -108,7 +107,7 @@ def _remote_names(folder: str, policy: Policy) -> list[str]:
         except FileNotFoundError:
             return []
 
-    entries = RetryBudget(policy).call(f"cannot list {redact(folder)!r}", attempt)
+    entries = RetryBudget(policy).call(f"cannot list {folder!r}", attempt)
     return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries]
 
 
@@ -129,16 +128,16 @@ def find_run(place: str | os.PathLike[str], run: str | None = None) -> str:
     ReadError
         The destination cannot be listed.
     """
-    place = os.fspath(place)
-    place = location.local_path(place) if location.is_local(place) else place
-    if is_run_folder(place) and run in (None, run_id_of(place)):
-        return place.rstrip("/")
-    found = run_ids(place)
+    location = Location(os.fspath(place))
+    dest = location.path if location.is_local else location.href
+    if is_run_folder(dest) and run in (None, run_id_of(dest)):
+        return dest.rstrip("/")
+    found = run_ids(dest)
     if not found:
-        raise UsageError(f"no run is on record at {redact(place)!r}: give the --to of a run of several scenes")
+        raise UsageError(f"no run is on record at {Location(dest)!r}: give the --to of a run of several scenes")
     if run is not None and run not in found:
-        raise UsageError(f"no run {run!r} is on record at {redact(place)!r}: the latest is {found[-1]}")
-    return location.join(place, RUNS, run or found[-1])
+        raise UsageError(f"no run {run!r} is on record at {Location(dest)!r}: the latest is {found[-1]}")
+    return (Location(dest) / RUNS / (run or found[-1])).href
 
 
 def is_run_folder(place: str) -> bool:
@@ -165,16 +164,16 @@ def read_status(folder: str, *, policy: Policy | None = None) -> dict[str, Any] 
     ReadError
         It is there but cannot be read, or is not a JSON object.
     """
-    href = location.join(folder, STATUS)
-    if not files.exists(href, policy=policy):
+    location = Location(folder) / STATUS
+    if not files.exists(location, policy=policy):
         return None
-    data = files.read_bytes(href, policy=policy)
+    data = files.read_bytes(location, policy=policy)
     try:
         record = json.loads(data)
     except ValueError as error:
-        raise ReadError(f"{redact(href)!r} is not JSON: it was not written by a run") from error
+        raise ReadError(f"{location!r} is not JSON: it was not written by a run") from error
     if not isinstance(record, dict):
-        raise ReadError(f"{redact(href)!r} is not a JSON object: it was not written by a run")
+        raise ReadError(f"{location!r} is not a JSON object: it was not written by a run")
     return record
 
 
@@ -192,23 +191,23 @@ def outcomes(folder: str, *, policy: Policy | None = None) -> Iterator[dict[str,
     names = files.list_names(folder, policy=policy)
     whole = [OUTCOMES] if OUTCOMES in names else sorted(filter(_PART.fullmatch, names), key=_part_number)
     for name in whole:
-        for line in _lines(location.join(folder, name), policy):
+        for line in _lines(Location(folder) / name, policy):
             record = _parsed(line)
             if record is not None:
                 yield record
 
 
-def _lines(href: str, policy: Policy | None) -> Iterator[bytes]:
+def _lines(location: Location, policy: Policy | None) -> Iterator[bytes]:
     """Lines of a file that are whole."""
-    if not location.is_local(href):
-        data = files.read_bytes(href, limit=LIMIT, policy=policy)
+    if not location.is_local:
+        data = files.read_bytes(location, limit=LIMIT, policy=policy)
         yield from data[: data.rfind(b"\n") + 1].splitlines()
         return
     try:
-        with open_regular(location.local_path(href)) as file:
+        with open_regular(location.path) as file:
             yield from (line for line in file if line.endswith(b"\n"))
     except OSError as error:
-        raise ReadError(f"cannot read {href!r}: {(error.strerror or 'it failed').lower()}") from error
+        raise ReadError(f"cannot read {location!r}: {(error.strerror or 'it failed').lower()}") from error
 
 
 def _part_number(name: str) -> int:

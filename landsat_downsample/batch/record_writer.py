@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from landsat_downsample.batch import record
 from landsat_downsample.batch.record import OUTCOMES, SCENES, STATUS
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.storage import small_objects
@@ -67,7 +67,7 @@ class Spool:
 class RecordWriter:
     """Writes a record, warns once if it cannot, and tries again with the next heartbeat."""
 
-    href: str
+    folder: Location
     entries: bytes | Callable[[str], object] | None
     """None once they are written."""
     policy: Policy
@@ -109,9 +109,6 @@ class RecordWriter:
                 warn(error, "cannot keep the record of this run, which goes on without it")
             self.complain(error)
 
-    def _local(self) -> bool:
-        return location.is_local(self.href)
-
     def _flush(self) -> None:
         if self.spool is None:
             self.spool = Spool(self._open())
@@ -121,11 +118,10 @@ class RecordWriter:
 
     def _open(self) -> int:
         """The file of the outcomes; for an object store a nameless one, which the parts are cut from."""
-        if self._local():
-            folder = location.local_path(self.href)
-            os.makedirs(folder, exist_ok=True)
+        if self.folder.is_local:
+            os.makedirs(self.folder.path, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-            return os.open(os.path.join(folder, OUTCOMES), flags, 0o666)
+            return os.open((self.folder / OUTCOMES).path, flags, 0o666)
         with tempfile.TemporaryFile(prefix="landsat-downsample-") as file:
             return os.dup(file.fileno())
 
@@ -133,13 +129,13 @@ class RecordWriter:
         self._flush()
         if self.entries is not None:
             self._freeze()
-        if not self._local():
+        if not self.folder.is_local:
             self._send_parts()
         self._put(STATUS, status())
 
     def _freeze(self) -> None:
         if callable(self.entries):
-            self.entries(location.join(self.href, SCENES))
+            self.entries((self.folder / SCENES).href)
         elif self.entries is not None:
             self._put(SCENES, self.entries)
         self.entries = None
@@ -155,7 +151,7 @@ class RecordWriter:
                 self.sent = stop
 
     def _end(self, status: Callable[[], bytes]) -> None:
-        if self._local() or self.spool is None or self.spool.size > MERGED:
+        if self.folder.is_local or self.spool is None or self.spool.size > MERGED:
             self._send_heartbeat(status)
             return
         self._flush()
@@ -164,7 +160,7 @@ class RecordWriter:
         self.sent = self.spool.size
         self._send_heartbeat(status)
         for number in range(1, parts + 1):
-            small_objects.remove(location.join(self.href, record.part_name(number)), policy=self.policy)
+            small_objects.remove(self.folder / record.part_name(number), policy=self.policy)
 
     def _put(self, name: str, data: bytes) -> None:
-        small_objects.put(location.join(self.href, name), data, policy=self.policy)
+        small_objects.put(self.folder / name, data, policy=self.policy)

@@ -15,7 +15,7 @@ from landsat_downsample.batch.record import REPORT, dest_of, outcomes, read_stat
 from landsat_downsample.batch.report_chart import STATUSES, Bins, cut, draw
 from landsat_downsample.batch.report_gallery import Card, cards, relative
 from landsat_downsample.batch.status import Status, from_record
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.words import count_words, duration_words, grouped, size_words
@@ -122,9 +122,9 @@ def write_report(run_folder: str) -> str:
         The page cannot be written.
     """
     policy = Policy.from_environ()
-    href = location.join(run_folder, REPORT)
-    small_objects.put(href, page(run_folder, policy=policy).encode(), policy=policy)
-    return href
+    location = Location(run_folder) / REPORT
+    small_objects.put(location, page(run_folder, policy=policy).encode(), policy=policy)
+    return location.href
 
 
 def page(run_folder: str, *, policy: Policy | None = None) -> str:

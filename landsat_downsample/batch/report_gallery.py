@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from landsat_downsample.errors import LandsatDownsampleError
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.storage import files
@@ -109,9 +109,9 @@ def _card(product: tuple[str, str], dest: str, policy: Policy) -> Card:
     folder, marker = names
     facts: tuple[tuple[str, str], ...] = ()
     try:
-        place = location.join(dest, folder)
-        facts = _facts(json.loads(files.read_bytes(location.join(place, marker), limit=4 << 20, policy=policy)))
-        data = files.read_bytes(location.join(place, f"{folder}.browse.png"), limit=8 << 20, policy=policy)
+        place = Location(dest) / folder
+        facts = _facts(json.loads(files.read_bytes(place / marker, limit=4 << 20, policy=policy)))
+        data = files.read_bytes(place / f"{folder}.browse.png", limit=8 << 20, policy=policy)
         return Card(name, link, *_small(data), facts=facts)
     except LandsatDownsampleError as error:
         return Card(name, link, facts=facts, missing=plain(error, 200))

@@ -11,8 +11,7 @@ from typing import Any
 from landsat_downsample.batch.entry import Entry
 from landsat_downsample.errors import SceneError
 from landsat_downsample.formats.product_id import is_tiff, parse, stem
-from landsat_downsample.model import location
-from landsat_downsample.model.location import is_tar, redacted_repr
+from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.plan import Options, ScenePlan, plan_scene
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import SUFFIX, same_product
@@ -66,7 +65,7 @@ class SceneRequest:
         order = self.order
         policy = Policy.from_environ()
         policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
-        policy = policy.led_by(self.entry.origin) if self.entry.origin else policy
+        policy = policy.led_by(Location(self.entry.origin)) if self.entry.origin else policy
         scene = open_with(policy, self.entry.source, base=self.entry.base, bands=order.options.bands)
         return plan_scene(scene, order.dest, order.options, overwrite=order.overwrite)
 
@@ -128,9 +127,10 @@ def _identity(entry: Entry) -> str:
         return str(entry.error)
     if not isinstance(entry.source, str):
         return entry.label
-    if location.is_local(entry.source) and not is_tar(entry.source):
-        return _without_mtl(os.path.realpath(location.local_path(entry.source)))
-    return _without_mtl(location.redact(entry.source).rstrip("/"))
+    source = Location(entry.source)
+    if source.is_local and not source.is_archive:
+        return _without_mtl(os.path.realpath(source.path))
+    return _without_mtl(source.shown.rstrip("/"))
 
 
 def _without_mtl(href: str) -> str:
@@ -144,7 +144,7 @@ def _product_name(entry: Entry) -> str | None:
     """The product ID, or a single file's name, as far as the source's own name says it."""
     if entry.error is not None:
         return None
-    name = location.basename(_identity(entry))
+    name = Location(_identity(entry)).name
     if isinstance(entry.source, str) and is_tiff(name):
         return stem(name)
     try:

@@ -20,8 +20,7 @@ from landsat_downsample.batch.record import OUTCOMES, SCENES, find_run
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample.formats import scene_table
 from landsat_downsample.formats.scene_table import SceneTable
-from landsat_downsample.model import location
-from landsat_downsample.model.location import scheme
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage import files
 from landsat_downsample.storage.regular_files import open_regular
 
@@ -91,17 +90,18 @@ def retry_entries(href: str) -> list[Entry]:
     if href.lower().endswith((".ndjson", ".jsonl")) or _is_local_file(href):
         return _unfinished([], _outcomes(href))
     folder = href if _has_outcomes(href) else find_run(href)
-    scenes = location.join(folder, SCENES)
-    listed = recorded_entries(scenes) if files.exists(scenes) else []
+    scenes = Location(folder) / SCENES
+    listed = recorded_entries(scenes.href) if files.exists(scenes) else []
     return _unfinished(listed, record_module.outcomes(folder))
 
 
 def _is_local_file(href: str) -> bool:
-    return location.is_local(href) and os.path.isfile(location.local_path(href))
+    location = Location(href)
+    return location.is_local and os.path.isfile(location.path)
 
 
 def _has_outcomes(href: str) -> bool:
-    return not record_module.is_run_folder(href) and files.exists(location.join(href, OUTCOMES))
+    return not record_module.is_run_folder(href) and files.exists(Location(href) / OUTCOMES)
 
 
 def _unfinished(listed: list[Entry], outcomes: Iterable[dict[str, Any]]) -> list[Entry]:
@@ -165,7 +165,8 @@ def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
         if not word[1:].strip():
             raise UsageError("@ is followed by no list: give @FILE")
         lines, name = _lines(word[1:]), word[1:]
-        base = location.local_path(name) if location.is_local(name) else name
+        location = Location(name)
+        base = location.path if location.is_local else name
     else:
         if not word.strip():
             raise UsageError("href is empty: give a path or a URL")
@@ -182,7 +183,7 @@ def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
     if held and held[0].error is not None:
         raise held[0].error
     if not found:
-        raise UsageError(f"list {location.redact(name)!r} names no scene: give one href a line")
+        raise UsageError(f"list {Location(name)!r} names no scene: give one href a line")
 
 
 def _stdin() -> Iterator[bytes]:
@@ -197,12 +198,12 @@ def _stdin() -> Iterator[bytes]:
 
 def _lines(href: str) -> Iterator[bytes]:
     """Lines of a list, with their ends; a local one is not held in memory."""
-    if not location.is_local(href) or scheme(href) != "file":
-        yield from files.read_bytes(href, limit=LIMIT).splitlines(keepends=True)
+    location = Location(href)
+    if location.kind != "file":
+        yield from files.read_bytes(location, limit=LIMIT).splitlines(keepends=True)
         return
-    path = location.local_path(href)
     try:
-        with open_regular(path) as file:
+        with open_regular(location.path) as file:
             yield from file
     except OSError as error:
         raise ReadError(f"cannot read the list {href!r}: {(error.strerror or 'it failed').lower()}") from error
@@ -236,7 +237,7 @@ def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[E
 
 def _of_table(table: SceneTable, lines: Iterable[bytes], name: str, base: str | None) -> Iterator[Entry]:
     """Entries of the rows below a header: scenes that lie beside a local table, else in the bucket of USGS."""
-    folder = os.path.dirname(base or "") if base is None or location.is_local(base) else None
+    folder = os.path.dirname(base or "") if base is None or Location(base).is_local else None
     for number, line in enumerate(lines, 2):
         text = table.name_in(line.decode(errors="replace"))
         if text is None:
@@ -301,4 +302,4 @@ class _Where:
             raise self.locate(error) from error
 
     def locate(self, error: LandsatDownsampleError) -> UsageError:
-        return UsageError(f"list {location.redact(self.name)!r}, line {self.number}: {error}")
+        return UsageError(f"list {Location(self.name)!r}, line {self.number}: {error}")

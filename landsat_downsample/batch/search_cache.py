@@ -10,7 +10,7 @@ from landsat_downsample.batch.record import RUNS
 from landsat_downsample.batch.scene_lists import recorded_entries
 from landsat_downsample.batch.stac_query import Query
 from landsat_downsample.batch.stac_search import search
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage import files, small_objects
 
 
@@ -54,7 +54,7 @@ def frozen(
     WriteError
         The record cannot be written.
     """
-    href = location.join(dest, RUNS, f"search-{query.digest}.ndjson")
+    href = (Location(dest) / RUNS / f"search-{query.digest}.ndjson").href
     if not again and files.exists(href):
         return href, recorded_entries(href)
     entries = found(query, report=report)

@@ -17,7 +17,7 @@ from landsat_downsample.batch import time_range
 from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.formats import product_id
 from landsat_downsample.formats.product_id import ProductId
-from landsat_downsample.model.location import redact, redacted_repr, scheme
+from landsat_downsample.model.location import WEB, Location, redact, redacted_repr
 from landsat_downsample.model.words import words
 
 #: Items in a page: Planetary Computer and Earth Search refuse or time out on much larger ones.
@@ -71,8 +71,8 @@ class Query:
     """Seconds after which a search that is not at its end fails."""
 
     def __post_init__(self) -> None:
-        if scheme(self.url) not in ("http", "https"):
-            raise UsageError(f"STAC API {redact(self.url)!r} is not a http(s) URL: give that of the API")
+        if (url := Location(self.url)).kind not in WEB:
+            raise UsageError(f"STAC API {url!r} is not a http(s) URL: give that of the API")
         collections = words(self.collections or (), empty=True)
         if not collections or not all(collections):
             known = [names for host, names in COLLECTIONS.items() if host in self.url] or COLLECTIONS.values()

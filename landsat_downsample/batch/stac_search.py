@@ -14,8 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 from landsat_downsample.batch.stac_query import Query, is_landsat
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample.formats import checked_item, stac_item
-from landsat_downsample.model import location
-from landsat_downsample.model.location import check, redacted_repr
+from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import small_objects
 
@@ -78,7 +77,7 @@ class _Progress:
         elif now - self.begun >= self.query.search_time:
             over = f"raise --search-time (now {self.query.search_time:g} s)"
         if over:
-            url = location.redact(self.query.url)
+            url = Location(self.query.url)
             raise ReadError(f"the search of {url!r} is not at its end after {far}: narrow it down, or {over}")
         if now - self.reported >= REPORTED_EVERY:
             self.report(f"the search goes on: {far} so far")
@@ -160,7 +159,7 @@ def _root(query: Query, policy: Policy) -> dict[str, Any]:
     if not isinstance(root, dict) or not _links(root, "search", _below(query)):
         what = f"a STAC {root['type']}" if isinstance(root, dict) and root.get("type") else "something else"
         raise UsageError(
-            f"{location.redact(query.url)!r} is {what} without a search: give the URL of a STAC API, such as "
+            f"{Location(query.url)!r} is {what} without a search: give the URL of a STAC API, such as "
             "https://planetarycomputer.microsoft.com/api/stac/v1"
         )
     return root
@@ -168,7 +167,7 @@ def _root(query: Query, policy: Policy) -> dict[str, Any]:
 
 def _below(query: Query) -> str:
     """Where relative hrefs of the API's landing page start."""
-    return location.redact(query.url) + "/"
+    return f"{Location(query.url)}/"
 
 
 def _links(record: dict[str, Any], rel: str, base: str) -> list[dict[str, Any]]:
@@ -177,7 +176,7 @@ def _links(record: dict[str, Any], rel: str, base: str) -> list[dict[str, Any]]:
     for link in checked_item.links(record, rel):
         with suppress(ValueError):  # no URL
             found.append(link | {"href": urljoin(base, link["href"])})
-            check(found[-1]["href"])
+            Location.checked(found[-1]["href"])
     return found
 
 
@@ -209,7 +208,7 @@ def _same_host(href: str, base: str) -> str:
     asked, given = urlsplit(base), urlsplit(href)
     if given.scheme not in ("http", "https") or given.hostname != asked.hostname:
         raise ReadError(
-            f"{location.redact(base)!r} leads to another host, {location.redact(href)!r}: refused; "
+            f"{Location(base)!r} leads to another host, {Location(href)!r}: refused; "
             "if you trust that one, give its URL"
         )
     if given.scheme == asked.scheme:
@@ -248,7 +247,7 @@ def _pages(
 def _items(page: Any, query: Query) -> list[dict[str, Any]]:
     items = page.get("features") if isinstance(page, dict) else None
     if not isinstance(items, list) or (items and not any(map(checked_item.is_item, items))):
-        raise ReadError(f"{location.redact(query.url)!r} answers a search with something else than STAC items")
+        raise ReadError(f"{Location(query.url)!r} answers a search with something else than STAC items")
     return items
 
 
@@ -269,7 +268,7 @@ def _next(page: dict[str, Any], request: _Request, query: Query) -> _Request | N
 
 def _circle(query: Query, pages: int) -> ReadError:
     return ReadError(
-        f"the search of {location.redact(query.url)!r} goes round in circles: page {pages} leads to one that was "
+        f"the search of {Location(query.url)!r} goes round in circles: page {pages} leads to one that was "
         "there before; narrow it down, or try another API"
     )
 
@@ -280,7 +279,7 @@ def _circle(query: Query, pages: int) -> ReadError:
 def _nothing(query: Query, root: dict[str, Any], seen: list[int], policy: Policy) -> UsageError:
     """Say why nothing was found: no such collection, no Landsat, or no such scene."""
     items, landsat = seen
-    url = location.redact(query.url)
+    url = Location(query.url)
     known = _collections(query, root, policy) if not items else []
     absent = [name for name in query.collections if known and name not in known]
     if absent:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from landsat_downsample.batch.record import RUNS, find_run, read_status, run_id_of, run_ids
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 
@@ -118,7 +118,7 @@ def all_of(dest: str | os.PathLike[str]) -> list[Status]:
     """
     dest = os.fspath(dest)
     find_run(dest)  # refuses a place without any
-    return [status(location.join(dest, RUNS, run)) for run in run_ids(dest)]
+    return [status((Location(dest) / RUNS / run).href) for run in run_ids(dest)]
 
 
 def from_record(record: dict[str, Any], folder: str, now: datetime | None = None) -> Status:

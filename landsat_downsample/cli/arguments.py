@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from landsat_downsample.cli.last_words import leave_words
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.words import words as split_words
@@ -154,9 +154,9 @@ def add_relative_to(parser: argparse._ActionsContainer) -> None:
 
 def relative_href(href: str, folder: str | None) -> str:
     """Give an href as ``--relative-to`` asks for it."""
-    if folder is None or not location.is_local(href):
+    if folder is None or not (place := Location(href)).is_local:
         return href
-    path, start = os.path.realpath(location.local_path(href)), os.path.realpath(folder)
+    path, start = os.path.realpath(place.path), os.path.realpath(folder)
     return os.path.relpath(path, start) if os.path.commonpath([path, start]) == start else href
 
 

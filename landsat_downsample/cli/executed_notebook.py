@@ -14,7 +14,7 @@ from typing import Any
 
 from landsat_downsample import errors
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, WriteError
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.safe_text import public
 
 #: A copy of the one in notebooks/, so that it is there wherever the command is.
@@ -97,7 +97,8 @@ def cleaned(book: Any, source: str) -> Any:
     source : str
         Href of the scene, which may be signed; its last name stays.
     """
-    gone = {source: location.basename(source) if location.is_local(source) else location.redact(source)}
+    place = Location(source)
+    gone = {source: place.name if place.is_local else place.shown}
     gone |= dict.fromkeys((os.getcwd(), tempfile.gettempdir(), os.path.expanduser("~")), ".")
     secrets = {value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= 8}
     gone |= dict.fromkeys(sorted(secrets, key=len, reverse=True), "***")

@@ -13,7 +13,7 @@ from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.band import Band
-from landsat_downsample.model.location import is_local, scheme
+from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.plan import ScenePlan, Target, bytes_of_cell
 from landsat_downsample.pipeline.band import PREVIEW
 from landsat_downsample.products.browse import MAX_SIDE
@@ -184,33 +184,35 @@ def cost_of(item: ScenePlan, setting: Setting | None = None) -> Cost:
     return counted + Cost(scenes=1, core_seconds=busy, overhead_seconds=overhead)
 
 
-def _asked(href: str, *, gets: int = 0, heads: int = 0, lists: int = 0, puts: int = 0) -> Cost:
-    """Requests to whatever an href names."""
-    if is_local(href):
+def _asked(location: Location, *, gets: int = 0, heads: int = 0, lists: int = 0, puts: int = 0) -> Cost:
+    """Requests to whatever is there."""
+    if location.is_local:
         return Cost()
-    if scheme(href) in ("http", "https"):
+    if location.kind in WEB:
         return Cost(web=gets + heads + lists + puts)
     return Cost(gets=gets, heads=heads, lists=lists, puts=puts)
 
 
-def _received(href: str, count: float) -> Cost:
-    return Cost(bytes_in=count, bytes_fetched=0 if is_local(href) else count)
+def _received(location: Location, count: float) -> Cost:
+    return Cost(bytes_in=count, bytes_fetched=0 if location.is_local else count)
 
 
 def _opening(item: ScenePlan, setting: Setting) -> Cost:
     """Its files found, and the header of each band read."""
     found, scene = Cost(core_seconds=OPENED * len(item.scene.bands)), item.scene
     for band in scene.bands.values():
-        bare = scheme(band.href) == "http" or (setting.bare and scheme(band.href) == "s3")
-        reads = 0 if is_local(band.href) else 2 if bare else 1
-        found += _asked(band.href, gets=reads) + _received(band.href, reads * min(HEADER, band.size or HEADER))
-    href = next(iter(scene.bands.values())).href
+        source = band.location
+        bare = source.kind == "http" or (setting.bare and source.kind == "s3")
+        reads = 0 if source.is_local else 2 if bare else 1
+        found += _asked(source, gets=reads) + _received(source, reads * min(HEADER, band.size or HEADER))
+    source = next(iter(scene.bands.values())).location
     if scene.item_href:
-        return found + _asked(scene.item_href, gets=1) + _received(scene.item_href, METADATA)
+        place = Location(scene.item_href)
+        return found + _asked(place, gets=1) + _received(place, METADATA)
     if scene.lone:  # an MTL beside it, for a file that is named after a product
-        return found + (_asked(href, gets=1, heads=1) if scene.sensor else Cost())
+        return found + (_asked(source, gets=1, heads=1) if scene.sensor else Cost())
     mtl = any(kind.startswith("MTL.") for kind in scene.metadata)
-    return found + _asked(href, lists=1, gets=mtl) + _received(href, mtl * METADATA)
+    return found + _asked(source, lists=1, gets=mtl) + _received(source, mtl * METADATA)
 
 
 def reduction(target: Target, setting: Setting) -> Cost:
@@ -239,8 +241,8 @@ def _area(window: PixelWindow) -> int:
 def _pixels_of(band: Band, window: PixelWindow, setting: Setting) -> Cost:
     """The full-resolution blocks under a window fetched, after the header where that is not known here."""
     size, share = band.size or 0, _area(window) / (band.grid.height * band.grid.width)
-    if is_local(band.href):
-        return _received(band.href, size)
+    if band.location.is_local:
+        return _received(band.location, size)
     part = size * FULL_RESOLUTION * share
     spans = -(-(window[1] - window[0]) // band.block_shape[0]) if window[3] - window[2] < band.grid.width else 1
     if part >= PARTIAL * size or spans > MAX_SPANS:
@@ -250,7 +252,7 @@ def _pixels_of(band: Band, window: PixelWindow, setting: Setting) -> Cost:
         part, spans = size, 1
     headers = 1 if setting.on_dask and not checked else 0
     read = headers * min(HEADER, size) + part
-    return _asked(band.href, gets=headers + spans) + _received(band.href, read)
+    return _asked(band.location, gets=headers + spans) + _received(band.location, read)
 
 
 def _publication(item: ScenePlan) -> Cost:
@@ -260,10 +262,10 @@ def _publication(item: ScenePlan) -> Cost:
     rasters = sum(target.codes_written + bool(target.fractions) for target in item.targets)
     puts = rasters + len(texts) + 3  # the picture, met.json and the STAC item
     if item.overwrite:  # the old marker is looked for before each PUT, and what is left of the old product at the end
-        asked = _asked(item.dest, puts=puts, heads=puts + rasters + len(texts) + 2, lists=1)
+        asked = _asked(item.destination, puts=puts, heads=puts + rasters + len(texts) + 2, lists=1)
     else:
-        asked = _asked(item.dest, puts=puts, heads=1 + rasters, lists=2)
-    for href in texts.values():
-        asked += _asked(href, gets=2 if scheme(href) == "http" else 1) + _received(href, METADATA)
+        asked = _asked(item.destination, puts=puts, heads=1 + rasters, lists=2)
+    for place in map(Location, texts.values()):
+        asked += _asked(place, gets=2 if place.kind == "http" else 1) + _received(place, METADATA)
     written = len(texts) * METADATA + 2 * RECORD + min(cells, MAX_SIDE**2) * PICTURE_PIXEL
     return asked + Cost(core_seconds=PUBLISHED + min(cells, PREVIEW**2) * PICTURE_CELL, bytes_out=written)

@@ -7,7 +7,6 @@ import threading
 from contextlib import suppress
 
 from landsat_downsample.errors import WriteError
-from landsat_downsample.model import location
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import SUFFIX, same_product
 from landsat_downsample.storage import leftovers
@@ -28,11 +27,11 @@ class Places:
 
         A destination is listed once: to list it for each of its products takes longer with each of them.
         """
-        if not location.is_local(plan.dest):
+        if not plan.destination.is_local:
             return False
         with self._lock:
             if plan.dest not in self._leftovers:
-                self._leftovers[plan.dest] = leftovers.names_left(plan.dest)
+                self._leftovers[plan.dest] = leftovers.names_left(plan.destination)
             return plan.name in self._leftovers[plan.dest]
 
     def try_one(self, plan: ScenePlan) -> None:
@@ -72,15 +71,14 @@ def _refusal_of(item: ScenePlan, scenes: int) -> WriteError | None:
     Products that are there are taken for some of the scenes: to be sure, each would have to be looked for.
     """
     needed, left = 0.0, scenes
-    if scenes > 1 and location.is_local(item.dest):
+    if scenes > 1 and item.destination.is_local:
         from landsat_downsample.execution.cost import cost_of  # not above: only a run of many needs it
 
-        path = location.local_path(item.dest)
         with suppress(OSError):
-            left = max(1, scenes - sum(name.endswith(SUFFIX) for name in os.listdir(path)))
+            left = max(1, scenes - sum(name.endswith(SUFFIX) for name in os.listdir(item.destination.path)))
         needed = cost_of(item).bytes_out * left
     try:
-        try_place(item.dest, needed, f"{left} scenes like {item.scene.id}")
+        try_place(item.destination, needed, f"{left} scenes like {item.scene.id}")
     except WriteError as error:
         return error
     return None

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from landsat_downsample.model.location import host
 from landsat_downsample.model.plan import Target
 from landsat_downsample.model.policy import PER_HOST, check_per_host
 
@@ -17,7 +16,7 @@ T = TypeVar("T")
 
 def host_of(target: Target) -> str | None:
     """Host or bucket that a target's bytes come from; None for this machine's disks."""
-    return host(target.band.href)
+    return target.band.location.host
 
 
 class HostQueue(Generic[T]):

@@ -15,7 +15,6 @@ from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteEr
 from landsat_downsample.execution.destination import Places
 from landsat_downsample.execution.interrupts import undisturbed
 from landsat_downsample.execution.threads import Threads, threads_for
-from landsat_downsample.model import location
 from landsat_downsample.model.location import redacted_repr
 from landsat_downsample.model.plan import ScenePlan, Target
 from landsat_downsample.model.policy import PER_HOST
@@ -211,7 +210,7 @@ def run_plans(
         threads_for(workers, local=True)  # refused before anything is opened
 
     def threads(plan: ScenePlan) -> Executor:
-        local = location.is_local(plan.targets[0].band.href)
+        local = plan.targets[0].band.location.is_local
         return Threads(threads_for(workers, local=local), per_host=per_host)
 
     run = _Run(requests, executor, threads, report or (lambda step: None), stop or threading.Event())
@@ -405,7 +404,7 @@ def _open(request: ScenePlan | Request, places: Places, abandoned: threading.Eve
                 places.try_one(plan)
         except Exception as error:
             raise _NotBegun(plan, wrapped(error, f"cannot begin {plan.name!r}", WriteError)) from error
-    return _Opened(plan, publication, location.join(plan.dest, plan.name, plan.marker) if there else None)
+    return _Opened(plan, publication, (plan.location / plan.marker).href if there else None)
 
 
 def _end(work: _Work, abandoned: threading.Event) -> Outcome:

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.formats.product_id import is_tiff
-from landsat_downsample.model.location import check
+from landsat_downsample.model.location import Location
 
 #: Texts that a product repeats of its source, and how they begin: the bare date of USGS items of 2020 is no moment.
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -84,7 +84,7 @@ def _asset(item: str, key: str, record: object) -> dict[str, Any] | None:
     href = record["href"]
     made = {name: record[name] for name in ("href", "type", "file:checksum") if isinstance(record.get(name), str)}
     try:
-        check(href)
+        Location.checked(href)
     except UsageError as error:
         if not is_tiff(href) and "tiff" not in made.get("type", "").lower():
             return None
@@ -108,7 +108,7 @@ def _s3(alternate: object) -> dict[str, Any] | None:
     if not isinstance(record, dict) or not isinstance(record.get("href"), str):
         return None
     try:
-        check(record["href"])
+        Location.checked(record["href"])
     except UsageError:
         return None
     pays = record.get("storage:requester_pays")

@@ -11,7 +11,7 @@ from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import product_id
 from landsat_downsample.formats.product_id import FileName, ProductId
 from landsat_downsample.model.bands import BandSpec, coded, specs, unknown
-from landsat_downsample.model.location import redact, redacted_repr
+from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
 
@@ -32,14 +32,12 @@ _C1_QUALITY = ("PIXEL_QA", "RADSAT_QA", "SR_AEROSOL", "SR_CLOUD_QA", "SR_CFMASK"
 class File:
     """Where a file is, and what is known of its bytes."""
 
-    __repr__ = redacted_repr
-
-    href: str
+    location: Location
     size: int | None = None
     checksum: str | None = None
     """Multihash, hex."""
-    sidecars: tuple[str, ...] = ()
-    """Hrefs of what GDAL would read with it, as the listing of its folder says."""
+    sidecars: tuple[Location, ...] = ()
+    """What GDAL would read with it, as the listing of its folder says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Listing:
     __repr__ = redacted_repr
 
     id: str
-    href: str
+    location: Location
     """What was asked for."""
     sensor: str | None = None
     level: int | None = None
@@ -58,7 +56,7 @@ class Listing:
     files: dict[str, File] = field(default_factory=dict)
     """Where each band is, by USGS name."""
     absent: tuple[str, ...] = ()
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, Location] = field(default_factory=dict)
     properties: dict[str, Any] = field(default_factory=dict)
     item_href: str | None = None
     requester_pays: bool = False
@@ -92,7 +90,7 @@ def metadata_kind(name: str) -> str | None:
     return next((kind for kind in METADATA if kind.lower() == tail), None)
 
 
-def check_metadata(kind: str, data: bytes, href: str) -> None:
+def check_metadata(kind: str, data: bytes, location: Location) -> None:
     """Refuse text that is no metadata file of that kind: another server's answer must not be published as one.
 
     Raises
@@ -102,7 +100,7 @@ def check_metadata(kind: str, data: bytes, href: str) -> None:
     """
     if not re.match(_BEGINNINGS[kind.rpartition(".")[2]], data) or b"SPACECRAFT_ID" not in data:
         what = "angle file" if kind == "ANG.txt" else "MTL"
-        raise ReadError(f"{redact(href)!r} is no {what} of a Landsat scene: correct its href, or leave it out")
+        raise ReadError(f"{location!r} is no {what} of a Landsat scene: correct its href, or leave it out")
 
 
 def sort_bands(

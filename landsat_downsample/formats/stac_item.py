@@ -12,9 +12,9 @@ from landsat_downsample.formats import product_id, stac_source
 from landsat_downsample.formats.checked_item import checked, is_item, links
 from landsat_downsample.formats.scene_files import metadata_kind
 from landsat_downsample.formats.stac_source import USGS_LOGIN
-from landsat_downsample.model.location import basename, container, is_local, redact, scheme
+from landsat_downsample.model.location import Location, container, redact
 
-__all__ = ["checked", "is_item", "own_href", "scene_id", "slim", "without_secrets"]
+__all__ = ["checked", "is_item", "own_location", "scene_id", "slim", "without_secrets"]
 
 
 def scene_id(item: dict[str, Any]) -> str:
@@ -33,12 +33,12 @@ def scene_id(item: dict[str, Any]) -> str:
     return product.id if product else re.sub("_(SR|ST)$", "", text)
 
 
-def own_href(item: dict[str, Any], base: str, allowed: Collection[str] | None = None) -> str:
+def own_location(item: dict[str, Any], base: Location, allowed: Collection[str] | None = None) -> Location:
     """Where an item itself is: its ``self`` link, as far as the document it was read from may say so.
 
     An item on this machine is where it was read: its link often says where it was downloaded from.
     """
-    if is_local(base):
+    if base.is_local:
         return base
     for link in links(item, "self")[:1]:
         with suppress(SceneError, ValueError):
@@ -76,15 +76,16 @@ def _public_asset(asset: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_wanted(asset: dict[str, Any]) -> bool:
-    if scheme(asset["href"]) == "tar":
+    location = Location(asset["href"])
+    if location.kind == "tar":
         return True
-    name = basename(asset["href"])
+    name = location.name
     return bool(metadata_kind(name)) or stac_source.is_raster(asset, name)
 
 
 def _slim_asset(asset: dict[str, Any]) -> dict[str, Any]:
     unsigned = redact(asset["href"])
-    made = asset | ({"href": unsigned} if container(unsigned) else {})
+    made = asset | ({"href": unsigned} if container(Location(unsigned)) else {})
     if not asset["href"].startswith(USGS_LOGIN):  # elsewhere its alternates are passed over
         made.pop("alternate", None)
     return made

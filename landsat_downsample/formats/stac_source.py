@@ -22,22 +22,11 @@ from landsat_downsample.formats.product_id import ProductId
 from landsat_downsample.formats.scene_files import File, Listing, catalogue, metadata_kind
 from landsat_downsample.model.bands import BandSpec, find, specs
 from landsat_downsample.model.inner_hosts import host_name, is_inside
-from landsat_downsample.model.location import (
-    BUCKETS,
-    basename,
-    check,
-    is_local,
-    is_tar,
-    join,
-    redact,
-    scheme,
-    split_tar,
-)
+from landsat_downsample.model.location import BUCKETS, WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import FRACTIONS
 
-_WEB = ("http", "https")
-_REMOTE = (*_WEB, "s3")
+_REMOTE = (*WEB, "s3")
 
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]*\]")
 
@@ -46,7 +35,7 @@ USGS_LOGIN = "https://landsatlook.usgs.gov/data/"
 _USGS_BUCKET = "s3://usgs-landsat/"
 
 
-def load(data: bytes, href: str) -> dict[str, Any] | list[Any]:
+def load(data: bytes, location: Location) -> dict[str, Any] | list[Any]:
     """Parse a JSON document.
 
     Raises
@@ -59,13 +48,13 @@ def load(data: bytes, href: str) -> dict[str, Any] | list[Any]:
     except (ValueError, RecursionError) as error:
         start = data.lstrip()[:1]
         what = "a web page (a login or error page?)" if start == b"<" else "not JSON"
-        raise SceneError(f"{redact(href)!r} is {what}: give a STAC item, a catalogue or an MTL file") from error
+        raise SceneError(f"{location!r} is {what}: give a STAC item, a catalogue or an MTL file") from error
     if not isinstance(record, dict | list):
-        raise SceneError(f"{redact(href)!r} holds a bare {type(record).__name__}: give a STAC item or a catalogue")
+        raise SceneError(f"{location!r} holds a bare {type(record).__name__}: give a STAC item or a catalogue")
     return record
 
 
-def items(record: dict[str, Any] | list[Any], href: str) -> list[dict[str, Any]] | None:
+def items(record: dict[str, Any] | list[Any], location: Location) -> list[dict[str, Any]] | None:
     """The items that a document holds itself: one, or those of a search result; None for anything else."""
     if checked_item.is_item(record):
         return [record]
@@ -73,35 +62,37 @@ def items(record: dict[str, Any] | list[Any], href: str) -> list[dict[str, Any]]
         record = record.get("features", [])
     if isinstance(record, list):
         if not all(map(checked_item.is_item, record)):
-            raise SceneError(f"{redact(href)!r} is a list of other things than STAC items")
+            raise SceneError(f"{location!r} is a list of other things than STAC items")
         return record
     return None
 
 
-def links(record: dict[str, Any], href: str, allowed: Collection[str] | None = None) -> tuple[list[str], list[str]]:
-    """Hrefs of the items, and of the child catalogues, that a catalogue or collection points to."""
+def links(
+    record: dict[str, Any], location: Location, allowed: Collection[str] | None = None
+) -> tuple[list[Location], list[Location]]:
+    """Where the items are, and of the child catalogues, that a catalogue or collection points to."""
     if record.get("type") not in ("Catalog", "Collection") and "links" not in record:
-        raise SceneError(f"{redact(href)!r} is neither a STAC item nor a catalogue, nor an MTL file")
+        raise SceneError(f"{location!r} is neither a STAC item nor a catalogue, nor an MTL file")
     items, children = ([link["href"] for link in checked_item.links(record, rel)] for rel in ("item", "child"))
-    return [resolve(one, href, allowed) for one in items], [resolve(one, href, allowed) for one in children]
+    return [resolve(one, location, allowed) for one in items], [resolve(one, location, allowed) for one in children]
 
 
 def listing(
-    entries: list[tuple[dict[str, Any], str]],
-    href: str,
-    siblings: Mapping[str, Iterable[str]] | None = None,
+    entries: list[tuple[dict[str, Any], Location]],
+    location: Location,
+    siblings: Mapping[Location, Iterable[str]] | None = None,
     allowed: Collection[str] | None = None,
 ) -> Listing:
     """List the files of the scene that STAC items describe.
 
     Parameters
     ----------
-    entries : list of (item, href)
+    entries : list of (item, location)
         Items of one scene (USGS has one for reflectance and one for temperature), and where each was read.
-    href : str
+    location : Location
         What was asked for.
-    siblings : mapping of str to iterable of str, optional
-        For each item's href, the names of the files in its own folder when that is on this
+    siblings : mapping of Location to iterable of str, optional
+        For each item's location, the names of the files in its own folder when that is on this
         machine: those are taken in place of remote ones.
     allowed : collection of str, optional
         As in `resolve`.
@@ -112,26 +103,26 @@ def listing(
         They are not one scene of Landsat Collection 2, or point where they must not.
     """
     files: dict[str, tuple[str, dict[str, Any], File]] = {}
-    metadata: dict[str, str] = {}
+    metadata: dict[str, Location] = {}
     pays = False
     entries = [(checked_item.checked(item), base) for item, base in entries]
     for item, base in entries:
         for key, asset in item["assets"].items():
             file, payer = _file(asset, base, (siblings or {}).get(base, ()), allowed)
-            name = basename(file.href)
+            name = file.location.name
             kind = metadata_kind(name)
             if kind:
-                metadata.setdefault(kind, file.href)
+                metadata.setdefault(kind, file.location)
             elif is_raster(asset, name):
                 files.setdefault(name, (key, asset, file))
                 pays = pays or payer
     first, base = entries[0]
     common = Listing(
         "",
-        href,
+        location,
         metadata=metadata,
         properties=_properties(entries),
-        item_href=redact(base),
+        item_href=base.shown,
         requester_pays=pays,
     )
     if _is_single_file(first, files):
@@ -140,7 +131,7 @@ def listing(
     return _scene(entries, files, common)
 
 
-def _scene(entries: list[tuple[dict[str, Any], str]], files: dict[str, Any], common: Listing) -> Listing:
+def _scene(entries: list[tuple[dict[str, Any], Location]], files: dict[str, Any], common: Listing) -> Listing:
     ids = [item["id"] for item, _ in entries]
     product = _product(ids, files)
     if product is None and len(set(ids)) > 1:
@@ -181,7 +172,7 @@ def _bands(
     return found, tuple(skipped)
 
 
-def _properties(entries: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
+def _properties(entries: list[tuple[dict[str, Any], Location]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for item, _ in entries:
         merged = {**item["properties"], **merged}
@@ -247,39 +238,25 @@ def _spec(name: str, key: str, asset: dict[str, Any], known: dict[str, BandSpec]
 
 
 def _file(
-    asset: dict[str, Any], base: str, siblings: Iterable[str], allowed: Collection[str] | None
+    asset: dict[str, Any], base: Location, siblings: Iterable[str], allowed: Collection[str] | None
 ) -> tuple[File, bool]:
     """Where an asset is best read from, and whether its reader pays."""
     href, pays = asset["href"], asset.get("storage:requester_pays", False)
-    name = basename(href) if scheme(href) != "tar" else ""
-    here = {product_id.folded(one): one for one in siblings} if scheme(href) != "file" else {}
-    if found := here.get(product_id.folded(name)):
-        return File(join(folder_of(base), found)), False  # a copy on this machine; its bytes may differ
+    said = Location(href)
+    here = {product_id.folded(one): one for one in siblings} if said.kind not in ("file", "tar") else {}
+    if here and (found := here.get(product_id.folded(said.name))):
+        return File(base.parent / found), False  # a copy on this machine; its bytes may differ
     if href.startswith(USGS_LOGIN):
         alternate = asset.get("alternate", {}).get("s3", {})
         href = alternate.get("href") or _USGS_BUCKET + href.removeprefix(USGS_LOGIN)
         pays = alternate.get("storage:requester_pays", True)
-    href = resolve(href, base, allowed)
-    return File(href, asset.get("file:size"), asset.get("file:checksum")), pays or href.startswith(_USGS_BUCKET)
+    found_at = resolve(href, base, allowed)
+    pays = pays or found_at.href.startswith(_USGS_BUCKET)
+    return File(found_at, asset.get("file:size"), asset.get("file:checksum")), pays
 
 
-def folder_of(href: str) -> str:
-    """The folder or prefix that holds a file; the archive, for a member of one.
-
-    >>> folder_of("https://host/a/item.json?sig=x")
-    'https://host/a?sig=x'
-    """
-    kind = scheme(href)
-    if kind == "tar":
-        return split_tar(href)[1]
-    if kind in _WEB:
-        parts = urlsplit(href)
-        return urlunsplit((parts.scheme, parts.netloc, posixpath.dirname(parts.path), parts.query, ""))
-    return href.rpartition("/")[0] or "/"
-
-
-def resolve(href: str, base: str, allowed: Collection[str] | None = None) -> str:
-    """Make an href of a document absolute.
+def resolve(href: str, base: Location, allowed: Collection[str] | None = None) -> Location:
+    """Find what an href of a document names.
 
     Parameters
     ----------
@@ -297,43 +274,45 @@ def resolve(href: str, base: str, allowed: Collection[str] | None = None) -> str
     UsageError
         It is no href.
     """
-    check(href)
-    if is_local(base):
+    found = Location.checked(href)
+    if base.is_local:
         if "://" in href or href.startswith("/"):
-            return href
-        if scheme(base) == "tar" or is_tar(base):
-            return join(folder_of(base), posixpath.basename(href))
-        return posixpath.normpath(posixpath.join(folder_of(base), href))
+            return found
+        if base.kind == "tar" or base.is_archive:
+            return base.parent / posixpath.basename(href)
+        return Location(posixpath.normpath(posixpath.join(base.parent.href, href)))
     if "://" not in href:
         return _relative(href, base)
-    if scheme(href) not in (*_REMOTE, scheme(base)) or "::" in _IPV6.sub("", href):
-        raise _refused(href, base, "only http(s) and s3 are allowed there")
-    if scheme(href) not in BUCKETS:
-        host = host_name(href)
-        if scheme(href) not in _WEB and host != host_name(base):
-            raise _refused(href, base, "another host is not allowed there")
+    if found.kind not in (*_REMOTE, base.kind) or "::" in _IPV6.sub("", href):
+        raise _refused(found, base, "only http(s) and s3 are allowed there")
+    if found.kind not in BUCKETS:
+        host = host_name(found)
+        if found.kind not in WEB and host != host_name(base):
+            raise _refused(found, base, "another host is not allowed there")
         if host != host_name(base) and is_inside(host) and host not in _allowed(allowed):
-            raise _refused(href, base, f"that is this machine or its own network (if it is meant: --allow-host {host})")
-    return href
+            raise _refused(
+                found, base, f"that is this machine or its own network (if it is meant: --allow-host {host})"
+            )
+    return found
 
 
 def _allowed(hosts: Collection[str] | None) -> Collection[str]:
     return Policy.from_environ().allow_hosts if hosts is None else hosts
 
 
-def _relative(href: str, base: str) -> str:
+def _relative(href: str, base: Location) -> Location:
     if href.startswith("/") or "\\" in href or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", href):
-        raise _refused(href, base, "a path of a machine is not allowed there")
-    if scheme(base) in _WEB:
-        parts = urlsplit(urljoin(base, href))
-        query = parts.query or urlsplit(base).query  # a signature for the item's folder
-        return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
-    head, _, key = folder_of(base).partition("://")
+        raise _refused(Location(href), base, "a path of a machine is not allowed there")
+    if base.kind in WEB:
+        parts = urlsplit(urljoin(base.href, href))
+        query = parts.query or urlsplit(base.href).query  # a signature for the item's folder
+        return Location(urlunsplit((parts.scheme, parts.netloc, parts.path, query, "")))
+    head, _, key = base.parent.href.partition("://")
     path = posixpath.normpath(posixpath.join(key, href))
     if path.startswith(".."):
-        raise _refused(href, base, "it leaves its store")
-    return f"{head}://{path}"
+        raise _refused(Location(href), base, "it leaves its store")
+    return Location(f"{head}://{path}")
 
 
-def _refused(href: str, base: str, why: str) -> SceneError:
-    return SceneError(f"{redact(base)!r} points to {redact(href)!r}: {why}; refused")
+def _refused(found: Location, base: Location, why: str) -> SceneError:
+    return SceneError(f"{base!r} points to {found!r}: {why}; refused")

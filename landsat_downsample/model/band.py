@@ -9,7 +9,7 @@ from typing import Any
 
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.location import redact, redacted_repr
+from landsat_downsample.model.location import Location, redacted_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,11 @@ class Band:
     """Whether a document of another host led to it: its own host may not be inside then, unless allowed."""
 
     @property
+    def location(self) -> Location:
+        """Where its bytes are, for who reads or prints it."""
+        return Location(self.href)
+
+    @property
     def name(self) -> str:
         """USGS name: ``SR_B4``."""
         return self.spec.name
@@ -60,7 +65,7 @@ class Band:
         record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         record = {key: value for key, value in record.items() if value is not None}
         record["spec"] = _sparse(self.spec)
-        record["href"] = redact(self.href)
+        record["href"] = self.location.shown
         record["grid"] = self.grid.to_dict()
         record["block_shape"] = list(self.block_shape)
         record["allow_hosts"] = list(self.allow_hosts)

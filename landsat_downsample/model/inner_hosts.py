@@ -12,7 +12,7 @@ import socket
 import unicodedata
 from urllib.parse import unquote, urlsplit
 
-from landsat_downsample.model.location import BUCKETS, scheme
+from landsat_downsample.model.location import BUCKETS, Location
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -39,16 +39,16 @@ def canonical(host: str) -> str:
         return text
 
 
-def host_name(href: str) -> str:
+def host_name(location: Location) -> str:
     """The host of a URL as `canonical` spells it; empty where there is none, but a bucket, say.
 
-    >>> host_name("https://me:word@Example.com:8080/B4.TIF")
+    >>> host_name(Location("https://me:word@Example.com:8080/B4.TIF"))
     'example.com'
     """
-    if scheme(href) in ("file", "tar", *BUCKETS):
+    if location.kind in ("file", "tar", *BUCKETS):
         return ""
     try:
-        return canonical(urlsplit(href).hostname or "")
+        return canonical(urlsplit(location.href).hostname or "")
     except ValueError:  # brackets without an address in them
         return ""
 

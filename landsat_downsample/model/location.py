@@ -1,9 +1,10 @@
-"""Location strings: what kind they are, how to join, name and print them. Pure."""
+"""Locations: what kind they are, how to join, name and print them. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import posixpath
 import re
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -15,160 +16,208 @@ ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
 ACCOUNTS = ("landsateuwest",)
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
-_WEB = ("http", "https")
+WEB, S3 = ("http", "https"), ("s3", "s3a")
 #: What a path library makes of a URL.
 _ONE_SLASH = re.compile(r"^(https?|s3):/?(?!/)", re.IGNORECASE)
 #: Protocols whose hrefs begin with a bucket or container, where others have a host.
-BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "memory")
+BUCKETS = (*S3, "gs", "gcs", "az", "abfs", "abfss", "oci", "memory")
 
 _QUERY = re.compile(r"[?#;&]|%(?:3[bf]|2[36])", re.IGNORECASE)
 
 
-def scheme(href: str) -> str:
-    """Name the kind of a location: ``file``, ``tar``, ``http``, ``https``, ``s3``, ``memory`` ...
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class Location:
+    """Where something is: a path, a URL, an object of a store, or ``tar://MEMBER::ARCHIVE``.
 
-    >>> scheme("/data/scene"), scheme("s3://usgs-landsat/collection02")
-    ('file', 's3')
+    `href` is what a transport needs, secrets and all. What is printed of it is `shown`, whichever way: as text, in
+    quotes by ``!r``, and so in every message.
+
+    Examples
+    --------
+    >>> place = Location("https://me:word@host/scene/B4.TIF?sig=abc")
+    >>> place, place.name, place.kind, place.is_local
+    ('https://host/scene/B4.TIF', 'B4.TIF', 'https', False)
     """
-    found = _SCHEME.match(href)
-    return found.group(1).lower() if found else "file"
 
+    href: str
+    kind: str = dataclasses.field(init=False, compare=False)
+    """``file``, ``tar``, ``http``, ``https``, ``s3``, ``memory`` ..."""
 
-def check(href: str) -> None:
-    """Refuse what can be no location, whatever there may be at it.
+    def __post_init__(self) -> None:
+        found = _SCHEME.match(self.href)
+        object.__setattr__(self, "kind", found.group(1).lower() if found else "file")
 
-    Raises
-    ------
-    UsageError
-        It is empty, holds what no path or URL does, or is not written as its kind must be.
-    """
-    if not href.strip():
-        raise UsageError("href is empty: give a path or a URL")
-    kind = scheme(href)
-    if kind == "file":
-        if found := _ONE_SLASH.match(href):
-            raise UsageError(f"href {redact(href)!r} is no URL: two slashes follow {found[1]}:, {found[1]}://")
-        local_path(href)
-    elif kind == "tar":
-        check(split_tar(href)[1])
-    elif re.search("[\0\ud800-\udfff]", href):
-        raise UsageError(f"href {redact(href)!r} holds a sign that no URL has: see how it was written")
-    if kind in _WEB:
+    @classmethod
+    def of(cls, href: str | Location) -> Location:
+        """Parse what a user or a document says, unless that was done before."""
+        return href if isinstance(href, Location) else cls(href)
+
+    @classmethod
+    def in_tar(cls, member: str, archive: Location) -> Location:
+        """Name a member of a tar archive.
+
+        >>> Location.in_tar("a/B4.TIF", Location("/data/scene.tar"))
+        'tar://a/B4.TIF::/data/scene.tar'
+        """
+        return cls(f"tar://{member}::{archive.href}")
+
+    @classmethod
+    def checked(cls, href: str) -> Location:
+        """Parse an href, and refuse what can be no location, whatever there may be at it.
+
+        Raises
+        ------
+        UsageError
+            It is empty, holds what no path or URL does, or is not written as its kind must be.
+        """
+        if not href.strip():
+            raise UsageError("href is empty: give a path or a URL")
+        made = cls(href)
+        if made.kind == "file":
+            if found := _ONE_SLASH.match(href):
+                raise UsageError(f"href {made!r} is no URL: two slashes follow {found[1]}:, {found[1]}://")
+            _ = made.path  # which refuses what no path has
+        elif made.kind == "tar":
+            cls.checked(made.archive.href)
+        elif re.search("[\0\ud800-\udfff]", href):
+            raise UsageError(f"href {made!r} holds a sign that no URL has: see how it was written")
+        if made.kind in WEB and not _has_host(href):
+            raise UsageError(f"href {made!r} is no URL: see how its host and port are written")
+        return made
+
+    def __str__(self) -> str:
+        return self.shown
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+    def __truediv__(self, name: str) -> Location:
+        """Join a name to a folder, prefix or archive; the query of a signed URL stays at the end.
+
+        >>> Location("s3://bucket/scenes/") / "LC08" / "B4.TIF"
+        's3://bucket/scenes/LC08/B4.TIF'
+        >>> (Location("https://host/scenes?sig=x") / "B4.TIF").href
+        'https://host/scenes/B4.TIF?sig=x'
+        """
+        if self.is_archive:
+            return self.in_tar(name, self)
+        if self.kind == "file":
+            return Location(os.path.join(self.path, name))
+        if self.kind == "tar":
+            return self.in_tar(f"{self.member.rstrip('/')}/{name}", self.archive)
+        if self.kind in WEB:
+            parts = urlsplit(self.href)
+            return Location(urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}", fragment="")))
+        return Location((self.href if self.href.endswith("://") else self.href.rstrip("/") + "/") + name)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the bytes are on this machine's disk: a path, ``file://``, or a member of a local tar."""
+        return self.archive.is_local if self.kind == "tar" else self.kind == "file"
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it is a tar archive (by its ending, compressed ones too)."""
+        return self.kind != "tar" and self.name.lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether it is of a kind that anything can be written to."""
+        return self.kind not in (*WEB, "tar")
+
+    @property
+    def path(self) -> str:
+        """The absolute path of what is a path or ``file://``.
+
+        >>> Location("file:///data/a%20scene").path
+        '/data/a scene'
+        """
+        if not self.href:
+            raise UsageError("href is empty: give a path or a URL")
+        path = self.href
+        if path.lower().startswith("file://"):
+            host, slash, path = path[len("file://") :].partition("/")
+            if host.lower() not in ("", "localhost"):
+                raise UsageError(f"href {self!r} names a host: file:// reads this machine only (file:///absolute/path)")
+            path = unquote(slash + path)
         try:
-            parts = urlsplit(href)
-            right = bool(parts.hostname) and parts.port != 0
+            if b"\0" in os.fsencode(path):
+                raise ValueError
         except ValueError:
-            right = False
-        if not right:
-            raise UsageError(f"href {redact(href)!r} is no URL: see how its host and port are written")
+            raise UsageError(f"href {self!r} holds a sign that no path has: see how it was written") from None
+        return os.path.abspath(os.path.expanduser(path))
+
+    @property
+    def member(self) -> str:
+        """Name inside the archive, of what is in one.
+
+        >>> place = Location("tar://a/B4.TIF::/data/scene.tar")
+        >>> place.member, place.archive
+        ('a/B4.TIF', '/data/scene.tar')
+        """
+        return self._of_tar()[0]
+
+    @property
+    def archive(self) -> Location:
+        """The archive, of what is in one."""
+        return Location(self._of_tar()[1])
+
+    def _of_tar(self) -> tuple[str, str]:
+        member, sign, archive = self.href[len("tar://") :].partition("::")
+        if self.kind != "tar" or not (member and sign and archive):
+            raise UsageError(f"href {self!r} is not tar://MEMBER::ARCHIVE")
+        return member, archive
+
+    @property
+    def host(self) -> str | None:
+        """Host, or bucket, that serves it; None for this machine's disks.
+
+        >>> Location("https://user:word@example.com/scene/B4.TIF").host
+        'https://example.com'
+        """
+        if self.kind == "tar":
+            return self.archive.host
+        return None if self.is_local else f"{self.kind}://{self.shown.partition('://')[2].partition('/')[0]}"
+
+    @property
+    def name(self) -> str:
+        """Name of the file or folder, without query or fragment.
+
+        >>> Location("https://host/data/B4.TIF?requestSignature=abc&v=1").name
+        'B4.TIF'
+        """
+        if self.kind == "file":
+            return os.path.basename(self.path)
+        if self.kind in WEB:
+            return unquote(urlsplit(self.href).path).rstrip("/").rpartition("/")[2]
+        return (self.member if self.kind == "tar" else self.href).rstrip("/").rpartition("/")[2]
+
+    @property
+    def parent(self) -> Location:
+        """The folder or prefix that holds a file; the archive, for a member of one.
+
+        >>> Location("https://host/a/item.json?sig=x").parent.href
+        'https://host/a?sig=x'
+        """
+        if self.kind == "tar":
+            return self.archive
+        if self.kind in WEB:
+            parts = urlsplit(self.href)
+            return Location(urlunsplit(parts._replace(path=posixpath.dirname(parts.path), fragment="")))
+        return Location(self.href.rpartition("/")[0] or "/")
+
+    @property
+    def shown(self) -> str:
+        """What may be printed and stored of it: `redact`."""
+        return redact(self.href)
 
 
-def is_local(href: str) -> bool:
-    """Tell whether the bytes are on this machine's disk: a path, ``file://``, or a member of a local tar."""
-    kind = scheme(href)
-    return is_local(split_tar(href)[1]) if kind == "tar" else kind == "file"
-
-
-def local_path(href: str) -> str:
-    """Turn a path or a ``file://`` href into an absolute path.
-
-    >>> local_path("file:///data/a%20scene")
-    '/data/a scene'
-    """
-    if not href:
-        raise UsageError("href is empty: give a path or a URL")
-    path = href
-    if href.lower().startswith("file://"):
-        host, slash, path = href[len("file://") :].partition("/")
-        if host.lower() not in ("", "localhost"):
-            raise UsageError(f"href {href!r} names a host: file:// reads this machine only (file:///absolute/path)")
-        path = unquote(slash + path)
+def _has_host(url: str) -> bool:
     try:
-        if b"\0" in os.fsencode(path):
-            raise ValueError
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise UsageError(f"href {href!r} holds a sign that no path has: see how it was written") from None
-    return os.path.abspath(os.path.expanduser(path))
-
-
-def tar_href(member: str, archive: str) -> str:
-    """Name a member of a tar archive.
-
-    >>> tar_href("a/B4.TIF", "/data/scene.tar")
-    'tar://a/B4.TIF::/data/scene.tar'
-    """
-    return f"tar://{member}::{archive}"
-
-
-def split_tar(href: str) -> tuple[str, str]:
-    """Split ``tar://MEMBER::ARCHIVE`` into (member, archive).
-
-    >>> split_tar("tar://a/B4.TIF::/data/scene.tar")
-    ('a/B4.TIF', '/data/scene.tar')
-    """
-    member, sign, archive = href[len("tar://") :].partition("::")
-    if scheme(href) != "tar" or not (member and sign and archive):
-        raise UsageError(f"href {redact(href)!r} is not tar://MEMBER::ARCHIVE")
-    return member, archive
-
-
-def is_tar(href: str) -> bool:
-    """Tell whether an href names a tar archive (by its ending, compressed ones too)."""
-    kind = scheme(href)
-    return kind != "tar" and basename(href).lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
-
-
-def join(base: str, *names: str) -> str:
-    """Join names to a folder or prefix; the query of a signed URL stays at the end.
-
-    >>> join("s3://bucket/scenes/", "LC08", "B4.TIF")
-    's3://bucket/scenes/LC08/B4.TIF'
-    >>> join("https://host/scenes?sig=x", "B4.TIF")
-    'https://host/scenes/B4.TIF?sig=x'
-    """
-    if is_tar(base):
-        return tar_href("/".join(names), base)
-    kind = scheme(base)
-    if kind == "file":
-        return os.path.join(local_path(base), *names)
-    if kind in _WEB:
-        parts = urlsplit(base)
-        path = "/".join([parts.path.rstrip("/"), *names])
-        return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-    if kind == "tar":
-        member, archive = split_tar(base)
-        return tar_href("/".join([member.rstrip("/"), *names]), archive)
-    head = base if base.endswith("://") else base.rstrip("/") + "/"
-    return head + "/".join(names)
-
-
-def host(href: str) -> str | None:
-    """Host, or bucket, that serves an href; None for this machine's disks.
-
-    >>> host("https://user:word@example.com/scene/B4.TIF")
-    'https://example.com'
-    """
-    if scheme(href) == "tar":
-        href = split_tar(href)[1]
-    if is_local(href):
-        return None
-    return f"{scheme(href)}://{redact(href).partition('://')[2].partition('/')[0]}"
-
-
-def basename(href: str) -> str:
-    """Name the file an href ends in, without query or fragment.
-
-    >>> basename("https://host/data/B4.TIF?requestSignature=abc&v=1")
-    'B4.TIF'
-    """
-    kind = scheme(href)
-    if kind == "tar":
-        return split_tar(href)[0].rstrip("/").rpartition("/")[2]
-    if kind in _WEB:
-        return unquote(urlsplit(href).path).rstrip("/").rpartition("/")[2]
-    if kind == "file":
-        return os.path.basename(local_path(href))
-    return href.rstrip("/").rpartition("/")[2]
+        return False
 
 
 def redact(href: str) -> str:
@@ -181,7 +230,7 @@ def redact(href: str) -> str:
     >>> redact("https://me:se/cret@host/B4.TIF")
     'https://***'
     """
-    kind = scheme(href)
+    kind = Location(href).kind
     if kind == "file":
         return href
     if kind == "tar":
@@ -210,16 +259,16 @@ def _bare(value: Any) -> Any:
     return type(value)(map(_bare, value)) if type(value) in (list, tuple) else value
 
 
-def container(href: str) -> tuple[str, str] | None:
+def container(location: Location) -> tuple[str, str] | None:
     """Find the (account, container) of a blob that needs a token, else None.
 
     A blob on the host of the token service itself is addressed as ``/ACCOUNT/CONTAINER/...``, as emulators do.
 
-    >>> container("https://landsateuwest.blob.core.windows.net/landsat-c2/level-2/B4.TIF")
+    >>> container(Location("https://landsateuwest.blob.core.windows.net/landsat-c2/level-2/B4.TIF"))
     ('landsateuwest', 'landsat-c2')
     """
-    parts = urlsplit(href)
-    if "sig=" in parts.query or parts.scheme not in ("http", "https") or href.startswith(endpoint() + "/"):
+    parts = urlsplit(location.href)
+    if "sig=" in parts.query or location.kind not in WEB or location.href.startswith(endpoint() + "/"):
         return None
     account, _, domain = (parts.hostname or "").partition(".")
     names = parts.path.strip("/").split("/")

@@ -15,7 +15,7 @@ from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.grid import Grid, how_small, ratio_for
-from landsat_downsample.model.location import redacted_repr
+from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.methods import METHODS, check_method, check_policy
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS, MARKER, SUFFIX, same_product
@@ -187,6 +187,16 @@ class ScenePlan:
     ratio: tuple[Fraction, Fraction]
     targets: tuple[Target, ...]
     overwrite: bool = False
+
+    @property
+    def destination(self) -> Location:
+        """Folder or prefix that holds the product, for who writes to it or prints it."""
+        return Location(self.dest)
+
+    @property
+    def location(self) -> Location:
+        """Where the product will be."""
+        return self.destination / self.name
 
     @property
     def marker(self) -> str:

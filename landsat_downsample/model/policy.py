@@ -9,7 +9,7 @@ from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.inner_hosts import canonical, host_name
-from landsat_downsample.model.location import is_local
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.words import words
 
 #: Requests to one host or bucket at one time, and the environment variable that says otherwise.
@@ -54,13 +54,15 @@ class Policy:
             raise UsageError("budget, timeout and backoff must be more than 0 seconds")
         check_per_host(self.per_host)
 
-    def led_by(self, href: str) -> Policy:
+    def led_by(self, location: Location) -> Policy:
         """What to follow a document with: a remote one may lead to its own host, and to none inside but that."""
-        return self if self.led or is_local(href) else replace(self, allow_hosts=self.may_be_inside(href), led=True)
+        return (
+            self if self.led or location.is_local else replace(self, allow_hosts=self.may_be_inside(location), led=True)
+        )
 
-    def may_be_inside(self, href: str) -> tuple[str, ...]:
-        """Hosts that may be inside while an href is read."""
-        own = () if self.led else (host_name(href),)
+    def may_be_inside(self, location: Location) -> tuple[str, ...]:
+        """Hosts that may be inside while a location is read."""
+        own = () if self.led else (host_name(location),)
         return tuple(host for host in dict.fromkeys((*self.allow_hosts, *own)) if host)
 
     def allowing(self, hosts: Iterable[str]) -> Policy:

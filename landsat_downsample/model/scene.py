@@ -9,10 +9,10 @@ from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import bands as bands_module
-from landsat_downsample.model import location
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.safe_text import plain
 
@@ -48,6 +48,11 @@ class Scene:
     led: bool = False
     """Whether a document of another host led to its files: theirs may not be inside then, unless allowed."""
 
+    @property
+    def location(self) -> Location:
+        """What was opened, for who asks where that is."""
+        return Location(self.href)
+
     def band(self, name: str) -> Band:
         """Return the band that answers to a USGS name (``SR_B4``) or a common name (``red``), in any case.
 
@@ -69,7 +74,7 @@ class Scene:
             "bands": {name: band.to_dict() for name, band in self.bands.items()},
             "absent": list(self.absent),
             "allow_hosts": list(self.allow_hosts),
-            "metadata": {kind: location.redact(href) for kind, href in self.metadata.items()},
+            "metadata": {kind: Location(href).shown for kind, href in self.metadata.items()},
         }
 
     @classmethod

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model import location
+from landsat_downsample.model.location import redact
 from landsat_downsample.storage import files
 
 OGC_PACKAGE = "application/ogcapppkg+json"
@@ -45,7 +45,7 @@ def read_package(given: str | os.PathLike[str] | dict[str, Any] | None, workflow
         return _package(given, json.dumps(given).encode(), workflow, "package")
     href = os.fspath(given)
     body = files.read_bytes(href)
-    return _package(_parsed(body), body, workflow, f"package {location.redact(href)!r}")
+    return _package(_parsed(body), body, workflow, f"package {redact(href)!r}")
 
 
 def _parsed(body: bytes) -> object:

@@ -110,7 +110,7 @@ def reduce_target(target: Target, idle_threads: Callable[[], int] = lambda: 1) -
     """
     cells = target.overlay()
     # The mask band first: a target asks a host for one thing at a time, as limits of requests count targets.
-    with reading(target.band.href), _mask_band(target, cells.window) as mask_band:
+    with reading(target.band.location), _mask_band(target, cells.window) as mask_band:
         reduced, file = read_band(
             target.band, cells.window, lambda rows: _reduce(target, cells, rows, mask_band, idle_threads)
         )

@@ -19,10 +19,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from landsat_downsample.errors import ReadError
-from landsat_downsample.model import location
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.grid import Grid, lattice
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import BLOCK_CACHE
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.pipeline.tiles import TileRows, open_tiles
@@ -52,7 +52,7 @@ class Rows:
 
     source: TileRows | rasterio.DatasetReader
     """What reads: tiles, for the layouts that USGS ships, else GDAL."""
-    href: str
+    location: Location
     columns: tuple[int, int]
     """First column that is read, and the one after the last."""
     file: LocalFile
@@ -79,7 +79,8 @@ class Rows:
             pixels: np.ndarray = self.source.read(1, window=window)
         except RasterioError as error:
             raise ReadError(
-                f"cannot decode rows {start}-{stop} of {self.href!r}: the file is damaged or cut short; fetch it again"
+                f"cannot decode rows {start}-{stop} of {self.location!r}: the file is damaged or cut short; "
+                "fetch it again"
             ) from error
         return pixels
 
@@ -106,8 +107,8 @@ def fetch_band(band: Band, window: PixelWindow | None = None) -> AbstractContext
 
 
 def _request(band: Band, window: PixelWindow | None) -> FetchRequest:
-    etag = None if location.is_local(band.href) else band.etag  # of a local file it is a digest of its ends
-    return FetchRequest(band.href, band.size, etag, band.checksum, Policy.of(band), window)
+    etag = None if band.location.is_local else band.etag  # of a local file it is a digest of its ends
+    return FetchRequest(band.location, band.size, etag, band.checksum, Policy.of(band), window)
 
 
 def read_band(band: Band, window: PixelWindow | None, work: Callable[[Rows], T]) -> tuple[T, LocalFile]:
@@ -157,28 +158,28 @@ def _part(band: Band, window: PixelWindow | None) -> PixelWindow | None:
 
 @contextmanager
 def _open_file(band: Band, window: PixelWindow | None, file: LocalFile) -> Iterator[Rows]:
-    href = location.redact(band.href)
+    location = band.location
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
         tiles, columns = None, window[2:] if window else (0, band.grid.width)
         if not window:
-            tiles = stack.enter_context(open_tiles(file, href, band.dtype, lambda: _nodata_of(file, href)))
-        source = tiles or stack.enter_context(open_raster(file.gdal_path, href))
+            tiles = stack.enter_context(open_tiles(file, location, band.dtype, lambda: _nodata_of(file, location)))
+        source = tiles or stack.enter_context(open_raster(file.gdal_path, location))
         height, width = source.image.shape if isinstance(source, TileRows) else source.shape
         if (height, width) != band.grid.shape:
             raise ReadError(
-                f"{href!r} is {height} x {width} pixels but was planned as "
+                f"{location!r} is {height} x {width} pixels but was planned as "
                 f"{band.grid.height} x {band.grid.width}: it changed since; plan again"
             )
         if tiles is None and file.arriving is not None:  # GDAL would not wait
             file.arriving.settle()
         elif tiles is None and not file.compared:  # GDAL takes one damaged block in eight for pixels
-            files.check_blocks(file, href, window)
-        yield Rows(source, href, columns, file)
+            files.check_blocks(file, location, window)
+        yield Rows(source, location, columns, file)
 
 
-def _nodata_of(file: LocalFile, href: str) -> float | None:
-    with open_raster(file.gdal_path, href) as dataset:
+def _nodata_of(file: LocalFile, location: Location) -> float | None:
+    with open_raster(file.gdal_path, location) as dataset:
         nodata: float | None = dataset.nodata
     return nodata
 

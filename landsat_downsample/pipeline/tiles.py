@@ -26,6 +26,7 @@ from landsat_downsample.errors import ReadError
 from landsat_downsample.formats.tiff import DEFLATE
 from landsat_downsample.formats.tiff_layout import Directory
 from landsat_downsample.model.cells import Overlay
+from landsat_downsample.model.location import Location
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.native import _native
@@ -52,7 +53,7 @@ class TileRows:
     """An open band. `read` is for one thread, from top to bottom: each tile is then decoded once."""
 
     handle: int
-    href: str
+    location: Location
     offset: int
     """First byte of the TIFF in the open file."""
     image: Directory
@@ -200,7 +201,7 @@ class TileRows:
             function(self.handle, self.offset, image.offsets[tiles], image.counts[tiles], layout, *to)
         except (OSError, EOFError, ValueError) as error:
             raise ReadError(
-                f"cannot decode rows {span.start}-{span.stop} of {self.href!r}: "
+                f"cannot decode rows {span.start}-{span.stop} of {self.location!r}: "
                 "the file is damaged or cut short; fetch it again"
             ) from error
 
@@ -235,14 +236,16 @@ def _room(*shape: int) -> np.ndarray:
 
 
 @contextmanager
-def open_tiles(file: LocalFile, href: str, dtype: str, nodata: Callable[[], float | None]) -> Iterator[TileRows | None]:
+def open_tiles(
+    file: LocalFile, location: Location, dtype: str, nodata: Callable[[], float | None]
+) -> Iterator[TileRows | None]:
     """Open a TIFF for reading by tiles, or yield None where only GDAL can.
 
     Parameters
     ----------
     file : LocalFile
         As `files.fetch` or `files.fetch_streaming` gives it.
-    href : str
+    location : Location
         What messages name.
     dtype : str
         What GDAL says that the file holds.
@@ -260,7 +263,7 @@ def open_tiles(file: LocalFile, href: str, dtype: str, nodata: Callable[[], floa
             yield None
             return
         rows = np.empty((0, image.shape[1]), held)
-        yield TileRows(handle, href, file.offset, image, held, empty, rows, file.arriving)
+        yield TileRows(handle, location, file.offset, image, held, empty, rows, file.arriving)
     finally:
         os.close(handle)
 

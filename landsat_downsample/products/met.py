@@ -17,7 +17,7 @@ from landsat_downsample import __version__
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import FLAG_ALIASES, BandSpec, find
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.location import basename, is_local, redact, scheme, split_tar, tar_href
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
@@ -38,16 +38,15 @@ def dumps(record: dict[str, Any]) -> bytes:
     return (json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def public_href(href: str) -> str:
-    """Turn an href into one that may be published: the file name of a local one, no query of a remote one.
+def public_href(location: Location) -> str:
+    """Turn a location into an href that may be published: the file name of a local one, no query of a remote one.
 
-    >>> public_href("/home/me/LC08_B4.TIF"), public_href("https://host/LC08_B4.TIF?sig=abc")
+    >>> public_href(Location("/home/me/LC08_B4.TIF")), public_href(Location("https://host/LC08_B4.TIF?sig=abc"))
     ('LC08_B4.TIF', 'https://host/LC08_B4.TIF')
     """
-    if scheme(href) == "tar":
-        member, archive = split_tar(href)
-        return tar_href(member, public_href(archive))
-    return basename(href.rstrip("/")) if is_local(href) else redact(href)
+    if location.kind == "tar":
+        return Location.in_tar(location.member, Location(public_href(location.archive))).href
+    return Location(location.href.rstrip("/")).name if location.is_local else location.shown
 
 
 def versions() -> dict[str, str]:
@@ -158,21 +157,21 @@ def met(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dict
 def _source(scene: Scene) -> dict[str, Any]:
     return {
         "id": scene.id,
-        "href": public_href(scene.href),
-        "item": scene.item_href and public_href(scene.item_href),
+        "href": public_href(scene.location),
+        "item": scene.item_href and public_href(Location(scene.item_href)),
         "sensor": scene.sensor,
         "level": scene.level,
         "datetime": scene.properties.get("datetime"),
         "grid": _frame(scene.grid),
         "bands": {name: _source_band(band) for name, band in scene.bands.items()},
-        "metadata": {kind: public_href(href) for kind, href in sorted(scene.metadata.items())},
+        "metadata": {kind: public_href(Location(href)) for kind, href in sorted(scene.metadata.items())},
     }
 
 
 def _source_band(band: Band) -> dict[str, Any]:
     height, width = band.grid.shape
     return {
-        "href": public_href(band.href),
+        "href": public_href(band.location),
         "size": band.size,
         "etag": band.etag,
         "checksum": band.checksum,
@@ -195,7 +194,7 @@ def _file(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
     return {
         "file": product.filename,
         "band": product.band,
-        "source": band and public_href(band.href),
+        "source": band and public_href(band.location),
         "bytes": product.size,
         "sha256": product.sha256,
         "reducer": product.method,

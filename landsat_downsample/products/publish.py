@@ -13,8 +13,7 @@ from landsat_downsample.errors import UsageError, WriteError
 from landsat_downsample.formats.mtl import coarse, parse, rewrite
 from landsat_downsample.formats.product_id import folded
 from landsat_downsample.formats.scene_files import check_metadata
-from landsat_downsample.model import location
-from landsat_downsample.model.location import scheme, split_tar
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import Product
@@ -56,7 +55,7 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> 
     extra.append(_put(publication, f"{item.name}.met.json", record, "met.json", ["metadata"]))
     expected = {product.filename: product.sha256 for product in products}
     publication.commit(item.marker, dumps(stac.item(item, products, extra)), expected=expected)
-    return location.join(item.dest, item.name, item.marker)
+    return (item.location / item.marker).href
 
 
 def known_scene(scene: Scene, done: Sequence[Done]) -> Scene:
@@ -92,12 +91,13 @@ def _texts(item: ScenePlan, products: Sequence[Product]) -> Iterator[tuple[str, 
     scene = item.scene
     if scene.lone:
         return
-    kinds = {kind: location.basename(href) for kind, href in scene.metadata.items()}
+    places = {kind: Location(href) for kind, href in sorted(scene.metadata.items())}
+    kinds = {kind: place.name for kind, place in places.items()}
     written = {product.filename for product in products} | set(kinds.values())
     policy = Policy.of(scene)
-    for kind, href in sorted(scene.metadata.items()):
-        data = read_bytes(href, policy=policy)
-        check_metadata(kind, data, href)
+    for kind, place in places.items():
+        data = read_bytes(place, policy=policy)
+        check_metadata(kind, data, place)
         if kind.startswith("MTL."):
             data = rewrite_mtl(data, kinds[kind], item, written)
         yield kinds[kind], data, kind, ["metadata"]
@@ -113,7 +113,7 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: set[str]) 
     record = {
         "SOURCE_PRODUCT_ID": scene.id,
         # A local name says nothing to anybody else, and would tell a folder from a tar of the same bytes.
-        **({} if location.is_local(scene.href) else {"SOURCE_HREF": met_module.public_href(scene.href)}),
+        **({} if scene.location.is_local else {"SOURCE_HREF": met_module.public_href(scene.location)}),
         "CELL_SIZE_IN_PIXELS_Y": float(item.ratio[0]),
         "CELL_SIZE_IN_PIXELS_X": float(item.ratio[1]),
         "GRID_MODE": "anchored at the upper left edge of the source, rounded up at the lower right",
@@ -136,14 +136,14 @@ def check_apart(item: ScenePlan) -> None:
     UsageError
         Reading and replacing the same folder would destroy it.
     """
-    if not location.is_local(item.dest):
+    if not item.destination.is_local:
         return
-    product = os.path.realpath(location.local_path(location.join(item.dest, item.name)))
+    product = os.path.realpath(item.location.path)
     for target in item.targets:
-        href = target.band.href
-        if not location.is_local(href):
+        source = target.band.location
+        if not source.is_local:
             continue
-        path = os.path.realpath(location.local_path(split_tar(href)[1] if scheme(href) == "tar" else href))
+        path = os.path.realpath((source.archive if source.kind == "tar" else source).path)
         if os.path.commonpath((product, path)) == product:
             raise UsageError(
                 f"source {item.scene.href!r} lies inside {product!r}, which it would replace: "
@@ -162,7 +162,7 @@ def already_done(item: ScenePlan) -> bool:
     """
     if item.overwrite:
         return False
-    marker = read_marker(item.dest, item.name, item.marker)
+    marker = read_marker(item.destination, item.name, item.marker)
     if marker is None:
         _refuse_foreign(item)
         return False
@@ -171,19 +171,18 @@ def already_done(item: ScenePlan) -> bool:
         _refuse_incomplete(item, marker)
         return True
     raise WriteError(
-        f"product {item.name!r} is already at {location.redact(item.dest)!r}, but "
+        f"product {item.name!r} is already at {item.destination!r}, but "
         f"{difference(marker, identity)}: choose another place, or replace it with --overwrite"
     )
 
 
 def _refuse_incomplete(item: ScenePlan, marker: dict[str, Any]) -> None:
     """Do not call a product done whose files were removed since."""
-    place = location.join(item.dest, item.name)
-    wanted = {location.basename(asset["href"]) for asset in marker.get("assets", {}).values()}
-    lost = sorted(wanted - set(list_names(place)))
+    wanted = {Location(asset["href"]).name for asset in marker.get("assets", {}).values()}
+    lost = sorted(wanted - set(list_names(item.location)))
     if lost:
         raise WriteError(
-            f"product {item.name!r} at {location.redact(item.dest)!r} has lost {', '.join(lost[:3])}"
+            f"product {item.name!r} at {item.destination!r} has lost {', '.join(lost[:3])}"
             + (f" and {len(lost) - 3} more files" if len(lost) > 3 else "")
             + ": make it again with --overwrite"
         )
@@ -191,12 +190,11 @@ def _refuse_incomplete(item: ScenePlan, marker: dict[str, Any]) -> None:
 
 def _refuse_foreign(item: ScenePlan) -> None:
     """Say before any work is done that the final name is taken."""
-    place = location.join(item.dest, item.name)
-    if not location.is_local(place) or not os.path.lexists(path := location.local_path(place)):
+    if not item.destination.is_local or not os.path.lexists(path := item.location.path):
         return
     if not os.path.isdir(path) or os.listdir(path):
         raise WriteError(
-            f"{place!r} is there already and is no product of ours (it has no {item.marker}): "
+            f"{item.location!r} is there already and is no product of ours (it has no {item.marker}): "
             "move it away, choose another place, or replace it with --overwrite"
         )
 

@@ -23,7 +23,7 @@ from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.location import is_local
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
@@ -207,15 +207,15 @@ def _own(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
 
 def _links(scene: Scene) -> Iterator[dict[str, Any]]:
     """Where the product comes from, without signatures; a local source by its file name only."""
-    source = scene.item_href or scene.href
+    source = Location(scene.item_href or scene.href)
     found = {"rel": "derived_from", "href": public_href(source), "title": f"Source scene {scene.id}"}
     if scene.item_href:
         found["type"] = "application/geo+json"
-    if is_local(source):
+    if source.is_local:
         found["title"] += " (a local copy)"
     yield found
-    via = public_href(scene.href)
-    if scene.item_href and via != found["href"] and not is_local(scene.href):
+    via = public_href(scene.location)
+    if scene.item_href and via != found["href"] and not scene.location.is_local:
         yield {"rel": "via", "href": via, "title": "Where the source's files were read"}
     doi = scene.properties.get("sci:doi")
     if doi:

@@ -22,10 +22,10 @@ from rasterio.windows import Window
 
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.formats.multihash import multihash
-from landsat_downsample.model import location
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid, lattice
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import Options, Target, plan_scene
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.model.scene import Scene
@@ -90,7 +90,7 @@ def _read_metadata(product: str) -> tuple[dict[str, Any], dict[str, Any]]:
         name = next((name for name in names if name.endswith(SUFFIX + ending)), None)
         if name is None:
             raise UsageError(f"{product!r} is not a finished product: it holds no *{SUFFIX}{ending}")
-        records.append(json.loads(files.read_bytes(location.join(product, name))))
+        records.append(json.loads(files.read_bytes(Location(product) / name)))
     return records[0], records[1]
 
 
@@ -114,7 +114,7 @@ def _check_files(product: str, item: dict[str, Any], met: dict[str, Any], report
 
 def _bytes(product: str, name: str, report: Report) -> bytes | None:
     try:
-        return files.read_bytes(location.join(product, name), limit=1 << 32)
+        return files.read_bytes(Location(product) / name, limit=1 << 32)
     except LandsatDownsampleError as error:
         report.wrong.append(f"file {name!r} of the item cannot be read: {error}")
         return None
@@ -144,8 +144,8 @@ def _check_grids(product: str, met: dict[str, Any], report: Report) -> None:
 
 @contextmanager
 def _open(product: str, filename: str) -> Iterator[rasterio.DatasetReader]:
-    href = location.join(product, filename)
-    with files.fetch(files.FetchRequest(href)) as file, open_raster(file.gdal_path, href) as raster:
+    location = Location(product) / filename
+    with files.fetch(files.FetchRequest(location)) as file, open_raster(file.gdal_path, location) as raster:
         yield raster
 
 
@@ -154,7 +154,7 @@ def _check_cells(product: str, met: dict[str, Any], scene: Scene, report: Report
         report.wrong.append(f"the source is {scene.id!r}, but the product was made from {met['source']['id']!r}")
         return
     try:
-        count = checksums.compare(band.href for band in scene.bands.values())
+        count = checksums.compare(band.location for band in scene.bands.values())
     except LandsatDownsampleError as error:
         report.wrong.append(f"the source: {error}")
         return
@@ -219,7 +219,7 @@ def _source(band: Band | None) -> Iterator[rasterio.DatasetReader | None]:
     if band is None:
         yield None
         return
-    with fetch_band(band) as file, open_raster(file.gdal_path, band.href) as raster:
+    with fetch_band(band) as file, open_raster(file.gdal_path, band.location) as raster:
         yield raster
 
 

@@ -10,15 +10,13 @@ import json
 from collections.abc import Iterable
 
 from landsat_downsample.errors import ReadError
-from landsat_downsample.formats import stac_source
 from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.formats.stac_item import is_item_name
-from landsat_downsample.model import location
-from landsat_downsample.model.location import basename, scheme
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage import files
 
 
-def compare(hrefs: Iterable[str]) -> int:
+def compare(locations: Iterable[Location]) -> int:
     """Compare local files, or members of a tar, with the checksums beside them; return how many have one.
 
     Raises
@@ -28,29 +26,29 @@ def compare(hrefs: Iterable[str]) -> int:
     """
     from landsat_downsample.storage import verified_copy  # not above: a scene is mostly opened without it
 
-    known: dict[str, dict[str, tuple[str, str]]] = {}
+    known: dict[Location, dict[str, tuple[str, str]]] = {}
     count = 0
-    for href in hrefs:
-        if scheme(href) not in ("file", "tar"):
+    for location in locations:
+        if location.kind not in ("file", "tar"):
             continue
-        folder = stac_source.folder_of(href)
+        folder = location.parent
         if folder not in known:
             known[folder] = digests_in(folder)
-        if expected := known[folder].get(basename(href)):
+        if expected := known[folder].get(location.name):
             count += 1
-            if verified_copy.digest(href, expected[0]) != expected[1]:
+            if verified_copy.digest(location, expected[0]) != expected[1]:
                 raise ReadError(
-                    f"cannot read {href!r}: its bytes do not have the {expected[0]} checksum that lies beside it: "
+                    f"cannot read {location!r}: its bytes do not have the {expected[0]} checksum that lies beside it: "
                     "it is damaged, or was changed; fetch it again"
                 )
     return count
 
 
-def digests_in(folder: str) -> dict[str, tuple[str, str]]:
+def digests_in(folder: Location) -> dict[str, tuple[str, str]]:
     """(algorithm, digest) of files by name, as the items and the list of MD5 sums in their folder say."""
     found: dict[str, tuple[str, str]] = {}
     for name in files.list_names(folder):
-        place = location.join(folder, name)
+        place = folder / name
         if name.lower().endswith("_md5.txt"):
             found |= md5_sums(files.read_bytes(place))
         elif is_item_name(name):
@@ -71,7 +69,7 @@ def md5_sums(text: bytes) -> dict[str, tuple[str, str]]:
 def _of_item(text: bytes) -> dict[str, tuple[str, str]]:
     try:
         assets = json.loads(text)["assets"].values()
-        given = {basename(asset["href"]): parse_multihash(asset.get("file:checksum")) for asset in assets}
+        given = {Location(asset["href"]).name: parse_multihash(asset.get("file:checksum")) for asset in assets}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # no item after all
     return {name: digest for name, digest in given.items() if digest}

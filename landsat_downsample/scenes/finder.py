@@ -16,8 +16,7 @@ from landsat_downsample.formats.mtl import properties as properties_module
 from landsat_downsample.formats.mtl.document import MAX_BYTES, Mtl
 from landsat_downsample.formats.product_id import ProductId
 from landsat_downsample.formats.scene_files import METADATA, File, Listing
-from landsat_downsample.model import location
-from landsat_downsample.model.location import is_tar, scheme
+from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.model.words import grouped
@@ -46,9 +45,9 @@ class Source:
     """How to read its files, where a document led to them."""
 
 
-def single_file(href: str) -> Listing:
+def single_file(location: Location) -> Listing:
     """A single file, whatever it is called."""
-    return Listing(product_id.stem(location.basename(href)), href, files={"": File(href)}, single_file=True)
+    return Listing(product_id.stem(location.name), location, files={"": File(location)}, single_file=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +56,12 @@ class Finder:
 
     policy: Policy
 
-    def find(self, href: str) -> Source:
-        """List the files of what an href names.
+    def find(self, location: Location) -> Source:
+        """List the files of what a user names.
 
         Parameters
         ----------
-        href : str
+        location : Location
             A GeoTIFF, a folder or prefix, an MTL file, a STAC item, catalogue or collection, or a tar.
 
         Raises
@@ -72,29 +71,27 @@ class Finder:
         ReadError
             It cannot be listed or read.
         """
-        name = location.basename(href)
+        name = location.name
         if product_id.is_tiff(name):
-            return Source(single_file(href))
-        if is_tar(href):
-            return self._folder(href, list_names(href, policy=self.policy))
+            return Source(single_file(location))
+        if location.is_archive:
+            return self._folder(location, list_names(location, policy=self.policy))
         if found := _MTL.search(name):
-            return self._next_to_mtl(href, name[: found.start()])
-        if name.lower().endswith((".json", ".geojson")) or (
-            scheme(href) in ("http", "https") and _ITEM.search(location.redact(href))
-        ):
-            return self._json(href)
-        if scheme(href) == "file":
-            return self._local(href)
-        return self._folder(href, list_names(href, policy=self.policy))
+            return self._next_to_mtl(location, name[: found.start()])
+        if name.lower().endswith((".json", ".geojson")) or (location.kind in WEB and _ITEM.search(location.shown)):
+            return self._json(location)
+        if location.kind == "file":
+            return self._local(location)
+        return self._folder(location, list_names(location, policy=self.policy))
 
-    def of_items(self, items: Sequence[dict[str, Any]], base: str) -> Source:
+    def of_items(self, items: Sequence[dict[str, Any]], base: Location) -> Source:
         """List the files of the scene that STAC items describe.
 
         Parameters
         ----------
         items : sequence of dict
             Of one scene.
-        base : str
+        base : Location
             Where they were read.
 
         Raises
@@ -103,114 +100,113 @@ class Finder:
             They are no Landsat scene, or several, or point where they must not.
         """
         led = self._led_by(base)
-        entries = [(item, stac_item.own_href(item, base, led.policy.allow_hosts)) for item in items]
+        entries = [(item, stac_item.own_location(item, base, led.policy.allow_hosts)) for item in items]
         return led._stac(iter(entries), entries[0][1])
 
-    def _led_by(self, href: str) -> Finder:
-        return Finder(self.policy.led_by(href))
+    def _led_by(self, location: Location) -> Finder:
+        return Finder(self.policy.led_by(location))
 
-    def read_mtl(self, metadata: dict[str, str]) -> Mtl | None:
+    def read_mtl(self, metadata: dict[str, Location]) -> Mtl | None:
         """Read the first of a scene's MTL files, or None when it has none."""
         for kind in ("MTL.json", "MTL.txt", "MTL.xml"):
             if kind in metadata:
                 return self._parse(metadata[kind])
         return None
 
-    def sibling_mtl(self, href: str) -> Mtl | None:
+    def sibling_mtl(self, location: Location) -> Mtl | None:
         """The MTL of the product that a single file belongs to, from the same folder."""
-        product = product_id.parse(location.basename(href))
+        product = product_id.parse(location.name)
         if product is None:
             return None
-        folder, start = stac_source.folder_of(href), location.basename(href)[: len(product.id)]
+        folder, start = location.parent, location.name[: len(product.id)]
         for kind in _FORMATS:
-            candidate = location.join(folder, start + ("_mtl." if start.islower() else "_MTL.") + kind)
+            candidate = folder / (start + ("_mtl." if start.islower() else "_MTL.") + kind)
             if exists(candidate, policy=self.policy):
                 return self._parse(candidate)
         return None
 
-    def _parse(self, href: str) -> Mtl:
-        kind = parse.kind_of(location.basename(href))
+    def _parse(self, location: Location) -> Mtl:
+        kind = parse.kind_of(location.name)
         try:
-            return parse.parse(read_bytes(href, limit=MAX_BYTES, policy=self.policy), kind)
+            return parse.parse(read_bytes(location, limit=MAX_BYTES, policy=self.policy), kind)
         except SceneError as error:
-            raise SceneError(f"{location.redact(href)!r}: {error}") from error
+            raise SceneError(f"{location!r}: {error}") from error
 
-    def _local(self, href: str) -> Source:
-        path = location.local_path(href)
+    def _local(self, location: Location) -> Source:
+        path = location.path
+        here = Location(path)
         if os.path.isdir(path):
-            return self._folder(path, list_names(path, policy=self.policy))
+            return self._folder(here, list_names(here, policy=self.policy))
         if not os.path.exists(path):
-            raise ReadError(f"cannot open {href!r}: no such file or folder")
+            raise ReadError(f"cannot open {location!r}: no such file or folder")
         with open_regular(path) as file:
             start = file.read(512)
         if start[:2] in (b"II", b"MM"):
-            return Source(single_file(path))
+            return Source(single_file(here))
         if start.lstrip()[:1] in (b"{", b"["):
-            return self._json(path)
-        raise ReadError(f"cannot open {href!r}: it is not a GeoTIFF, a folder, an MTL, a STAC item or a tar")
+            return self._json(here)
+        raise ReadError(f"cannot open {location!r}: it is not a GeoTIFF, a folder, an MTL, a STAC item or a tar")
 
-    def _folder(self, href: str, names: list[str]) -> Source:
+    def _folder(self, location: Location, names: list[str]) -> Source:
         """The one scene among the files of a folder."""
         names = [name for name in names if not name.startswith(".")]
         rasters = [name for name in names if product_id.is_tiff(name)]
         mtls = [name for name in names if _MTL.search(name)]
         if not mtls and len(rasters) == 1 and (own := product_id.stem(rasters[0]) + MARKER) in names:
-            return self._stac(self._collect([location.join(href, own)]), href)  # a single file that was staged
-        _refuse_others(href, [*rasters, *mtls])
+            return self._stac(self._collect([location / own]), location)  # a single file that was staged
+        _refuse_others(location, [*rasters, *mtls])
         ids = {product.id: product for name in [*rasters, *mtls] if (product := product_id.parse(name))}
         if len(ids) > 1:
             raise SceneError(
-                f"{location.redact(href)!r} holds {len(ids)} scenes: {', '.join(sorted(ids))}; "
+                f"{location!r} holds {len(ids)} scenes: {', '.join(sorted(ids))}; "
                 "give the MTL file of one, or one folder for each"
             )
         if mtls or ids:
-            return self._of_product(href, names, mtls, next(iter(ids.values()), None))
-        return self._folder_without_names(href, names, rasters)
+            return self._of_product(location, names, mtls, next(iter(ids.values()), None))
+        return self._folder_without_names(location, names, rasters)
 
-    def _folder_without_names(self, href: str, names: list[str], rasters: list[str]) -> Source:
+    def _folder_without_names(self, location: Location, names: list[str], rasters: list[str]) -> Source:
         """A folder in which no file is named after a product: a catalogue, or items."""
         catalogues = [name for name in names if name.lower() in ("catalog.json", "collection.json")]
         if catalogues:
-            return self._json(location.join(href, sorted(catalogues)[0]))
-        if found := _item_hrefs(href, names):
-            return self._stac(self._collect(found), href)
+            return self._json(location / sorted(catalogues)[0])
+        if found := _items_among(names, location):
+            return self._stac(self._collect(found), location)
         if rasters:
             raise SceneError(
-                f"{location.redact(href)!r} holds {len(rasters)} TIFFs but no MTL and no Landsat product id "
+                f"{location!r} holds {len(rasters)} TIFFs but no MTL and no Landsat product id "
                 f"in their names ({rasters[0]} ...): give the files one by one"
             )
-        hint = _below(href, self.policy)
-        raise SceneError(
-            f"{location.redact(href)!r} holds no Landsat scene: no band, MTL or STAC item among its files{hint}"
-        )
+        hint = _below(location, self.policy)
+        raise SceneError(f"{location!r} holds no Landsat scene: no band, MTL or STAC item among its files{hint}")
 
-    def _of_product(self, href: str, names: list[str], mtls: list[str], product: ProductId | None) -> Source:
-        metadata = _metadata(href, names, product)
+    def _of_product(self, location: Location, names: list[str], mtls: list[str], product: ProductId | None) -> Source:
+        metadata = _metadata(location, names, product)
         mtl = self.read_mtl(metadata)
-        product = _agreed(mtl, product, href)
+        product = _agreed(mtl, product, location)
         listed = tuple(mtl.files().values()) if mtl else ()
         specs, files, skipped = scene_files.sort_bands(names, product, listed)
         absent = [band for band in scene_files.sort_bands(listed, product, listed)[0] if band not in specs]
-        if not files and (items := _item_hrefs(href, names)):
-            return self._stac(self._collect(items), href)
+        if not files and (items := _items_among(names, location)):
+            return self._stac(self._collect(items), location)
         if not files and (copies := [name for name in names if product_id.is_copy(name)]):
             raise SceneError(
-                f"{location.redact(href)!r} holds no band of {product.id} under its own name, but {len(copies)} "
+                f"{location!r} holds no band of {product.id} under its own name, but {len(copies)} "
                 f"files named as copies are, such as {copies[0]!r}: give them their names back"
             )
         if not files:
             raise SceneError(
-                f"{location.redact(href)!r} holds no band of {product.id}"
+                f"{location!r} holds no band of {product.id}"
                 + (f": its MTL lists {', '.join(absent[:4])} ..." if absent else "")
             )
         return Source(
             Listing(
                 id=product.id,
-                href=href,
+                location=location,
                 sensor=product.sensor,
                 level=product.level,
                 specs=specs,
-                files={band: self._file(href, name, names) for band, name in files.items()},
+                files={band: self._file(location, name, names) for band, name in files.items()},
                 absent=tuple(absent),
                 metadata=metadata,
                 properties=_properties(product, mtl),
@@ -219,117 +215,115 @@ class Finder:
             mtl,
         )
 
-    def _file(self, folder: str, name: str, names: list[str]) -> File:
-        sidecars = tuple(location.join(folder, name + end) for end in SIDECARS if name + end in names)
-        return File(location.join(folder, name), sidecars=sidecars)
+    def _file(self, folder: Location, name: str, names: list[str]) -> File:
+        sidecars = tuple(folder / (name + end) for end in SIDECARS if name + end in names)
+        return File(folder / name, sidecars=sidecars)
 
-    def _next_to_mtl(self, href: str, stem: str) -> Source:
+    def _next_to_mtl(self, location: Location, stem: str) -> Source:
         """The scene of an MTL file: what it lists, in its own folder."""
-        name, folder = location.basename(href), stac_source.folder_of(href)
+        name, folder = location.name, location.parent
         try:
             names = list_names(folder, policy=self.policy)
         except ReadError:
             names = []
         if name not in names:  # no listing: every file that the MTL lists must be there
-            names = [name, *self._parse(href).files().values()]
+            names = [name, *self._parse(location).files().values()]
             names = list(dict.fromkeys(n for n in names if n == name or not _MTL.search(n)))
         ours = [n for n in names if n.lower().startswith(stem.lower())]
-        _refuse_others(href, [name])
+        _refuse_others(location, [name])
         source = self._of_product(folder, ours, [name], product_id.parse(name))
-        return Source(replace(source.listing, href=href), source.mtl)
+        return Source(replace(source.listing, location=location), source.mtl)
 
-    def _json(self, href: str) -> Source:
+    def _json(self, location: Location) -> Source:
         """A JSON document: an item, a list of items, a catalogue, or an MTL under another name."""
-        data = read_bytes(href, limit=_JSON_LIMIT, policy=self.policy)
-        record = stac_source.load(data, href)
+        data = read_bytes(location, limit=_JSON_LIMIT, policy=self.policy)
+        record = stac_source.load(data, location)
         if isinstance(record, dict) and "LANDSAT_METADATA_FILE" in record:
-            raise SceneError(f"{location.redact(href)!r} is an MTL: give it its name, ending in _MTL.json")
-        led = self._led_by(href)
-        return led._stac(led._items(record, href, _DEPTH), href)
+            raise SceneError(f"{location!r} is an MTL: give it its name, ending in _MTL.json")
+        led = self._led_by(location)
+        return led._stac(led._items(record, location, _DEPTH), location)
 
-    def _collect(self, hrefs: Iterable[str], depth: int = 0) -> Iterator[tuple[dict[str, Any], str]]:
-        for href in hrefs:
-            record = stac_source.load(read_bytes(href, limit=_JSON_LIMIT, policy=self.policy), href)
-            yield from self._led_by(href)._items(record, href, depth)
+    def _collect(self, locations: Iterable[Location], depth: int = 0) -> Iterator[tuple[dict[str, Any], Location]]:
+        for location in locations:
+            record = stac_source.load(read_bytes(location, limit=_JSON_LIMIT, policy=self.policy), location)
+            yield from self._led_by(location)._items(record, location, depth)
 
-    def _items(self, record: dict[str, Any] | list[Any], href: str, depth: int) -> Iterator[tuple[dict[str, Any], str]]:
+    def _items(
+        self, record: dict[str, Any] | list[Any], location: Location, depth: int
+    ) -> Iterator[tuple[dict[str, Any], Location]]:
         """Every item that a document holds or points to, with where it was read."""
-        found = stac_source.items(record, href)
+        found = stac_source.items(record, location)
         if found is not None or isinstance(record, list):
-            yield from ((item, href) for item in found or ())
+            yield from ((item, location) for item in found or ())
             return
-        items, children = stac_source.links(record, href, self.policy.allow_hosts)
+        items, children = stac_source.links(record, location, self.policy.allow_hosts)
         if depth < 1:
-            raise SceneError(
-                f"{location.redact(href)!r} is a catalogue nested too deep: give the one that has the items"
-            )
+            raise SceneError(f"{location!r} is a catalogue nested too deep: give the one that has the items")
         yield from self._collect(chain(items, children), depth - 1)
 
-    def _stac(self, entries: Iterator[tuple[dict[str, Any], str]], href: str) -> Source:
+    def _stac(self, entries: Iterator[tuple[dict[str, Any], Location]], location: Location) -> Source:
         taken = []
         for entry in entries:
             taken.append(entry)
             if len(taken) > _MAX_ITEMS:
-                raise SceneError(
-                    f"{location.redact(href)!r} points to more than {_MAX_ITEMS} items: give one scene at a time"
-                )
+                raise SceneError(f"{location!r} points to more than {_MAX_ITEMS} items: give one scene at a time")
         if not taken:
-            raise SceneError(f"{location.redact(href)!r} points to no STAC item")
+            raise SceneError(f"{location!r} points to no STAC item")
         led = self
         for _, base in taken:
             led = led._led_by(base)
-        local = {base: stac_source.folder_of(base) for _, base in taken if location.is_local(base)}
+        local = {base: base.parent for _, base in taken if base.is_local}
         siblings = {base: list_names(folder, policy=self.policy) for base, folder in local.items()}
-        listing = stac_source.listing(taken, href, siblings, led.policy.allow_hosts)
+        listing = stac_source.listing(taken, location, siblings, led.policy.allow_hosts)
         product = product_id.parse(listing.id)
-        here = all(location.is_local(place) for place in listing.metadata.values())
+        here = all(place.is_local for place in listing.metadata.values())
         mtl = self.read_mtl(listing.metadata) if here and not listing.single_file else None
         return Source(replace(listing, properties=_properties(product, mtl, listing.properties)), mtl, led.policy)
 
 
-def _item_hrefs(href: str, names: list[str]) -> list[str]:
+def _items_among(names: list[str], folder: Location) -> list[Location]:
     """STAC items among the files of a folder: USGS has one for reflectance and one for temperature."""
-    return [location.join(href, name) for name in names if stac_item.is_item_name(name)]
+    return [folder / name for name in names if stac_item.is_item_name(name)]
 
 
-def _below(href: str, policy: Policy) -> str:
+def _below(location: Location, policy: Policy) -> str:
     """What to give where a folder holds scenes each in a folder or archive of its own."""
     try:
-        found = [] if is_tar(href) else list_folders(href, policy=policy)
+        found = [] if location.is_archive else list_folders(location, policy=policy)
     except (ReadError, OSError):
         found = []
     if not found:
         return ""
     what = "1 folder or archive" if len(found) == 1 else f"{grouped(len(found))} folders or archives"
-    how = f"as {location.local_path(href)}/*" if location.is_local(href) else "or a list of them, @FILE or -"
-    return f"; it holds {what}, such as {location.basename(location.redact(found[0]))!r}: give them one by one, {how}"
+    how = f"as {location.path}/*" if location.is_local else "or a list of them, @FILE or -"
+    return f"; it holds {what}, such as {Location(found[0].shown).name!r}: give them one by one, {how}"
 
 
-def _refuse_others(href: str, names: Iterable[str]) -> None:
+def _refuse_others(location: Location, names: Iterable[str]) -> None:
     """Refuse products whose files look like a scene's but mean something else."""
     eras = set()
     for name in names:
         if why := product_id.unsupported(name):
-            raise SceneError(f"{location.redact(href)!r}: {name!r} {why}; give a Collection 2 scene")
+            raise SceneError(f"{location!r}: {name!r} {why}; give a Collection 2 scene")
         eras.add(product_id.era(name))
     if "c2" in eras:
         return
     for era, words in (("c1", "of Collection 1"), ("pre", "older than the Collections")):
         if era in eras:
-            raise SceneError(f"{location.redact(href)!r} is {words}, not read as a scene: give its files one by one")
+            raise SceneError(f"{location!r} is {words}, not read as a scene: give its files one by one")
 
 
-def _metadata(href: str, names: list[str], product: ProductId | None) -> dict[str, str]:
-    """Hrefs of a product's metadata files by kind; a renamed MTL counts, another product's file does not."""
+def _metadata(location: Location, names: list[str], product: ProductId | None) -> dict[str, Location]:
+    """Where a product's metadata files are, by kind; a renamed MTL counts, another product's file does not."""
     found = {}
     for name in names:
         kind, other = scene_files.metadata_kind(name), product_id.parse(name)
         if kind and (other == product or other is None):
-            found[kind] = location.join(href, name)
+            found[kind] = location / name
     return {kind: found[kind] for kind in METADATA if kind in found}
 
 
-def _agreed(mtl: Mtl | None, product: ProductId | None, href: str) -> ProductId:
+def _agreed(mtl: Mtl | None, product: ProductId | None, location: Location) -> ProductId:
     """The product that file names and the MTL agree on.
 
     The MTL of a downsampled product keeps the source's id, so that they agree there too.
@@ -338,11 +332,11 @@ def _agreed(mtl: Mtl | None, product: ProductId | None, href: str) -> ProductId:
     meant = product_id.parse(said)
     if (agreed := product or meant) is None:
         raise SceneError(
-            f"{location.redact(href)!r}: its MTL is older than the Collections or names no product, "
+            f"{location!r}: its MTL is older than the Collections or names no product, "
             "not read as a scene: give its files one by one"
         )
     if product is not None and meant is not None and product.id != meant.id:
-        raise SceneError(f"{location.redact(href)!r}: files are of {product.id}, the MTL is of {meant.id}")
+        raise SceneError(f"{location!r}: files are of {product.id}, the MTL is of {meant.id}")
     scene_files.catalogue(agreed)
     return agreed
 

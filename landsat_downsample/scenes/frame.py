@@ -13,7 +13,6 @@ from landsat_downsample.formats.mtl import frame as frame_module
 from landsat_downsample.formats.mtl.document import Mtl
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.location import redact
 
 PAN = "panchromatic"
 
@@ -91,7 +90,7 @@ def check_predictors(bands: dict[str, Band]) -> None:
     if len(ways) > 1:
         odd = min(ways, key=lambda way: len(ways[way]))
         raise SceneError(
-            f"{redact(known[ways[odd][0]].href)!r} says predictor {odd}, other bands of the scene do not: "
+            f"{known[ways[odd][0]].location!r} says predictor {odd}, other bands of the scene do not: "
             "one of them is damaged; fetch it again, or open them one by one"
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 from landsat_downsample.errors import UsageError
 from landsat_downsample.formats.checked_item import is_item, links
 from landsat_downsample.formats.stac_item import scene_id
-from landsat_downsample.model.location import is_local
+from landsat_downsample.model.location import Location
 
 
 def given_items(source: object) -> tuple[list[dict[str, Any]], str | None]:
@@ -56,7 +56,8 @@ def _items(source: object) -> Iterator[tuple[dict[str, Any], str | None]]:
     """Items, each with where it says that it was read."""
     if is_item(source):
         place = _self(source)
-        yield source, place if place and is_local(place) else None  # a copy here of one from there has its old link
+        # A copy here of one from there has its old link.
+        yield source, place if place and Location(place).is_local else None
     elif isinstance(source, dict) and isinstance(source.get("features"), list):
         for item in source["features"]:
             yield from _items(item)

@@ -14,11 +14,10 @@ from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
 from landsat_downsample.errors import ReadError, SceneError
-from landsat_downsample.model import location
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.location import scheme
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.scenes import raster_header, validity
 from landsat_downsample.scenes.raster_header import RasterLayout
@@ -39,20 +38,20 @@ _QUIET = process_lock()
 
 
 def read_header(
-    href: str,
+    location: Location,
     spec: BandSpec,
     *,
     fallback_grid: Callable[[tuple[int, int]], Grid | None] | None = None,
     size: int | None = None,
     checksum: str | None = None,
-    sidecars: tuple[str, ...] = (),
+    sidecars: tuple[Location, ...] = (),
     policy: Policy | None = None,
 ) -> Band:
     """Read what the header of a one-band GeoTIFF says; no pixels.
 
     Parameters
     ----------
-    href : str
+    location : Location
         Where the file is.
     spec : BandSpec
         What the band means.
@@ -63,8 +62,8 @@ def read_header(
         Bytes of the file, where already known.
     checksum : str, optional
         Multihash of the file, recorded for when it is fetched.
-    sidecars : tuple of str, optional
-        Hrefs of its sidecars, as a listing has them; those of a local file are looked for.
+    sidecars : tuple of Location, optional
+        Its sidecars, as a listing has them; those of a local file are looked for.
     policy : Policy, optional
         Retry budget for a remote store, and who pays.
 
@@ -75,27 +74,27 @@ def read_header(
     SceneError
         It has no CRS, is rotated, holds several bands, or pixels that cannot be reduced.
     """
-    with ExitStack() as stack, _damage_told(href):
-        file = stack.enter_context(files.header(files.FetchRequest(href, size, policy=policy)))
+    with ExitStack() as stack, _damage_told(location):
+        file = stack.enter_context(files.header(files.FetchRequest(location, size, policy=policy)))
         stack.enter_context(rasterio.Env(**OPTIONS))
-        source = stack.enter_context(open_raster(file.gdal_path, href, pixels=False))
-        found = validity.sidecars(href) or sidecars
-        if found and scheme(href) != "file":
-            validity.check_apart(href, found, policy)
+        source = stack.enter_context(open_raster(file.gdal_path, location, pixels=False))
+        found = validity.sidecars(location) or sidecars
+        if found and location.kind != "file":
+            validity.check_apart(location, found, policy)
         elif found:
             stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False))
-            own, source = source, stack.enter_context(open_raster(file.gdal_path, href, pixels=False))
-            validity.check_sidecars(own, source, found, file.layout, href)
-        validity.check_masks(source, file.layout, href)
+            own, source = source, stack.enter_context(open_raster(file.gdal_path, location, pixels=False))
+            validity.check_sidecars(own, source, found, file.layout, location)
+        validity.check_masks(source, file.layout, location)
         layout = _layout(source)
-        raster_header.check(layout, href)
-        spec = validity.meaning(source, spec, found, href)
+        raster_header.check(layout, location)
+        spec = validity.meaning(source, spec, found, location)
         scale, offset = source.scales[0], source.offsets[0]
         scaled = (scale, offset) != (1.0, 0.0)
         return Band(
             spec=spec,
-            href=href,
-            grid=_grid(source, href, fallback_grid),
+            href=location.href,
+            grid=_grid(source, location, fallback_grid),
             dtype=layout.dtype,
             nodata=spec.fill if source.nodata is None else source.nodata,
             block_shape=layout.block_shape,
@@ -105,9 +104,9 @@ def read_header(
             description=source.descriptions[0] or None,
             area_or_point=source.tags().get("AREA_OR_POINT"),
             size=size if size is not None else file.size,
-            etag=_identity(file) if location.is_local(href) else file.etag,
+            etag=_identity(file) if location.is_local else file.etag,
             checksum=checksum,
-            predictor=raster_header.unrepeated_predictor(file.layout, spec, href),
+            predictor=raster_header.unrepeated_predictor(file.layout, spec, location),
             requester_pays=policy is not None and policy.requester_pays,
             allow_hosts=policy.allow_hosts if policy else (),
             led=policy is not None and policy.led,
@@ -115,12 +114,12 @@ def read_header(
 
 
 @contextmanager
-def _damage_told(href: str) -> Iterator[None]:
+def _damage_told(location: Location) -> Iterator[None]:
     """What GDAL says of a damaged directory, where rasterio lets it through as it is."""
     try:
         yield
     except CPLE_BaseError as error:
-        raise ReadError(f"cannot open {location.redact(href)!r}: its header is damaged; fetch it again") from error
+        raise ReadError(f"cannot open {location!r}: its header is damaged; fetch it again") from error
 
 
 def _layout(source: rasterio.DatasetReader) -> RasterLayout:
@@ -134,7 +133,7 @@ def _layout(source: rasterio.DatasetReader) -> RasterLayout:
     )
 
 
-def open_raster(path: str, href: str, *, pixels: bool = True) -> rasterio.DatasetReader:
+def open_raster(path: str, location: Location, *, pixels: bool = True) -> rasterio.DatasetReader:
     """Open a local path as a GeoTIFF, for its pixels at full resolution only.
 
     Parameters
@@ -146,7 +145,7 @@ def open_raster(path: str, href: str, *, pixels: bool = True) -> rasterio.Datase
     Raises
     ------
     ReadError
-        GDAL cannot read it; the message names `href`, not the path of a temporary copy.
+        GDAL cannot read it; the message names `location`, not the path of a temporary copy.
     """
     try:
         with _QUIET, warnings.catch_warnings():
@@ -156,24 +155,24 @@ def open_raster(path: str, href: str, *, pixels: bool = True) -> rasterio.Datase
             return rasterio.open(path, driver="GTiff", OVERVIEW_LEVEL="NONE")
     except RasterioIOError as error:
         raise ReadError(
-            f"cannot open {location.redact(href)!r}: GDAL finds no raster in it that it can read; fetch it again"
+            f"cannot open {location!r}: GDAL finds no raster in it that it can read; fetch it again"
         ) from error
 
 
-def _grid(source: rasterio.DatasetReader, href: str, fallback_grid: Callable[..., Any] | None) -> Grid:
+def _grid(source: rasterio.DatasetReader, location: Location, fallback_grid: Callable[..., Any] | None) -> Grid:
     """The grid of an open raster: its own, or where it has none that of its metadata."""
     shape, transform = source.shape, source.transform
     crs = crs_name(source.crs)
     placed = not transform.is_identity
     if crs and placed:
-        return raster_header.grid_of(shape, transform, crs, href)
+        return raster_header.grid_of(shape, transform, crs, location)
     if placed:
-        raster_header.grid_of(shape, transform, "", href)  # refuses a rotated grid before asking for its CRS
+        raster_header.grid_of(shape, transform, "", location)  # refuses a rotated grid before asking for its CRS
     fallback = fallback_grid(shape) if fallback_grid else None
     if fallback is None:
         lacks = "CRS" if placed or not crs else "position"
         raise SceneError(
-            f"{location.redact(href)!r} has no {lacks}: give it one first (gdal_edit.py -a_srs -a_ullr), "
+            f"{location!r} has no {lacks}: give it one first (gdal_edit.py -a_srs -a_ullr), "
             "or put the scene's MTL file beside it"
         )
     return fallback if not placed else Grid(shape, transform, fallback.crs)

@@ -14,11 +14,10 @@ from landsat_downsample.formats import scene_files
 from landsat_downsample.formats.product_id import parse
 from landsat_downsample.formats.scene_files import File, Listing
 from landsat_downsample.model import bands as bands_module
-from landsat_downsample.model import location
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.location import check
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene, no_such_band
 from landsat_downsample.model.words import count_words, words
@@ -65,14 +64,14 @@ def open_with(
     """As `open_scene`, with a policy that says who pays, and whether a document of another host led here."""
     finder = Finder(policy)
     if isinstance(source, str | os.PathLike):
-        href = _absolute(os.fspath(source))
-        with files.reading(href):
-            found = finder.find(href) if as_band is None else Source(_as_single_file(href, as_band))
+        location = _absolute(os.fspath(source))
+        with files.reading(location):
+            found = finder.find(location) if as_band is None else Source(_as_single_file(location, as_band))
             return _open(finder, found, bands, as_band)
     items, own = given_items(source)
     if as_band is not None:
         raise UsageError(f"as_band {as_band!r} says what a single file holds: a STAC item is not one")
-    place = _absolute(os.fspath(base)) if base is not None else own or os.path.join(os.getcwd(), "item.json")
+    place = _absolute(os.fspath(base)) if base is not None else Location(own or os.path.join(os.getcwd(), "item.json"))
     led = Finder(_unproven(policy, own) if base is None else policy)
     with files.reading(place):
         return _open(led, led.of_items(items, place), bands, as_band)
@@ -87,7 +86,7 @@ def open_given(
 
 def _unproven(policy: Policy, place: str | None) -> Policy:
     """Where an item says itself that it is, is trusted no more than its other hrefs."""
-    return dataclasses.replace(policy, led=policy.led or (place is not None and not location.is_local(place)))
+    return dataclasses.replace(policy, led=policy.led or (place is not None and not Location(place).is_local))
 
 
 def _open(finder: Finder, found: Source, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
@@ -97,23 +96,23 @@ def _open(finder: Finder, found: Source, bands: Iterable[str] | str | None, as_b
     return _open_bands(finder, found, bands)
 
 
-def _absolute(href: str) -> str:
-    check(href)
+def _absolute(href: str) -> Location:
+    location = Location.checked(href)
     is_path = "://" not in href or href.lower().startswith("file://")
-    return location.local_path(href) if is_path else href
+    return Location(location.path) if is_path else location
 
 
-def _as_single_file(href: str, as_band: str) -> Listing:
-    if location.is_tar(href) or (location.is_local(href) and "://" not in href and os.path.isdir(href)):
-        raise UsageError(f"as_band {as_band!r} says what a single file holds: {location.redact(href)!r} is not one")
-    return single_file(href)
+def _as_single_file(location: Location, as_band: str) -> Listing:
+    if location.is_archive or (location.kind == "file" and os.path.isdir(location.path)):
+        raise UsageError(f"as_band {as_band!r} says what a single file holds: {location!r} is not one")
+    return single_file(location)
 
 
 def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback_grid: Callable[..., Any]) -> Band:
     # An item that says that readers pay was given by somebody who means to.
     pays = finder.policy.requester_pays or listing.requester_pays
     return read_header(
-        file.href,
+        file.location,
         spec,
         fallback_grid=fallback_grid,
         size=file.size,
@@ -127,11 +126,11 @@ def _open_single_file(
     finder: Finder, listing: Listing, bands: Iterable[str] | str | None, as_band: str | None
 ) -> Scene:
     file = listing.files[""]
-    name = location.basename(file.href)
+    name = file.location.name
     spec = scene_files.forced_spec(name, as_band) if as_band else scene_files.single_file_spec(name)
 
     def sibling_grid(shape: tuple[int, int]) -> Grid | None:
-        mtl = finder.sibling_mtl(file.href)
+        mtl = finder.sibling_mtl(file.location)
         return frame.fallback(mtl, spec.group, shape) if mtl else None
 
     guess = bands_module.unknown(spec.name)  # its fill is not known before its data type is
@@ -140,7 +139,7 @@ def _open_single_file(
     product = parse(name)
     scene = Scene(
         id=listing.id,
-        href=location.redact(listing.href),
+        href=listing.location.shown,
         grid=band.grid,
         bands={band.name: band},
         sensor=product.sensor if product else None,
@@ -173,23 +172,23 @@ def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | Non
     _warn(listing, bands is None)
     read = _read_all(finder, source, [*wanted, *_extra(listing, wanted)])
     for name, band in read.items():
-        scene_files.check_stored(band.spec, band.dtype, band.nodata, location.basename(listing.files[name].href))
+        scene_files.check_stored(band.spec, band.dtype, band.nodata, listing.files[name].location.name)
     grid = frame.scene_grid(read, frame.of(mtl) if mtl else None)
     frame.check_predictors(read)
     if mtl is not None:
         frame.check_mtl(mtl, read)
     elif len(read) == 1:  # nothing else shows a damaged header
-        checksums.compare(band.href for band in read.values())
+        checksums.compare(band.location for band in read.values())
     read = {n: b if b.spec.group == PAN else dataclasses.replace(b, grid=grid) for n, b in read.items()}
     return Scene(
         id=listing.id,
-        href=location.redact(listing.href),
+        href=listing.location.shown,
         grid=grid,
         bands={name: band for name, band in read.items() if name in wanted or name == "QA_PIXEL"},
         sensor=listing.sensor,
         level=listing.level,
         absent=listing.absent,
-        metadata=listing.metadata,
+        metadata={kind: one.href for kind, one in listing.metadata.items()},
         properties=listing.properties,
         item_href=listing.item_href,
         requester_pays=finder.policy.requester_pays or listing.requester_pays,
@@ -267,7 +266,7 @@ def _read_all(finder: Finder, source: Source, names: list[str]) -> dict[str, Ban
 
         return _read(finder, listing, listing.files[name], spec, of_mtl)
 
-    if all(location.is_local(listing.files[name].href) for name in names):
+    if all(listing.files[name].location.is_local for name in names):
         return {name: read(name) for name in names}
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="headers") as pool:
         return dict(zip(names, pool.map(read, names), strict=True))

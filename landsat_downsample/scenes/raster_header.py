@@ -9,7 +9,7 @@ from landsat_downsample.errors import SceneError
 from landsat_downsample.formats.tiff_layout import TiffLayout
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.location import redact
+from landsat_downsample.model.location import Location
 
 if TYPE_CHECKING:
     from affine import Affine
@@ -28,7 +28,7 @@ class RasterLayout:
     """Ground control points."""
 
 
-def check(layout: RasterLayout, href: str) -> None:
+def check(layout: RasterLayout, at: Location) -> None:
     """Refuse a raster that cannot be a band of Landsat.
 
     Raises
@@ -36,23 +36,22 @@ def check(layout: RasterLayout, href: str) -> None:
     SceneError
         Several bands, complex or 64-bit integers, or ground control points.
     """
-    where = repr(redact(href))
     if layout.bands != 1:
         raise SceneError(
-            f"{where} holds {layout.bands} bands, a Landsat band file holds one: "
+            f"{at!r} holds {layout.bands} bands, a Landsat band file holds one: "
             "split it first (gdal_translate -b 1 IN OUT)"
         )
     if layout.dtype.startswith("complex"):
-        raise SceneError(f"{where} holds {layout.dtype} pixels, which are not Landsat data: give a real-valued file")
+        raise SceneError(f"{at!r} holds {layout.dtype} pixels, which are not Landsat data: give a real-valued file")
     if layout.dtype in ("int64", "uint64"):
-        raise SceneError(f"{where} holds {layout.dtype} pixels, whose sums would overflow: convert it to 32 bits first")
+        raise SceneError(f"{at!r} holds {layout.dtype} pixels, whose sums would overflow: convert it to 32 bits first")
     if layout.gcps:
         raise SceneError(
-            f"{where} is placed by {layout.gcps} ground control points, not by a grid: warp it first (gdalwarp)"
+            f"{at!r} is placed by {layout.gcps} ground control points, not by a grid: warp it first (gdalwarp)"
         )
 
 
-def unrepeated_predictor(layout: TiffLayout, spec: BandSpec, href: str) -> int | None:
+def unrepeated_predictor(layout: TiffLayout, spec: BandSpec, at: Location) -> int | None:
     """The predictor of compressed blocks, where no overview repeats it; other bands of the scene may.
 
     Raises
@@ -66,13 +65,13 @@ def unrepeated_predictor(layout: TiffLayout, spec: BandSpec, href: str) -> int |
     usgs = layout.trailer and spec.dtype and image.block_shape == (256, 256) and image.compression == 8
     if usgs and image.predictor != 2:
         raise SceneError(
-            f"{redact(href)!r} says predictor {image.predictor}, with which USGS writes no band: it is damaged or was "
+            f"{at!r} says predictor {image.predictor}, with which USGS writes no band: it is damaged or was "
             "changed; fetch it again"
         )
     return image.predictor
 
 
-def grid_of(shape: tuple[int, int], transform: Affine, crs: str, href: str) -> Grid:
+def grid_of(shape: tuple[int, int], transform: Affine, crs: str, at: Location) -> Grid:
     """Make the grid of a raster.
 
     Raises
@@ -80,12 +79,11 @@ def grid_of(shape: tuple[int, int], transform: Affine, crs: str, href: str) -> G
     SceneError
         The grid is rotated, or rows run from south to north.
     """
-    where = repr(redact(href))
     if transform.b or transform.d:
-        raise SceneError(f"{where} is on a rotated grid: only north-up grids are supported; warp it first (gdalwarp)")
+        raise SceneError(f"{at!r} is on a rotated grid: only north-up grids are supported; warp it first (gdalwarp)")
     if transform.e >= 0 or transform.a <= 0:
         raise SceneError(
-            f"{where} is stored south-up or mirrored (pixel size {transform.a:g}, {transform.e:g}): "
+            f"{at!r} is stored south-up or mirrored (pixel size {transform.a:g}, {transform.e:g}): "
             "turn it north-up first (gdalwarp)"
         )
     return Grid(shape, transform, crs)

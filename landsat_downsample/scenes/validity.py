@@ -7,7 +7,6 @@ at the TIFF alone would average what lies under a mask, and disagree with every 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from landsat_downsample.errors import SceneError
 from landsat_downsample.formats.tiff_layout import TiffLayout
 from landsat_downsample.model.bands import BandSpec
-from landsat_downsample.model.location import basename, is_local, local_path, redact, scheme, split_tar, tar_href
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import files
 
@@ -40,15 +39,15 @@ _FLAGS = ("flag_values", "flag_masks", "flag_meanings")
 _ADVICE = "write it into the pixels first, as a value that none of them has (gdalwarp -dstnodata 0 IN OUT"
 
 
-def sidecars(href: str) -> tuple[str, ...]:
-    """Hrefs of the files beside a local raster that GDAL would read with it; of a remote one, a listing has them."""
-    if scheme(href) == "tar":
-        member, archive = split_tar(href)
-        return tuple(sidecar for end in SIDECARS if files.exists(sidecar := tar_href(member + end, archive)))
-    return tuple(href + end for end in SIDECARS if is_local(href) and os.path.exists(local_path(href) + end))
+def sidecars(location: Location) -> tuple[Location, ...]:
+    """Find the files beside a local raster that GDAL would read with it; of a remote one, a listing has them."""
+    if not location.is_local:
+        return ()
+    folder, name = location.parent, location.name
+    return tuple(sidecar for end in SIDECARS if files.exists(sidecar := folder / (name + end)))
 
 
-def check_apart(href: str, found: Iterable[str], policy: Policy | None) -> None:
+def check_apart(location: Location, found: Iterable[Location], policy: Policy | None) -> None:
     """Refuse sidecars that say something, where GDAL cannot read them with their raster.
 
     Raises
@@ -57,14 +56,18 @@ def check_apart(href: str, found: Iterable[str], policy: Policy | None) -> None:
         They do.
     """
     for sidecar in found:
-        name = basename(sidecar)
+        name = sidecar.name
         if name.endswith(".aux.xml") and not any(word in files.read_bytes(sidecar, policy=policy) for word in _TELLING):
             continue
-        raise SceneError(f"{redact(href)!r}: {name!r} beside it says more of its pixels: bring both to a folder here")
+        raise SceneError(f"{location!r}: {name!r} beside it says more of its pixels: bring both to a folder here")
 
 
 def check_sidecars(
-    own: rasterio.DatasetReader, whole: rasterio.DatasetReader, found: Iterable[str], layout: TiffLayout, href: str
+    own: rasterio.DatasetReader,
+    whole: rasterio.DatasetReader,
+    found: Iterable[Location],
+    layout: TiffLayout,
+    location: Location,
 ) -> None:
     """Hold a raster without its sidecars against the same with them.
 
@@ -73,7 +76,7 @@ def check_sidecars(
     SceneError
         What they say differs from what the file says itself, or cannot be followed.
     """
-    where = f"{redact(href)!r}: {' and '.join(map(basename, found))} beside it"
+    where = f"{location!r}: {' and '.join(one.name for one in found)} beside it"
     if (whole.transform, whole.crs) != (own.transform, own.crs):
         raise SceneError(f"{where} puts it elsewhere than its own tags do: remove what is wrong")
     if own.nodata is not None and not _same(own.nodata, whole.nodata):
@@ -88,7 +91,7 @@ def _same(one: float, other: float) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other))
 
 
-def check_masks(source: rasterio.DatasetReader, layout: TiffLayout, href: str) -> None:
+def check_masks(source: rasterio.DatasetReader, layout: TiffLayout, location: Location) -> None:
     """Refuse a raster that says by a mask or an alpha band which pixels are valid.
 
     Raises
@@ -96,22 +99,21 @@ def check_masks(source: rasterio.DatasetReader, layout: TiffLayout, href: str) -
     SceneError
         It does: we do not read it.
     """
-    where = repr(redact(href))
     if ColorInterp.alpha in source.colorinterp:
         band = source.colorinterp.index(ColorInterp.alpha) + 1
         split = "" if source.count == 2 else ", then gdal_translate -b N for each band"
         raise SceneError(
-            f"{where} says by an alpha band (band {band}) which pixels are valid, which is not read: "
+            f"{location!r} says by an alpha band (band {band}) which pixels are valid, which is not read: "
             f"{_ADVICE}{split}); -b alone would lose it"
         )
     if any(image.mask for image in layout.directories) or MaskFlags.per_dataset in source.mask_flag_enums[0]:
-        raise SceneError(f"{where} says by a mask which pixels are valid, which is not read: {_ADVICE})")
+        raise SceneError(f"{location!r} says by a mask which pixels are valid, which is not read: {_ADVICE})")
 
 
-def meaning(source: rasterio.DatasetReader, spec: BandSpec, found: Iterable[str], href: str) -> BandSpec:
+def meaning(source: rasterio.DatasetReader, spec: BandSpec, found: Iterable[Location], location: Location) -> BandSpec:
     """What a band holds: as its name says, unless its file says that it holds classes; as of `settled`."""
     classes = BandSpec(name=spec.name, kind="class", method="mode")
-    return settled(spec, classes, redact(href)) if _says_classes(source, found) else spec
+    return settled(spec, classes, location.shown) if _says_classes(source, found) else spec
 
 
 def settled(spec: BandSpec, said: BandSpec, name: str) -> BandSpec:
@@ -132,11 +134,11 @@ def settled(spec: BandSpec, said: BandSpec, name: str) -> BandSpec:
     return replace(said, name=spec.name)
 
 
-def _says_classes(source: rasterio.DatasetReader, found: Iterable[str]) -> bool:
+def _says_classes(source: rasterio.DatasetReader, found: Iterable[Location]) -> bool:
     tags = source.tags(1)
     return (
         source.colorinterp[0] == ColorInterp.palette
-        or any(name.endswith(".vat.dbf") for name in found)
+        or any(one.name.endswith(".vat.dbf") for one in found)
         or tags.get("LAYER_TYPE", "").lower() == "thematic"
         or any(name in tags for name in _FLAGS)
     )

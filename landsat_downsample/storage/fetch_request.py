@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from landsat_downsample.model.location import redacted_repr
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 
 #: (first row, row after the last, first column, column after the last).
@@ -15,9 +15,7 @@ PixelWindow = tuple[int, int, int, int]
 class FetchRequest:
     """What to fetch, and what it must be."""
 
-    __repr__ = redacted_repr
-
-    href: str
+    location: Location
     size: int | None = None
     """Bytes it had when it was planned; another size now is an error."""
     etag: str | None = None

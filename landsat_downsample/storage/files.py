@@ -22,17 +22,7 @@ from landsat_downsample.errors import ReadError
 from landsat_downsample.formats import tiff
 from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.formats.tiff_layout import TiffLayout
-from landsat_downsample.model.location import (
-    basename,
-    is_local,
-    is_tar,
-    join,
-    local_path,
-    redact,
-    scheme,
-    split_tar,
-    tar_href,
-)
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import tar
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
@@ -51,25 +41,18 @@ __all__ = [
     "LocalFile",
     "Policy",
     "Publication",
-    "basename",
     "check_blocks",
     "exists",
     "fetch",
     "fetch_streaming",
     "header",
-    "is_local",
-    "is_tar",
-    "join",
     "leftovers",
     "list_names",
-    "local_path",
     "names_left",
     "read_bytes",
     "read_marker",
     "reading",
-    "redact",
     "remove_leftover",
-    "tar_href",
 ]
 
 LIMIT = 64 << 20
@@ -77,7 +60,7 @@ LIMIT = 64 << 20
 T = TypeVar("T")
 
 
-def list_names(href: str, *, policy: Policy | None = None) -> list[str]:
+def list_names(href: str | Location, *, policy: Policy | None = None) -> list[str]:
     """List the plain names of the files directly in a folder, prefix, web index or tar.
 
     Raises
@@ -85,45 +68,46 @@ def list_names(href: str, *, policy: Policy | None = None) -> list[str]:
     ReadError
         If it does not exist or cannot be listed.
     """
-    if is_tar(href):
-        return sorted(tar.members(href))
-    if not is_local(href):
+    location = Location.of(href)
+    if location.is_archive:
+        return sorted(tar.members(location))
+    if not location.is_local:
         from landsat_downsample.storage import remote as remote_module
 
-        return remote_module.list_names(href, policy or Policy.from_environ())
+        return remote_module.list_names(location, policy or Policy.from_environ())
     try:
-        with os.scandir(local_path(href)) as entries:
+        with os.scandir(location.path) as entries:
             return sorted(entry.name for entry in entries if entry.is_file())
     except OSError as error:
-        raise ReadError(f"cannot list {href!r}: {_reason(error)}") from error
+        raise ReadError(f"cannot list {location!r}: {_reason(error)}") from error
 
 
-def list_folders(href: str, *, policy: Policy | None = None) -> list[str]:
-    """List the hrefs of the folders and archives directly in a folder, prefix or web index.
+def list_folders(location: Location, *, policy: Policy | None = None) -> list[Location]:
+    """List the folders and archives directly in a folder, prefix or web index.
 
     Raises
     ------
     ReadError
         If it does not exist or cannot be listed.
     """
-    if is_local(href):
-        with os.scandir(local_path(href)) as entries:
-            found = [entry.name for entry in entries if entry.is_dir() or is_tar(entry.name)]
+    if location.is_local:
+        with os.scandir(location.path) as entries:
+            found = [entry.name for entry in entries if entry.is_dir() or Location(entry.name).is_archive]
     else:
         from landsat_downsample.storage import transport
         from landsat_downsample.storage.retry import RetryBudget
 
         policy = policy or Policy.from_environ()
         listed = RetryBudget(policy).call(
-            f"cannot list {redact(href)!r}",
-            lambda seconds: transport.listing(href, deep=False, policy=policy, seconds=seconds),
+            f"cannot list {location!r}",
+            lambda seconds: transport.listing(location, deep=False, policy=policy, seconds=seconds),
         )
-        names = [(entry["name"].partition("?")[0], entry["type"]) for entry in listed]
-        found = [basename(name) for name, kind in names if kind == "directory" or name.endswith("/") or is_tar(name)]
-    return [join(href, name) for name in sorted(set(found)) if name and not name.startswith(".")]
+        below = [(Location(entry["name"].partition("?")[0]), entry["type"]) for entry in listed]
+        found = [one.name for one, kind in below if kind == "directory" or one.href.endswith("/") or one.is_archive]
+    return [location / name for name in sorted(set(found)) if name and not name.startswith(".")]
 
 
-def exists(href: str, *, policy: Policy | None = None) -> bool:
+def exists(href: str | Location, *, policy: Policy | None = None) -> bool:
     """Tell whether there is a file, an object, a member of a tar, or a folder.
 
     Raises
@@ -131,22 +115,22 @@ def exists(href: str, *, policy: Policy | None = None) -> bool:
     ReadError
         If the store cannot say: it refuses access or does not answer.
     """
-    if scheme(href) == "tar":
-        member, archive = split_tar(href)
-        return member.rpartition("/")[2] in tar.members(archive)
-    if is_local(href):
-        return os.path.exists(local_path(href))
+    location = Location.of(href)
+    if location.kind == "tar":
+        return location.name in tar.members(location.archive)
+    if location.is_local:
+        return os.path.exists(location.path)
     from landsat_downsample.storage import remote as remote_module
 
-    return remote_module.exists(href, policy or Policy.from_environ())
+    return remote_module.exists(location, policy or Policy.from_environ())
 
 
-def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -> bytes:
+def read_bytes(href: str | Location, *, limit: int = LIMIT, policy: Policy | None = None) -> bytes:
     """Read a small object whole: metadata, a STAC item.
 
     Parameters
     ----------
-    href : str
+    href : str or Location
         Where it is.
     limit : int
         Bytes it may have.
@@ -158,22 +142,23 @@ def read_bytes(href: str, *, limit: int = LIMIT, policy: Policy | None = None) -
     ReadError
         If it is absent, too large, or did not arrive right.
     """
-    if not _here(href):
+    location = Location.of(href)
+    if not _here(location):
         from landsat_downsample.storage import remote as remote_module
         from landsat_downsample.storage.remote import Remote
 
-        return remote_module.read_whole(Remote(FetchRequest(href, policy=policy)), limit)
-    path, offset, size = _place(href)
+        return remote_module.read_whole(Remote(FetchRequest(location, policy=policy)), limit)
+    path, offset, size = _place(location)
     if size > limit:
-        raise ReadError(f"cannot read {redact(href)!r}: its {size} bytes are more than the {limit} allowed here")
+        raise ReadError(f"cannot read {location!r}: its {size} bytes are more than the {limit} allowed here")
     try:
         with open_regular(path) as file:
             file.seek(offset)
             data = file.read(size)
     except OSError as error:
-        raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
+        raise ReadError(f"cannot read {location!r}: {_reason(error)}") from error
     if len(data) != size:
-        raise ReadError(f"cannot read {redact(href)!r}: it ended after {len(data)} of {size} bytes")
+        raise ReadError(f"cannot read {location!r}: it ended after {len(data)} of {size} bytes")
     return data
 
 
@@ -190,7 +175,7 @@ def header(request: FetchRequest) -> Iterator[LocalFile]:
     ReadError
         If it is no TIFF, was cut, changed, or cannot be read.
     """
-    if _here(request.href):
+    if _here(request.location):
         yield _verified_local(request)
         return
     from landsat_downsample.storage import remote as remote_module
@@ -214,7 +199,7 @@ def fetch(request: FetchRequest) -> Iterator[LocalFile]:
     ReadError
         If it is no TIFF, was cut, damaged, changed, or cannot be read.
     """
-    if _here(request.href):
+    if _here(request.location):
         yield _verified_local(request)
         return
     from landsat_downsample.storage import remote as remote_module
@@ -250,7 +235,7 @@ def fetch_streaming(request: FetchRequest, work: Callable[[LocalFile], T]) -> tu
     ReadError
         As `fetch`.
     """
-    if _here(request.href):
+    if _here(request.location):
         file = _verified_local(request)
         return work(file), file
     from landsat_downsample.storage import streaming
@@ -268,14 +253,14 @@ def _copy(path: str, remote: Remote, layout: TiffLayout, arriving: Arriving | No
     return LocalFile(path, 0, size, layout, remote.etag, remote.received, remote.requests, remote.compared, arriving)
 
 
-def check_blocks(file: LocalFile, href: str, window: PixelWindow | None = None) -> None:
+def check_blocks(file: LocalFile, source: Location, window: PixelWindow | None = None) -> None:
     """Compare the checksums that the DEFLATE blocks of a local file carry, for a reader that does not.
 
     Parameters
     ----------
     file : LocalFile
         All of it is there.
-    href : str
+    source : Location
         Where it came from, for the message.
     window : tuple of int, optional
         Only the blocks under these pixels.
@@ -296,20 +281,20 @@ def check_blocks(file: LocalFile, href: str, window: PixelWindow | None = None) 
         try:
             tiff.check_blocks(read, image, tiff.blocks_under(image, window) if window else None)
         except ReadError as error:
-            raise ReadError(f"cannot read {redact(href)!r}: {error}; fetch it again") from error
+            raise ReadError(f"cannot read {source!r}: {error}; fetch it again") from error
 
 
-def _here(href: str) -> bool:
+def _here(location: Location) -> bool:
     """Whether no network is needed; a remote tar is refused where it is read."""
-    return scheme(href) in ("file", "tar")
+    return location.kind in ("file", "tar")
 
 
 def _verified_local(request: FetchRequest) -> LocalFile:
-    href = request.href
-    path, offset, there = _place(href)
+    location = request.location
+    path, offset, there = _place(location)
     if request.size not in (None, there):
         raise ReadError(
-            f"cannot read {redact(href)!r}: it has {there} bytes where {request.size} were expected; plan again"
+            f"cannot read {location!r}: it has {there} bytes where {request.size} were expected; plan again"
         )
     try:
         with open_regular(path) as file:
@@ -318,26 +303,25 @@ def _verified_local(request: FetchRequest) -> LocalFile:
             )
             _compare(file, offset, there, request.checksum)
     except OSError as error:
-        raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
+        raise ReadError(f"cannot read {location!r}: {_reason(error)}") from error
     except ReadError as error:
-        raise ReadError(f"cannot read {redact(href)!r}: {error}") from error
+        raise ReadError(f"cannot read {location!r}: {error}") from error
     return LocalFile(path, offset, there, layout)
 
 
-def _place(href: str) -> tuple[str, int, int]:
+def _place(location: Location) -> tuple[str, int, int]:
     """Find the local (path, offset, size) of a file or of a member of a tar."""
-    if scheme(href) == "tar":
-        member, archive = split_tar(href)
-        inside = tar.find(member, archive)
-        return local_path(archive), inside.offset, inside.size
-    path = local_path(href)
+    if location.kind == "tar":
+        inside = tar.find(location.member, location.archive)
+        return location.archive.path, inside.offset, inside.size
+    path = location.path
     try:
         found = os.stat(path)
         if why := irregular(found.st_mode):
-            raise ReadError(f"cannot read {href!r}: {why}")
+            raise ReadError(f"cannot read {location!r}: {why}")
         return path, 0, found.st_size
     except OSError as error:
-        raise ReadError(f"cannot read {href!r}: {_reason(error)}") from error
+        raise ReadError(f"cannot read {location!r}: {_reason(error)}") from error
 
 
 def _read_exactly(handle: int, offset: int, length: int) -> bytes:
@@ -392,14 +376,14 @@ def _close(file: IO[bytes]) -> None:
 
 
 @contextmanager
-def reading(href: str) -> Iterator[None]:
+def reading(location: Location) -> Iterator[None]:
     """Tell what the system says of a file that vanished, or that can be read no more, as an error of the source."""
     try:
         yield
     except OSError as error:
         if error.errno is None:  # a library's own
             raise
-        raise ReadError(f"cannot read {redact(href)!r}: {_reason(error)}") from error
+        raise ReadError(f"cannot read {location!r}: {_reason(error)}") from error
 
 
 def _reason(error: OSError) -> str:

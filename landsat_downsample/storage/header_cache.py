@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from landsat_downsample.formats.tiff_layout import TiffLayout
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage.recent import Recent
 
 #: Bytes of all headers kept; one of a full Landsat band takes about 20 KiB.
@@ -40,23 +41,23 @@ class Header:
             return 0, 0
 
 
-_headers: Recent[tuple[str, str | None], Header] = Recent(
+_headers: Recent[tuple[Location, str | None], Header] = Recent(
     LIMIT, lambda header: OVERHEAD + sum(len(data) for _, data in header.parts)
 )
 
 
-def keep(href: str, etag: str | None, header: Header) -> None:
+def keep(location: Location, etag: str | None, header: Header) -> None:
     """Remember a header, if its object has an identity that the next read can insist on."""
     if etag and not etag.startswith("W/"):
-        _headers.put((href, etag), header)
+        _headers.put((location, etag), header)
 
 
-def find(href: str, etag: str | None, size: int | None) -> Header | None:
+def find(location: Location, etag: str | None, size: int | None) -> Header | None:
     """Give the header of an object of that identity and size, if it is remembered."""
-    found = _headers.get((href, etag))
+    found = _headers.get((location, etag))
     return found if found is not None and size in (None, found.size) else None
 
 
-def forget(href: str, etag: str | None) -> None:
+def forget(location: Location, etag: str | None) -> None:
     """Read it anew the next time."""
-    _headers.drop((href, etag))
+    _headers.drop((location, etag))

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from landsat_downsample.errors import ReadError, WriteError
-from landsat_downsample.model.location import is_local, local_path, redact, scheme
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.storage.publication import Publication
@@ -31,11 +31,12 @@ class Leftover:
     """Bytes of all files."""
 
 
-def leftovers(dest: str, *, policy: Policy | None = None) -> tuple[Leftover, ...]:
+def leftovers(dest: str | Location, *, policy: Policy | None = None) -> tuple[Leftover, ...]:
     """List what crashed or running publications left at a destination."""
-    if is_local(dest):
-        return _local_leftovers(local_path(dest))
-    return _object_leftovers(dest, policy or Policy.from_environ())
+    location = Location.of(dest)
+    if location.is_local:
+        return _local_leftovers(location.path)
+    return _object_leftovers(location, policy or Policy.from_environ())
 
 
 def _local_leftovers(folder: str) -> tuple[Leftover, ...]:
@@ -53,17 +54,17 @@ def _local_leftovers(folder: str) -> tuple[Leftover, ...]:
     return tuple(found)
 
 
-def names_left(folder: str) -> frozenset[str]:
+def names_left(folder: Location) -> frozenset[str]:
     """Names of products that hidden folders of a local destination belong to; none where it cannot be listed."""
     try:
-        with os.scandir(local_path(folder)) as entries:
+        with os.scandir(folder.path) as entries:
             hidden = [match for entry in entries if entry.name[0] == "." and (match := _HIDDEN.match(entry.name))]
     except OSError:
         return frozenset()
     return frozenset(match[1] for match in hidden)
 
 
-def _object_leftovers(dest: str, policy: Policy) -> tuple[Leftover, ...]:
+def _object_leftovers(dest: Location, policy: Policy) -> tuple[Leftover, ...]:
     from landsat_downsample.storage import transport
     from landsat_downsample.storage.retry import RetryBudget
 
@@ -76,14 +77,14 @@ def _object_leftovers(dest: str, policy: Policy) -> tuple[Leftover, ...]:
             return []
 
     groups: dict[str, list[tuple[str, int]]] = {}
-    for entry in retry_budget.call(f"cannot list {redact(dest)!r}", attempt):
+    for entry in retry_budget.call(f"cannot list {dest!r}", attempt):
         folder, _, name = entry["name"].rpartition("/")
         groups.setdefault(folder, []).append((name, int(entry["size"] or 0)))
     found = []
     for folder, files in sorted(groups.items()):
         product = folder.rpartition("/")[2]
         if product.endswith(SUFFIX) and f"{product}{MARKER}" not in dict(files):
-            href = f"{scheme(dest)}://{folder.lstrip('/')}"
+            href = f"{dest.kind}://{folder.lstrip('/')}"
             found.append(Leftover(href, "unmarked", len(files), sum(size for _, size in files)))
     return tuple(found)
 
@@ -97,7 +98,8 @@ def remove_leftover(leftover: Leftover, *, policy: Policy | None = None) -> None
         If it cannot be removed, or has become a product.
     """
     policy = policy or Policy.from_environ()
-    if is_local(leftover.href):
+    location = Location(leftover.href)
+    if location.is_local:
         try:
             if os.path.isdir(leftover.href):
                 shutil.rmtree(leftover.href)
@@ -108,9 +110,8 @@ def remove_leftover(leftover: Leftover, *, policy: Policy | None = None) -> None
         return
     from landsat_downsample.storage.publication_objects import Objects
 
-    dest, _, name = leftover.href.rpartition("/")
-    place = Objects(Publication(dest, name, policy=policy))
+    place = Objects(Publication(location.parent.href, location.name, policy=policy))
     if place.head(place.marker) is not None:
-        raise WriteError(f"will not remove {redact(leftover.href)!r}: it was published meanwhile")
+        raise WriteError(f"will not remove {location!r}: it was published meanwhile")
     for filename in place.names():
         place.call(filename, partial(place.delete, filename))

@@ -10,7 +10,7 @@ import warnings
 from contextlib import suppress
 
 from landsat_downsample.errors import LandsatDownsampleError, WriteError
-from landsat_downsample.model.location import is_local, join, local_path, redact
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage.publication_folder import refusal
 
@@ -23,12 +23,12 @@ NAME = ".landsat-downsample-probe-"
 NEARLY = 1.2
 
 
-def try_place(dest: str, needed: float = 0, what: str = "", *, policy: Policy | None = None) -> None:
+def try_place(dest: Location, needed: float = 0, what: str = "", *, policy: Policy | None = None) -> None:
     """Write to a destination, and leave nothing there; two requests to an object store.
 
     Parameters
     ----------
-    dest : str
+    dest : Location
         Folder or prefix; it need not exist.
     needed : float
         Bytes that it must have room for, where that can be known.
@@ -41,8 +41,8 @@ def try_place(dest: str, needed: float = 0, what: str = "", *, policy: Policy | 
         It refuses, or is too small; with `WriteError.for_all`.
     """
     try:
-        if is_local(dest):
-            _try_folder(local_path(dest), needed, what)
+        if dest.is_local:
+            _try_folder(dest.path, needed, what)
         else:
             _try_store(dest, policy or Policy.from_environ())
     except WriteError as error:
@@ -85,19 +85,19 @@ def words(count: float) -> str:
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
-def _try_store(dest: str, policy: Policy) -> None:
+def _try_store(dest: Location, policy: Policy) -> None:
     from landsat_downsample.storage import small_objects  # not above: a folder needs nothing of what they load
     from landsat_downsample.storage.retry import RetryBudget
 
-    href, shown = join(dest, NAME + uuid.uuid4().hex), redact(dest)
+    probe = dest / (NAME + uuid.uuid4().hex)
     RetryBudget(policy, WriteError).call(
-        f"cannot write to {shown!r}", lambda seconds: put_probe(href, shown, policy, seconds, create=False)
+        f"cannot write to {dest!r}", lambda seconds: put_probe(probe, dest, policy, seconds, create=False)
     )
     with suppress(LandsatDownsampleError):  # who may write may not be allowed to remove
-        small_objects.remove(href, policy=policy)
+        small_objects.remove(probe, policy=policy)
 
 
-def put_probe(href: str, shown: str, policy: Policy, seconds: float, *, create: bool) -> bool:
+def put_probe(probe: Location, dest: Location, policy: Policy, seconds: float, *, create: bool) -> bool:
     """Store a probe once; whether on the condition that there is none, as asked by ``create``.
 
     Raises
@@ -109,17 +109,15 @@ def put_probe(href: str, shown: str, policy: Policy, seconds: float, *, create: 
     from landsat_downsample.storage.retry import classify
 
     try:
-        transport.put(href, PROBE, metadata={}, create=create, policy=policy, seconds=seconds)
+        transport.put(probe, PROBE, metadata={}, create=create, policy=policy, seconds=seconds)
     except Exception as error:
         status = classify(error).status
         if status == 404:
-            raise WriteError(
-                f"cannot write to {shown!r}: its bucket does not exist: make it, or name another"
-            ) from None
+            raise WriteError(f"cannot write to {dest!r}: its bucket does not exist: make it, or name another") from None
         if create and status == 412:  # our own write, whose answer got lost: nobody else knows this name
             return True
         if not create or status != 501:
             raise
-        transport.put(href, PROBE, metadata={}, create=False, policy=policy, seconds=seconds)
+        transport.put(probe, PROBE, metadata={}, create=False, policy=policy, seconds=seconds)
         return False
     return create

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import ReadError
-from landsat_downsample.model.location import is_local, join, local_path, redact
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage.publication_folder import Folder
 from landsat_downsample.storage.publication_place import Place, check_plain
@@ -56,7 +56,7 @@ class Publication(Place):
         """
         check_plain(filename, "file name")
         digest = hashlib.sha256(data).hexdigest()
-        if is_local(self.dest):
+        if self.location.is_local:
             Folder(self).put(filename, data)
         else:
             self._objects().put(filename, bytes(data), digest)
@@ -80,12 +80,12 @@ class Publication(Place):
             If a file is missing, or a different product has the name already.
         """
         check_plain(marker_filename, "marker name")
-        place = Folder(self) if is_local(self.dest) else self._objects()
+        place = Folder(self) if self.location.is_local else self._objects()
         place.commit(marker_filename, data, dict(expected or {}))
 
     def abort(self) -> None:
         """Remove what this publication stored; what others stored stays."""
-        place = Folder(self) if is_local(self.dest) else self._objects()
+        place = Folder(self) if self.location.is_local else self._objects()
         place.abort()
 
     def sweep(self) -> None:
@@ -93,7 +93,7 @@ class Publication(Place):
 
         Objects need no sweeping: the next publication of the product writes over them.
         """
-        if is_local(self.dest):
+        if self.location.is_local:
             Folder(self).sweep()
 
     def _objects(self) -> Objects:
@@ -104,7 +104,9 @@ class Publication(Place):
         return Objects(self)
 
 
-def read_marker(dest: str, name: str, filename: str, *, policy: Policy | None = None) -> dict[str, Any] | None:
+def read_marker(
+    dest: str | Location, name: str, filename: str, *, policy: Policy | None = None
+) -> dict[str, Any] | None:
     """Read the marker of a product; None if there is no such product.
 
     Raises
@@ -112,32 +114,32 @@ def read_marker(dest: str, name: str, filename: str, *, policy: Policy | None = 
     ReadError
         If it is there but cannot be read or is not a JSON object.
     """
-    href = join(dest, name, filename)
+    location = Location.of(dest) / name / filename
     data: bytes | None
-    if is_local(href):
+    if location.is_local:
         try:
-            with open_regular(local_path(href)) as file:
+            with open_regular(location.path) as file:
                 data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise ReadError(f"cannot read {href!r}: {(error.strerror or 'it failed').lower()}") from error
+            raise ReadError(f"cannot read {location!r}: {(error.strerror or 'it failed').lower()}") from error
     else:
-        data = _read_if_there(href, policy or Policy.from_environ())
+        data = _read_if_there(location, policy or Policy.from_environ())
     try:
         found = json.loads(data) if data is not None else None
     except ValueError as error:
-        raise ReadError(f"marker {redact(href)!r} is not JSON: remove it or choose another destination") from error
+        raise ReadError(f"marker {location!r} is not JSON: remove it or choose another destination") from error
     if found is not None and not isinstance(found, dict):
-        raise ReadError(f"marker {redact(href)!r} is not a JSON object: remove it or choose another destination")
+        raise ReadError(f"marker {location!r} is not a JSON object: remove it or choose another destination")
     return found
 
 
-def _read_if_there(href: str, policy: Policy) -> bytes | None:
+def _read_if_there(location: Location, policy: Policy) -> bytes | None:
     from landsat_downsample.storage import remote
     from landsat_downsample.storage.fetch_request import FetchRequest
     from landsat_downsample.storage.remote import Remote
 
-    return (
-        remote.read_whole(Remote(FetchRequest(href, policy=policy)), 64 << 20) if remote.exists(href, policy) else None
-    )
+    if not remote.exists(location, policy):
+        return None
+    return remote.read_whole(Remote(FetchRequest(location, policy=policy)), 64 << 20)

@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from landsat_downsample.errors import WriteError
-from landsat_downsample.model.location import local_path
 from landsat_downsample.storage.locks import process_lock
 from landsat_downsample.storage.publication_place import Place
 from landsat_downsample.storage.regular_files import open_regular
@@ -44,12 +43,12 @@ class Folder:
     @property
     def final(self) -> str:
         """Where the product is once it is published."""
-        return local_path(self.place.href)
+        return self.place.location.path
 
     def hidden(self, kind: str) -> str:
         """Return the path of a hidden folder beside the final one."""
         of = self.place
-        return os.path.join(local_path(of.dest), f".{of.name}.{kind}-{of.token}")
+        return os.path.join(os.path.dirname(self.final), f".{of.name}.{kind}-{of.token}")
 
     def put(self, filename: str, data: bytes | memoryview) -> None:
         """Write a file to the hidden folder."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from landsat_downsample.errors import WriteError
-from landsat_downsample.model.location import basename, join, redact
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.storage import remote, transport
 from landsat_downsample.storage.fetch_request import FetchRequest
@@ -19,8 +19,6 @@ from landsat_downsample.storage.retry import Mismatch, RetryBudget, classify
 from landsat_downsample.storage.transport import HttpResponse
 
 T = TypeVar("T")
-
-#: Ending of the marker's name.
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +47,11 @@ class Objects:
 
     def _store(self, filename: str, data: bytes, digest: str, *, create: bool) -> None:
         of = self.place
-        href = join(of.href, filename)
+        location = of.location / filename
         metadata = {"sha256": digest, "publication": of.token}
 
         def store(seconds: float, *, create: bool) -> None:
-            transport.put(href, data, metadata=metadata, create=create, policy=of.policy, seconds=seconds)
+            transport.put(location, data, metadata=metadata, create=create, policy=of.policy, seconds=seconds)
 
         def attempt(seconds: float) -> None:
             try:
@@ -81,18 +79,18 @@ class Objects:
         metadata = dict(found.metadata)
         if (metadata.get("sha256") or self._hash(filename)) != digest:
             raise WriteError(
-                f"cannot publish {redact(self.place.href)!r}: {filename!r} exists with other content; choose "
+                f"cannot publish {self.place.location!r}: {filename!r} exists with other content; choose "
                 "another destination, remove leftovers (landsat-downsample clean), or allow it with --overwrite"
             )
         return metadata.get("publication", self.place.token) == self.place.token
 
     def _hash(self, filename: str) -> str:
-        request = FetchRequest(join(self.place.href, filename), policy=self.place.policy)
+        request = FetchRequest(self.place.location / filename, policy=self.place.policy)
         return hashlib.sha256(remote.read_whole(Remote(request), 1 << 33)).hexdigest()
 
     def _look(self, filename: str, seconds: float) -> HttpResponse | None:
         try:
-            return transport.head(join(self.place.href, filename), policy=self.place.policy, seconds=seconds)
+            return transport.head(self.place.location / filename, policy=self.place.policy, seconds=seconds)
         except Exception as error:
             if classify(error).status == 404:
                 return None
@@ -104,21 +102,19 @@ class Objects:
 
     def delete(self, filename: str, seconds: float) -> None:
         """Delete an object."""
-        transport.delete(join(self.place.href, filename), policy=self.place.policy, seconds=seconds)
+        transport.delete(self.place.location / filename, policy=self.place.policy, seconds=seconds)
 
     def call(self, filename: str, attempt: Callable[[float], T]) -> T:
         """Make attempts within the retry budget."""
         of = self.place
-        return RetryBudget(of.policy, WriteError).call(f"cannot write {filename!r} to {redact(of.href)!r}", attempt)
+        return RetryBudget(of.policy, WriteError).call(f"cannot write {filename!r} to {of.location!r}", attempt)
 
     def commit(self, marker: str, data: bytes, expected: dict[str, str]) -> None:
         """Compare what was put, then put the marker."""
         for filename, digest in expected.items():
             found = self.head(filename)
             if found is None or (dict(found.metadata).get("sha256") or self._hash(filename)) != digest:
-                raise WriteError(
-                    f"cannot publish {redact(self.place.href)!r}: {filename!r} did not arrive as it was sent"
-                )
+                raise WriteError(f"cannot publish {self.place.location!r}: {filename!r} did not arrive as it was sent")
         if self.place.overwrite:
             self._sweep(set(expected) | {marker})
         self.put(marker, data, hashlib.sha256(data).hexdigest())
@@ -136,11 +132,11 @@ class Objects:
 
         def attempt(seconds: float) -> list[dict[str, Any]]:
             try:
-                return transport.listing(of.href, deep=True, policy=of.policy, seconds=seconds)
+                return transport.listing(of.location, deep=True, policy=of.policy, seconds=seconds)
             except FileNotFoundError:
                 return []
 
-        return sorted(basename(entry["name"]) for entry in self.call("", attempt))
+        return sorted(Location(entry["name"]).name for entry in self.call("", attempt))
 
     def abort(self) -> None:
         # The marker first: bands without a marker are no product; a marker without bands would promise one.

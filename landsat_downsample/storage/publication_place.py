@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model.location import join, local_path, redact, redacted_repr, scheme
+from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.policy import Policy
 
 
@@ -26,20 +26,23 @@ class Place:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Tells this publication's objects from those of others."""
     policy: Policy = field(default_factory=Policy.from_environ)
+    location: Location = field(init=False, repr=False)
+    """Final place of the product."""
 
     def __post_init__(self) -> None:
         check_plain(self.name, "product name")
-        kind = scheme(self.dest)
-        if kind in ("http", "https", "tar"):
-            raise UsageError(f"cannot publish to {redact(self.dest)!r}: give a folder, s3:// or another fsspec store")
-        if kind == "file":
+        dest = Location(self.dest)
+        if not dest.is_writable:
+            raise UsageError(f"cannot publish to {dest!r}: give a folder, s3:// or another fsspec store")
+        if dest.is_local:
             # Absolute from here on: a worker in another process has a current folder of its own.
-            object.__setattr__(self, "dest", local_path(self.dest))
+            object.__setattr__(self, "dest", dest.path)
+        object.__setattr__(self, "location", dest / self.name)
 
     @property
     def href(self) -> str:
-        """Final place of the product."""
-        return join(self.dest, self.name)
+        """Final place of the product, as a string."""
+        return self.location.href
 
 
 def check_plain(name: str, what: str) -> None:

@@ -13,7 +13,7 @@ from landsat_downsample.errors import ReadError
 from landsat_downsample.formats import tiff
 from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.formats.tiff_layout import TiffLayout
-from landsat_downsample.model.location import redact, redacted_repr
+from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import header_cache, signing, transport
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
@@ -48,8 +48,6 @@ class _Missing(Exception):
 class Remote:
     """One remote object during one operation."""
 
-    __repr__ = redacted_repr
-
     request: FetchRequest
     policy: Policy = field(init=False)
     size: int | None = field(init=False)
@@ -72,9 +70,9 @@ class Remote:
         self.retry_budget = RetryBudget(self.policy)
 
     @property
-    def href(self) -> str:
+    def location(self) -> Location:
         """Where it is."""
-        return self.request.href
+        return self.request.location
 
     def persist(self, attempt: Callable[[], T]) -> T:
         """Repeat an attempt within the budget; what was learnt of the object is forgotten in between."""
@@ -84,18 +82,19 @@ class Remote:
             self.size, self.etag = size, etag
             return attempt()
 
-        return self.retry_budget.call(f"cannot read {redact(self.href)!r}", once)
+        return self.retry_budget.call(f"cannot read {self.location!r}", once)
 
     def get(self, span: Span | None, sink: CountingSink) -> HttpResponse:
         """Make one request and compare the object's size and identity with what is known of it."""
         self.requests += 1
-        href, before = self.signed(), sink.count
+        signed, before = self.signed(), sink.count
         try:
-            answer = transport.get(href, span, sink, policy=self.policy, etag=self.etag, seconds=self.retry_budget.left)
+            seconds = self.retry_budget.left
+            answer = transport.get(signed, span, sink, policy=self.policy, etag=self.etag, seconds=seconds)
         except ReadError as error:
-            raise ReadError(f"cannot read {redact(self.href)!r}: {error}") from None
+            raise ReadError(f"cannot read {self.location!r}: {error}") from None
         except Exception as error:
-            judged = self.judge(error, href)
+            judged = self.judge(error, signed)
             if judged is error:
                 raise
             raise judged from None
@@ -111,28 +110,27 @@ class Remote:
         self.retry_budget.allow(self.size or 0)
         return answer
 
-    def signed(self) -> str:
-        """Add a token to the href where it needs one."""
-        rest = replace(
-            self.policy, budget=self.retry_budget.left, led=False
-        )  # the service is named here, by nobody else
+    def signed(self) -> Location:
+        """Add a token where it needs one."""
+        # The service is named here, by nobody else.
+        rest = replace(self.policy, budget=self.retry_budget.left, led=False)
         return signing.sign(
-            self.href, lambda url: read_whole(Remote(FetchRequest(url, policy=rest)), 1 << 16, stable=False)
+            self.location, lambda url: read_whole(Remote(FetchRequest(url, policy=rest)), 1 << 16, stable=False)
         )
 
-    def judge(self, error: Exception, signed: str) -> Exception:
+    def judge(self, error: Exception, signed: Location) -> Exception:
         """Say what an error means for this object: changed, to be signed anew, or just itself."""
         fault = classify(error)
         if fault.status == 412:
             return self._changed()
-        if fault.status == 403 and signed != self.href and not self.resigned:
+        if fault.status == 403 and signed != self.location and not self.resigned:
             self.resigned = True
-            signing.forget(self.href, signed)
+            signing.forget(self.location, signed)
             return Mismatch("its signature was refused")
         return error
 
     def _changed(self) -> ReadError:
-        return ReadError(f"cannot read {redact(self.href)!r}: it was changed since it was first looked at; plan again")
+        return ReadError(f"cannot read {self.location!r}: it was changed since it was first looked at; plan again")
 
     def prove(self, answer: HttpResponse, sink: FileSink | BytesSink) -> bool:
         """Compare every digest known of a whole object; return whether there was any.
@@ -209,7 +207,7 @@ def _read_header(remote: Remote) -> tuple[_Segments, TiffLayout, HttpResponse]:
 def _damaged(remote: Remote, head: bytes, error: ReadError) -> Exception:
     """A damaged header may arrive right the next time; a web page will not become a TIFF."""
     if tiff.describe(head).startswith(("it is a web", "it is XML", "it is empty")):
-        return ReadError(f"cannot read {redact(remote.href)!r}: {error}")
+        return ReadError(f"cannot read {remote.location!r}: {error}")
     return Mismatch(str(error))
 
 
@@ -244,7 +242,7 @@ def spill_header(remote: Remote, handle: int) -> TiffLayout:
                 raise Mismatch("two reads of its header gave different bytes")
             if answer.ranged:
                 found = Header(segments.parts, layout, segments.size, remote.requests, remote.received)
-                header_cache.keep(remote.href, remote.etag, found)
+                header_cache.keep(remote.location, remote.etag, found)
         except HeaderTooLarge:
             return _attempt_whole(remote, handle)
         _write(segments, handle)
@@ -283,7 +281,7 @@ def persist_band(remote: Remote, attempt: Callable[[], T]) -> T:
         try:
             return attempt()
         except Mismatch:
-            header_cache.forget(remote.href, etag)
+            header_cache.forget(remote.location, etag)
             raise
 
     return remote.persist(once)
@@ -328,7 +326,7 @@ def complete_band(remote: Remote, handle: int, begun: Begun | None) -> TiffLayou
 
 def _header(remote: Remote) -> tuple[_Segments, TiffLayout, bool]:
     """Segments, layout, and whether ranges are honoured: as known since the scene was opened, else read."""
-    cached = header_cache.find(remote.href, remote.etag, remote.size)
+    cached = header_cache.find(remote.location, remote.etag, remote.size)
     if cached is None:
         segments, layout, answer = _read_header(remote)
         return segments, layout, answer.ranged
@@ -361,7 +359,7 @@ def _worthwhile_run(layout: TiffLayout, segments: _Segments) -> Span | None:
 
 def _attempt_whole(remote: Remote, handle: int) -> TiffLayout:
     if (remote.size or 0) > WHOLE_LIMIT:
-        raise ReadError(f"cannot read {redact(remote.href)!r}: its {remote.size} bytes are too many for a Landsat band")
+        raise ReadError(f"cannot read {remote.location!r}: its {remote.size} bytes are too many for a Landsat band")
     os.ftruncate(handle, 0)
     sink = FileSink(handle)
     answer = remote.get(None, sink)
@@ -396,9 +394,9 @@ def _compare_again(remote: Remote, sink: FileSink) -> None:
         raise Mismatch("two reads gave different bytes")
 
 
-def exists(href: str, policy: Policy) -> bool:
+def exists(location: Location, policy: Policy) -> bool:
     """Tell whether there is an object, or anything under a prefix."""
-    remote = Remote(FetchRequest(href, policy=policy))
+    remote = Remote(FetchRequest(location, policy=policy))
 
     def attempt(seconds: float) -> bool:
         signed = remote.signed()
@@ -407,7 +405,7 @@ def exists(href: str, policy: Policy) -> bool:
         except Exception as error:
             status = classify(error).status
             if status == 404:
-                return _is_prefix(href, policy, seconds)
+                return _is_prefix(location, policy, seconds)
             if status in (405, 501):
                 return transport.get(signed, (0, 1), len, policy=policy, etag=None, seconds=seconds) is not None
             judged = remote.judge(error, signed)
@@ -416,27 +414,27 @@ def exists(href: str, policy: Policy) -> bool:
             raise judged from None
         return True
 
-    return remote.retry_budget.call(f"cannot look for {redact(href)!r}", attempt)
+    return remote.retry_budget.call(f"cannot look for {location!r}", attempt)
 
 
-def _is_prefix(href: str, policy: Policy, seconds: float) -> bool:
-    if href.startswith(("http://", "https://")):
+def _is_prefix(location: Location, policy: Policy, seconds: float) -> bool:
+    if location.kind in WEB:
         return False
     try:
-        return bool(transport.listing(href, deep=False, policy=policy, seconds=seconds))
+        return bool(transport.listing(location, deep=False, policy=policy, seconds=seconds))
     except FileNotFoundError:
         return False
 
 
-def list_names(href: str, policy: Policy) -> list[str]:
+def list_names(location: Location, policy: Policy) -> list[str]:
     """List the plain names of the objects directly under a prefix, or linked from a web folder."""
     retry_budget = RetryBudget(policy)
 
     def attempt(seconds: float) -> list[str]:
-        found = transport.listing(href, deep=False, policy=policy, seconds=seconds)
+        found = transport.listing(location, deep=False, policy=policy, seconds=seconds)
         if not found:
             raise Refusal(404)
         names = (entry["name"].partition("?")[0] for entry in found if entry["type"] == "file")
         return sorted({name.rpartition("/")[2] for name in names if not name.endswith("/")})
 
-    return retry_budget.call(f"cannot list {redact(href)!r}", attempt)
+    return retry_budget.call(f"cannot list {location!r}", attempt)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from landsat_downsample.model.location import container, endpoint
+from landsat_downsample.model.location import Location, container, endpoint
 from landsat_downsample.storage.locks import process_lock
 from landsat_downsample.storage.retry import Mismatch
 
@@ -22,40 +22,40 @@ _lock = process_lock()
 _tokens: dict[tuple[str, str, str], tuple[str, float]] = {}
 
 
-def sign(href: str, fetch: Callable[[str], bytes], *, now: float | None = None) -> str:
-    """Add a token to a blob's href where it needs one.
+def sign(location: Location, fetch: Callable[[Location], bytes], *, now: float | None = None) -> Location:
+    """Add a token to a blob's location where it needs one.
 
     Parameters
     ----------
-    href : str
-        Any location; returned as it is when it needs no token.
+    location : Location
+        Returned as it is when it needs no token.
     fetch : callable
         ``fetch(url) -> bytes``, asks the token service.
     now : float, optional
         Seconds since 1970, for tests.
     """
-    place = container(href)
+    place = container(location)
     if place is None:
-        return href
+        return location
     key = (endpoint(), *place)
     now = time.time() if now is None else now
     with _lock:
         token, expiry = _tokens.get(key, ("", 0.0))
     if now > expiry - MARGIN:
-        token, expiry = _ask(fetch(f"{key[0]}/{place[0]}/{place[1]}"))
+        token, expiry = _ask(fetch(Location("/".join(key))))
         with _lock:
             _tokens[key] = (token, expiry)
-    return f"{href}{'&' if '?' in href else '?'}{token}"
+    return Location(f"{location.href}{'&' if '?' in location.href else '?'}{token}")
 
 
-def forget(href: str, signed: str) -> None:
-    """Drop the token of an href's container, unless another thread has renewed the one that was refused."""
-    if (place := container(href)) is None:
+def forget(location: Location, signed: Location) -> None:
+    """Drop the token of a location's container, unless another thread has renewed the one that was refused."""
+    if (place := container(location)) is None:
         return
     key = (endpoint(), *place)
     with _lock:
         token, _ = _tokens.get(key, ("", 0.0))
-        if token and signed.endswith(token):
+        if token and signed.href.endswith(token):
             del _tokens[key]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from landsat_downsample.errors import ReadError, UsageError, WriteError
-from landsat_downsample.model.location import is_local, local_path, redact, scheme
+from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import transport
 from landsat_downsample.storage.retry import Mismatch, Refusal, RetryBudget, classify, retry_after
@@ -25,12 +25,12 @@ _REDIRECTS = (301, 302, 307, 308)
 _HOPS = 5
 
 
-def put(href: str, data: bytes, *, create: bool = False, policy: Policy | None = None) -> bool:
+def put(href: str | Location, data: bytes, *, create: bool = False, policy: Policy | None = None) -> bool:
     """Write a small file or object; readers see all of it or the one before.
 
     Parameters
     ----------
-    href : str
+    href : str or Location
         Where to; folders on the way are made.
     data : bytes
         All of it.
@@ -51,42 +51,43 @@ def put(href: str, data: bytes, *, create: bool = False, policy: Policy | None =
     UsageError
         Nothing can be written to such a place.
     """
-    if scheme(href) in ("http", "https", "tar"):
-        raise UsageError(f"cannot write {redact(href)!r}: give a folder, s3:// or another fsspec store")
-    if is_local(href):
-        return _put_file(local_path(href), data, create)
-    return _put_object(href, data, create, policy or Policy.from_environ())
+    location = Location.of(href)
+    if not location.is_writable:
+        raise UsageError(f"cannot write {location!r}: give a folder, s3:// or another fsspec store")
+    if location.is_local:
+        return _put_file(location.path, data, create)
+    return _put_object(location, data, create, policy or Policy.from_environ())
 
 
-def _put_object(href: str, data: bytes, create: bool, policy: Policy) -> bool:
+def _put_object(location: Location, data: bytes, create: bool, policy: Policy) -> bool:
     metadata = {"sha256": hashlib.sha256(data).hexdigest(), "publication": uuid.uuid4().hex}
 
     def attempt(seconds: float) -> bool:
         try:
-            transport.put(href, data, metadata=metadata, create=create, policy=policy, seconds=seconds)
+            transport.put(location, data, metadata=metadata, create=create, policy=policy, seconds=seconds)
         except Exception as error:
             status = classify(error).status
             if status == 409:
                 raise Mismatch("another write of it is under way") from None
             if not create or status not in (412, 501):
                 raise
-            found = _look(href, policy, seconds)
+            found = _look(location, policy, seconds)
             if found is None:  # a store without conditional writes
-                transport.put(href, data, metadata=metadata, create=False, policy=policy, seconds=seconds)
+                transport.put(location, data, metadata=metadata, create=False, policy=policy, seconds=seconds)
                 return True
             # Our own write, whose answer got lost, counts.
             return dict(found.metadata).get("publication") == metadata["publication"]
         return True
 
-    return RetryBudget(policy, WriteError).call(f"cannot write {redact(href)!r}", attempt)
+    return RetryBudget(policy, WriteError).call(f"cannot write {location!r}", attempt)
 
 
-def remove(href: str, *, policy: Policy | None = None) -> None:
+def remove(location: Location, *, policy: Policy | None = None) -> None:
     """Remove an object; it is no error if there is none.
 
     Parameters
     ----------
-    href : str
+    location : Location
         Of an object store.
     policy : Policy, optional
         RetryBudget; from the environment if not given.
@@ -98,14 +99,14 @@ def remove(href: str, *, policy: Policy | None = None) -> None:
     """
     policy = policy or Policy.from_environ()
     RetryBudget(policy, WriteError).call(
-        f"cannot remove {redact(href)!r}",
-        lambda seconds: transport.delete(href, policy=policy, seconds=seconds),
+        f"cannot remove {location!r}",
+        lambda seconds: transport.delete(location, policy=policy, seconds=seconds),
     )
 
 
-def _look(href: str, policy: Policy, seconds: float) -> HttpResponse | None:
+def _look(location: Location, policy: Policy, seconds: float) -> HttpResponse | None:
     try:
-        return transport.head(href, policy=policy, seconds=seconds)
+        return transport.head(location, policy=policy, seconds=seconds)
     except Exception as error:
         if classify(error).status == 404:
             return None
@@ -146,12 +147,12 @@ def _link(part: str, path: str) -> bool:
     return True
 
 
-def ask(href: str, question: dict[str, Any] | None = None, *, policy: Policy | None = None) -> Any:
+def ask(href: str | Location, question: dict[str, Any] | None = None, *, policy: Policy | None = None) -> Any:
     """Ask a web service something, and give the JSON of its answer.
 
     Parameters
     ----------
-    href : str
+    href : str or Location
         A http(s) URL.
     question : dict, optional
         Sent by POST as JSON; without it the URL is asked by GET.
@@ -165,29 +166,30 @@ def ask(href: str, question: dict[str, Any] | None = None, *, policy: Policy | N
     UsageError
         The href is not of a web service.
     """
-    if scheme(href) not in ("http", "https"):
-        raise UsageError(f"cannot ask {redact(href)!r}: give a http(s) URL")
+    location = Location.of(href)
+    if location.kind not in WEB:
+        raise UsageError(f"cannot ask {location!r}: give a http(s) URL")
     policy = policy or Policy.from_environ()
 
     def attempt(seconds: float) -> Any:
-        fs = transport.filesystem(href, policy)
-        return _parsed(transport._wait(fs, seconds, _exchange(fs, href, question)), href)
+        fs = transport.filesystem(location, policy)
+        return _parsed(transport._wait(fs, seconds, _exchange(fs, location, question)), location)
 
-    return RetryBudget(policy).call(f"cannot read {redact(href)!r}", attempt)
+    return RetryBudget(policy).call(f"cannot read {location!r}", attempt)
 
 
-async def _exchange(fs: Any, href: str, question: dict[str, Any] | None) -> bytes:
+async def _exchange(fs: Any, location: Location, question: dict[str, Any] | None) -> bytes:
     session = await fs.set_session()
     method = "GET" if question is None else "POST"
     headers = dict(fs.kwargs.get("headers", {})) | {"Accept": "application/geo+json, application/json"}
-    url = href
+    url = location
     for _ in range(_HOPS):
         # Not followed by the client: it would turn a POST into a GET, which asks for everything.
         async with session.request(
             method, transport._url(url), json=question, headers=headers, allow_redirects=False
         ) as reply:
             if reply.status in _REDIRECTS and reply.headers.get("Location"):
-                url = _moved(url, reply.headers["Location"], href)
+                url = _moved(url, reply.headers["Location"], location)
                 continue
             if reply.status >= 400:
                 words = _words(await reply.content.read(4096)) if reply.status in (400, 422) else ""
@@ -195,7 +197,7 @@ async def _exchange(fs: Any, href: str, question: dict[str, Any] | None) -> byte
             if reply.status != 200:
                 raise Mismatch(f"the server answered with status {reply.status}")
             return await _body(reply)
-    raise ReadError(f"cannot read {redact(href)!r}: it is redirected more than {_HOPS} times")
+    raise ReadError(f"cannot read {location!r}: it is redirected more than {_HOPS} times")
 
 
 async def _body(reply: Any) -> bytes:
@@ -203,15 +205,15 @@ async def _body(reply: Any) -> bytes:
     async for part in reply.content.iter_chunked(1 << 18):
         count += len(part)
         if count > ANSWER_LIMIT:
-            raise ReadError(f"cannot read {redact(str(reply.url))!r}: its answer has more than {ANSWER_LIMIT} bytes")
+            raise ReadError(f"cannot read {Location(str(reply.url))!r}: its answer has more than {ANSWER_LIMIT} bytes")
         parts.append(part)
     return b"".join(parts)
 
 
-def _moved(url: str, location: str, href: str) -> str:
-    moved = urljoin(url, location)
-    if urlsplit(moved).hostname != urlsplit(url).hostname or scheme(moved) not in ("https", scheme(url)):
-        raise ReadError(f"cannot read {redact(href)!r}: it is redirected to {redact(moved)!r}; give that URL")
+def _moved(url: Location, to: str, location: Location) -> Location:
+    moved = Location(urljoin(url.href, to))
+    if urlsplit(moved.href).hostname != urlsplit(url.href).hostname or moved.kind not in ("https", url.kind):
+        raise ReadError(f"cannot read {location!r}: it is redirected to {moved!r}; give that URL")
     return moved
 
 
@@ -225,10 +227,10 @@ def _words(body: bytes) -> str:
     return f"({said[:120]})" if said and not re.search(r"https?:|[^\x20-\x7e]", said) else ""
 
 
-def _parsed(data: bytes, href: str) -> Any:
+def _parsed(data: bytes, location: Location) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
         if data.lstrip()[:1] == b"<":
-            raise ReadError(f"cannot read {redact(href)!r}: it answers with a web page, not JSON") from None
+            raise ReadError(f"cannot read {location!r}: it answers with a web page, not JSON") from None
         raise Mismatch("its answer is not JSON") from None

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
 from landsat_downsample.errors import ReadError
-from landsat_downsample.model.location import is_local, local_path, redact
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage.regular_files import open_regular
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Member:
     size: int
 
 
-def members(archive: str) -> dict[str, Member]:
+def members(archive: Location) -> dict[str, Member]:
     """List the files of an archive by their plain names.
 
     Files may be at the top or one folder down, as tools that pack a scene's folder leave them.
@@ -43,9 +43,9 @@ def members(archive: str) -> dict[str, Member]:
         If the archive is absent, remote, compressed or cut, or holds anything but plain
         files and folders inside itself.
     """
-    if not is_local(archive):
-        raise ReadError(f"cannot read {redact(archive)!r} in place: bring it here first (landsat-downsample stage-in)")
-    path = local_path(archive)
+    if not archive.is_local:
+        raise ReadError(f"cannot read {archive!r} in place: bring it here first (landsat-downsample stage-in)")
+    path = archive.path
     try:
         stat = os.stat(path)
         return dict(_scan(path, stat.st_size, stat.st_mtime_ns))
@@ -127,7 +127,7 @@ def _plain(member: Member, found: dict[str, Member], path: str) -> str:
     return name
 
 
-def find(member: str, archive: str) -> Member:
+def find(member: str, archive: Location) -> Member:
     """Find a member by its plain name, or by its name with the folder.
 
     Raises
@@ -138,7 +138,5 @@ def find(member: str, archive: str) -> Member:
     listing = members(archive)
     found = listing.get(member.rpartition("/")[2])
     if found is None or member.removeprefix("./") not in (found.name, found.name.rpartition("/")[2]):
-        raise ReadError(
-            f"archive {redact(archive)!r} has no member {member!r}: it holds {', '.join(sorted(listing)[:5])}"
-        )
+        raise ReadError(f"archive {archive!r} has no member {member!r}: it holds {', '.join(sorted(listing)[:5])}")
     return found

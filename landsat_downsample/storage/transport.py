@@ -19,7 +19,7 @@ from inspect import signature
 from typing import Any, TypeVar
 
 from landsat_downsample.errors import ReadError
-from landsat_downsample.model.location import host, scheme
+from landsat_downsample.model.location import S3, WEB, Location
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import cancellation
@@ -59,14 +59,14 @@ _lock = process_lock()
 _filesystems: dict[tuple[Any, ...], Any] = {}
 
 
-def filesystem(href: str, policy: Policy) -> Any:
-    """Give the fsspec filesystem of an href: one per process, shared by its threads.
+def filesystem(location: Location, policy: Policy) -> Any:
+    """Give the fsspec filesystem of a location: one per process, shared by its threads.
 
     fsspec itself keeps one per thread, and so leaves a session behind for every thread that ends.
     """
-    protocol = scheme(href)
+    protocol = location.kind
     # Of its own for each set of hosts that may be inside: their connections are kept, and are not for others.
-    inside = frozenset(policy.may_be_inside(href)) if protocol in ("http", "https") else frozenset()
+    inside = frozenset(policy.may_be_inside(location)) if protocol in WEB else frozenset()
     key = (os.getpid(), protocol, policy.timeout, policy.requester_pays, _endpoint(), inside)
     with _lock:
         if key not in _filesystems:
@@ -77,9 +77,9 @@ def filesystem(href: str, policy: Policy) -> Any:
 _gates: dict[tuple[Any, ...], Gate] = {}
 
 
-def _turn(href: str, policy: Policy, seconds: float) -> AbstractContextManager[float]:
+def _turn(location: Location, policy: Policy, seconds: float) -> AbstractContextManager[float]:
     """Wait until the host may be asked once more by this process; gives the seconds that are left then."""
-    key = (os.getpid(), host(href), policy.per_host)
+    key = (os.getpid(), location.host, policy.per_host)
     with _lock:
         return _gates.setdefault(key, Gate(policy.per_host)).turn(seconds)
 
@@ -104,7 +104,7 @@ def _filesystem_class(protocol: str, options: dict[str, Any]) -> Any:
         found = fsspec.get_filesystem_class(protocol)
         signature(found.__init__).bind(None, **options)
     except ImportError as error:
-        hint = "pip install landsat-downsample[s3]" if protocol in ("s3", "s3a") else f"{error}, or {wanted}"
+        hint = "pip install landsat-downsample[s3]" if protocol in S3 else f"{error}, or {wanted}"
         raise ReadError(f"{protocol}:// needs a package that is not installed: {hint}") from error
     except ValueError as error:
         near = did_you_mean(protocol, ("https", "http", "s3", "file"))
@@ -120,13 +120,13 @@ def _make(protocol: str, policy: Policy, inside: frozenset[str]) -> Any:
 
     ambient = fsspec.config.conf.get(protocol, {})
     options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
-    if protocol in ("http", "https"):
+    if protocol in WEB:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=policy.timeout, sock_read=policy.timeout)
         options["client_kwargs"] = {"timeout": timeout, "trust_env": True} | ambient.get("client_kwargs", {})
         options["get_client"] = partial(_client, inside)
-    elif protocol in ("s3", "s3a"):
+    elif protocol in S3:
         if not (_endpoint() or "https://").lower().startswith(("http://", "https://")):
             raise ReadError("the S3 endpoint of AWS_ENDPOINT_URL is no URL: give http://HOST:PORT, or https://HOST")
         timeouts: dict[str, Any] = {"connect_timeout": policy.timeout, "read_timeout": policy.timeout}
@@ -134,9 +134,9 @@ def _make(protocol: str, policy: Policy, inside: frozenset[str]) -> Any:
         options["config_kwargs"] = timeouts | ambient.get("config_kwargs", {})
         options["requester_pays"] = policy.requester_pays
     fs = _filesystem_class(protocol, options)(**options)
-    if protocol in ("s3", "s3a"):
+    if protocol in S3:
         fs.retries = 1  # ours are classified and share one budget; s3fs would multiply them by 5
-    if protocol in ("http", "https"):
+    if protocol in WEB:
         sync(fs.loop, fs.set_session)  # under the lock: it does not guard itself against two callers
     return fs
 
@@ -174,46 +174,46 @@ def _wait(fs: Any, seconds: float, work: Coroutine[Any, Any, T]) -> T:
     return found
 
 
-def get(href: str, span: Span | None, sink: Sink, *, policy: Policy, etag: str | None, seconds: float) -> HttpResponse:
+def get(
+    location: Location, span: Span | None, sink: Sink, *, policy: Policy, etag: str | None, seconds: float
+) -> HttpResponse:
     """Stream an object, or one range of it, into a sink.
 
     Raises
     ------
     Refusal, Mismatch, or an error of the client library: see `retry.classify`.
     """
-    fs = filesystem(href, policy)
-    kind = scheme(href)
-    with _turn(href, policy, seconds) as left:
-        if kind in ("http", "https"):
-            return _wait(fs, left, _http_get(fs, href, span, sink, etag))
-        if kind in ("s3", "s3a"):
-            return _wait(fs, left, _s3_get(fs, href, span, sink, etag))
-        return _plain_get(fs, href, span, sink, etag)
+    fs = filesystem(location, policy)
+    with _turn(location, policy, seconds) as left:
+        if location.kind in WEB:
+            return _wait(fs, left, _http_get(fs, location, span, sink, etag))
+        if location.kind in S3:
+            return _wait(fs, left, _s3_get(fs, location, span, sink, etag))
+        return _plain_get(fs, location, span, sink, etag)
 
 
-def head(href: str, *, policy: Policy, seconds: float) -> HttpResponse:
+def head(location: Location, *, policy: Policy, seconds: float) -> HttpResponse:
     """Ask for an object's facts without its bytes; a `Refusal` of status 404 if there is none."""
-    fs = filesystem(href, policy)
-    kind = scheme(href)
-    with _turn(href, policy, seconds) as left:
-        if kind in ("http", "https"):
-            return _wait(fs, _bound(policy, left), _http_head(fs, href))
-        if kind in ("s3", "s3a"):
-            return _wait(fs, _bound(policy, left), _s3_head(fs, href))
-        return _plain_head(fs, href)
+    fs = filesystem(location, policy)
+    with _turn(location, policy, seconds) as left:
+        if location.kind in WEB:
+            return _wait(fs, _bound(policy, left), _http_head(fs, location))
+        if location.kind in S3:
+            return _wait(fs, _bound(policy, left), _s3_head(fs, location))
+        return _plain_head(fs, location)
 
 
 # --- HTTP ---------------------------------------------------------------------------------
 
 
-def _url(href: str) -> Any:
+def _url(location: Location) -> Any:
     import yarl
 
     # A URL that is quoted or signed already must go out as it is, to the letter.
-    return yarl.URL(href, encoded="%" in href or "?" in href)
+    return yarl.URL(location.href, encoded="%" in location.href or "?" in location.href)
 
 
-async def _http_get(fs: Any, href: str, span: Span | None, sink: Sink, etag: str | None) -> HttpResponse:
+async def _http_get(fs: Any, location: Location, span: Span | None, sink: Sink, etag: str | None) -> HttpResponse:
     headers = dict(fs.kwargs.get("headers", {})) | {"Accept-Encoding": "identity"}
     if span:
         headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"
@@ -221,10 +221,10 @@ async def _http_get(fs: Any, href: str, span: Span | None, sink: Sink, etag: str
         headers["If-Match"] = f'"{etag}"'
     options = {key: value for key, value in fs.kwargs.items() if key != "headers"}
     session = await fs.set_session()
-    async with session.get(_url(href), headers=headers, **options) as reply:
+    async with session.get(_url(location), headers=headers, **options) as reply:
         _refuse_http(reply)
         ranged = span is None or reply.status == 206
-        answer = _http_answer(reply, span if reply.status == 206 else None, href, ranged=ranged)
+        answer = _http_answer(reply, span if reply.status == 206 else None, location, ranged=ranged)
         expected = _expected(answer.size, span if ranged or span is None else (0, span[1]))
         if expected is None and span and not ranged:  # as much as is wanted of what may go on
             expected = span[1]
@@ -249,12 +249,12 @@ def _refuse_http(reply: Any) -> None:
         raise Refusal(415, "CompressedBody")
 
 
-def _http_answer(reply: Any, span: Span | None, href: str, *, ranged: bool) -> HttpResponse:
+def _http_answer(reply: Any, span: Span | None, location: Location, *, ranged: bool) -> HttpResponse:
     headers = reply.headers
     size = int(headers["Content-Length"]) if headers.get("Content-Length", "").isdigit() else None
     if span:
         size = _total(headers.get("Content-Range"), span, size)
-    tls = scheme(href) == "https" and reply.url.scheme == "https"
+    tls = location.kind == "https" and reply.url.scheme == "https"
     return HttpResponse(size, _etag(headers.get("ETag")), _http_digests(headers, tls=tls), sealed=tls, ranged=ranged)
 
 
@@ -294,26 +294,26 @@ def _md5_etag(etag: str | None) -> list[tuple[str, str]]:
     return [("md5", text)] if re.fullmatch(r"[0-9a-f]{32}", text) else []
 
 
-async def _http_head(fs: Any, href: str) -> HttpResponse:
+async def _http_head(fs: Any, location: Location) -> HttpResponse:
     session = await fs.set_session()
     headers = dict(fs.kwargs.get("headers", {})) | {"Accept-Encoding": "identity"}
-    async with session.head(_url(href), headers=headers, allow_redirects=True) as reply:
+    async with session.head(_url(location), headers=headers, allow_redirects=True) as reply:
         if reply.status >= 400:
             raise Refusal(reply.status, "", retry_after(reply.headers))
-        return _http_answer(reply, None, href, ranged=True)
+        return _http_answer(reply, None, location, ranged=True)
 
 
 # --- S3 -----------------------------------------------------------------------------------
 
 
-def s3_names(href: str) -> tuple[str, str]:
+def s3_names(location: Location) -> tuple[str, str]:
     """Split an S3 href into (bucket, key)."""
-    bucket, _, key = href.partition("://")[2].partition("/")
+    bucket, _, key = location.href.partition("://")[2].partition("/")
     return bucket, key
 
 
-async def _s3_get(fs: Any, href: str, span: Span | None, sink: Sink, etag: str | None) -> HttpResponse:
-    bucket, key = s3_names(href)
+async def _s3_get(fs: Any, location: Location, span: Span | None, sink: Sink, etag: str | None) -> HttpResponse:
+    bucket, key = s3_names(location)
     wanted: dict[str, Any] = {"Bucket": bucket, "Key": key}
     wanted |= {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {"ChecksumMode": "ENABLED"}
     wanted |= {"IfMatch": f'"{etag}"'} if etag else {}
@@ -356,8 +356,8 @@ def _s3_answer(fs: Any, reply: dict[str, Any], size: int, *, ranged: bool = True
     return HttpResponse(size, etag, tuple(digests), tls, checked, tuple(sorted(metadata.items())), ranged)
 
 
-async def _s3_head(fs: Any, href: str) -> HttpResponse:
-    bucket, key = s3_names(href)
+async def _s3_head(fs: Any, location: Location) -> HttpResponse:
+    bucket, key = s3_names(location)
     reply = await fs._call_s3("head_object", Bucket=bucket, Key=key)
     return _s3_answer(fs, reply, reply["ContentLength"])
 
@@ -365,21 +365,21 @@ async def _s3_head(fs: Any, href: str) -> HttpResponse:
 # --- anything else fsspec knows -----------------------------------------------------------
 
 
-def _plain_get(fs: Any, href: str, span: Span | None, sink: Sink, etag: str | None) -> HttpResponse:
-    answer = _plain_head(fs, href)
+def _plain_get(fs: Any, location: Location, span: Span | None, sink: Sink, etag: str | None) -> HttpResponse:
+    answer = _plain_head(fs, location)
     if etag and answer.etag != etag:
         raise Refusal(412)
     expected = _expected(answer.size, span)
-    data = fs.cat_file(fs._strip_protocol(href), *(span or (None, None)))
+    data = fs.cat_file(fs._strip_protocol(location.href), *(span or (None, None)))
     if len(data) != expected:
         raise Mismatch(f"{len(data)} bytes arrived where {expected} were asked for")
     sink(data)
     return answer
 
 
-def _plain_head(fs: Any, href: str) -> HttpResponse:
+def _plain_head(fs: Any, location: Location) -> HttpResponse:
     try:
-        info = fs.info(fs._strip_protocol(href))
+        info = fs.info(fs._strip_protocol(location.href))
     except FileNotFoundError:
         raise Refusal(404) from None
     if info.get("type") == "directory":
@@ -424,14 +424,16 @@ async def _drain(chunks: Any, sink: Sink, expected: int | None, *, stop_early: b
 # --- writing ------------------------------------------------------------------------------
 
 
-def put(href: str, data: bytes, *, metadata: dict[str, str], create: bool, policy: Policy, seconds: float) -> None:
+def put(
+    location: Location, data: bytes, *, metadata: dict[str, str], create: bool, policy: Policy, seconds: float
+) -> None:
     """Store one object in one request; with ``create``, a `Refusal` of status 412 if there is one already."""
-    fs = filesystem(href, policy)
-    if scheme(href) in ("s3", "s3a"):
-        with _turn(href, policy, seconds) as left:
-            _wait(fs, _bound(policy, left, len(data)), _s3_put(fs, href, data, metadata, create))
+    fs = filesystem(location, policy)
+    if location.kind in S3:
+        with _turn(location, policy, seconds) as left:
+            _wait(fs, _bound(policy, left, len(data)), _s3_put(fs, location, data, metadata, create))
         return
-    path = fs._strip_protocol(href)
+    path = fs._strip_protocol(location.href)
     if create and fs.exists(path):
         raise Refusal(412)
     fs.pipe_file(path, data)
@@ -439,8 +441,8 @@ def put(href: str, data: bytes, *, metadata: dict[str, str], create: bool, polic
         raise Mismatch("what arrived is not what was sent")
 
 
-async def _s3_put(fs: Any, href: str, data: bytes, metadata: dict[str, str], create: bool) -> None:
-    bucket, key = s3_names(href)
+async def _s3_put(fs: Any, location: Location, data: bytes, metadata: dict[str, str], create: bool) -> None:
+    bucket, key = s3_names(location)
     wanted = {
         "Bucket": bucket,
         "Key": key,
@@ -455,25 +457,25 @@ async def _s3_put(fs: Any, href: str, data: bytes, metadata: dict[str, str], cre
         raise Mismatch("the store did not confirm the write")
 
 
-def delete(href: str, *, policy: Policy, seconds: float) -> None:
+def delete(location: Location, *, policy: Policy, seconds: float) -> None:
     """Remove an object; it is no error if there is none."""
-    fs = filesystem(href, policy)
-    if scheme(href) in ("s3", "s3a"):
-        bucket, key = s3_names(href)
-        with _turn(href, policy, seconds) as left:
+    fs = filesystem(location, policy)
+    if location.kind in S3:
+        bucket, key = s3_names(location)
+        with _turn(location, policy, seconds) as left:
             _wait(fs, _bound(policy, left), fs._call_s3("delete_object", Bucket=bucket, Key=key))
         return
     try:
-        fs.rm_file(fs._strip_protocol(href))
+        fs.rm_file(fs._strip_protocol(location.href))
     except FileNotFoundError:
         return
 
 
-def listing(href: str, *, deep: bool, policy: Policy, seconds: float) -> list[dict[str, Any]]:
+def listing(location: Location, *, deep: bool, policy: Policy, seconds: float) -> list[dict[str, Any]]:
     """List what lies under a prefix: dicts with ``name``, ``type`` and ``size`` as fsspec gives them."""
-    fs = filesystem(href, policy)
-    path = fs._strip_protocol(href)
-    with _turn(href, policy, seconds) as left:
+    fs = filesystem(location, policy)
+    path = fs._strip_protocol(location.href)
+    with _turn(location, policy, seconds) as left:
         work = getattr(fs, "_find" if deep else "_ls", None)
         if work:
             found = _wait(fs, _bound(policy, left), work(path, detail=True))

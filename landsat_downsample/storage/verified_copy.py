@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from landsat_downsample.errors import ReadError, WriteError
 from landsat_downsample.formats.tiff import check_complete, describe
-from landsat_downsample.model.location import is_local, local_path, redact, redacted_repr, scheme, split_tar
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import cancellation, tar
 from landsat_downsample.storage.fetch_request import FetchRequest
@@ -26,9 +26,7 @@ CHUNK = 1 << 20
 class Whole:
     """An object to copy, and what is known of its bytes."""
 
-    __repr__ = redacted_repr
-
-    href: str
+    location: Location
     size: int | None = None
     etag: str | None = None
     """Identity it must still have in its store."""
@@ -81,10 +79,10 @@ def copy(source: Whole, folder: str, name: str, policy: Policy) -> tuple[int, st
 
 def fill(source: Whole, handle: int, policy: Policy) -> None:
     """Write all bytes of an object into an open, empty file."""
-    if is_local(source.href):
+    if source.location.is_local:
         _fill_local(source, handle)
         return
-    remote = Remote(FetchRequest(source.href, source.size, source.etag, policy=policy))
+    remote = Remote(FetchRequest(source.location, source.size, source.etag, policy=policy))
     remote.persist(lambda: _fill_remote(source, remote, handle))
 
 
@@ -107,7 +105,7 @@ def _fill_remote(source: Whole, remote: Remote, handle: int) -> None:
 def _judged(source: Whole, head: bytes, error: ReadError) -> Exception:
     """Cut bytes may come whole the next time; a login page will not become a raster."""
     if "web page" in describe(head):
-        return ReadError(f"cannot read {redact(source.href)!r}: {error}")
+        return ReadError(f"cannot read {source.location!r}: {error}")
     return Mismatch(str(error))
 
 
@@ -131,19 +129,19 @@ def _compare(source: Whole, sink: FileSink, error: type[Exception]) -> None:
 def _fill_local(source: Whole, handle: int) -> None:
     sink = _Sink(handle)
     try:
-        _each_chunk(source.href, sink)
+        _each_chunk(source.location, sink)
         _compare(source, sink, ReadError)
         if source.size is not None and sink.count != source.size:
             raise ReadError(f"it has {sink.count} bytes where {source.size} were expected; it was changed")
         if source.tiff:
             check_complete(sink.read, sink.count)
     except ReadError as error:
-        raise ReadError(f"cannot read {redact(source.href)!r}: {error}") from error
+        raise ReadError(f"cannot read {source.location!r}: {error}") from error
 
 
-def _each_chunk(href: str, take: Callable[[bytes], object]) -> None:
+def _each_chunk(location: Location, take: Callable[[bytes], object]) -> None:
     """Hand on the bytes of a local file, or of a member of a local tar."""
-    path, offset, left = _place(href)
+    path, offset, left = _place(location)
     try:
         file = open_regular(path)
     except OSError as error:
@@ -160,15 +158,14 @@ def _each_chunk(href: str, take: Callable[[bytes], object]) -> None:
             left = None if left is None else left - len(data)
 
 
-def _place(href: str) -> tuple[str, int, int | None]:
-    if scheme(href) != "tar":
-        return local_path(href), 0, None
-    member, archive = split_tar(href)
-    found = tar.find(member, archive)
-    return local_path(archive), found.offset, found.size
+def _place(location: Location) -> tuple[str, int, int | None]:
+    if location.kind != "tar":
+        return location.path, 0, None
+    found = tar.find(location.member, location.archive)
+    return location.archive.path, found.offset, found.size
 
 
-def digest(href: str, algorithm: str = "sha256") -> str:
+def digest(location: Location, algorithm: str = "sha256") -> str:
     """Hash a local file, or a member of a local tar.
 
     Raises
@@ -178,8 +175,8 @@ def digest(href: str, algorithm: str = "sha256") -> str:
     """
     state = hashlib.new(algorithm, usedforsecurity=False)
     try:
-        _each_chunk(href, state.update)
+        _each_chunk(location, state.update)
     except (ReadError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ReadError(f"cannot read {redact(href)!r}: {reason}") from error
+        raise ReadError(f"cannot read {location!r}: {reason}") from error
     return state.hexdigest()

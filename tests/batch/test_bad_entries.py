@@ -26,6 +26,7 @@ from landsat_downsample.batch.scene_lists import read_entries, retry_entries
 from landsat_downsample.batch.search_cache import found
 from landsat_downsample.batch.stac_query import Query, is_landsat
 from landsat_downsample.formats import checked_item, stac_item, stac_source
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage.tar import members
 
 L2 = ("landsat-c2-l2",)
@@ -192,20 +193,20 @@ def test_whatever_an_item_holds_is_understood_or_refused(data):
         "https://host.example", L2, bbox=(0, 0, 9, 9), datetime="2019", path_row="8/59", cloud_cover=50, tier="T1"
     )
     for base in ("/data/item.json", "https://host.example/item.json"):
-        entry = item_entry(record, base)
+        entry, at = item_entry(record, base), Location(base)
         json.dumps(Entry.from_dict(json.loads(json.dumps(entry.to_dict()))).to_dict()).encode()
         assert entry.label and entry.key
         try:
             known = checked_item.checked(record)
-            query.fits(known), is_landsat(known), stac_item.scene_id(known), stac_item.own_href(record, base)
-            listing = stac_source.listing([(record, base)], base)
+            query.fits(known), is_landsat(known), stac_item.scene_id(known), stac_item.own_location(record, at)
+            listing = stac_source.listing([(record, at)], at)
         except ld.LandsatDownsampleError:
             continue
         json.dumps(listing.properties, allow_nan=False).encode()
         assert all(file.size is None or file.size >= 0 for file in listing.files.values())
     try:
         open_scene(record, base="/nowhere/item.json", bands="red")
-        stac_source.links(record, "/data/item.json")
+        stac_source.links(record, Location("/data/item.json"))
     except ld.LandsatDownsampleError:
         return
 
@@ -269,7 +270,7 @@ def test_tars_that_upset_tarfile_are_refused(tmp_path, write):
 def test_a_scene_in_a_tar_is_read_as_before(tmp_path, scene):
     with tarfile.open(tmp_path / "scene.tar", "w") as tar:
         tar.add(scene, arcname=scene.name)
-    assert len(members(str(tmp_path / "scene.tar"))) == len(list(scene.iterdir()))
+    assert len(members(Location(str(tmp_path / "scene.tar")))) == len(list(scene.iterdir()))
     assert open_scene(tmp_path / "scene.tar").id == scene.name
 
 

@@ -32,7 +32,7 @@ from landsat_downsample.batch.record_writer import RecordWriter
 from landsat_downsample.errors import ReadError
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Outcome, Progress, run_plans
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import Options, plan_scene
 from landsat_downsample.storage import files, small_objects
 
@@ -124,7 +124,7 @@ def test_no_heartbeat_counts_an_outcome_that_is_not_on_record(monkeypatch, tmp_p
 
     def looking(self, name, data):
         if name == STATUS:
-            seen.append((json.loads(data)["scenes"]["failed"], len(list(record_module.outcomes(self.href)))))
+            seen.append((json.loads(data)["scenes"]["failed"], len(list(record_module.outcomes(self.folder.href)))))
         put(self, name, data)
 
     monkeypatch.setattr(RecordWriter, "_put", looking)
@@ -233,7 +233,7 @@ def test_what_was_written_survives_a_kill_on_s3(s3_env):  # noqa: F811
         "outcomes-00001.ndjson",
         "outcomes-00002.ndjson",
     ]
-    assert files.read_bytes(location.join(folder, "scenes.ndjson")) == b'{"source": "a"}\n'
+    assert files.read_bytes(Location(folder) / "scenes.ndjson") == b'{"source": "a"}\n'
 
 
 # Object stores ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from landsat_downsample.batch.scene_lists import recorded_entries
 from landsat_downsample.batch.search_cache import freeze, frozen
 from landsat_downsample.batch.stac_query import Query
 from landsat_downsample.errors import UsageError, WriteError
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage import files, small_objects
 
 USGS = ("landsat-c2l2-sr", "landsat-c2l2-st")
@@ -47,7 +47,7 @@ def labels(entries: list[Entry]) -> list[str]:
 def test_a_search_is_made_once_for_a_destination(served, dest):
     query = Query(served.url, USGS, path_row="192/28")
     href, entries = frozen(query, dest)
-    assert href == location.join(dest, "_runs", f"search-{query.digest}.ndjson")
+    assert href == (Location(dest) / "_runs" / f"search-{query.digest}.ndjson").href
     assert len(entries) == 5 and len(served.asked) == 1
     kept = files.read_bytes(href)
     served.items = served.items[2:]  # the catalogue changes
@@ -65,7 +65,7 @@ def test_a_search_that_fails_leaves_no_list(served, dest):
     query = Query(served.url, USGS, tier="T2")
     with pytest.raises(UsageError, match="found no scene"):
         frozen(query, dest)
-    assert not files.exists(location.join(dest, "_runs", f"search-{query.digest}.ndjson"))
+    assert not files.exists(Location(dest) / "_runs" / f"search-{query.digest}.ndjson")
 
 
 def test_runs_side_by_side_see_one_list(served, tmp_path):
@@ -77,7 +77,7 @@ def test_runs_side_by_side_see_one_list(served, tmp_path):
 
 
 def test_a_list_is_written_whole_or_not_at_all(dest):
-    href = location.join(dest, "_runs", "x", "scenes.ndjson")
+    href = (Location(dest) / "_runs" / "x" / "scenes.ndjson").href
     entries = [Entry("s3://bucket/a"), Entry("/data/b")]
     assert freeze(entries, href)
     assert recorded_entries(href) == entries

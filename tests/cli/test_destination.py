@@ -14,6 +14,7 @@ from command import Result, call, spawn
 from conftest_s3 import proxied, s3_env, seaweed  # noqa: F401 - fixtures
 
 import landsat_downsample as ld
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage.probe import NAME, check_room, try_place
 
 
@@ -84,14 +85,14 @@ def test_it_takes_two_requests_and_leaves_nothing(sources, proxied, tmp_path):  
     dest = f"s3://{s3.BUCKET}/tried"
     assert {outcome.status for outcome in ld.run(ld.plan(sources[:3], dest, factor=10))} == {"done"}
     assert [each.method for each in proxied.seen if NAME in each.path] == ["PUT", "DELETE"]
-    try_place(str(tmp_path / "a" / "b"))
+    try_place(Location(str(tmp_path / "a" / "b")))
     assert os.listdir(tmp_path) == []
 
 
 def test_too_little_room_is_reported_before_any_scene_begins(sources, tmp_path, small):
     words = r"1\.05 MB are free, and 3 scenes take about 2 MB; free some"
     with pytest.raises(ld.WriteError, match=words) as caught:
-        try_place(str(small / "out"), 2e6, "3 scenes")
+        try_place(Location(str(small / "out")), 2e6, "3 scenes")
     assert caught.value.for_all
     done = call("run", *sources, "--to", small / "out", "--factor", 1)
     assert "12 scenes like band0_B4 take about" in stopped(done, small / "out")

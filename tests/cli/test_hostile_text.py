@@ -22,7 +22,7 @@ from landsat_downsample.cli.doctor.finding import OK, Finding, cleaned
 from landsat_downsample.errors import ReadError
 from landsat_downsample.execution.run import Outcome
 from landsat_downsample.formats.scene_files import File, Listing
-from landsat_downsample.model.location import redact
+from landsat_downsample.model.location import Location, redact
 from landsat_downsample.model.safe_text import plain, trace
 from landsat_downsample.storage.verified_copy import Whole
 
@@ -99,13 +99,14 @@ def test_no_repr_shows_a_secret(tmp_path):
     scene = ld.open_scene(small(tmp_path))
     band = scene.bands["SR_B4"]
     signed = type(band)(**{name: getattr(band, name) for name in band.__dataclass_fields__} | {"href": href})
-    listing = Listing("x", href, files={"B4": File(href)}, metadata={"ANG.txt": href}, item_href=href)
+    at = Location(href)
+    listing = Listing("x", at, files={"B4": File(at)}, metadata={"ANG.txt": at}, item_href=href)
     for thing in (
         signed,
         [signed],
         listing,
         Entry(href, base=href),
-        Whole(href),
+        Whole(at),
         Entry({"assets": {"a": {"href": href}}}),
     ):
         assert "Zq" not in repr(thing) and "host/B4.TIF" in repr(thing)

@@ -15,6 +15,7 @@ from fault_proxy import FileServer
 from loopback import serving
 
 from landsat_downsample.errors import ReadError
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import files as store
 from landsat_downsample.storage import transport
@@ -49,7 +50,7 @@ def leading():
 
 def reported(href: str, **settings) -> str:
     """What is said of an href that cannot be read."""
-    with pytest.raises(ReadError) as caught, store.fetch(store.FetchRequest(href, policy=Policy(**settings))):
+    with pytest.raises(ReadError) as caught, store.fetch(store.FetchRequest(Location(href), policy=Policy(**settings))):
         pass
     words = str(caught.value)
     assert not re.search(r"[a-z]Error|[a-z]Exception|\n", words), words
@@ -72,7 +73,7 @@ def test_a_redirect_that_leads_nowhere(path, words, leading):
 def refused(href: str) -> Fault:
     """How one request that fails is judged."""
     with pytest.raises(Exception) as caught:
-        transport.head(href, policy=Policy(), seconds=60)
+        transport.head(Location(href), policy=Policy(), seconds=60)
     return classify(caught.value)
 
 

@@ -12,11 +12,13 @@ from landsat_downsample.api.scene import open_scene
 from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.formats import scene_files, stac_item, stac_source
 from landsat_downsample.formats.scene_files import File
+from landsat_downsample.model.location import Location
 
 DATA = os.environ.get("LANDSAT_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="LANDSAT_DATA is not set")
 ID = "LC08_L2SP_008059_20191201_20200825_02_T1"
-REMOTE = "https://host.example/items/scene.json"
+REMOTE = Location("https://host.example/items/scene.json")
+ITEM = Location("/d/i.json")
 
 
 def item(assets, **more):
@@ -40,7 +42,7 @@ def test_examples():
         ("B4.TIF", "tar://x/item.json::/data/a.tar", "tar://B4.TIF::/data/a.tar"),
         ("B4.TIF", "https://host.example/a/item.json", "https://host.example/a/B4.TIF"),
         ("../B4.TIF", "https://host.example/a/item.json?sig=1", "https://host.example/B4.TIF?sig=1"),
-        ("s3://bucket/B4.TIF", REMOTE, "s3://bucket/B4.TIF"),
+        ("s3://bucket/B4.TIF", REMOTE.href, "s3://bucket/B4.TIF"),
         ("https://other.example/B4.TIF", "s3://bucket/item.json", "https://other.example/B4.TIF"),
         ("./x/B4.TIF", "s3://bucket/a/item.json", "s3://bucket/a/x/B4.TIF"),
         ("../B4.TIF", "memory://a/b/item.json", "memory://a/B4.TIF"),
@@ -48,10 +50,10 @@ def test_examples():
     ],
 )
 def test_hrefs_are_made_absolute(href, base, expected):
-    assert stac_source.resolve(href, base) == expected
+    assert stac_source.resolve(href, Location(base)).href == expected
 
 
-@pytest.mark.parametrize("base", [REMOTE, "s3://bucket/a/item.json"])
+@pytest.mark.parametrize("base", [REMOTE, Location("s3://bucket/a/item.json")])
 @pytest.mark.parametrize(
     "href",
     [
@@ -88,7 +90,7 @@ def test_remote_documents_point_to_remote_places_only(href, base):
 
 def test_a_remote_document_does_not_leave_its_store():
     with pytest.raises(SceneError, match="leaves its store"):
-        stac_source.resolve("../../../B4.TIF", "s3://bucket/a/item.json")
+        stac_source.resolve("../../../B4.TIF", Location("s3://bucket/a/item.json"))
 
 
 def test_hostile_assets_are_refused_whatever_they_are():
@@ -119,16 +121,17 @@ def test_documents_that_are_no_scene():
 
 def test_catalogues_point_to_items():
     record = {"type": "Catalog", "links": [{"rel": "self", "href": "x"}, {"rel": "item", "href": "./a/item.json"}]}
-    assert stac_source.links(record, "/data/catalog.json") == (["/data/a/item.json"], [])
+    assert stac_source.links(record, Location("/data/catalog.json")) == ([Location("/data/a/item.json")], [])
     assert stac_source.items({"type": "FeatureCollection", "features": [item({})]}, REMOTE) == [item({})]
 
 
 def test_an_item_with_one_file_of_its_own_name_is_a_single_file():
     asset = {"data": {"href": "cog.tif", "file:size": 7, "file:checksum": "1220ab"}}
-    found = stac_source.listing([(item(asset, id="cog"), "/d/cog.json")], "/d/cog.json")
-    assert found.single_file and found.files[""] == File("/d/cog.tif", 7, "1220ab")
+    at = Location("/d/cog.json")
+    found = stac_source.listing([(item(asset, id="cog"), at)], at)
+    assert found.single_file and found.files[""] == File(Location("/d/cog.tif"), 7, "1220ab")
     band = {"red": {"href": f"{ID}_SR_B4.TIF"}}
-    assert not stac_source.listing([(item(band), "/d/i.json")], "/d/i.json").single_file
+    assert not stac_source.listing([(item(band), at)], at).single_file
 
 
 def test_bands_under_other_file_names_are_found_by_key_and_common_name():
@@ -140,7 +143,7 @@ def test_bands_under_other_file_names_are_found_by_key_and_common_name():
         "thumbnail": {"href": "t.png"},
     }
     properties = {"platform": "LANDSAT_8", "landsat:correction": "L2SP", "instruments": ["oli"]}
-    found = stac_source.listing([(item(assets, id="mine", properties=properties), "/d/i.json")], "/d/i.json")
+    found = stac_source.listing([(item(assets, id="mine", properties=properties), ITEM)], ITEM)
     assert (found.id, found.sensor, found.level) == ("mine", "oli_tirs", 2)
     assert list(found.files) == ["SR_B4", "SR_B5", "QA_PIXEL"]
     assert found.skipped == ("d.tif",)
@@ -200,9 +203,9 @@ def test_what_is_no_item_is_refused(synthetic):
 def test_remote_items_may_not_name_this_machine(synthetic):
     scene, both = synthetic
     with pytest.raises(SceneError, match="refused"):
-        open_scene(item({"red": {"href": f"{scene}/{ID}_SR_B4.TIF"}}), base=REMOTE)
+        open_scene(item({"red": {"href": f"{scene}/{ID}_SR_B4.TIF"}}), base=REMOTE.href)
     link = {"links": [{"rel": "self", "href": f"file://{scene}/item.json"}]}
-    assert stac_item.own_href(both[0] | link, REMOTE) == REMOTE  # and so its hrefs do not start at a local folder
+    assert stac_item.own_location(both[0] | link, REMOTE) == REMOTE  # and so its hrefs do not start at a local folder
 
 
 @pytest.mark.parametrize(
@@ -217,9 +220,8 @@ def test_remote_items_may_not_name_this_machine(synthetic):
     ],
 )
 def test_where_an_item_is(link, base, expected):
-    assert (
-        stac_item.own_href({"links": [{"rel": "root", "href": "r"}, {"rel": "self", "href": link}]}, base) == expected
-    )
+    item = {"links": [{"rel": "root", "href": "r"}, {"rel": "self", "href": link}]}
+    assert stac_item.own_location(item, Location(base)).href == expected
 
 
 @needs_data
@@ -249,7 +251,7 @@ def test_planetary_computer_level_2():
     assert found.id == "LC09_L2SP_089090_20240417_20240418_02_T1"
     assert (found.sensor, found.level, found.requester_pays) == ("oli_tirs", 2, False)
     assert len(found.files) == 19 and not found.skipped
-    assert found.files["SR_B4"].href.startswith("https://landsateuwest.blob.core.windows.net/landsat-c2/")
+    assert found.files["SR_B4"].location.href.startswith("https://landsateuwest.blob.core.windows.net/landsat-c2/")
     assert sorted(found.metadata) == ["ANG.txt", "MTL.json", "MTL.txt", "MTL.xml"]
     assert found.properties["datetime"] == "2024-04-17T23:46:20.477296Z"
     assert found.properties["eo:cloud_cover"] == 97.54 and found.properties["sci:doi"]
@@ -273,12 +275,14 @@ def test_several_scenes_are_refused():
 @needs_data
 def test_usgs_items_are_read_from_the_requester_pays_bucket():
     folder = "stactools-landsat/assets3/"
-    records = [(read(f"{folder}{ID}_{kind}_stac.json"), "/d/i.json") for kind in ("SR", "ST")]
-    found = stac_source.listing(records, "/d")
+    records = [(read(f"{folder}{ID}_{kind}_stac.json"), ITEM) for kind in ("SR", "ST")]
+    found = stac_source.listing(records, ITEM.parent)
     assert found.id == ID and found.requester_pays
     assert len(found.files) == 19
-    assert all(file.href.startswith("s3://usgs-landsat/collection02/level-2/") for file in found.files.values())
-    assert all(href.startswith("s3://usgs-landsat/") for href in found.metadata.values())
+    assert all(
+        file.location.href.startswith("s3://usgs-landsat/collection02/level-2/") for file in found.files.values()
+    )
+    assert all(one.href.startswith("s3://usgs-landsat/") for one in found.metadata.values())
 
 
 @needs_data
@@ -287,7 +291,7 @@ def test_alternates_and_checksums_of_usgs_items():
     found = stac_source.listing([(read(f"stactools-landsat/mss/{name}_stac.json"), REMOTE)], REMOTE)
     assert found.requester_pays and list(found.files) == ["B4", "B5", "B6", "B7", "QA_PIXEL", "QA_RADSAT"]
     folder = f"s3://usgs-landsat/collection02/level-1/standard/mss/1978/001/001/{name}/"
-    assert found.files["B4"].href == f"{folder}{name}_B4.TIF"
+    assert found.files["B4"].location.href == f"{folder}{name}_B4.TIF"
     assert found.files["B4"].checksum.startswith("134000")  # sha2-512
 
 
@@ -296,7 +300,7 @@ def test_older_usgs_items_without_alternates():
     folder = "eo-datasets/LT05_L2SP_090084_19980308_20200909_02_T1/"
     record = read(f"{folder}LT05_L2SP_090084_19980308_20200909_02_T1_ST_stac.json")
     found = stac_source.listing([(record, REMOTE)], REMOTE)
-    assert found.requester_pays and found.files["ST_B6"].href == (
+    assert found.requester_pays and found.files["ST_B6"].location.href == (
         "s3://usgs-landsat/collection02/level-2/standard/tm/1998/090/084/LT05_L2SP_090084_19980308_20200909_02_T1/"
         "LT05_L2SP_090084_19980308_20200909_02_T1_ST_B6.TIF"
     )
@@ -317,7 +321,7 @@ def test_every_usgs_item(path):
 @needs_data
 def test_a_copy_beside_a_local_item_is_preferred():
     record = read(f"stactools-landsat/assets3/{ID}_SR_stac.json")
-    siblings = {"/d/i.json": [f"{ID}_SR_B4.TIF"]}
-    files = stac_source.listing([(record, "/d/i.json")], "/d/i.json", siblings).files
-    assert files["SR_B4"] == File(f"/d/{ID}_SR_B4.TIF")
-    assert files["SR_B5"].href.startswith("s3://")
+    siblings = {ITEM: [f"{ID}_SR_B4.TIF"]}
+    files = stac_source.listing([(record, ITEM)], ITEM, siblings).files
+    assert files["SR_B4"] == File(ITEM.parent / f"{ID}_SR_B4.TIF")
+    assert files["SR_B5"].location.href.startswith("s3://")

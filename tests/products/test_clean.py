@@ -14,7 +14,7 @@ from command import call, command
 from conftest_s3 import proxied, s3_env, seaweed  # noqa: F401 - fixtures
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.products.staging.clean import clean
 from landsat_downsample.storage.publication import Publication
@@ -39,11 +39,11 @@ def dest(request, tmp_path):
 
 
 def everything(dest: str) -> set[str]:
-    if location.is_local(dest):
+    if Location(dest).is_local:
         return {str(path.relative_to(dest)) for path in Path(dest).rglob("*") if path.is_file()}
     from landsat_downsample.storage import transport
 
-    entries = transport.listing(dest, deep=True, policy=Policy(), seconds=10)
+    entries = transport.listing(Location(dest), deep=True, policy=Policy(), seconds=10)
     return {entry["name"].partition(dest.partition("://")[2])[2] for entry in entries}
 
 

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 from product_cases import CASES, EXTRA, LONE, OLI, OPTIONS, Case
 
+from landsat_downsample.model.location import Location
 from landsat_downsample.products import met
 from landsat_downsample.products.stac import item
 
@@ -52,7 +53,7 @@ def test_signatures_are_left_out():
     ],
 )
 def test_public_href(href, public):
-    assert met.public_href(href) == public
+    assert met.public_href(Location(href)) == public
 
 
 def test_a_raster_is_described_as_gdal_describes_it(tmp_path):

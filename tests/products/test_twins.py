@@ -22,10 +22,12 @@ from landsat_downsample.formats.mtl import frame, parse, rewrite
 from landsat_downsample.formats.mtl import properties as properties_module
 from landsat_downsample.formats.mtl.coarse import coarse_changes, notes
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products import stac
 
-REMOTE = "https://host.example/items/scene.json"
+REMOTE = Location("https://host.example/items/scene.json")
+ITEM = Location("/d/i.json")
 #: Sensor and level of `make_scene`, and the sensor that the product is read as.
 KINDS = [("oli", 2, "oli_tirs"), ("oli", 1, "oli_tirs"), ("etm", 2, "etm"), ("etm", 1, "etm"), ("tm", 2, "tm")]
 KINDS += [("tm", 1, "tm"), ("mss", 1, "mss45"), ("mss123", 1, "mss123")]
@@ -157,7 +159,9 @@ def test_items_of_planetary_computer(scene):
     found = stac_source.listing([(planetary_item(scene), REMOTE)], REMOTE)
     assert (found.id, found.sensor, found.level) == (scene.name, "oli_tirs", 2)  # the date that its own ID lacks
     assert len(found.files) == 19 and not found.skipped and not found.requester_pays
-    assert found.files["SR_B4"].href.startswith("https://landsateuwest.blob.core.windows.net/landsat-c2/level-2/")
+    assert found.files["SR_B4"].location.href.startswith(
+        "https://landsateuwest.blob.core.windows.net/landsat-c2/level-2/"
+    )
     assert sorted(found.metadata) == ["ANG.txt", "MTL.json", "MTL.txt", "MTL.xml"]
     assert found.properties["eo:cloud_cover"] == 97.54 and found.properties["sci:doi"]
     assert not {"proj:epsg", "created", "description"} & found.properties.keys()
@@ -173,28 +177,28 @@ def test_an_old_item_of_usgs_with_a_bare_date(tmp_path):
     folder = ld.make_scene(tmp_path, sensor="tm", size=(60, 50))
     found = stac_source.listing([(dated_item(folder), REMOTE)], REMOTE)
     place = f"s3://usgs-landsat/collection02/level-2/standard/tm/1998/090/084/{folder.name}"
-    assert found.requester_pays and found.files["ST_B6"].href == f"{place}/{folder.name}_ST_B6.TIF"
+    assert found.requester_pays and found.files["ST_B6"].location.href == f"{place}/{folder.name}_ST_B6.TIF"
     assert "datetime" not in found.properties
 
 
 @pytest.mark.parametrize("alternates", [True, False])
 def test_items_of_usgs_are_read_from_the_bucket_whose_readers_pay(alternates, scene):
     record = usgs_item(scene, alternates=alternates)
-    found = stac_source.listing([(record, "/d/i.json")], "/d")
+    found = stac_source.listing([(record, ITEM)], ITEM.parent)
     assert found.id == scene.name and found.requester_pays and len(found.files) == 19
     folder = "s3://usgs-landsat/collection02/level-2/standard/oli-tirs/2019/008/059"
-    assert found.files["SR_B4"].href == f"{folder}/{scene.name}/{scene.name}_SR_B4.TIF"
-    assert all(file.href.startswith("s3://usgs-landsat/") for file in found.files.values())
-    assert all(href.startswith("s3://usgs-landsat/") for href in found.metadata.values())
+    assert found.files["SR_B4"].location.href == f"{folder}/{scene.name}/{scene.name}_SR_B4.TIF"
+    assert all(file.location.href.startswith("s3://usgs-landsat/") for file in found.files.values())
+    assert all(one.href.startswith("s3://usgs-landsat/") for one in found.metadata.values())
     assert found.files["SR_B4"].checksum.startswith("1340")
     assert found.properties["datetime"] == "2019-12-01T15:13:51.861099Z" and "created" not in found.properties
 
 
 def test_a_copy_beside_an_item_of_usgs_is_preferred(scene):
-    siblings = {"/d/i.json": [f"{scene.name}_SR_B4.TIF"]}
-    files = stac_source.listing([(usgs_item(scene), "/d/i.json")], "/d/i.json", siblings).files
-    assert files["SR_B4"].href == f"/d/{scene.name}_SR_B4.TIF"
-    assert files["SR_B5"].href.startswith("s3://")
+    siblings = {ITEM: [f"{scene.name}_SR_B4.TIF"]}
+    files = stac_source.listing([(usgs_item(scene), ITEM)], ITEM, siblings).files
+    assert files["SR_B4"].location.href == f"/d/{scene.name}_SR_B4.TIF"
+    assert files["SR_B5"].location.href.startswith("s3://")
 
 
 @pytest.mark.parametrize("item", [usgs_item, planetary_item])

@@ -25,6 +25,7 @@ from landsat_downsample.batch.scene_lists import read_entries
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import stac_source
 from landsat_downsample.model.inner_hosts import canonical, is_inside
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import Options
 from landsat_downsample.model.policy import ALLOW_HOSTS, Policy
 from landsat_downsample.storage import files as store
@@ -140,10 +141,10 @@ def test_what_the_user_names_himself_is_read(servers, scene):
     typed = f"http://127.0.0.1:{inner.port}/{scene.name}_MTL.txt"
     assert store.read_bytes(typed).startswith(b"GROUP")
     policy = Policy.from_environ()
-    assert store.read_bytes(typed, policy=policy.led_by(f"http://127.0.0.1:{items.port}/item.json"))
+    assert store.read_bytes(typed, policy=policy.led_by(Location(f"http://127.0.0.1:{items.port}/item.json")))
     count = len(inner.seen)
     with pytest.raises(ReadError, match="own network"):
-        store.read_bytes(typed, policy=policy.led_by(BASE))
+        store.read_bytes(typed, policy=policy.led_by(Location(BASE)))
     assert len(inner.seen) == count
 
 
@@ -232,7 +233,7 @@ SPELLINGS = {
 def test_no_spelling_of_an_inner_address_passes(spelling, address):
     href = f"http://{SPELLINGS[spelling](address)}:8080/x_ANG.txt"
     with pytest.raises(SceneError, match="refused"):
-        stac_source.resolve(href, BASE)
+        stac_source.resolve(href, Location(BASE))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_no_spelling_of_an_inner_address_passes(spelling, address):
 )  # fmt: skip
 def test_other_inner_hosts_are_refused(host):
     with pytest.raises((SceneError, UsageError), match=r"refused|is no URL"):
-        stac_source.resolve(f"http://{host}/x_ANG.txt", BASE)
+        stac_source.resolve(f"http://{host}/x_ANG.txt", Location(BASE))
 
 
 @pytest.mark.parametrize(
@@ -251,16 +252,16 @@ def test_other_inner_hosts_are_refused(host):
 )
 def test_public_hosts_pass(host):
     assert not is_inside(host)
-    assert stac_source.resolve(f"http://{host}/B4.TIF", BASE) == f"http://{host}/B4.TIF"
+    assert stac_source.resolve(f"http://{host}/B4.TIF", Location(BASE)).href == f"http://{host}/B4.TIF"
 
 
 def test_a_bucket_is_no_host():
     """One named like a host inside lends its name to no host."""
-    assert Policy().led_by("s3://localhost/item.json").allow_hosts == ()
+    assert Policy().led_by(Location("s3://localhost/item.json")).allow_hosts == ()
     with pytest.raises(SceneError, match="refused"):
-        stac_source.resolve("http://localhost/x", "s3://localhost/item.json")
+        stac_source.resolve("http://localhost/x", Location("s3://localhost/item.json"))
     with pytest.raises(SceneError, match="another host"):
-        stac_source.resolve("ftp://inner/x", "ftp://outer/item.json")
+        stac_source.resolve("ftp://inner/x", Location("ftp://outer/item.json"))
 
 
 def test_an_allowed_host_is_a_host():

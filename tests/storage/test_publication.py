@@ -16,7 +16,7 @@ import s3
 from conftest_s3 import proxied, s3_env, seaweed  # noqa: F401 - fixtures
 
 from landsat_downsample.errors import ReadError, UsageError, WriteError
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import files as store
 from landsat_downsample.storage import leftovers
@@ -52,8 +52,8 @@ def publish(
 
 
 def product(dest: str) -> dict[str, bytes]:
-    href = location.join(dest, NAME)
-    return {name: store.read_bytes(location.join(href, name)) for name in store.list_names(href) if name != MARKER}
+    href = Location(dest) / NAME
+    return {name: store.read_bytes(href / name) for name in store.list_names(href) if name != MARKER}
 
 
 def test_a_product_is_there_whole_once_committed(dest):
@@ -115,7 +115,7 @@ def test_leftovers_are_listed_and_removed(dest):
     leftovers.remove_leftover(left)
     assert leftovers.leftovers(dest) == ()
     assert product(dest) == FILES
-    assert leftovers.leftovers(location.join(dest, "nothing")) == ()
+    assert leftovers.leftovers(Location(dest) / "nothing") == ()
 
 
 def put_one(publication: Publication, name: str) -> str:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from landsat_downsample.execution import dask_worker
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage import header_cache
 from landsat_downsample.storage.header_cache import OVERHEAD, Header
 from landsat_downsample.storage.locks import process_lock
@@ -66,7 +67,7 @@ def test_threads_share_the_headers_of_remote_files(restless, monkeypatch):
     monkeypatch.setattr(header_cache, "_headers", Recent(50 * (2000 + OVERHEAD), header_cache._headers._weigh))
 
     def work(thread: int, time: int) -> None:
-        href, mine = f"s3://bucket/{thread}/{time}", header()
+        href, mine = Location(f"s3://bucket/{thread}/{time}"), header()
         header_cache.keep(href, "tag", mine)
         assert header_cache.find(href, "tag", 2000) in (mine, None)  # None: others have filled it meanwhile
         if time % 3 == 0:

@@ -23,7 +23,7 @@ from tiffs import cog, pixels, read, tiff
 
 from landsat_downsample.errors import ReadError, SceneError
 from landsat_downsample.formats.tiff import full_resolution_run, parse
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location, container
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import files as store
 from landsat_downsample.storage import signing
@@ -79,7 +79,7 @@ def run_bytes(data: bytes) -> int:
 def test_a_usgs_cog_takes_two_requests_and_its_full_resolution_bytes(kind, proxied, web, seaweed, figures):  # noqa: F811
     proxy, href = (proxied, put(seaweed, "B4.TIF", large())) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
     proxy.plan()
-    with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+    with store.fetch(store.FetchRequest(Location(href), policy=QUICK)) as file:
         np.testing.assert_array_equal(read(file.gdal_path), pixels(*LARGE))
         assert os.path.getsize(file.path) == len(large())
     assert len(proxy.seen) == 2
@@ -95,10 +95,10 @@ def test_a_usgs_cog_takes_two_requests_and_its_full_resolution_bytes(kind, proxi
 @pytest.mark.parametrize("name", ["small.TIF", "strips.TIF", "end.TIF"])
 def test_other_layouts_come_whole(web, name):
     web.plan()
-    with store.fetch(store.FetchRequest(f"{web.endpoint}/{name}", policy=QUICK)) as file:
+    with store.fetch(store.FetchRequest(Location(f"{web.endpoint}/{name}"), policy=QUICK)) as file:
         found = read(file.gdal_path)
     with (
-        store.header(store.FetchRequest(f"{web.endpoint}/{name}", policy=QUICK)) as file,
+        store.header(store.FetchRequest(Location(f"{web.endpoint}/{name}"), policy=QUICK)) as file,
         rasterio.open(file.gdal_path) as dataset,
     ):
         assert dataset.shape == found.shape[1:]
@@ -109,7 +109,10 @@ def test_other_layouts_come_whole(web, name):
 def test_headers_take_little_and_give_all_tags(proxied, seaweed):  # noqa: F811
     href = put(seaweed, "B4.TIF", large())
     proxied.plan()
-    with store.header(store.FetchRequest(href, policy=QUICK)) as file, rasterio.open(file.gdal_path) as dataset:
+    with (
+        store.header(store.FetchRequest(Location(href), policy=QUICK)) as file,
+        rasterio.open(file.gdal_path) as dataset,
+    ):
         assert dataset.shape == LARGE
         assert dataset.overviews(1) == [2, 4, 8, 16]
     assert len(proxied.seen) == 2  # twice the same: nothing else guards a header over a bare connection
@@ -129,7 +132,7 @@ def test_one_fault_is_retried(kind, fault, proxied, web, stored):  # noqa: F811
     proxy, href = (proxied, stored) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
     for position in (0, 1):
         proxy.plan(*[None] * position, fault)
-        with store.fetch(store.FetchRequest(href, policy=HASTY)) as file:
+        with store.fetch(store.FetchRequest(Location(href), policy=HASTY)) as file:
             np.testing.assert_array_equal(read(file.gdal_path), large_pixels())
 
 
@@ -143,7 +146,7 @@ def test_flipped_bits_are_found_without_any_digest(web, name):
         if name == "MTL.txt":
             found = store.read_bytes(href, policy=QUICK)
         else:
-            with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+            with store.fetch(store.FetchRequest(Location(href), policy=QUICK)) as file:
                 found = read(file.gdal_path).tobytes()
         good = found if good is None else good
         assert found == good
@@ -162,7 +165,7 @@ def test_a_fault_for_ever_ends_within_the_budget(web, fault):
     web.plan(*[fault] * 5000)
     with (
         pytest.raises(ReadError, match=r"B4\.TIF"),
-        store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", policy=policy)) as file,
+        store.fetch(store.FetchRequest(Location(f"{web.endpoint}/B4.TIF"), policy=policy)) as file,
     ):
         # Flips may miss all blocks and tags that matter; then the pixels are right.
         assert fault == "flip"
@@ -186,7 +189,7 @@ def test_what_is_not_retryable_is_refused_soon(web, name, fault, words, requests
     web.plan(fault)
     with (
         pytest.raises(ReadError, match=words),
-        store.fetch(store.FetchRequest(f"{web.endpoint}/{name}?sig=SECRET", policy=QUICK)),
+        store.fetch(store.FetchRequest(Location(f"{web.endpoint}/{name}?sig=SECRET"), policy=QUICK)),
     ):
         pass
     assert len(web.seen) <= requests
@@ -194,17 +197,20 @@ def test_what_is_not_retryable_is_refused_soon(web, name, fault, words, requests
 
 def test_changed_objects_are_refused(web):
     href = f"{web.endpoint}/B4.TIF"
-    with store.header(store.FetchRequest(href, policy=QUICK)) as file:
+    with store.header(store.FetchRequest(Location(href), policy=QUICK)) as file:
         etag = file.etag
     web.plan()
-    with store.fetch(store.FetchRequest(href, etag=etag, policy=QUICK)):
+    with store.fetch(store.FetchRequest(Location(href), etag=etag, policy=QUICK)):
         assert web.seen[0].headers["If-Match"] == f'"{etag}"'
     with (
         pytest.raises(ReadError, match="was changed"),
-        store.fetch(store.FetchRequest(href, etag="other", policy=QUICK)),
+        store.fetch(store.FetchRequest(Location(href), etag="other", policy=QUICK)),
     ):
         pass
-    with pytest.raises(ReadError, match="were expected"), store.fetch(store.FetchRequest(href, size=5, policy=QUICK)):
+    with (
+        pytest.raises(ReadError, match="were expected"),
+        store.fetch(store.FetchRequest(Location(href), size=5, policy=QUICK)),
+    ):
         pass
 
 
@@ -220,7 +226,7 @@ def test_an_object_replaced_between_two_requests_is_refused(web):
         server._runner.server.request_handler = swap
         with (
             pytest.raises(ReadError, match="was changed"),
-            store.fetch(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as file,
+            store.fetch(store.FetchRequest(Location(f"{server.endpoint}/B4.TIF"), policy=QUICK)) as file,
         ):
             read(file.gdal_path)
 
@@ -228,12 +234,12 @@ def test_an_object_replaced_between_two_requests_is_refused(web):
 def test_checksums_of_a_catalogue_are_compared(web):
     right = "1220" + hashlib.sha256(large()).hexdigest()
     web.plan("flip")
-    with store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", checksum=right, policy=QUICK)) as file:
+    with store.fetch(store.FetchRequest(Location(f"{web.endpoint}/B4.TIF"), checksum=right, policy=QUICK)) as file:
         np.testing.assert_array_equal(read(file.gdal_path), pixels(*LARGE))
     wrong = "1220" + "0" * 64
     with (
         pytest.raises(ReadError, match="sha256 checksum"),
-        store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", checksum=wrong, policy=QUICK)),
+        store.fetch(store.FetchRequest(Location(f"{web.endpoint}/B4.TIF"), checksum=wrong, policy=QUICK)),
     ):
         pass
 
@@ -241,10 +247,10 @@ def test_checksums_of_a_catalogue_are_compared(web):
 def test_servers_without_ranges_or_lengths():
     files = {"/B4.TIF": large(), "/MTL.txt": b"END\n"}
     with FileServer(files, ranges=False) as server:
-        with store.fetch(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as file:
+        with store.fetch(store.FetchRequest(Location(f"{server.endpoint}/B4.TIF"), policy=QUICK)) as file:
             np.testing.assert_array_equal(read(file.gdal_path), pixels(*LARGE))
         with (
-            store.header(store.FetchRequest(f"{server.endpoint}/B4.TIF", policy=QUICK)) as file,
+            store.header(store.FetchRequest(Location(f"{server.endpoint}/B4.TIF"), policy=QUICK)) as file,
             rasterio.open(file.gdal_path) as dataset,
         ):
             assert dataset.shape == LARGE
@@ -255,7 +261,7 @@ def test_a_body_cut_without_content_length_is_refused(web):
     with pytest.raises(ReadError, match=r"no length|cut"):
         store.read_bytes(f"{web.endpoint}/MTL.txt", policy=QUICK)
     web.plan(*["cut"] * 50)
-    with pytest.raises(ReadError), store.fetch(store.FetchRequest(f"{web.endpoint}/B4.TIF", policy=QUICK)):
+    with pytest.raises(ReadError), store.fetch(store.FetchRequest(Location(f"{web.endpoint}/B4.TIF"), policy=QUICK)):
         pass
 
 
@@ -272,12 +278,12 @@ def test_no_secret_in_any_message(web):
     calls = [
         lambda: store.read_bytes(f"{base}/none{secret}", policy=QUICK),
         lambda: store.list_names(f"{base}/none{secret}", policy=QUICK),
-        lambda: store.fetch(store.FetchRequest(f"{base}/cut.TIF{secret}", policy=QUICK)).__enter__(),
+        lambda: store.fetch(store.FetchRequest(Location(f"{base}/cut.TIF{secret}"), policy=QUICK)).__enter__(),
         lambda: store.fetch(
-            store.FetchRequest(f"http://127.0.0.1:9/B4.TIF{secret}", policy=Policy(budget=0.3))
+            store.FetchRequest(Location(f"http://127.0.0.1:9/B4.TIF{secret}"), policy=Policy(budget=0.3))
         ).__enter__(),
         lambda: store.fetch(
-            store.FetchRequest(f"http://user:SECRET@no.such.host.invalid/B4.TIF{secret}", policy=QUICK)
+            store.FetchRequest(Location(f"http://user:SECRET@no.such.host.invalid/B4.TIF{secret}"), policy=QUICK)
         ).__enter__(),
     ]
     for call in calls:
@@ -293,7 +299,7 @@ def test_shell_metacharacters_in_a_url_are_only_characters():
     name = "/a b;$(touch x)&'.TIF"
     with (
         FileServer({name: cog()}) as server,
-        store.fetch(store.FetchRequest(f"{server.endpoint}{name}", policy=QUICK)) as file,
+        store.fetch(store.FetchRequest(Location(f"{server.endpoint}{name}"), policy=QUICK)) as file,
     ):
         np.testing.assert_array_equal(read(file.gdal_path), pixels(700, 600))
 
@@ -347,7 +353,7 @@ def test_many_threads_share_one_session(proxied, seaweed):  # noqa: F811
     proxied.plan(*["slowdown", None, "midbody", None, None] * 4)
 
     def one(href: str) -> bool:
-        with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+        with store.fetch(store.FetchRequest(Location(href), policy=QUICK)) as file:
             return bool((read(file.gdal_path) == pixels(700, 600, seed=int(href[-5]))).all())
 
     with futures.ThreadPoolExecutor(8) as pool:
@@ -356,7 +362,7 @@ def test_many_threads_share_one_session(proxied, seaweed):  # noqa: F811
 
 
 def in_a_process(href: str) -> int:
-    with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+    with store.fetch(store.FetchRequest(Location(href), policy=QUICK)) as file:
         return int(read(file.gdal_path).sum())
 
 
@@ -374,9 +380,10 @@ def test_nothing_is_said_at_exit(s3_env, web, end):  # noqa: F811
     href = put(s3_env, "exit.TIF", cog())
     code = f"""
 import threading
+from landsat_downsample.model.location import Location
 from landsat_downsample.storage import files as store
 def go(href):
-    with store.fetch(store.FetchRequest(href)) as file:
+    with store.fetch(store.FetchRequest(Location(href))) as file:
         print(file.size > 0)
 for href in ({href!r}, {web.endpoint + "/B4.TIF"!r}):
     go(href)
@@ -419,7 +426,7 @@ def test_blobs_are_signed_just_before_reading_and_again_at_403(monkeypatch):
         monkeypatch.setenv("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT", f"{server.endpoint}/token")
         href = f"{server.endpoint}/account/landsat-c2/B4.TIF"
         for _ in range(3):
-            with store.fetch(store.FetchRequest(href, policy=QUICK)) as file:
+            with store.fetch(store.FetchRequest(Location(href), policy=QUICK)) as file:
                 np.testing.assert_array_equal(read(file.gdal_path), pixels(700, 600))
         assert server.given == 1
         server.given = 7  # all tokens given so far are void
@@ -452,9 +459,9 @@ def test_a_run_signs_anew_and_keeps_no_signature(monkeypatch, tmp_path):
 
 
 def test_only_blobs_of_the_planetary_computer_without_a_signature_are_signed():
-    assert location.container("https://landsateuwest.blob.core.windows.net/landsat-c2/a.TIF?sig=x") is None
-    assert location.container("https://other.blob.core.windows.net/landsat-c2/a.TIF") is None
-    assert location.container("s3://landsat-c2/a.TIF") is None
+    assert container(Location("https://landsateuwest.blob.core.windows.net/landsat-c2/a.TIF?sig=x")) is None
+    assert container(Location("https://other.blob.core.windows.net/landsat-c2/a.TIF")) is None
+    assert container(Location("s3://landsat-c2/a.TIF")) is None
 
 
 def test_tokens_are_renewed_before_they_end():
@@ -465,10 +472,10 @@ def test_tokens_are_renewed_before_they_end():
         asked.append(url)
         return json.dumps({"token": f"sig={len(asked)}", "msft:expiry": "2026-01-01T01:00:00Z"}).encode()
 
-    href = "https://landsateuwest.blob.core.windows.net/landsat-c2/a.TIF"
+    href = Location("https://landsateuwest.blob.core.windows.net/landsat-c2/a.TIF")
     base = 1767225600.0  # 2026-01-01T00:00:00Z
-    assert signing.sign(href, fetch, now=base) == f"{href}?sig=1"
-    assert signing.sign(href, fetch, now=base + 3200) == f"{href}?sig=1"
-    assert signing.sign(href, fetch, now=base + 3400) == f"{href}?sig=2"
-    assert asked[0].endswith("/landsateuwest/landsat-c2")
+    assert signing.sign(href, fetch, now=base).href == f"{href}?sig=1"
+    assert signing.sign(href, fetch, now=base + 3200).href == f"{href}?sig=1"
+    assert signing.sign(href, fetch, now=base + 3400).href == f"{href}?sig=2"
+    assert asked[0].href.endswith("/landsateuwest/landsat-c2")
     signing._tokens.clear()

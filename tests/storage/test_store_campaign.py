@@ -15,7 +15,7 @@ from fault_proxy import FAULTS, FaultProxy, FileServer
 from tiffs import pixels, read, tiff
 
 from landsat_downsample.errors import LandsatDownsampleError
-from landsat_downsample.model import location
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import files as store
 from landsat_downsample.storage.publication import Publication
@@ -57,10 +57,10 @@ def plan(rng: random.Random, run: int) -> list[str | None]:
 
 def read_run(base: str, name: str, size: int | None, policy: Policy) -> bool:
     """Read one object, its size planned or not; True if every pixel or byte is right."""
-    href = location.join(base, name)
+    href = Location(base) / name
     if name == "MTL.txt":
         return store.read_bytes(href, policy=policy) == TEXT
-    with store.fetch(store.FetchRequest(href, size=size, policy=policy)) as file:
+    with store.fetch(store.FetchRequest(Location(href), size=size, policy=policy)) as file:
         return bool(np.array_equal(read(file.gdal_path), pixels(*SHAPE)))
 
 

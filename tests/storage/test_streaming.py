@@ -23,6 +23,7 @@ import landsat_downsample as ld
 from landsat_downsample import ReadError
 from landsat_downsample.formats import tiff
 from landsat_downsample.formats.tiff_layout import TiffLayout
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.pipeline import tiles as tiles_module
 from landsat_downsample.pipeline.band import reduce_target
@@ -136,7 +137,7 @@ def test_two_requests_and_each_block_is_inflated_once(place, band, monkeypatch):
     monkeypatch.setattr(tiff, "zlib", counting(zlib, "decompressobj", inflated, "zlib"))
     proxy.plan()
     reader = Reader()
-    found, path = store.fetch_streaming(store.FetchRequest(href, policy=POLICY), reader)
+    found, path = store.fetch_streaming(store.FetchRequest(Location(href), policy=POLICY), reader)
     np.testing.assert_array_equal(found, pixels(band))
     assert reader.streamed == [True]
     assert path.requests == len(proxy.seen) == 2 and path.received == proxy.down
@@ -198,7 +199,7 @@ def test_what_the_work_raises_comes_through_at_once(band, web):
             raise error
 
         with pytest.raises(type(error)) as caught:
-            store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=POLICY), fail)
+            store.fetch_streaming(store.FetchRequest(Location(href_of(web, band)), policy=POLICY), fail)
         assert caught.value is error
     assert len(calls) == 3
 
@@ -213,7 +214,7 @@ def test_a_fault_after_decoding_began_is_retried(fault, band, web):
     if fault in ("midbody", "cut"):
         web.may_break = lambda: reader.rows[0] >= HIGH
     found, path = store.fetch_streaming(
-        store.FetchRequest(href_of(web, band), policy=HASTY if fault == "stall" else POLICY), reader
+        store.FetchRequest(Location(href_of(web, band)), policy=HASTY if fault == "stall" else POLICY), reader
     )
     np.testing.assert_array_equal(found, pixels(band))
     assert set(reader.streamed) == {True} and reader.rows[-1] == SIZE[0]
@@ -229,7 +230,7 @@ def test_a_flipped_bit_is_fetched_again(seed, band, web):
     web.random.seed(seed)
     web.plan(None, "flip")
     reader = Reader()
-    found, path = store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=POLICY), reader)
+    found, path = store.fetch_streaming(store.FetchRequest(Location(href_of(web, band)), policy=POLICY), reader)
     np.testing.assert_array_equal(found, pixels(band))
     assert path.requests == len(web.seen) and path.received == web.down
     assert len(reader.rows) == 2 or len(web.seen) == 2  # it may be in a byte that is no block's
@@ -271,7 +272,9 @@ def test_an_object_changed_in_its_midst_is_refused(scene, band):
     with Restless(served(scene)) as server:
         reader = Reader()
         with pytest.raises(ReadError, match="was changed since it was first looked at; plan again"):
-            store.fetch_streaming(store.FetchRequest(f"{server.endpoint}/scene/{band.name}", policy=POLICY), reader)
+            store.fetch_streaming(
+                store.FetchRequest(Location(f"{server.endpoint}/scene/{band.name}"), policy=POLICY), reader
+            )
         assert reader.rows == [SIZE[0]], "its blocks were whole: only its identity tells"
 
 
@@ -279,11 +282,11 @@ def test_an_object_changed_in_its_midst_is_refused(scene, band):
 def test_a_fault_for_ever_ends_within_the_budget(fault, band, web):
     policy = Policy(budget=2, timeout=0.3, base=0.01, cap=0.05)
     href = href_of(web, band)
-    with store.header(store.FetchRequest(href, policy=POLICY)) as path:
+    with store.header(store.FetchRequest(Location(href), policy=POLICY)) as path:
         etag = path.etag
     web.plan(*[fault] * 1000)
     with pytest.raises(ReadError, match=rf"cannot read .*{band.name}.*gave up after \d+ tries"):
-        store.fetch_streaming(store.FetchRequest(href, etag=etag, policy=policy), Reader())
+        store.fetch_streaming(store.FetchRequest(Location(href), etag=etag, policy=policy), Reader())
     assert web.faults, "more were to come"
 
 
@@ -295,8 +298,8 @@ def test_a_band_damaged_where_it_lies_is_refused_in_the_same_words(scene, band):
     said = []
     with FileServer(files) as server:
         for read in (
-            lambda href: store.fetch(store.FetchRequest(href, policy=POLICY)).__enter__(),
-            lambda href: store.fetch_streaming(store.FetchRequest(href, policy=POLICY), Reader()),
+            lambda href: store.fetch(store.FetchRequest(Location(href), policy=POLICY)).__enter__(),
+            lambda href: store.fetch_streaming(store.FetchRequest(Location(href), policy=POLICY), Reader()),
         ):
             server.seen.clear()
             with pytest.raises(ReadError) as caught:
@@ -335,9 +338,9 @@ def test_work_that_is_not_wanted_any_more_stops_at_once(way, fault, band, web):
     web.plan(None, fault)
     with pytest.raises(ReadError, match="stopped"), unwanted_once(lambda: len(web.seen) == 2):
         if way == "streamed":
-            store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=STUBBORN), Reader())
+            store.fetch_streaming(store.FetchRequest(Location(href_of(web, band)), policy=STUBBORN), Reader())
         else:
-            store.fetch(store.FetchRequest(href_of(web, band), policy=STUBBORN)).__enter__()
+            store.fetch(store.FetchRequest(Location(href_of(web, band)), policy=STUBBORN)).__enter__()
 
 
 def test_ctrl_c_in_the_midst_leaves_no_thread(band, web):
@@ -347,7 +350,7 @@ def test_ctrl_c_in_the_midst_leaves_no_thread(band, web):
 
     web.plan(None, "stall")
     with pytest.raises(KeyboardInterrupt):
-        store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=STUBBORN), interrupted)
+        store.fetch_streaming(store.FetchRequest(Location(href_of(web, band)), policy=STUBBORN), interrupted)
 
 
 def test_work_waits_for_a_turn_at_its_host(band, web):
@@ -355,7 +358,7 @@ def test_work_waits_for_a_turn_at_its_host(band, web):
     read = {}
 
     def one(name: int) -> None:
-        read[name] = store.fetch_streaming(store.FetchRequest(href_of(web, band), policy=policy), Reader())[0]
+        read[name] = store.fetch_streaming(store.FetchRequest(Location(href_of(web, band)), policy=policy), Reader())[0]
 
     threads = [threading.Thread(target=one, args=(name,)) for name in range(4)]
     for thread in threads:
@@ -380,7 +383,7 @@ def test_seeded_faults(place, band, figures):  # noqa: F811
     for _ in range(runs):
         proxy.plan(*(fault if rng.random() < 0.6 else None for fault in rng.choices(FAULTS + ("flip",) * 4, k=6)))
         try:
-            found, _ = store.fetch_streaming(store.FetchRequest(href, policy=policy), Reader())
+            found, _ = store.fetch_streaming(store.FetchRequest(Location(href), policy=policy), Reader())
         except ReadError:
             found = None
         done += found is not None

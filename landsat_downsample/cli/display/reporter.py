@@ -18,7 +18,6 @@ from landsat_downsample.cli.display.products import Products
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Progress
 from landsat_downsample.execution.threads import threads_for
-from landsat_downsample.model.location import is_local
 from landsat_downsample.storage.bugs import BugWarning, Traces, is_bug, warn
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ class Reporter:
         with self._lock:
             self._progress.take(step, now)
             if step.begun and step.plan and self._client is None:
-                self._workers = threads_for(self._workers, local=is_local(step.plan.targets[0].band.href))
+                self._workers = threads_for(self._workers, local=step.plan.targets[0].band.location.is_local)
         self._view.show(step, now)
         if step.outcome and step.outcome.error:
             self._view.fail(step.outcome, self._traces.of(step.outcome.error))

@@ -8,7 +8,7 @@ import tempfile
 import uuid
 
 from landsat_downsample.errors import WriteError
-from landsat_downsample.model.location import is_local, join, local_path, redact, scheme
+from landsat_downsample.model.location import S3, Location
 from landsat_downsample.model.plan import Options, plan_scene
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene
@@ -21,8 +21,6 @@ from landsat_downsample.storage.publication import Publication
 from landsat_downsample.storage.remote import Remote
 from landsat_downsample.storage.retry import RetryBudget, classify
 from landsat_downsample.storage.small_objects import remove
-
-S3 = ("s3", "s3a")
 
 
 def describe(scene: Scene) -> str:
@@ -40,14 +38,14 @@ def opened(source: str, *, requester_pays: bool, allow_hosts: tuple[str, ...] = 
 def uses_s3(source: str | None, to: str | None, scene: Scene | None) -> bool:
     """Whether S3 requests will be made."""
     hrefs = [href for href in (source, to) if href] + [band.href for band in (scene.bands.values() if scene else ())]
-    return any(scheme(href.rpartition("::")[2] or href) in S3 for href in hrefs)
+    return any(Location(href.rpartition("::")[2] or href).kind in S3 for href in hrefs)
 
 
 def largest_fetched(scene: Scene | None) -> int | None:
     """Bytes of the largest band, 0 where bands are read in place; None without a scene."""
     if scene is None:
         return None
-    return max((band.size or 0 for band in scene.bands.values() if not is_local(band.href)), default=0)
+    return max((band.size or 0 for band in scene.bands.values() if not band.location.is_local), default=0)
 
 
 def takes(dest: str, needed: float = 0, what: str = "") -> str:
@@ -61,7 +59,8 @@ def takes(dest: str, needed: float = 0, what: str = "") -> str:
         It cannot be a destination.
     """
     Publication(dest, "doctor")  # refuses what cannot be one
-    return _folder_takes(local_path(dest), needed, what) if is_local(dest) else _store_takes(dest)
+    place = Location(dest)
+    return _folder_takes(place.path, needed, what) if place.is_local else _store_takes(place)
 
 
 def needed(scene: Scene | None, dest: str, factor: float | None, scenes: int) -> tuple[float, str]:
@@ -121,29 +120,28 @@ def _publish_in(work: str) -> None:
     raise WriteError(f"cannot publish to {work!r}: a folder replaces another unasked there: choose another file system")
 
 
-def _store_takes(dest: str) -> str:
-    policy, shown = Policy.from_environ(), redact(dest)
-    href, retry_budget = join(dest, f"landsat-downsample-doctor-{uuid.uuid4().hex}"), RetryBudget(policy, WriteError)
-    what = f"cannot write to {shown!r}"
-    conditional = retry_budget.call(what, lambda seconds: put_probe(href, shown, policy, seconds, create=True))
+def _store_takes(dest: Location) -> str:
+    policy, probe = Policy.from_environ(), dest / f"landsat-downsample-doctor-{uuid.uuid4().hex}"
+    retry_budget, what = RetryBudget(policy, WriteError), f"cannot write to {dest!r}"
+    conditional = retry_budget.call(what, lambda seconds: put_probe(probe, dest, policy, seconds, create=True))
     try:
-        refused = conditional and retry_budget.call(what, lambda seconds: _second_is_refused(href, policy, seconds))
-        data = remote.read_whole(Remote(FetchRequest(href, policy=policy)), 1 << 16)
+        refused = conditional and retry_budget.call(what, lambda seconds: _second_is_refused(probe, policy, seconds))
+        data = remote.read_whole(Remote(FetchRequest(probe, policy=policy)), 1 << 16)
     finally:
-        remove(href, policy=policy)
+        remove(probe, policy=policy)
     if refused and data != PROBE:
         raise WriteError(f"{what}: what was written is not what is read back: see that store")
     if not refused:
         raise WriteError(
-            f"{shown!r} takes objects, but no conditional ones (If-None-Match): two runs of one scene would write over "
+            f"{dest!r} takes objects, but no conditional ones (If-None-Match): two runs of one scene would write over "
             "each other; give each run a prefix of its own, or update the store"
         )
-    return f"{shown}: an object was written, a second one of its name refused, both removed"
+    return f"{dest}: an object was written, a second one of its name refused, both removed"
 
 
-def _second_is_refused(href: str, policy: Policy, seconds: float) -> bool:
+def _second_is_refused(probe: Location, policy: Policy, seconds: float) -> bool:
     try:
-        transport.put(href, b"another", metadata={}, create=True, policy=policy, seconds=seconds)
+        transport.put(probe, b"another", metadata={}, create=True, policy=policy, seconds=seconds)
     except Exception as error:
         if classify(error).status == 412:
             return True

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from landsat_downsample.cli.display.reporter import Reporter, choose_style
 from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteError
 from landsat_downsample.execution.run import Outcome, run_plans
-from landsat_downsample.model import location
 from landsat_downsample.model.plan import Options, plan_scene
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.words import size_words
@@ -92,12 +91,12 @@ def _through_s3(source: str, product: str, folder: str) -> None:
     from landsat_downsample.products.staging.stage_out import stage_out
 
     with _server() as bucket:
-        incoming = location.join(bucket, "incoming", os.path.basename(source))
+        incoming = f"{bucket}/incoming/{os.path.basename(source)}"
         _say(f"putting three bands of the scene into {incoming} on an S3 server of this machine")
         _upload(source, incoming)
         catalog = stage_in(incoming, os.path.join(folder, "staged"), bands=("SR_B4", "SR_B3"), overwrite=True)
         _say(f"staged in:  {catalog}")
-        item = stage_out(product, location.join(bucket, "products"))
+        item = stage_out(product, f"{bucket}/products")
         _say(f"published:  {item}")
         for name in files.list_names(item.rpartition("/")[0]):
             _say(f"    {name}")

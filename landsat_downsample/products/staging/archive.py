@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteError
 from landsat_downsample.formats import tiff
-from landsat_downsample.model.location import basename, is_local, is_tar, local_path, redact
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.products.staging.file_names import plain_name
 from landsat_downsample.storage import cancellation, verified_copy
@@ -26,12 +26,12 @@ _OPENERS: dict[bytes, _Opener] = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2Fil
 
 
 @contextmanager
-def readable(href: str, folder: str, policy: Policy) -> Iterator[str]:
-    """Yield where an archive can be read in place; any other href as it is.
+def readable(location: Location, folder: str, policy: Policy) -> Iterator[Location]:
+    """Yield where an archive can be read in place; any other location as it is.
 
     Parameters
     ----------
-    href : str
+    location : Location
         Anything; what is not a tar passes.
     folder : str
         Local folder in which a hidden one may hold copies until the context ends.
@@ -43,48 +43,48 @@ def readable(href: str, folder: str, policy: Policy) -> Iterator[str]:
     ReadError
         It cannot be fetched or is no archive.
     """
-    if not is_tar(href) or (is_local(href) and _compression(local_path(href)) is None):
-        yield href
+    if not location.is_archive or (location.is_local and _compression(location.path) is None):
+        yield location
         return
-    name = plain_name(basename(href))
+    name = plain_name(location.name)
     hidden = os.path.join(folder, f".{name}.partial-{uuid.uuid4().hex}")
     try:
         os.makedirs(hidden)
     except OSError as error:
         raise WriteError(f"cannot write to {folder!r}: {(error.strerror or 'it failed').lower()}") from error
     try:
-        yield _brought(href, hidden, name, policy)
+        yield _brought(location, hidden, name, policy)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextmanager
-def told_as(href: str, place: str) -> Iterator[None]:
+def told_as(location: Location, copy: Location) -> Iterator[None]:
     """Let errors name what was asked for rather than its copy, which is gone when they are read."""
     try:
         yield
     except LandsatDownsampleError as error:
-        if place == href:
+        if copy == location:
             raise
-        raise type(error)(str(error).replace(place, redact(href))) from error.__cause__
+        raise type(error)(str(error).replace(copy.href, location.shown)) from error.__cause__
 
 
-def _brought(href: str, hidden: str, name: str, policy: Policy) -> str:
-    path = local_path(href) if is_local(href) else os.path.join(hidden, name)
-    if not is_local(href):
-        verified_copy.copy(Whole(href), hidden, name, policy)
+def _brought(location: Location, hidden: str, name: str, policy: Policy) -> Location:
+    path = location.path if location.is_local else os.path.join(hidden, name)
+    if not location.is_local:
+        verified_copy.copy(Whole(location), hidden, name, policy)
         with open_regular(path) as file:
             head = file.read(512)
         if "web page" in tiff.describe(head) or "text" in tiff.describe(head) or not head:
-            raise ReadError(f"cannot read {redact(href)!r}: {tiff.describe(head)}, not a tar")
+            raise ReadError(f"cannot read {location!r}: {tiff.describe(head)}, not a tar")
     plain = os.path.join(hidden, f"{name.partition('.tar')[0].removesuffix('.tgz')}.tar")
     if (opener := _compression(path)) is None:
         os.rename(path, plain)  # its name need not say that it is not compressed
-        return plain
+        return Location(plain)
     unpacked = f"{plain}.unpacked"
-    _decompress(opener, path, unpacked, redact(href))
+    _decompress(opener, path, unpacked, location)
     os.rename(unpacked, plain)
-    return plain
+    return Location(plain)
 
 
 def _compression(path: str) -> _Opener | None:
@@ -96,7 +96,7 @@ def _compression(path: str) -> _Opener | None:
     return next((opener for sign, opener in _OPENERS.items() if head.startswith(sign)), None)
 
 
-def _decompress(opener: _Opener, path: str, target: str, shown: str) -> None:
+def _decompress(opener: _Opener, path: str, target: str, location: Location) -> None:
     count = 0
     try:
         with opener(path, "rb") as packed, open(target, "xb") as file:
@@ -104,9 +104,9 @@ def _decompress(opener: _Opener, path: str, target: str, shown: str) -> None:
                 cancellation.check()
                 count += len(data)
                 if count > WHOLE_LIMIT:
-                    raise ReadError(f"cannot read {shown!r}: it unpacks to more than {WHOLE_LIMIT} bytes; refused")
+                    raise ReadError(f"cannot read {location!r}: it unpacks to more than {WHOLE_LIMIT} bytes; refused")
                 file.write(data)
     except (EOFError, OSError, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno:
-            raise WriteError(f"cannot unpack {shown!r}: {(error.strerror or 'it failed').lower()}") from error
-        raise ReadError(f"cannot read {shown!r}: its compression is damaged or cut; download it again") from error
+            raise WriteError(f"cannot unpack {location!r}: {(error.strerror or 'it failed').lower()}") from error
+        raise ReadError(f"cannot read {location!r}: its compression is damaged or cut; download it again") from error

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model.location import basename, is_local, local_path, redact, scheme
+from landsat_downsample.model.location import S3, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import transport
 from landsat_downsample.storage.leftovers import Leftover, leftovers, remove_leftover
@@ -35,7 +35,7 @@ class FoundLeftover:
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
         left = self.leftover
-        facts = {"href": redact(left.href), "kind": left.kind, "state": self.state, "files": left.files}
+        facts = {"href": Location(left.href).shown, "kind": left.kind, "state": self.state, "files": left.files}
         return facts | {"bytes": left.size, "age_seconds": None if self.age is None else round(self.age)}
 
 
@@ -68,13 +68,13 @@ def clean(
     WriteError
         A leftover cannot be removed.
     """
-    dest, policy = os.fspath(dest), Policy.from_environ()
-    if scheme(dest) in ("http", "https", "tar"):
-        raise UsageError(f"cannot clean {redact(dest)!r}: give a folder, s3:// or another fsspec store")
+    place, policy = Location(os.fspath(dest)), Policy.from_environ()
+    if not place.is_writable:
+        raise UsageError(f"cannot clean {place!r}: give a folder, s3:// or another fsspec store")
     if not older_than >= 0:
         raise UsageError(f"older_than {older_than!r} must be at least 0 seconds")
     found = []
-    for left in leftovers(dest, policy=policy):
+    for left in leftovers(place, policy=policy):
         entry = _judged(left, older_than, policy)
         if entry is not None and delete and entry.state == "leftover":
             remove_leftover(left, policy=policy)
@@ -84,10 +84,10 @@ def clean(
 
 
 def _judged(left: Leftover, older_than: float, policy: Policy) -> FoundLeftover | None:
-    local = is_local(left.href)
-    if not local and not _is_ours(left, policy):
+    place = Location(left.href)
+    if not place.is_local and not _is_ours(place, policy):
         return None
-    written = _last_local_write(left.href) if local else _last_write(left.href, policy)
+    written = _last_local_write(place.path) if place.is_local else _last_write(place, policy)
     age = None if written is None else max(0.0, time.time() - written)
     if left.kind == "replaced" and not os.path.lexists(_final(left)):
         return FoundLeftover(left, age, "kept")
@@ -97,46 +97,44 @@ def _judged(left: Leftover, older_than: float, policy: Policy) -> FoundLeftover 
 
 def _final(left: Leftover) -> str:
     """Where the product of a hidden folder would be visible."""
-    folder, name = os.path.split(local_path(left.href))
+    folder, name = os.path.split(Location(left.href).path)
     return os.path.join(folder, name[1:].rpartition(f".{left.kind}-")[0])
 
 
-def _last_local_write(href: str) -> float | None:
+def _last_local_write(path: str) -> float | None:
     times = []
-    for top, _, files in os.walk(local_path(href)):
-        for path in (top, *(os.path.join(top, name) for name in files)):
+    for top, _, files in os.walk(path):
+        for one in (top, *(os.path.join(top, name) for name in files)):
             try:
-                times.append(os.lstat(path).st_mtime)
+                times.append(os.lstat(one).st_mtime)
             except FileNotFoundError:  # somebody is at work
                 times.append(time.time())
     return max(times, default=None)
 
 
-def _entries(href: str, policy: Policy) -> list[dict[str, Any]]:
+def _entries(place: Location, policy: Policy) -> list[dict[str, Any]]:
     def attempt(seconds: float) -> list[dict[str, Any]]:
         try:
-            return transport.listing(href, deep=True, policy=policy, seconds=seconds)
+            return transport.listing(place, deep=True, policy=policy, seconds=seconds)
         except FileNotFoundError:
             return []
 
-    return RetryBudget(policy).call(f"cannot list {redact(href)!r}", attempt)
+    return RetryBudget(policy).call(f"cannot list {place!r}", attempt)
 
 
-def _last_write(href: str, policy: Policy) -> float | None:
+def _last_write(place: Location, policy: Policy) -> float | None:
     found = [
-        entry.get("LastModified") or entry.get("created") or entry.get("mtime") for entry in _entries(href, policy)
+        entry.get("LastModified") or entry.get("created") or entry.get("mtime") for entry in _entries(place, policy)
     ]
     times = [value.timestamp() if isinstance(value, datetime) else value for value in found]
     known = [value for value in times if isinstance(value, (int, float))]
     return max(known) if known and len(known) == len(times) else None
 
 
-def _is_ours(left: Leftover, policy: Policy) -> bool:
+def _is_ours(place: Location, policy: Policy) -> bool:
     """Whether every object was put by a publication; stores without metadata cannot say."""
-    if scheme(left.href) not in ("s3", "s3a"):
+    if place.kind not in S3:
         return True
-    dest, _, name = left.href.rpartition("/")
-    place = Objects(Publication(dest, name, policy=policy))
-    names = [basename(entry["name"]) for entry in _entries(left.href, policy)]
-    heads = [place.head(name) for name in names]
+    objects = Objects(Publication(place.parent.href, place.name, policy=policy))
+    heads = [objects.head(Location(entry["name"]).name) for entry in _entries(place, policy)]
     return all(head is None or "publication" in dict(head.metadata) for head in heads)

@@ -10,6 +10,7 @@ from typing import Any
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import stac_source
 from landsat_downsample.formats.multihash import parse_multihash
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.products.staging.staged_item import CATALOGUE
 from landsat_downsample.storage import verified_copy
@@ -80,14 +81,15 @@ def find(folder: str) -> LocalItem | None:
 
 def _behind_catalogue(folder: str) -> LocalItem:
     path = os.path.join(folder, CATALOGUE)
-    items, children = stac_source.links(_load(path)[0], path)
+    items, children = stac_source.links(_load(path)[0], Location(path))
     if len(items) != 1 or children:
         raise UsageError(
             f"{path!r} points to {len(items)} items and {len(children)} catalogues: give one with one item"
         )
-    if "://" in items[0] or os.path.commonpath((os.path.abspath(items[0]), folder)) != folder:
+    item = items[0].href
+    if "://" in item or os.path.commonpath((os.path.abspath(item), folder)) != folder:
         raise UsageError(f"{path!r} points to an item outside of {folder!r}: it is not self-contained")
-    return _read(items[0], catalogued=True)
+    return _read(item, catalogued=True)
 
 
 def _read(path: str, *, catalogued: bool) -> LocalItem:
@@ -133,7 +135,7 @@ def damage(item: LocalItem, file: ListedFile) -> str | None:
     size = os.path.getsize(path)
     if file.size not in (None, size):
         return f"{file.name!r} has {size} bytes where its item says {file.size}"
-    if file.checksum and verified_copy.digest(path, file.checksum[0]) != file.checksum[1]:
+    if file.checksum and verified_copy.digest(Location(path), file.checksum[0]) != file.checksum[1]:
         return f"{file.name!r} does not have the {file.checksum[0]} checksum that its item says"
     return None
 

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from landsat_downsample.errors import ReadError, SceneError
-from landsat_downsample.formats import stac_source, tiff
+from landsat_downsample.formats import tiff
 from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.formats.scene_files import METADATA, check_metadata
-from landsat_downsample.model import location
 from landsat_downsample.model.bands import BandSpec
-from landsat_downsample.model.location import scheme, split_tar
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.model.scene import Scene
@@ -62,14 +61,14 @@ class Manifest:
         return {text.name for text in self.texts} | {raster.name for raster in self.rasters}
 
 
-def load_manifest(scene: Scene, href: str, policy: Policy) -> Manifest:
+def load_manifest(scene: Scene, asked: Location, policy: Policy) -> Manifest:
     """List what to bring of an opened scene, and read its small files.
 
     Parameters
     ----------
     scene : Scene
         With the bands that are wanted.
-    href : str
+    asked : Location
         What was asked for, signature and all.
     policy : Policy
         Retry budget and who pays.
@@ -83,15 +82,15 @@ def load_manifest(scene: Scene, href: str, policy: Policy) -> Manifest:
     """
     name = plain_name(scene.id)
     taken = [CATALOGUE, f"{name}{MARKER}"]
-    texts = list(_texts(scene, href, policy, taken))
+    texts = list(_texts(scene, asked, policy, taken))
     known = _md5_sums(texts)
     for text in texts:
         _check_text(text, known, scene)
     rasters = []
     for band in scene.bands.values():
-        filename = location.basename(band.href)
+        filename = band.location.name
         digests = [parse_multihash(band.checksum), ("md5", known[filename]) if filename in known else None]
-        source = Whole(band.href, band.size, band.etag, tuple(d for d in digests if d), tiff=True)
+        source = Whole(band.location, band.size, band.etag, tuple(d for d in digests if d), tiff=True)
         rasters.append(Raster(band.name, _take(filename, taken), source, band.spec))
     return Manifest(name, scene, tuple(texts), tuple(rasters))
 
@@ -101,42 +100,41 @@ def _take(filename: str, taken: list[str]) -> str:
     return taken[-1]
 
 
-def _texts(scene: Scene, href: str, policy: Policy, taken: list[str]) -> Iterator[Text]:
+def _texts(scene: Scene, asked: Location, policy: Policy, taken: list[str]) -> Iterator[Text]:
     """Metadata, the item it came from, and what USGS puts beside them."""
-    for kind, place in scene.metadata.items():
-        data = files.read_bytes(place, policy=policy)
-        yield Text(kind, _take(location.basename(place), taken), data)
+    for kind, href in scene.metadata.items():
+        place = Location(href)
+        yield Text(kind, _take(place.name, taken), files.read_bytes(place, policy=policy))
     if scene.item_href:
-        place = href if location.redact(href) == scene.item_href else scene.item_href
-        filename = location.basename(place)
+        place = asked if asked.shown == scene.item_href else Location(scene.item_href)
+        filename = place.name
         filename = filename if filename.lower().endswith("json") else f"{filename}_stac.json"
         yield Text("source-item", _take(filename, taken), _scrubbed(place, policy))
     elif not scene.lone:
         for place in _beside(scene, policy):
-            name = _take(location.basename(place), taken)
+            name = _take(place.name, taken)
             if name.lower().endswith("_md5.txt"):
                 yield Text(_MD5, name, files.read_bytes(place, policy=policy))
             else:
                 yield Text(name.removeprefix(f"{scene.id}_"), name, _scrubbed(place, policy))
 
 
-def _scrubbed(place: str, policy: Policy) -> bytes:
+def _scrubbed(place: Location, policy: Policy) -> bytes:
     data = files.read_bytes(place, policy=policy)
     try:
         return staged_item.scrubbed(data)
     except (ValueError, RecursionError) as error:
-        raise SceneError(f"{location.redact(place)!r} is not JSON: give a STAC item") from error
+        raise SceneError(f"{place!r} is not JSON: give a STAC item") from error
 
 
-def _beside(scene: Scene, policy: Policy) -> list[str]:
-    band = next(iter(scene.bands.values())).href
-    folder = split_tar(band)[1] if scheme(band) == "tar" else stac_source.folder_of(band)
+def _beside(scene: Scene, policy: Policy) -> list[Location]:
+    folder = next(iter(scene.bands.values())).location.parent
     try:
         names = files.list_names(folder, policy=policy)
     except ReadError:  # a web server without folder listings
         return []
     ours = [name for name in names if name.upper().startswith(scene.id) and name.lower().endswith(_KEPT_ENDINGS)]
-    return [location.join(folder, name) for name in ours[:8]]
+    return [folder / name for name in ours[:8]]
 
 
 def _md5_sums(texts: Sequence[Text]) -> dict[str, str]:
@@ -146,11 +144,11 @@ def _md5_sums(texts: Sequence[Text]) -> dict[str, str]:
 
 
 def _check_text(text: Text, known: dict[str, str], scene: Scene) -> None:
-    place = scene.metadata.get(text.key, text.name)
+    place = Location(scene.metadata.get(text.key, text.name))
     if "web page" in tiff.describe(text.data[:512]):
-        raise ReadError(f"cannot read {location.redact(place)!r}: {tiff.describe(text.data[:512])}")
+        raise ReadError(f"cannot read {place!r}: {tiff.describe(text.data[:512])}")
     if text.key in METADATA:
         check_metadata(text.key, text.data, place)
-    expected = known.get(location.basename(place))
+    expected = known.get(place.name)
     if expected and hashlib.md5(text.data, usedforsecurity=False).hexdigest() != expected:
-        raise ReadError(f"cannot read {location.redact(place)!r}: it does not have the MD5 that _MD5.txt gives")
+        raise ReadError(f"cannot read {place!r}: it does not have the MD5 that _MD5.txt gives")

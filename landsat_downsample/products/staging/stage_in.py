@@ -9,8 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from landsat_downsample.errors import UsageError, WriteError
-from landsat_downsample.model import location
-from landsat_downsample.model.location import scheme
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.products.met import dumps
@@ -68,22 +67,22 @@ def stage_in(
     UsageError
         The scene has no such band, or the folder is not local.
     """
-    href, folder = os.fspath(href), _local(os.fspath(folder))
+    location, folder = Location(os.fspath(href)), _local(Location(os.fspath(folder)))
     policy = Policy.from_environ().allowing(allow_hosts)
     policy = replace(policy, requester_pays=policy.requester_pays or requester_pays)
-    with archive.readable(href, folder, policy) as place, archive.told_as(href, place):
-        scene = open_with(policy, place, bands=bands)
+    with archive.readable(location, folder, policy) as place, archive.told_as(location, place):
+        scene = open_with(policy, place.href, bands=bands)
         policy = Policy.of(scene)
-        manifest = load_manifest(scene, href, policy)
-        if place != href:
-            manifest = replace(manifest, scene=replace(scene, href=location.redact(href)))
+        manifest = load_manifest(scene, location, policy)
+        if place != location:
+            manifest = replace(manifest, scene=replace(scene, href=location.shown))
         return _deliver(manifest, folder, policy, overwrite=overwrite)
 
 
-def _local(folder: str) -> str:
-    if not location.is_local(folder) or scheme(folder) != "file":
-        raise UsageError(f"cannot stage into {location.redact(folder)!r}: give a local folder")
-    return location.local_path(folder)
+def _local(folder: Location) -> str:
+    if folder.kind != "file":
+        raise UsageError(f"cannot stage into {folder!r}: give a local folder")
+    return folder.path
 
 
 def _deliver(manifest: Manifest, folder: str, policy: Policy, *, overwrite: bool) -> str:

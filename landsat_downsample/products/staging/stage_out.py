@@ -10,8 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, WriteError
-from landsat_downsample.model import location
-from landsat_downsample.model.location import scheme
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.products.met import dumps
 from landsat_downsample.products.staging import item_files
@@ -63,15 +62,15 @@ def stage_out(folder: str | os.PathLike[str], dest: str | os.PathLike[str], *, o
     WriteError
         The destination refused, holds another product of that name, or did not keep what was sent.
     """
-    item = _product(_local(os.fspath(folder)))
+    item = _product(_local(Location(os.fspath(folder))))
     dest = os.fspath(dest)
     name = plain_name(item.name)
     data = _published(item)
     marker = f"{name}{MARKER}"
     publication = Publication(dest, name, overwrite)
     files = _checked(item, marker)
-    href = location.join(dest, name, marker)
-    if _is_inside(item.folder, publication.href):
+    href = (Location(dest) / name / marker).href
+    if publication.location.is_local and os.path.realpath(publication.location.path) == item.folder:
         raise UsageError(f"cannot publish {item.folder!r} to {dest!r}: that is where it is; choose another destination")
     if _is_there(publication, marker, data, files):
         return href
@@ -89,10 +88,10 @@ def stage_out(folder: str | os.PathLike[str], dest: str | os.PathLike[str], *, o
 # What to send ---------------------------------------------------------------------------------
 
 
-def _local(folder: str) -> str:
-    if not location.is_local(folder) or scheme(folder) != "file":
-        raise UsageError(f"cannot publish {location.redact(folder)!r}: give a local folder")
-    path = os.path.realpath(location.local_path(folder))
+def _local(folder: Location) -> str:
+    if folder.kind != "file":
+        raise UsageError(f"cannot publish {folder!r}: give a local folder")
+    path = os.path.realpath(folder.path)
     if not os.path.isdir(path):
         raise UsageError(f"cannot publish {folder!r}: {'it is a file' if os.path.exists(path) else 'no such folder'}")
     return path
@@ -147,10 +146,6 @@ def _digests(data: bytes) -> tuple[str, str]:
     return hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def _is_inside(folder: str, href: str) -> bool:
-    return location.is_local(href) and os.path.realpath(location.local_path(href)) == folder
-
-
 # Sending it -----------------------------------------------------------------------------------
 
 
@@ -162,7 +157,7 @@ def _is_there(publication: Publication, marker: str, data: bytes, files: Sequenc
     WriteError
         Another one is there, or this one but damaged, and may not be replaced.
     """
-    place = location.join(publication.href, marker)
+    place = publication.location / marker
     if not exists(place, policy=publication.policy):
         return False
     same = read_bytes(place, policy=publication.policy) == data
@@ -176,7 +171,7 @@ def _is_there(publication: Publication, marker: str, data: bytes, files: Sequenc
     if publication.overwrite:
         return False
     raise WriteError(
-        f"cannot publish to {location.redact(publication.href)!r}: {wrong}; "
+        f"cannot publish to {publication.location!r}: {wrong}; "
         "choose another destination, or replace it with --overwrite"
     )
 
@@ -196,7 +191,7 @@ def _send(publication: Publication, item: LocalItem, files: Sequence[Sent]) -> d
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    if not location.is_local(publication.dest):  # a folder is read back by the commit itself
+    if not publication.location.is_local:  # a folder is read back by the commit itself
         _verify(publication, files)
     return {file.name: file.sha256 for file in files}
 
@@ -210,13 +205,13 @@ def _verify(publication: Publication, files: Sequence[Sent]) -> None:
         A file is missing or is another one.
     """
     for file in files:
-        wrong = _local_fault(publication, file) if location.is_local(publication.dest) else _fault(publication, file)
+        wrong = _local_fault(publication, file) if publication.location.is_local else _fault(publication, file)
         if wrong:
-            raise WriteError(f"{file.name!r} did not arrive at {location.redact(publication.href)!r} right: {wrong}")
+            raise WriteError(f"{file.name!r} did not arrive at {publication.location!r} right: {wrong}")
 
 
 def _local_fault(publication: Publication, file: Sent) -> str | None:
-    item = LocalItem(location.local_path(publication.href), {}, b"", publication.name, catalogued=False)
+    item = LocalItem(publication.location.path, {}, b"", publication.name, catalogued=False)
     return item_files.damage(item, ListedFile(file.name, file.size, ("sha256", file.sha256)))
 
 

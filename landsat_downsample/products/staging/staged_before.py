@@ -7,8 +7,6 @@ import os
 from collections.abc import Sequence
 
 from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteError
-from landsat_downsample.model import location
-from landsat_downsample.model.location import scheme
 from landsat_downsample.products.staging import item_files
 from landsat_downsample.products.staging.item_files import ListedFile, LocalItem
 from landsat_downsample.products.staging.manifest import Manifest
@@ -43,8 +41,8 @@ def look(final: str, manifest: Manifest) -> LocalItem | None:
 
 def lies_in(manifest: Manifest, final: str) -> bool:
     """Whether the source is the very folder that it would be staged as."""
-    hrefs = [part.source.href for part in manifest.rasters]
-    paths = [os.path.realpath(location.local_path(href)) for href in hrefs if scheme(href) == "file"]
+    sources = [part.source.location for part in manifest.rasters]
+    paths = [os.path.realpath(source.path) for source in sources if source.kind == "file"]
     return os.path.realpath(final) in {os.path.dirname(path) for path in paths}
 
 
@@ -94,9 +92,9 @@ def _is_same_raster(there: LocalItem, file: ListedFile, source: Whole) -> bool:
         raise _refused(there.folder, f"another {file.name} ({file.size} bytes, the source has {source.size})")
     if source.etag and file.etag == source.etag:
         return True
-    if not location.is_local(source.href):
+    if not source.location.is_local:
         return False
-    if file.checksum != ("sha256", verified_copy.digest(source.href)):
+    if file.checksum != ("sha256", verified_copy.digest(source.location)):
         raise _refused(there.folder, f"another {file.name}")
     return True
 

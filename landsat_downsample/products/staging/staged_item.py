@@ -12,7 +12,7 @@ from rasterio.crs import CRS
 
 from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model.bands import BandSpec
-from landsat_downsample.model.location import redact
+from landsat_downsample.model.location import Location, redact
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.footprint import footprint, spacing
@@ -45,6 +45,7 @@ class StagedFile:
 def item(name: str, scene: Scene, files: Sequence[StagedFile]) -> dict[str, Any]:
     """Build the STAC item of a staged scene; the same bytes staged again give the same item."""
     geometry, bbox = footprint(scene.grid)
+    source = public_href(Location(scene.item_href or scene.href))
     record = {
         "type": "Feature",
         "stac_version": "1.1.0",
@@ -56,7 +57,7 @@ def item(name: str, scene: Scene, files: Sequence[StagedFile]) -> dict[str, Any]
         "links": [
             {"rel": "root", "href": f"./{CATALOGUE}", "type": "application/json"},
             {"rel": "parent", "href": f"./{CATALOGUE}", "type": "application/json"},
-            {"rel": "derived_from", "href": public_href(scene.item_href or scene.href), "title": "Where it came from"},
+            {"rel": "derived_from", "href": source, "title": "Where it came from"},
         ],
         "assets": {file.key: _asset(file) for file in files},
     }
