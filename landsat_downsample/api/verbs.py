@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import RunError, UsageError
 from landsat_downsample.execution.run import Executor, Outcome, Progress, run_plans
 from landsat_downsample.model.plan import Options, ScenePlan, distinct, plan_scene
-from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import words
 from landsat_downsample.scenes.given_items import given_scenes
@@ -102,7 +103,7 @@ def run(
     *,
     workers: int | None = None,
     client: Client | None = None,
-    requests_per_host: int = PER_HOST,
+    requests_per_host: int | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> list[Outcome]:
     """Reduce and publish every planned scene.
@@ -116,8 +117,9 @@ def run(
     client : distributed.Client, optional
         A dask client, from `cluster` or any other: its workers reduce the bands instead of
         this process' threads. It is left open.
-    requests_per_host : int
-        Bands that are fetched from one host or bucket at one time, over all workers.
+    requests_per_host : int, optional
+        Bands that are fetched from one host or bucket at one time, over all workers;
+        LANDSAT_DOWNSAMPLE_REQUESTS_PER_HOST if not given, else 32.
     report : callable, optional
         Told of every step, in this thread: a scene begun, a band done, a scene ended.
 
@@ -133,8 +135,10 @@ def run(
         destination would refuse them too. It carries all outcomes.
     """
     plans = _checked(plans) if isinstance(plans, Iterator) else list(_checked(plans))
-    executor = on_client(client, per_host=requests_per_host)
-    outcomes = run_plans(plans, workers=workers, executor=executor, per_host=requests_per_host, report=report)
+    policy = Policy.from_environ()
+    policy = policy if requests_per_host is None else replace(policy, per_host=requests_per_host)
+    executor = on_client(client, policy=policy)
+    outcomes = run_plans(plans, workers=workers, executor=executor, policy=policy, report=report)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
@@ -151,18 +155,18 @@ def _checked(plans: ScenePlan | Iterable[ScenePlan]) -> Iterator[ScenePlan]:
         yield one
 
 
-def on_client(client: Client | None, *, owned: bool = False, per_host: int = PER_HOST) -> Executor | None:
+def on_client(client: Client | None, *, owned: bool = False, policy: Policy | None = None) -> Executor | None:
     """The executor of a dask client; None for none.
 
     Parameters
     ----------
     owned : bool
         Whether its cluster is this run's alone, so that workers that hang may be restarted.
-    per_host : int
-        Bands that are fetched from one host at one time.
+    policy : Policy, optional
+        As of `HostQueue`.
     """
     if client is None:
         return None
     from landsat_downsample.execution.dask_executor import DaskExecutor
 
-    return DaskExecutor(client, owned=owned, per_host=per_host)
+    return DaskExecutor(client, owned=owned, policy=policy)

@@ -21,7 +21,7 @@ from landsat_downsample.errors import InternalError, LandsatDownsampleError, Rea
 from landsat_downsample.execution.dask_worker import reduce_on_worker, stop_on_worker
 from landsat_downsample.execution.host_queue import HostQueue, host_of
 from landsat_downsample.model.plan import Target
-from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.model.policy import Policy
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.storage.bugs import is_bug, warn, wrapped
 from landsat_downsample.storage.publication import Publication
@@ -105,8 +105,8 @@ class DaskExecutor:
         How patient to be.
     owned : bool
         Whether the cluster is this run's alone: only then are workers restarted.
-    per_host : int
-        Bands that are fetched from one host at one time, over all workers.
+    policy : Policy, optional
+        As of `HostQueue`.
     """
 
     def __init__(
@@ -115,13 +115,13 @@ class DaskExecutor:
         *,
         limits: Limits | None = None,
         owned: bool = False,
-        per_host: int = PER_HOST,
+        policy: Policy | None = None,
     ) -> None:
         self._client, self._limits, self._owned = client, limits or Limits(), owned
         self.part = ""
         self._inbox: queue.SimpleQueue[tuple[Callable[[Any], bool | None], Any]] = queue.SimpleQueue()
         self._scene, self._order = "", 0
-        self._queue: HostQueue[_Item] = HostQueue(per_host)
+        self._queue: HostQueue[_Item] = HostQueue(policy)
         self._in_flight: dict[Key, _Item] = {}
         if client.scheduler is None:
             raise ReadError("the client of the cluster is closed: connect another one")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from landsat_downsample.model.plan import Target
-from landsat_downsample.model.policy import PER_HOST, check_per_host
+from landsat_downsample.model.policy import Policy
 
 T = TypeVar("T")
 
@@ -24,17 +24,13 @@ class HostQueue(Generic[T]):
 
     Parameters
     ----------
-    per_host : int
-        Items of one host that may be at work at one time, over all workers; each makes one request at a time.
-
-    Raises
-    ------
-    UsageError
-        It is not one or more.
+    policy : Policy, optional
+        Says how many items of one host may be at work at one time, over all workers; each makes one request at a
+        time. From the environment if not given.
     """
 
-    def __init__(self, per_host: int = PER_HOST) -> None:
-        self._per_host = check_per_host(per_host)
+    def __init__(self, policy: Policy | None = None) -> None:
+        self._per_host = (policy or Policy.from_environ()).per_host
         self._queues: dict[str | None, list[tuple[int, int, T]]] = {}
         self._working: Counter[str] = Counter()
         self._sequence = itertools.count()

@@ -17,7 +17,7 @@ from landsat_downsample.execution.interrupts import undisturbed
 from landsat_downsample.execution.threads import Threads, threads_for
 from landsat_downsample.model.location import redacted_repr
 from landsat_downsample.model.plan import ScenePlan, Target
-from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.words import part_words
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.products import publish
@@ -173,7 +173,7 @@ def run_plans(
     executor: Executor | None = None,
     report: Callable[[Progress], object] | None = None,
     stop: threading.Event | None = None,
-    per_host: int = PER_HOST,
+    policy: Policy | None = None,
 ) -> list[Outcome]:
     """Reduce and publish scenes.
 
@@ -190,9 +190,8 @@ def run_plans(
         Called with every step, in the calling thread.
     stop : threading.Event, optional
         Once it is set no further scene begins; those in hand are finished.
-    per_host : int
-        Bands that threads of this process fetch from one host at one time; an executor that is
-        given knows its own limit.
+    policy : Policy, optional
+        As of `HostQueue`, for threads of this process; an executor that is given has its own.
 
     Returns
     -------
@@ -211,7 +210,7 @@ def run_plans(
 
     def threads(plan: ScenePlan) -> Executor:
         local = plan.targets[0].band.location.is_local
-        return Threads(threads_for(workers, local=local), per_host=per_host)
+        return Threads(threads_for(workers, local=local), policy=policy)
 
     run = _Run(requests, executor, threads, report or (lambda step: None), stop or threading.Event())
     return run.outcomes()

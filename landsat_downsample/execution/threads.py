@@ -13,7 +13,7 @@ from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.host_queue import HostQueue, host_of
 from landsat_downsample.execution.interrupts import undisturbed
 from landsat_downsample.model.plan import Target
-from landsat_downsample.model.policy import PER_HOST
+from landsat_downsample.model.policy import Policy
 from landsat_downsample.pipeline.band import Done, process
 from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.bugs import wrapping
@@ -42,15 +42,15 @@ class Threads:
     ----------
     width : int
         Threads.
-    per_host : int
-        Bands that are fetched from one host at one time.
+    policy : Policy, optional
+        As of `HostQueue`.
     """
 
-    def __init__(self, width: int, *, per_host: int = PER_HOST) -> None:
+    def __init__(self, width: int, *, policy: Policy | None = None) -> None:
         self.width, self.part = width, ""
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="landsat-downsample")
         self._lock = threading.Lock()
-        self._queue: HostQueue[_Item] = HostQueue(per_host)
+        self._queue: HostQueue[_Item] = HostQueue(policy)
         self._flags: Recent[str, threading.Event] = Recent(REMEMBERED)
         self._scene, self._order = "", 0
         self._working = 0

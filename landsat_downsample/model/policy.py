@@ -12,18 +12,11 @@ from landsat_downsample.model.inner_hosts import canonical, host_name
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.words import words
 
-#: Requests to one host or bucket at one time, and the environment variable that says otherwise.
-PER_HOST, REQUESTS_PER_HOST = 32, "LANDSAT_DOWNSAMPLE_REQUESTS_PER_HOST"
+#: Requests to one host or bucket at one time, where `Policy.per_host` is to be another.
+REQUESTS_PER_HOST = "LANDSAT_DOWNSAMPLE_REQUESTS_PER_HOST"
 
 #: Hosts that may be inside, with commas between them.
 ALLOW_HOSTS = "LANDSAT_DOWNSAMPLE_ALLOW_HOSTS"
-
-
-def check_per_host(requests: int) -> int:
-    """Return a number of requests at one time, or raise UsageError."""
-    if requests < 1:
-        raise UsageError(f"requests per host {requests!r} must be at least 1: nothing would ever be fetched")
-    return requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +35,8 @@ class Policy:
     """Longest backoff in seconds."""
     requester_pays: bool = False
     """Whether the reader agrees to pay (S3 Requester Pays buckets)."""
-    per_host: int = PER_HOST
-    """Requests that this process makes to one host or bucket at one time, reads and writes."""
+    per_host: int = 32
+    """Requests that this process makes to one host or bucket at one time, reads and writes; bands that a run does."""
     allow_hosts: tuple[str, ...] = ()
     """Hosts that may be of this machine or its own network (`_inside`), whoever names them."""
     led: bool = False
@@ -52,7 +45,8 @@ class Policy:
     def __post_init__(self) -> None:
         if min(self.budget, self.slowest, self.timeout, self.base, self.cap) <= 0:
             raise UsageError("budget, timeout and backoff must be more than 0 seconds")
-        check_per_host(self.per_host)
+        if self.per_host < 1:
+            raise UsageError(f"requests per host {self.per_host!r} must be at least 1: nothing would ever be fetched")
 
     def led_by(self, location: Location) -> Policy:
         """What to follow a document with: a remote one may lead to its own host, and to none inside but that."""

@@ -40,7 +40,7 @@ def test_earlier_scenes_go_first_and_equals_in_turn():
     st.randoms(),
 )
 def test_against_a_plain_model(items, limit, chance):
-    queue, waiting, working = HostQueue(limit), [], []
+    queue, waiting, working = HostQueue(Policy(per_host=limit)), [], []
     for sequence, (order, host) in enumerate(items):
         queue.push(order, host, (order, sequence, host))
         waiting.append((order, sequence, host))
@@ -67,7 +67,7 @@ def test_what_is_withdrawn_is_gone_and_the_rest_keeps_its_order():
 
 def test_a_limit_of_none_at_all_is_refused():
     with pytest.raises(ld.UsageError, match="at least 1"):
-        HostQueue(0)
+        Policy(per_host=0)
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from landsat_downsample.batch.journal import Journal
     from landsat_downsample.batch.requests import SceneRequest
     from landsat_downsample.execution.run import Executor, Outcome
+    from landsat_downsample.model.policy import Policy
 
 #: MiB that a process takes beside its bands.
 _PROCESS = 128
@@ -180,7 +181,7 @@ def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -
 
     if not requests:
         return [], True
-    per_host = Policy.from_environ().per_host
+    policy = Policy.from_environ()  # refused before a cluster is made
     stop = threading.Event()
     style = choose_style(quiet=arguments.quiet, log_format=arguments.log_format)
     with ExitStack() as stack:
@@ -199,10 +200,10 @@ def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -
         outcomes = run_plans(
             requests,
             workers=arguments.workers,
-            executor=_executor(client, per_host),
+            executor=_executor(client, policy),
             report=lambda step: [listener(step) for listener in listeners],
             stop=stop,
-            per_host=per_host,
+            policy=policy,
         )
     return outcomes, len(outcomes) == len(requests)
 
@@ -256,9 +257,9 @@ def _client(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -> 
         yield client
 
 
-def _executor(client: Client | None, per_host: int) -> Executor | None:
+def _executor(client: Client | None, policy: Policy) -> Executor | None:
     from landsat_downsample.api.verbs import on_client
 
     # A cluster made here is this run's alone; one that was joined is not.
     owned = client is not None and client.cluster is not None
-    return on_client(client, owned=owned, per_host=per_host)
+    return on_client(client, owned=owned, policy=policy)
