@@ -15,6 +15,7 @@ from test_cwl_secrets import Watch, environment, hits, job
 
 pytestmark = pytest.mark.slow
 IMAGE = os.environ.get("LANDSAT_DOWNSAMPLE_IMAGE")
+NOTEBOOK_IMAGE = os.environ.get("LANDSAT_DOWNSAMPLE_NOTEBOOK_IMAGE")
 ENGINES = {"podman": "--podman", "docker": "--relax-path-checks", "singularity": "--singularity"}
 
 
@@ -52,6 +53,19 @@ def test_workflow_with_cwltools_defaults(engine, files, scene, product, tmp_path
     assert done.status == "success", done.log
     made = {name: digest for name, digest in digests(done.path("dataset_dir")).items() if name.endswith(".TIF")}
     assert made == {name: digest for name, digest in digests(product).items() if name.endswith(".TIF")}
+
+
+@pytest.mark.skipif(not NOTEBOOK_IMAGE, reason="LANDSAT_DOWNSAMPLE_NOTEBOOK_IMAGE names no image")
+def test_workflow_gives_the_executed_notebook_back(engine, scene, product, tmp_path):
+    """All of it in the notebook's image, which has everything that the other has."""
+    asked = {"href": folder(scene), "to": "published", "factor": 10, "notebook": True}
+    path = cwl_cases.with_image(tmp_path / "cwl", NOTEBOOK_IMAGE) / "workflow.cwl"
+    done = cwl_cases.command(path, asked, tmp_path / "out", ENGINES[engine])
+    assert done.status == "success", done.log
+    text = done.path("output_nb").read_text()
+    assert '"output_type": "error"' not in text and "image/png" in text
+    assert "/var/" not in text and "/opt/" not in text and str(tmp_path) not in text
+    assert (tmp_path / "out" / done.text("item_href").strip()).is_file()
 
 
 def test_scatter_keeps_the_others(engine, files, scene, tmp_path):
