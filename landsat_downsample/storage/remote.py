@@ -18,7 +18,7 @@ from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import header_cache, signing, transport
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
 from landsat_downsample.storage.header_cache import Header
-from landsat_downsample.storage.retry import Mismatch, Refusal, RetryBudget, classify
+from landsat_downsample.storage.retry import Mismatch, RetryBudget, classify
 from landsat_downsample.storage.sinks import WHOLE_LIMIT, BytesSink, CountingSink, FileSink, HashSink
 from landsat_downsample.storage.transport import HttpResponse, Span
 
@@ -433,7 +433,7 @@ def list_names(location: Location, policy: Policy) -> list[str]:
     def attempt(seconds: float) -> list[str]:
         found = transport.listing(location, deep=False, policy=policy, seconds=seconds)
         if not found:
-            raise Refusal(404)
+            raise FileNotFoundError(location.href)
         names = (entry["name"].partition("?")[0] for entry in found if entry["type"] == "file")
         return sorted({name.rpartition("/")[2] for name in names if not name.endswith("/")})
 

@@ -75,6 +75,8 @@ _FINAL_TYPES = {
     "ParamValidationError": "its bucket or key has a name that S3 does not allow: give s3://BUCKET/KEY",
 }
 
+_ABSENT = "there is no such object"
+
 
 class Mismatch(Exception):
     """What arrived is not what was asked for: short, of another object, with another checksum."""
@@ -113,8 +115,8 @@ def classify(error: BaseException) -> Fault:
     if refusal is not None:
         retryable = refusal.status in _RETRYABLE_STATUS or refusal.code in _RETRYABLE_CODES
         return Fault(retryable, str(refusal), refusal.status, refusal.retry_after)
-    if isinstance(error, FileNotFoundError):
-        return Fault(False, "status 404", 404)
+    if isinstance(error, FileNotFoundError):  # nobody said 404: an empty listing, a store without HTTP
+        return Fault(False, _ABSENT, 404)
     retryable, reason = _judge_types(_chain(error))
     return Fault(retryable, reason or type(error).__name__, known=bool(reason))
 
@@ -279,8 +281,10 @@ def _remedy(fault: Fault, what: str, policy: Policy) -> str:
         asked = policy.requester_pays or "s3://" not in what or "read" not in what
         hint = "" if asked else "; if readers pay here (s3://usgs-landsat) add --requester-pays"
         return f": access denied; check credentials and permissions{hint}"
+    if fault.reason == _ABSENT:
+        return ""
     return {
-        404: ": there is no such object",
+        404: f": {_ABSENT}",
         416: ": it is empty, or shorter than expected",
         412: ": it was changed",
     }.get(fault.status, "")

@@ -193,7 +193,7 @@ def get(
 
 
 def head(location: Location, *, policy: Policy, seconds: float) -> HttpResponse:
-    """Ask for an object's facts without its bytes; a `Refusal` of status 404 if there is none."""
+    """Ask for an object's facts without its bytes; what `classify` gives the status 404 if there is none."""
     fs = filesystem(location, policy)
     with _turn(location, policy, seconds) as left:
         if location.kind in WEB:
@@ -378,12 +378,9 @@ def _plain_get(fs: Any, location: Location, span: Span | None, sink: Sink, etag:
 
 
 def _plain_head(fs: Any, location: Location) -> HttpResponse:
-    try:
-        info = fs.info(fs._strip_protocol(location.href))
-    except FileNotFoundError:
-        raise Refusal(404) from None
+    info = fs.info(fs._strip_protocol(location.href))
     if info.get("type") == "directory":
-        raise Refusal(404)
+        raise FileNotFoundError(location.href)
     found = (info.get(name) for name in ("etag", "ETag", "md5Hash", "md5", "created", "mtime"))
     tag = next((str(value) for value in found if value), None)
     return HttpResponse(info["size"], tag.replace('"', "") if tag else None, sealed=True)

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 from command import call
-from conftest_s3 import apply
+from conftest_s3 import apply, s3_env, seaweed  # noqa: F401 - fixtures
 from fault_proxy import FileServer
 from loopback import serving
 
@@ -153,3 +153,12 @@ def test_a_scheme_that_is_not_read(href, words, tmp_path):
     for argv in (("info", href), ("run", href, "--to", tmp_path / "out", "--factor", "4")):
         result = call(*argv)
         assert result.code == 1 and len(result.lines) == 1 and words in result.err
+
+
+@pytest.mark.parametrize("place", ["memory://nowhere", "s3://scenes/nowhere"])
+def test_a_status_is_told_only_where_it_was_answered(place, request):
+    """The listing of an empty prefix is answered with 200; other stores know no statuses at all."""
+    if place.startswith("s3"):
+        request.getfixturevalue("s3_env")
+    result = call("info", f"{place}/LC08_L2SP_192028_20230714_20230724_02_T1")
+    assert result.code == 1 and "there is no such object" in result.err and "404" not in result.err, result.err

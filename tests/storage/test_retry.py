@@ -100,6 +100,8 @@ def test_what_is_retryable_is_tried_again_and_nothing_else():
     assert made.retries == 3
     with pytest.raises(ReadError, match="x: status 404: there is no such object"):
         budget()[0].call("x", failing(Refusal(404)))
+    with pytest.raises(ReadError, match=r"^x: there is no such object$"):  # nobody answered with a 404
+        budget()[0].call("x", failing(FileNotFoundError("secret")))
     with pytest.raises(WriteError, match="x: status 403"):
         budget(error=WriteError)[0].call("x", failing(Refusal(403)))
 
