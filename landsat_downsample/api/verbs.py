@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import RunError, UsageError
-from landsat_downsample.execution.run import Executor, Outcome, Progress, run_plans
+from landsat_downsample.execution.run import Outcome, Progress, run_plans
 from landsat_downsample.model.plan import Options, ScenePlan, distinct, plan_scene
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene
@@ -19,6 +19,8 @@ from landsat_downsample.scenes.open import open_given
 if TYPE_CHECKING:
     from distributed import Client
     from pystac import Item, ItemCollection
+
+    from landsat_downsample.execution.dask_executor import DaskExecutor
 
 
 def plan(
@@ -155,7 +157,7 @@ def _checked(plans: ScenePlan | Iterable[ScenePlan]) -> Iterator[ScenePlan]:
         yield one
 
 
-def on_client(client: Client | None, *, owned: bool = False, policy: Policy | None = None) -> Executor | None:
+def on_client(client: Client | None, *, owned: bool = False, policy: Policy | None = None) -> DaskExecutor | None:
     """The executor of a dask client; None for none.
 
     Parameters

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from landsat_downsample import __version__
-from landsat_downsample.batch.record import RUNS, new_run_id, scrubbed
+from landsat_downsample.batch.record import RUNS, machine_mark, new_run_id, scrubbed
 from landsat_downsample.batch.record_writer import RecordWriter
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Outcome, Progress
@@ -54,6 +54,8 @@ class Journal:
         named like a secret, and what hrefs carry of them, is taken out.
     every : float
         Seconds between two heartbeats.
+    of : str
+        What it is of, where it is a part of a run: `Share.suffix`.
 
     Examples
     --------
@@ -73,8 +75,9 @@ class Journal:
         total: int | None,
         about: Mapping[str, Any] | None = None,
         every: float = EVERY,
+        of: str = "",
     ) -> None:
-        self.id = new_run_id()
+        self.id = new_run_id(of=of)
         folder = Location(os.fspath(dest)) / RUNS / self.id
         self.href = folder.href
         self._about, self._every = dict(about or {}), every
@@ -161,6 +164,7 @@ class Journal:
             "id": self.id,
             "format": 1,
             "version": __version__,
+            "machine": machine_mark(self.id),
             "state": self._state,
             "reason": self._reason,
             "begun": _rfc3339(self._begun),

@@ -2,15 +2,21 @@
 
 ``DEST/_runs/<run id>/`` holds ``scenes.ndjson`` (what was asked for), ``status.json`` (a heartbeat),
 ``outcomes.ndjson`` (a line for each scene that has ended) and ``report.html``. While a run
-to an object store goes on, its outcomes lie in parts: ``outcomes-00001.ndjson`` ...
+to an object store goes on, its outcomes lie in pieces: ``outcomes-00001.ndjson`` ...
+
+Each part of a run in parts (``--part``) has a record of its own, whose name ends in
+``-part-3-of-10-1a2b3c4d``; the last word is made of the list and the options, so that those of
+one run are found by their names.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import re
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -26,8 +32,10 @@ from landsat_downsample.storage.regular_files import open_regular
 RUNS = "_runs"
 SCENES, STATUS, OUTCOMES, REPORT = "scenes.ndjson", "status.json", "outcomes.ndjson", "report.html"
 
-_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
-_PART = re.compile(r"outcomes-\d{5,}\.ndjson")
+#: A run in parts has a name; a record of it says which part it is of, or that it is of all of them (a retry).
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}(?:-(?:part-(\d+)|parts)-(of-\d+-[0-9a-f]{8}))?")
+_IN_PARTS = re.compile(r"parts-of-(\d+)-[0-9a-f]{8}")
+_PIECE = re.compile(r"outcomes-\d{5,}\.ndjson")
 
 #: Bytes of a remote file of a record, which is read whole; a local one is read line by line.
 LIMIT = 128 << 20
@@ -35,17 +43,60 @@ LIMIT = 128 << 20
 _SECRET = re.compile(r"(?i)password|passwd|secret|token|signature|credential|authorization|(^|_)key($|_id$)")
 
 
-def new_run_id(now: datetime | None = None) -> str:
+def new_run_id(now: datetime | None = None, *, of: str = "") -> str:
     """Name a run after its beginning, so that names sort by time.
 
+    Parameters
+    ----------
+    now : datetime, optional
+        When it begins.
+    of : str
+        What it is of, for a part of a run: `part_of`.
+
+    Examples
+    --------
     >>> new_run_id(datetime(2026, 11, 22, 21, 50, 49, tzinfo=UTC))[:-4]
     '20261122T215049Z-'
     """
-    return f"{(now or datetime.now(UTC)).astimezone(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
+    stamp = f"{(now or datetime.now(UTC)).astimezone(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
+    return f"{stamp}-{of}" if of else stamp
 
 
-def part_name(number: int) -> str:
-    """Name a part of the outcomes, counted from 1."""
+def part_of(run_in_parts: str, number: int | None) -> str:
+    """Say in the name of a record which part it is of; None: of all.
+
+    >>> part_of("parts-of-10-1a2b3c4d", 3)
+    'part-3-of-10-1a2b3c4d'
+    """
+    return run_in_parts if number is None else run_in_parts.replace("parts", f"part-{number}", 1)
+
+
+def run_in_parts(run: str) -> str | None:
+    """Tell which run in parts a record or report is of, by its name; None of a whole run.
+
+    >>> run_in_parts("20261122T215049Z-3f2a-part-3-of-10-1a2b3c4d")
+    'parts-of-10-1a2b3c4d'
+    """
+    if _IN_PARTS.fullmatch(run):
+        return run
+    match = _RUN_ID.fullmatch(run)
+    return f"parts-{match[2]}" if match and match[2] else None
+
+
+def part_number(run: str) -> int | None:
+    """Tell which part a record is of, by its name; None of a whole run, and of one of all parts."""
+    match = _RUN_ID.fullmatch(run)
+    return int(match[1]) if match and match[1] else None
+
+
+def number_of_parts(run_in_parts: str) -> int:
+    """Tell how many parts a run has, by its name."""
+    match = _IN_PARTS.fullmatch(run_in_parts)
+    return int(match[1]) if match else 1
+
+
+def piece_name(number: int) -> str:
+    """Name a piece of the outcomes, counted from 1."""
     return f"outcomes-{number:05d}.ndjson"
 
 
@@ -111,15 +162,20 @@ def _remote_names(folder: Location, policy: Policy) -> list[str]:
     return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries]
 
 
+def machine_mark(run: str) -> str:
+    """Make what the record of a run is known by on the machine that wrote it, and that tells others nothing of it."""
+    return hashlib.sha256(f"{run} {socket.gethostname()}".encode()).hexdigest()[:16]
+
+
 def find_run(place: str | os.PathLike[str], run: str | None = None) -> str:
-    """Give the folder of a run's record.
+    """Give the folder of a run's record; of a run in parts the one of its common report.
 
     Parameters
     ----------
     place : str or path
         The destination of the run, or the folder itself.
     run : str, optional
-        Its id; the latest run by default.
+        Its id, or that of a run in parts; the latest run by default, with all of its parts.
 
     Raises
     ------
@@ -135,15 +191,39 @@ def find_run(place: str | os.PathLike[str], run: str | None = None) -> str:
     found = run_ids(dest)
     if not found:
         raise UsageError(f"no run is on record at {Location(dest)!r}: give the --to of a run of several scenes")
-    if run is not None and run not in found:
+    if run is not None and run not in found and run not in map(run_in_parts, found):
         raise UsageError(f"no run {run!r} is on record at {Location(dest)!r}: the latest is {found[-1]}")
-    return (Location(dest) / RUNS / (run or found[-1])).href
+    return (Location(dest) / RUNS / (run or run_in_parts(found[-1]) or found[-1])).href
+
+
+def records_of(folder: str) -> list[str]:
+    """List the folders that the record of a run is in, the oldest first: of a run in parts those of its parts.
+
+    Parameters
+    ----------
+    folder : str
+        From `find_run`.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    ReadError
+        The destination cannot be listed.
+    """
+    name, dest = run_id_of(folder), dest_of(folder)
+    if not _IN_PARTS.fullmatch(name):
+        return [folder]
+    found = [(Location(dest) / RUNS / run).href for run in run_ids(dest) if run_in_parts(run) == name]
+    if not found:
+        raise UsageError(f"no part of {name!r} is on record at {Location(dest)!r}: give the --to of its parts")
+    return found
 
 
 def is_run_folder(place: str) -> bool:
-    """Tell whether an href is the folder of one run's record, by its name."""
+    """Tell whether an href is the folder of one run's record, or of one in parts, by its name."""
     parts = place.rstrip("/").rsplit("/", 2)
-    return len(parts) > 1 and parts[-2] == RUNS and bool(_RUN_ID.fullmatch(parts[-1]))
+    return len(parts) > 1 and parts[-2] == RUNS and bool(_RUN_ID.fullmatch(parts[-1]) or _IN_PARTS.fullmatch(parts[-1]))
 
 
 def run_id_of(folder: str) -> str:
@@ -181,7 +261,7 @@ def outcomes(folder: str, *, policy: Policy | None = None) -> Iterator[dict[str,
     """Read what became of the scenes of a run, in the order in which they ended.
 
     A line that a crash cut short is left out; a run that goes on or was killed has its lines in
-    parts on an object store, which are put together here.
+    pieces on an object store, which are put together here.
 
     Raises
     ------
@@ -189,7 +269,7 @@ def outcomes(folder: str, *, policy: Policy | None = None) -> Iterator[dict[str,
         The record cannot be read.
     """
     names = files.list_names(folder, policy=policy)
-    whole = [OUTCOMES] if OUTCOMES in names else sorted(filter(_PART.fullmatch, names), key=_part_number)
+    whole = [OUTCOMES] if OUTCOMES in names else sorted(filter(_PIECE.fullmatch, names), key=_piece_number)
     for name in whole:
         for line in _lines(Location(folder) / name, policy):
             record = _parsed(line)
@@ -210,7 +290,7 @@ def _lines(location: Location, policy: Policy | None) -> Iterator[bytes]:
         raise ReadError(f"cannot read {location!r}: {(error.strerror or 'it failed').lower()}") from error
 
 
-def _part_number(name: str) -> int:
+def _piece_number(name: str) -> int:
     return int(name[len("outcomes-") : -len(".ndjson")])
 
 

@@ -19,10 +19,10 @@ from landsat_downsample.model.safe_text import plain
 from landsat_downsample.storage import small_objects
 from landsat_downsample.storage.bugs import is_bug, warn
 
-#: Lines of a part of the outcomes on an object store: such a part is some 200 kB, written anew every few seconds.
-PART = 500
+#: Lines of a piece of the outcomes on an object store: such a piece is some 200 kB, written anew every few seconds.
+PIECE = 500
 
-#: Bytes of outcomes that are put together into one object at the end; beyond, they stay in parts.
+#: Bytes of outcomes that are put together into one object at the end; beyond, they stay in pieces.
 MERGED = 64 << 20
 
 #: Lines that wait in memory for a disk that is full.
@@ -37,7 +37,7 @@ class Spool:
         self.size = 0
         self.lines = 0
         self.cuts = [0]
-        """Where each part begins, and the last one ends once it is full."""
+        """Where each piece begins, and the last one ends once it is full."""
 
     def append(self, line: bytes) -> None:
         """Write a line whole, or leave the file as it was and raise the OSError."""
@@ -49,7 +49,7 @@ class Spool:
             raise
         self.size += len(line)
         self.lines += 1
-        if self.lines % PART == 0:
+        if self.lines % PIECE == 0:
             self.cuts.append(self.size)
 
     def read(self, start: int, stop: int) -> bytes:
@@ -117,7 +117,7 @@ class RecordWriter:
             self.backlog.popleft()
 
     def _open(self) -> int:
-        """The file of the outcomes; for an object store a nameless one, which the parts are cut from."""
+        """The file of the outcomes; for an object store a nameless one, which the pieces are cut from."""
         if self.folder.is_local:
             os.makedirs(self.folder.path, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -130,7 +130,7 @@ class RecordWriter:
         if self.entries is not None:
             self._freeze()
         if not self.folder.is_local:
-            self._send_parts()
+            self._send_pieces()
         self._put(STATUS, status())
 
     def _freeze(self) -> None:
@@ -140,14 +140,14 @@ class RecordWriter:
             self._put(SCENES, self.entries)
         self.entries = None
 
-    def _send_parts(self) -> None:
-        """Put the parts that have grown since the last time."""
+    def _send_pieces(self) -> None:
+        """Put the pieces that have grown since the last time."""
         if (spool := self.spool) is None:
             return
         starts = [*spool.cuts, spool.size]
         for number, (start, stop) in enumerate(pairwise(starts), 1):
             if stop > max(start, self.sent):
-                self._put(record.part_name(number), spool.read(start, stop))
+                self._put(record.piece_name(number), spool.read(start, stop))
                 self.sent = stop
 
     def _end(self, status: Callable[[], bytes]) -> None:
@@ -156,11 +156,11 @@ class RecordWriter:
             return
         self._flush()
         self._put(OUTCOMES, self.spool.read(0, self.spool.size))
-        parts = -(-self.spool.lines // PART) if self.sent else 0
+        pieces = -(-self.spool.lines // PIECE) if self.sent else 0
         self.sent = self.spool.size
         self._send_heartbeat(status)
-        for number in range(1, parts + 1):
-            small_objects.remove(self.folder / record.part_name(number), policy=self.policy)
+        for number in range(1, pieces + 1):
+            small_objects.remove(self.folder / record.piece_name(number), policy=self.policy)
 
     def _put(self, name: str, data: bytes) -> None:
         small_objects.put(self.folder / name, data, policy=self.policy)

@@ -11,10 +11,11 @@ from typing import Any
 
 from landsat_downsample import __version__
 from landsat_downsample.batch.failure_groups import GROUPS, causes
-from landsat_downsample.batch.record import REPORT, dest_of, outcomes, read_status
+from landsat_downsample.batch.record import REPORT, dest_of
 from landsat_downsample.batch.report_chart import STATUSES, Bins, cut, draw
 from landsat_downsample.batch.report_gallery import Card, cards, relative
-from landsat_downsample.batch.status import Status, from_record
+from landsat_downsample.batch.runs import of_run, outcomes_of
+from landsat_downsample.batch.status import Status
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
@@ -102,12 +103,12 @@ def slowest(records: Iterable[dict[str, Any]]) -> list[Slow]:
 
 
 def write_report(run_folder: str) -> str:
-    """Write the report of a run beside its record.
+    """Write the report of a run beside its record; of one in parts, one page for all of them.
 
     Parameters
     ----------
     run_folder : str
-        ``DEST/_runs/<run id>``.
+        ``DEST/_runs/<run id>``, from `record.find_run`.
 
     Returns
     -------
@@ -130,11 +131,10 @@ def write_report(run_folder: str) -> str:
 def page(run_folder: str, *, policy: Policy | None = None) -> str:
     """Make the page of a run from its record and the products that it points to."""
     policy = policy or Policy.from_environ()
-    record = read_status(run_folder, policy=policy) or {}
-    status = from_record(record, run_folder)
-    found = findings(outcomes(run_folder, policy=policy))
+    status = of_run(run_folder)
+    found = findings(outcomes_of(run_folder, policy=policy))
     gallery = cards(found.products, dest_of(run_folder), policy=policy)
-    slow = slowest(outcomes(run_folder, policy=policy))
+    slow = slowest(outcomes_of(run_folder, policy=policy))
     return render(status, found, gallery, slow)
 
 
@@ -201,11 +201,18 @@ def _summary(status: Status, found: Findings) -> list[tuple[str, str]]:
         ("Written", size_words(status.bytes_out)),
         ("Mean rate of reading", rate),
         ("Scenes reduced", pace),
-        ("Workers", None if status.workers is None else f"{grouped(status.workers)}"),
+        ("Workers", workers_words(status)),
         ("State", f"{status.state}: {status.reason}" if status.reason else status.state * (status.state != "ended")),
         ("landsat-downsample", status.version),
     )
     return [(name, value) for name, value in rows if value]
+
+
+def workers_words(status: Status) -> str | None:
+    """Say how many workers a run had, and how many of them it lost."""
+    most = status.workers if status.workers_most is None else status.workers_most
+    lost = f", {grouped(status.workers_lost)} lost" if status.workers_lost else ""
+    return None if most is None else f"{grouped(most)}{lost}"
 
 
 def _rows(options: dict[str, Any]) -> list[tuple[str, str]]:

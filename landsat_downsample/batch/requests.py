@@ -106,7 +106,7 @@ def distinct(entries: Iterable[Entry], *, listed: bool = False) -> list[Entry]:
     kept: dict[str, tuple[str, Entry]] = {}
     for entry in entries:
         identity = _identity(entry)
-        name = _product_name(entry) or identity
+        name = (entry.error is None and _product_name(entry, Location(identity).name)) or identity
         other, _ = kept.setdefault(name, (identity, entry))
         if other != identity:
             error = same_product(other, identity, name + SUFFIX)
@@ -121,8 +121,26 @@ def names_list(words: Iterable[str]) -> bool:
     return any(word == "-" or word.startswith("@") for word in words)
 
 
+def place_key(entry: Entry) -> str:
+    """Tell where an entry's product goes, as far as its own words tell: nothing of this machine is looked at.
+
+    Returns
+    -------
+    str
+        Its product's name, else its source in one spelling; of an entry that fails, what it is called.
+    """
+    if entry.error is not None:
+        return entry.label
+    spelling = _without_mtl(entry.label.rstrip("/"))
+    place = Location(spelling)
+    name = (
+        spelling.rpartition("/")[2] if place.is_local else place.name
+    )  # not by its absolute path: it is this machine's
+    return _product_name(entry, name) or spelling
+
+
 def _identity(entry: Entry) -> str:
-    """One spelling for a source."""
+    """One spelling for a source, whatever links of this machine it is named by."""
     if entry.error is not None:
         return str(entry.error)
     if not isinstance(entry.source, str):
@@ -140,11 +158,8 @@ def _without_mtl(href: str) -> str:
     return folder if mtl and product and product == folder.rpartition("/")[2] else href
 
 
-def _product_name(entry: Entry) -> str | None:
+def _product_name(entry: Entry, name: str) -> str | None:
     """The product ID, or a single file's name, as far as the source's own name says it."""
-    if entry.error is not None:
-        return None
-    name = Location(_identity(entry)).name
     if isinstance(entry.source, str) and is_tiff(name):
         return stem(name)
     try:

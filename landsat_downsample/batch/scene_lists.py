@@ -14,9 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from landsat_downsample.batch import record as record_module
-from landsat_downsample.batch.entry import Entry, entries_of, failing_entry, gathered, href_entry, refusal
-from landsat_downsample.batch.record import OUTCOMES, SCENES, find_run
+from landsat_downsample.batch.entry import Entry, entries_of, failing_entry, gathered, href_entry
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample.formats import scene_table
 from landsat_downsample.formats.scene_table import SceneTable
@@ -65,66 +63,6 @@ def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list
     return gathered(entry for word in words for entry in _of_word(word, stdin))
 
 
-def retry_entries(href: str) -> list[Entry]:
-    """List the scenes of an earlier run that are to be tried again.
-
-    Parameters
-    ----------
-    href : str
-        An ``outcomes.ndjson``: its scenes that failed. Or the folder of a run, or a destination, whose latest
-        run is meant: those without an outcome (it was interrupted) too. All are one's own record, so that
-        a remote one may name local paths.
-
-    Returns
-    -------
-    list of Entry
-        Empty when none failed.
-
-    Raises
-    ------
-    UsageError
-        It is something else.
-    ReadError
-        It cannot be read.
-    """
-    if href.lower().endswith((".ndjson", ".jsonl")) or _is_local_file(href):
-        return _unfinished([], _outcomes(href))
-    folder = href if _has_outcomes(href) else find_run(href)
-    scenes = Location(folder) / SCENES
-    listed = recorded_entries(scenes.href) if files.exists(scenes) else []
-    return _unfinished(listed, record_module.outcomes(folder))
-
-
-def _is_local_file(href: str) -> bool:
-    location = Location(href)
-    return location.is_local and os.path.isfile(location.path)
-
-
-def _has_outcomes(href: str) -> bool:
-    return not record_module.is_run_folder(href) and files.exists(Location(href) / OUTCOMES)
-
-
-def _unfinished(listed: list[Entry], outcomes: Iterable[dict[str, Any]]) -> list[Entry]:
-    """Of the scenes of a run those whose last outcome is a failure, and those listed that have none."""
-    last: dict[str, tuple[Entry, str]] = {}
-    for record in outcomes:
-        for entry in gathered(entries_of(record)):
-            last[entry.identity] = (entry, record.get("status", ""))
-    failed = [entry for entry, status in last.values() if status == "failed"]
-    return gathered([*failed, *(entry for entry in listed if entry.identity not in last)])
-
-
-def _outcomes(href: str) -> Iterator[dict[str, Any]]:
-    """Outcomes of a file of them, each checked."""
-    for number, record in _numbered(href):
-        with _Where(href, number):
-            if not isinstance(record, dict) or "status" not in record:
-                raise UsageError("not an outcome of a run; give its outcomes.ndjson")
-            if record.get("source") is None:
-                raise UsageError(refusal(record))
-        yield record
-
-
 def recorded_entries(href: str) -> list[Entry]:
     """Read a list of one's own record (`search_cache.freeze`), which may name local paths wherever it is.
 
@@ -136,16 +74,16 @@ def recorded_entries(href: str) -> list[Entry]:
         It cannot be read.
     """
     entries: list[Entry] = []
-    for number, record in _numbered(href):
-        with _Where(href, number):
+    for number, record in numbered(href):
+        with Where(href, number):
             entries += entries_of(record)
     return gathered(entries)
 
 
-def _numbered(href: str) -> Iterator[tuple[int, Any]]:
-    """Lines of a record; a last one that was cut when its writer was killed is left out."""
+def numbered(href: str) -> Iterator[tuple[int, Any]]:
+    """Read the lines of a record with their numbers; a last one that was cut when its writer was killed is left out."""
     for number, line in enumerate(_lines(href), 1):
-        with _Where(href, number):
+        with Where(href, number):
             try:
                 record = json.loads(line)
             except ValueError as error:
@@ -214,7 +152,7 @@ def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[E
     lines = iter(lines)
     alone = False  # whether a line before was a whole value
     for number, line in enumerate(lines, 1):
-        with _Where(name, number) as where:
+        with Where(name, number) as where:
             if number == 1:
                 header = _text(line, first=True)  # a file of another kind is no list of entries that fail
                 if table := SceneTable.of(header):
@@ -245,7 +183,7 @@ def _of_table(table: SceneTable, lines: Iterable[bytes], name: str, base: str | 
         try:
             product = scene_table.product_of(text)
         except LandsatDownsampleError as error:
-            yield failing_entry(text, _Where(name, number).locate(error))
+            yield failing_entry(text, Where(name, number).locate(error))
             continue
         beside = (
             [os.path.join(folder, f"{product.id}{ending}") for ending in ("", ".tar")] if folder is not None else []
@@ -286,7 +224,7 @@ def _text(line: bytes, *, first: bool) -> str:
     return text
 
 
-class _Where:
+class Where:
     """Adds the list and the line to an error; a context manager of its own, as there is one for each line."""
 
     __slots__ = ("name", "number")
@@ -294,7 +232,7 @@ class _Where:
     def __init__(self, name: str, number: int) -> None:
         self.name, self.number = name, number
 
-    def __enter__(self) -> _Where:
+    def __enter__(self) -> Where:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
@@ -302,4 +240,5 @@ class _Where:
             raise self.locate(error) from error
 
     def locate(self, error: LandsatDownsampleError) -> UsageError:
+        """Give the error that says where it is."""
         return UsageError(f"list {Location(self.name)!r}, line {self.number}: {error}")

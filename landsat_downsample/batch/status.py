@@ -1,13 +1,13 @@
-"""How far a run is, read from its record: on another machine, while it goes on, after it was killed."""
+"""How far a run is, by one record: on another machine, while it goes on, after it was killed."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from landsat_downsample.batch.record import RUNS, find_run, read_status, run_id_of, run_ids
+from landsat_downsample.batch.record import machine_mark, part_number, read_status, run_id_of
+from landsat_downsample.model.inner_hosts import host_name, is_this_machine
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
@@ -50,11 +50,22 @@ class Status:
     eta: float | None = None
     """Seconds left at the pace so far."""
     workers: int | None = None
+    workers_most: int | None = None
+    """That a cluster had at one time."""
+    workers_lost: int | None = None
+    """That died; one that was retired does not count."""
     dashboard: str | None = None
+    """None on another machine than the run's, where its address would lead to that machine itself."""
     version: str | None = None
     failures: tuple[dict[str, Any], ...] = ()
     """The last ones: ``id``, ``cause``, ``error``."""
     options: dict[str, Any] = field(default_factory=dict[str, Any])
+    listed: int | None = None
+    """Of a part: the scenes of the whole list."""
+    parts: tuple[Status, ...] = ()
+    """Of a run in parts: the records that tell its state; one of all parts (a retry) comes first, then by number."""
+    missing: tuple[int, ...] = ()
+    """Of a run in parts: the numbers of those that have scenes and have not begun."""
 
     @property
     def at_work(self) -> bool:
@@ -78,53 +89,28 @@ class Status:
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
-        return asdict(self) | {"silent": self.silent, "failures": list(self.failures)}
+        facts = asdict(replace(self, parts=())) | {"silent": self.silent, "part": part_number(self.id)}
+        return facts | {"failures": list(self.failures), "parts": [part.to_dict() for part in self.parts]}
 
 
-def status(place: str | os.PathLike[str], *, run: str | None = None) -> Status:
-    """Tell how far a run is.
-
-    Parameters
-    ----------
-    place : str or path
-        Where its products go, or the folder of its record (``DEST/_runs/<run id>``).
-    run : str, optional
-        Its id; the latest run by default.
+def of_folder(folder: str, policy: Policy) -> Status:
+    """Tell how far a run is by the record in a folder.
 
     Raises
     ------
-    UsageError
-        No such run is on record there.
     ReadError
         The record cannot be read.
     """
-    folder = find_run(place, run)
-    policy = Policy.from_environ()
     record = read_status(folder, policy=policy)
     if record is None:
         return Status(run_id_of(folder), plain(folder), "unknown", age=_age_of(folder))
     return from_record(record, folder)
 
 
-def all_of(dest: str | os.PathLike[str]) -> list[Status]:
-    """Tell how far each run to a destination is, the oldest first.
-
-    Raises
-    ------
-    UsageError
-        No run is on record there.
-    ReadError
-        A record cannot be read.
-    """
-    dest = os.fspath(dest)
-    find_run(dest)  # refuses a place without any
-    return [status((Location(dest) / RUNS / run).href) for run in run_ids(dest)]
-
-
 def from_record(record: dict[str, Any], folder: str, now: datetime | None = None) -> Status:
     """Read the JSON of a heartbeat; what is not as it should be is left out, not believed."""
     scenes, bands, sizes = (_part(record.get(name)) for name in ("scenes", "bands", "bytes"))
-    alive = _moment(record.get("alive"))
+    alive = moment(record.get("alive"))
     age = None if alive is None else max(0.0, ((now or datetime.now(UTC)) - alive).total_seconds())
     return Status(
         id=run_id_of(folder),
@@ -147,11 +133,20 @@ def from_record(record: dict[str, Any], folder: str, now: datetime | None = None
         rate=_number(record.get("rate")) or 0.0,
         eta=_number(record.get("eta")),
         workers=_known(record.get("workers")),
-        dashboard=_text(record.get("dashboard")),
+        workers_most=_known(record.get("workers_most")),
+        workers_lost=_known(record.get("workers_lost")),
+        dashboard=_dashboard(record, folder),
         version=_text(record.get("version")),
         failures=_failures(record.get("failures")),
         options=_part(record.get("options")),
+        listed=_known(_part(record.get("part")).get("scenes")),
     )
+
+
+def _dashboard(record: dict[str, Any], folder: str) -> str | None:
+    link = _text(record.get("dashboard"))
+    here = record.get("machine") == machine_mark(run_id_of(folder))
+    return link if here or not link or not is_this_machine(host_name(Location(link))) else None
 
 
 def _age_of(folder: str) -> float | None:
@@ -160,7 +155,8 @@ def _age_of(folder: str) -> float | None:
     return max(0.0, (datetime.now(UTC) - begun).total_seconds())
 
 
-def _moment(value: object) -> datetime | None:
+def moment(value: object) -> datetime | None:
+    """Read a time with its zone; None of anything else."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

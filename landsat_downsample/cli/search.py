@@ -36,6 +36,11 @@ def check_search(arguments: argparse.Namespace) -> None:
     given = [name for name in _OPTIONS if getattr(arguments, name) is not None]
     if given and not arguments.stac:
         raise UsageError(f"--{given[0].replace('_', '-')} belongs to a search: give --stac URL too")
+    if arguments.search_again and arguments.part:
+        raise UsageError(
+            "--search-again with --part: each part would have a list of its own; before the parts begin remove "
+            "DEST/_runs/search-*.ndjson, and the first part that has searched gives all of them its list"
+        )
 
 
 def query(arguments: argparse.Namespace) -> Query:

@@ -63,6 +63,17 @@ class Limits:
         return self.target + target.bytes_in / self.slowest
 
 
+@dataclass(slots=True)
+class Staff:
+    """Workers of the cluster, as often as it is looked at."""
+
+    now: int = 0
+    most: int = 0
+    """That were there at one time."""
+    lost: int = 0
+    """That went without being asked to."""
+
+
 class TargetFuture(Future[Any]):
     """What will become of a target. To cancel one asks its whole scene to end: see `DaskExecutor.halt`."""
 
@@ -125,7 +136,9 @@ class DaskExecutor:
         self._in_flight: dict[Key, _Item] = {}
         if client.scheduler is None:
             raise ReadError("the client of the cluster is closed: connect another one")
-        self._workers: dict[str, int] = dict(client.sync(client.scheduler.ncores, callback_timeout=30))
+        self._workers: dict[str, int] = {}
+        self.staff = Staff()
+        self._meet(client.sync(client.scheduler.ncores, callback_timeout=30))
         self._fed = self._active = self._heard = self._looked = self._staffed = time.monotonic()
         self._revived = False
         self._closing: float | None = None
@@ -135,6 +148,11 @@ class DaskExecutor:
         client.subscribe_topic(self._topic, lambda event: self._inbox.put((self._on_begun, event[1])))
         self._thread = threading.Thread(target=self._live, name="landsat-downsample-dask", daemon=True)
         self._thread.start()
+
+    @property
+    def client(self) -> distributed.Client:
+        """Of the cluster."""
+        return self._client
 
     @property
     def width(self) -> int:
@@ -232,6 +250,9 @@ class DaskExecutor:
             if item.sent is not None:
                 self._try(item.sent.cancel)
         self._fail_all(ReadError("the run was interrupted"))
+        scheduler = self._client.scheduler if self._gone is None else None
+        if scheduler is not None and (workers := self._ask(scheduler.ncores)) is not None:
+            self._meet(workers)  # some may have gone since the last look
         return True
 
     def _pump(self) -> None:
@@ -310,7 +331,8 @@ class DaskExecutor:
             if now - self._heard > limits.lost or self._client.status == "closed":
                 self._lose(ReadError(f"the scheduler was lost: no answer for {now - self._heard:.0f} s"))
             return
-        self._heard, self._workers = now, dict(workers)
+        self._heard = now
+        self._meet(workers)
         self._staffed = now if workers or not self._in_flight else self._staffed
         if now - self._staffed > limits.deserted:
             self._lose(ReadError(f"there was no worker for {limits.deserted:g} s"))
@@ -328,6 +350,16 @@ class DaskExecutor:
             self._active, self._revived = now, False
         elif workers and self._owned and now - self._active > limits.stalled:
             self._revive(f"no worker began with it in {limits.stalled:g} s: see the scheduler's log")
+
+    def _meet(self, workers: dict[str, int]) -> None:
+        """Take note of the workers that are there, and of those that are gone."""
+        for address in self._workers.keys() - workers.keys():
+            scheduler = self._client.scheduler
+            events = self._ask(scheduler.events, topic=address) if scheduler is not None else None
+            # One that was retired, or whose cluster was made smaller, was expected to go.
+            self.staff.lost += not any(isinstance(event, dict) and event.get("expected") for _, event in events or ())
+        self._workers = dict(workers)
+        self.staff.now, self.staff.most = len(workers), max(self.staff.most, len(workers))
 
     def _unhang(self, item: _Item) -> None:
         worker, seconds = item.worker, self._limits.of(item.target)

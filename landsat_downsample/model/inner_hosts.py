@@ -66,6 +66,18 @@ def is_inside(host: str) -> bool:
     return address is not None and _is_inner(address)
 
 
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host's name or address means, on every machine, that machine itself.
+
+    >>> is_this_machine("localhost"), is_this_machine("127.1"), is_this_machine("0.0.0.0"), is_this_machine("10.0.0.7")
+    (True, True, True, False)
+    """
+    name = canonical(host)
+    address = _address(name)
+    loopback = address is not None and (address.is_loopback or address.is_unspecified)
+    return loopback or name == "localhost" or name.endswith(".localhost")
+
+
 def _address(text: str) -> Address | None:
     """The address that a text stands for: also ``127.1``, ``0x7f000001`` and ``2130706433``, as systems read them."""
     try:

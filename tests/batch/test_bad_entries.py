@@ -22,7 +22,8 @@ from stac_api import StacApi, like, one_item
 import landsat_downsample as ld
 from landsat_downsample.api.scene import open_scene
 from landsat_downsample.batch.entry import Entry, item_entry
-from landsat_downsample.batch.scene_lists import read_entries, retry_entries
+from landsat_downsample.batch.retries import retry_entries
+from landsat_downsample.batch.scene_lists import read_entries
 from landsat_downsample.batch.search_cache import found
 from landsat_downsample.batch.stac_query import Query, is_landsat
 from landsat_downsample.formats import checked_item, stac_item, stac_source

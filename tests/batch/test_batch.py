@@ -281,6 +281,10 @@ def test_two_hundred_scenes_and_two_of_full_size_with_a_killed_worker_and_a_corr
     failed = [line for line in outcomes(records(tmp_path / "dask")[0]) if line["status"] == "failed"]
     assert [line["id"] for line in failed] == [sources[100].name]
     assert "SR_B4" in failed[0]["error"]
+    (record,) = records(tmp_path / "dask")
+    beat = json.loads((record / "status.json").read_text())
+    assert (beat["workers_most"], beat["workers_lost"]) == (2, 1)
+    assert "2, 1 lost" in (record / "report.html").read_text()
     assert len(products(tmp_path / "dask")) == 201
     assert products(tmp_path / "dask") == products(tmp_path / "serial")
 

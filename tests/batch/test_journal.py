@@ -247,7 +247,7 @@ def test_parts_become_one_on_s3(s3_env):  # noqa: F811
         wait_until(lambda: _there(journal.href) == count)
         names = files.list_names(journal.href)
         assert [name for name in names if name.startswith("outcomes")] == [
-            record_module.part_name(n) for n in (1, 2, 3)
+            record_module.piece_name(n) for n in (1, 2, 3)
         ]
     assert files.list_names(journal.href) == ["outcomes.ndjson", "scenes.ndjson", "status.json"]
     assert [record["id"] for record in record_module.outcomes(journal.href)] == [f"LC08_{n:05d}" for n in range(count)]

@@ -33,7 +33,7 @@ from landsat_downsample.batch.journal import Journal
 from landsat_downsample.batch.report import findings, page, write_report
 from landsat_downsample.batch.report_chart import STATUSES, cut, draw
 from landsat_downsample.batch.report_gallery import evenly, relative
-from landsat_downsample.batch.status import status
+from landsat_downsample.batch.runs import status
 from landsat_downsample.errors import ReadError
 from landsat_downsample.execution.run import Outcome, Progress, run_plans
 from landsat_downsample.model.plan import Options, plan_scene

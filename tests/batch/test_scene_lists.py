@@ -16,7 +16,8 @@ from stac_api import StacApi, like, one_item, usgs_items
 import landsat_downsample as ld
 from landsat_downsample.api.scene import open_scene
 from landsat_downsample.batch.entry import Entry, gathered, item_entry
-from landsat_downsample.batch.scene_lists import read_entries, retry_entries
+from landsat_downsample.batch.retries import retry_entries
+from landsat_downsample.batch.scene_lists import read_entries
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import scene_table, stac_item
 

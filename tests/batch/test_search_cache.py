@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import s3
+from command import call
 from conftest_s3 import s3_env, seaweed  # noqa: F401
 from stac_api import StacApi, like, usgs_items
 
@@ -97,3 +98,19 @@ def test_places_that_refuse(tmp_path):
     with pytest.raises(WriteError):
         small_objects.put(str(tmp_path / "folder"), b"1")
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["file", "folder"]
+
+
+def test_parts_of_a_search_share_its_list(served, tmp_path):
+    """Whichever part searches first: its list is everyone's, whatever the catalogue says later."""
+    words = ["run", "--stac", served.url, "--collection", ",".join(USGS), "--to", tmp_path, "--factor", 7, "-q"]
+    listed = []
+    for part in ("2/2", "1/2"):
+        call(*words, "--part", part)
+        served.items = served.items[4:]
+        (kept,) = tmp_path.glob(f"_runs/*-part-{part[0]}-of-2-*/scenes.ndjson")
+        listed.append(labels(recorded_entries(str(kept))))
+    (whole,) = tmp_path.glob("_runs/search-*.ndjson")
+    whole = labels(recorded_entries(str(whole)))
+    assert len(served.asked) == 1 and listed == [whole[1::2], whole[::2]]
+    again = call(*words, "--part", "1/2", "--search-again")
+    assert again.code == 2 and "--search-again with --part" in again.err and len(again.lines) == 1

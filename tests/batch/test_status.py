@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,8 @@ from conftest_s3 import s3_env, seaweed  # noqa: F401 - fixtures
 from landsat_downsample import UsageError
 from landsat_downsample.batch.journal import Journal
 from landsat_downsample.batch.record import find_run, new_run_id, run_ids
-from landsat_downsample.batch.status import from_record, status
+from landsat_downsample.batch.runs import status
+from landsat_downsample.batch.status import from_record
 from landsat_downsample.errors import ReadError
 from landsat_downsample.execution.run import Outcome, Progress
 
@@ -207,3 +209,25 @@ def test_more_failures_than_are_reported_are_counted_and_placed(failed, more, tm
     run = written(tmp_path, scenes=scenes(4, failed=failed, total=2000), failures=reported)
     last = call("status", tmp_path).out.splitlines()[-1]
     assert last.strip() == f"{more}each stands in {tmp_path}/_runs/{run}/outcomes.ndjson"
+
+
+@pytest.mark.parametrize(
+    ("link", "far"),
+    [
+        ("http://127.0.0.1:8787/status", None),
+        ("http://localhost:8787/status", None),
+        ("http://[::1]:8787/status", None),
+        ("http://10.0.0.7:8787/status", "http://10.0.0.7:8787/status"),
+        ("https://hub.example.org/user/a/proxy/8787/status", "https://hub.example.org/user/a/proxy/8787/status"),
+        ("/user/a/proxy/8787/status", "/user/a/proxy/8787/status"),
+    ],
+)
+def test_a_dashboard_of_the_machine_itself_is_offered_there_only(link, far, tmp_path, monkeypatch):
+    journal = Journal(str(tmp_path), entries=b"", total=2, about={"dashboard": link}, every=0.05)
+    with journal:
+        wait_until((Path(journal.href) / "status.json").exists)
+        assert status(tmp_path).dashboard == link and f"dashboard {link}" in call("status", tmp_path).out
+        monkeypatch.setattr(socket, "gethostname", lambda: "another-machine")
+        assert status(tmp_path).dashboard == far
+        assert (f"dashboard {link}" in call("status", tmp_path).out) == (far is not None)
+        assert socket.gethostname() not in (Path(journal.href) / "status.json").read_text()

@@ -97,6 +97,16 @@ def test_worker_killed_at_work(local, targets, publication, tmp_path, monkeypatc
             web.let_go()
             assert [future.result().name for future in futures] == [target.band.name for target in targets]
     assert files(publication) == files(here)
+    assert (executor.staff.most, executor.staff.lost) == (2, 1)
+
+
+def test_a_worker_that_was_asked_to_go_is_not_lost(targets, publication):
+    with cluster("local", workers=2) as client:
+        with DaskExecutor(client) as executor:
+            executor.submit(targets[0], publication).result()
+            client.retire_workers([next(iter(client.nthreads()))])
+            wait_until(lambda: len(client.nthreads()) == 1)
+        assert (executor.staff.now, executor.staff.most, executor.staff.lost) == (1, 2, 0)
 
 
 def test_halted_scene_ends_and_others_go_on(local, targets, publication, tmp_path):

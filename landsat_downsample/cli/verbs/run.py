@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
     from landsat_downsample.batch.entry import Entry
     from landsat_downsample.batch.journal import Journal
-    from landsat_downsample.batch.requests import SceneRequest
-    from landsat_downsample.execution.run import Executor, Outcome
+    from landsat_downsample.batch.parts import Part, Share
+    from landsat_downsample.batch.requests import Order, SceneRequest
+    from landsat_downsample.execution.dask_executor import DaskExecutor
+    from landsat_downsample.execution.run import Outcome
     from landsat_downsample.model.policy import Policy
 
 #: MiB that a process takes beside its bands.
@@ -48,10 +50,12 @@ examples:
   landsat-downsample run LC08_MTL.txt --to out --size 100,0 --mask cloud,shadow --min-valid 0.5
   landsat-downsample run @scenes.txt --to s3://bucket/products --factor 10 --cluster local
   landsat-downsample run --retry-failed out/_runs/20261122T215049Z-3f2a --to out --factor 10
+  landsat-downsample run @scenes.txt --part 3/10 --to s3://bucket/products --factor 10
 
 stdout has one JSON line for each finished product, or a table on a terminal. A run of several
 scenes keeps its record (outcomes.ndjson, report.html) in DEST/_runs. The first Ctrl-C lets the
-scenes in hand finish, the second stops at once."""
+scenes in hand finish, the second stops at once. The tasks of a job array each run the same
+command with a --part of their own; where they are numbered from 0: --part $((INDEX + 1))/N."""
 
 
 def add_run(verbs: Verbs) -> None:
@@ -66,8 +70,22 @@ def add_run(verbs: Verbs) -> None:
         help="the scenes that failed or never began in an earlier run: its folder, or its outcomes.ndjson",
     )  # fmt: skip
     add_relative_to(parser)
+    parser.add_argument(
+        "--part", type=_part, metavar="I/N",
+        help="only the I-th of N equal shares of the scenes, I from 1 to N: the others may be run at the same time, "
+        "anywhere; with --retry-failed DEST what failed in that part",
+    )  # fmt: skip
     add_search(parser)
     _add_work(parser.add_argument_group("where and how the work is done"))
+
+
+def _part(text: str) -> Part:
+    from landsat_downsample.batch.parts import Part
+
+    try:
+        return Part.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_work(group: argparse._ActionsContainer) -> None:
@@ -102,10 +120,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from landsat_downsample.model.policy import REQUESTS_PER_HOST
     per_host = arguments.requests_per_host
     with limited(arguments.timeout), variable(REQUESTS_PER_HOST, None if per_host is None else str(per_host)):
-        requests = _requests(arguments)
+        requests, share = _requests(arguments)
         arguments.workers = _fitting(arguments, requests)
         _spin(arguments)
-        outcomes, begun_all = _outcomes(arguments, requests)
+        outcomes, begun_all = _outcomes(arguments, requests, share)
     failed = [outcome.error for outcome in outcomes if outcome.error]
     if failed:
         leave_words(failed)
@@ -139,41 +157,68 @@ def _fitting(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) ->
     return max(1, min(asked, int(room // estimate(first)["peak_memory"]))) if first else asked
 
 
-def _requests(arguments: argparse.Namespace) -> list[SceneRequest]:
-    """What is asked for, none of it opened yet."""
+def _requests(arguments: argparse.Namespace) -> tuple[list[SceneRequest], Share | None]:
+    """What is asked for, none of it opened yet; and which part of a run it is."""
     from landsat_downsample.batch.requests import Order, SceneRequest, distinct, names_list
 
     order = Order(  # a contradiction is refused before anything is opened
         options(arguments), arguments.to, overwrite=arguments.overwrite, requester_pays=arguments.requester_pays
     )
-    entries = distinct(_entries(arguments), listed=not arguments.sources or names_list(arguments.sources))
-    return [SceneRequest(entry, order) for entry in entries]
+    entries, share = _entries(arguments, order)
+    entries = distinct(entries, listed=not arguments.sources or names_list(arguments.sources))
+    return [SceneRequest(entry, order) for entry in entries], share
 
 
-def _entries(arguments: argparse.Namespace) -> list[Entry]:
-    from landsat_downsample.batch.scene_lists import read_entries, retry_entries
-
+def _entries(arguments: argparse.Namespace, order: Order) -> tuple[list[Entry], Share | None]:
     check_search(arguments)
     ways = [bool(arguments.sources), bool(arguments.retry_failed), bool(arguments.stac)]
     if sum(ways) != 1:
         what = "nothing" if not any(ways) else "more than one of them"
         raise UsageError(f"which scenes: give SOURCEs, --stac URL or --retry-failed FILE, not {what}")
-    if arguments.stac:
-        from landsat_downsample.batch.search_cache import frozen
-
-        progress = (lambda line: None) if arguments.quiet else say
-        href, entries = frozen(query(arguments), arguments.to, again=arguments.search_again, report=progress)
-        say(f"{len(entries)} scenes found; their list is {href}")
-        return entries
     if arguments.retry_failed:
-        entries = retry_entries(arguments.retry_failed)
-        if not entries:
-            say(f"no scene failed in {arguments.retry_failed!r}: nothing is left to do")
-        return entries
+        return _left(arguments, order)
+    entries = _found(arguments) if arguments.stac else _listed(arguments)
+    if arguments.part is None:
+        return entries, None
+    from landsat_downsample.batch.parts import share
+
+    own = share(entries, arguments.part, order.options)
+    if not own.entries:
+        say(own.nothing)
+    return own.entries, own
+
+
+def _listed(arguments: argparse.Namespace) -> list[Entry]:
+    from landsat_downsample.batch.scene_lists import read_entries
+
     return read_entries(arguments.sources)
 
 
-def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -> tuple[list[Outcome], bool]:
+def _found(arguments: argparse.Namespace) -> list[Entry]:
+    """What a search finds, or found before."""
+    from landsat_downsample.batch.search_cache import frozen
+
+    progress = (lambda line: None) if arguments.quiet else say
+    href, entries = frozen(query(arguments), arguments.to, again=arguments.search_again, report=progress)
+    say(f"{len(entries)} scenes found; their list is {href}")
+    return entries
+
+
+def _left(arguments: argparse.Namespace, order: Order) -> tuple[list[Entry], Share | None]:
+    """What an earlier run left."""
+    from landsat_downsample.batch.retries import retry
+
+    left = retry(arguments.retry_failed, order, arguments.part)
+    if left.busy:
+        say(f"still at work, so that what they have not ended is left to them: {', '.join(left.busy)}")
+    if not left.entries:
+        say(f"no scene failed in {arguments.retry_failed!r}: nothing is left to do")
+    return left.entries, left.share
+
+
+def _outcomes(
+    arguments: argparse.Namespace, requests: Sequence[SceneRequest], share: Share | None
+) -> tuple[list[Outcome], bool]:
     """Run them; also say whether all of them began."""
     from landsat_downsample.cli.display.reporter import Reporter, choose_style
     from landsat_downsample.execution.run import run_plans
@@ -186,6 +231,9 @@ def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -
     style = choose_style(quiet=arguments.quiet, log_format=arguments.log_format)
     with ExitStack() as stack:
         client = stack.enter_context(_client(arguments, requests))
+        executor = _executor(client, policy)
+        if executor is not None:
+            stack.callback(executor.close, now=True)
         reporter = Reporter(
             scenes=len(requests), style=style, client=client, workers=arguments.workers, verbose=arguments.verbose,
             summary_later=True, relative_to=arguments.relative_to,
@@ -193,14 +241,14 @@ def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -
         # The record ends after the display: the address of its page comes below that, and the summary last of all.
         stack.callback(reporter.summarise)
         listeners: list[Journal | Reporter] = []
-        if len(requests) > 1:
-            listeners.append(stack.enter_context(_journal(arguments, requests, client)))
+        if len(requests) > 1 or share:
+            listeners.append(stack.enter_context(_journal(arguments, requests, share, executor)))
         listeners.append(stack.enter_context(reporter))
         stack.enter_context(draining(stop, lambda: [listener.stopping() for listener in listeners]))
         outcomes = run_plans(
             requests,
             workers=arguments.workers,
-            executor=_executor(client, policy),
+            executor=executor,
             report=lambda step: [listener(step) for listener in listeners],
             stop=stop,
             policy=policy,
@@ -210,7 +258,10 @@ def _outcomes(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -
 
 @contextmanager
 def _journal(
-    arguments: argparse.Namespace, requests: Sequence[SceneRequest], client: Client | None
+    arguments: argparse.Namespace,
+    requests: Sequence[SceneRequest],
+    share: Share | None,
+    executor: DaskExecutor | None,
 ) -> Iterator[Journal]:
     """Keep the record of a run; at the end make a page of it."""
     from landsat_downsample.batch.journal import Journal
@@ -218,13 +269,18 @@ def _journal(
     from landsat_downsample.cli.display.reporter import choose_style
     from landsat_downsample.execution.cluster import dashboard_link
 
-    about = {
-        "options": requests[0].order.options.to_dict(),
-        "workers": (lambda: len(client.scheduler_info().get("workers", ()))) if client else arguments.workers,
-        "dashboard": dashboard_link(client),
-    }
+    about: dict[str, object] = {"options": requests[0].order.options.to_dict(), "workers": arguments.workers}
+    if executor is not None:
+        staff = executor.staff
+        about |= {"workers": lambda: staff.now, "workers_most": lambda: staff.most, "workers_lost": lambda: staff.lost}
+        about["dashboard"] = dashboard_link(executor.client)
+    if share is not None:
+        about["part"] = share.to_dict()
     entries = [request.entry for request in requests]
-    journal = Journal(arguments.to, entries=lambda href: freeze(entries, href), total=len(requests), about=about)
+    journal = Journal(
+        arguments.to, entries=lambda href: freeze(entries, href), total=len(requests), about=about,
+        of=share.suffix if share else "",
+    )  # fmt: skip
     with journal:
         yield journal
     _report(journal.href, style=choose_style(quiet=arguments.quiet, log_format=arguments.log_format))
@@ -257,7 +313,7 @@ def _client(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -> 
         yield client
 
 
-def _executor(client: Client | None, policy: Policy) -> Executor | None:
+def _executor(client: Client | None, policy: Policy) -> DaskExecutor | None:
     from landsat_downsample.api.verbs import on_client
 
     # A cluster made here is this run's alone; one that was joined is not.
