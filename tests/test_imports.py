@@ -51,11 +51,11 @@ def test_a_run_needs_no_array_library_but_numpy(tmp_path):
     assert not loaded & (HEAVY - {"rasterio"} | {"fsspec", "asyncio", "ssl", "botocore"})
 
 
-#: What only talks to other machines, prices work, or reads what comes with a scene.
+#: What only talks to other machines, prices work, or keeps the record of many scenes.
 ELSEWHERE = {
     *(f"storage.{name}" for name in ("remote", "streaming", "retry", "transport", "header_cache", "signing")),
     *(f"storage.{name}" for name in ("publication_objects", "small_objects", "verified_copy")),
-    *("execution.cost", "formats.mtl.parse", "batch.stac_search", "batch.stac_query", "batch.journal"),
+    *("execution.cost", "batch.stac_search", "batch.stac_query", "batch.journal"),
     *("cli.display.live", "api.lazy"),
 }
 
