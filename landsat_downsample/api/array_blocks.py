@@ -16,6 +16,7 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Cells, Overlay
 from landsat_downsample.model.flags import fill_mask
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.pipeline.band import recognised
 from landsat_downsample.pipeline.pixels import Rows, open_mask_band, read_band
 from landsat_downsample.reduce.bits import QualityRule, check_codes, reduce_quality, seem_classes
@@ -53,7 +54,7 @@ class Job:
     rule: Rule | QualityRule
     fine: Grid
     coarse: Grid
-    ratio: tuple[Fraction, Fraction]
+    lattice: Lattice
     dtype: str
     pick: int = 0
     """Which of the reducer's arrays is wanted."""
@@ -71,7 +72,7 @@ class Job:
 
     def overlay(self) -> Overlay:
         """Return the overlay of the cells that are made."""
-        whole = Overlay.of(self.fine, self.coarse, self.fine, self.ratio)
+        whole = Overlay.of(self.fine, self.coarse, self.lattice)
         return whole if self.rows is None else Overlay(whole.rows.part(*self.rows), whole.columns)
 
     def run(self, read: ReadRows, *, given: bool = False) -> np.ndarray:

@@ -33,7 +33,8 @@ from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags, methods
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, unknown
-from landsat_downsample.model.grid import Grid, ratio_for
+from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.lattice import GridRequest, Lattice
 from landsat_downsample.model.methods import METHODS
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
@@ -127,6 +128,8 @@ def coarsen(
     factor: float | None = None,
     resolution: float | None = None,
     size: tuple[int, int] | None = None,
+    grid: str | None = None,
+    anchor: tuple[float, float] | None = None,
     method: str | None = None,
     qa: str = "conservative",
     mask: str | Iterable[str] = (),
@@ -142,6 +145,12 @@ def coarsen(
         NaN, not a stated 0 or 1, is no data; conditions give shares; integers must say what they are.
     factor, resolution, size : optional
         Exactly one: pixels per cell; cell size in CRS units; or (width, height), 0 to keep the aspect.
+    grid : str, optional
+        ``zone``, the default with factor and resolution: cells are counted from a corner that all
+        scenes of a CRS share, so that what comes of two dates aligns. ``scene``, implied by size:
+        from the array's own upper-left corner, as ``xarray.coarsen`` does.
+    anchor : (float, float), optional
+        (x, y) of any corner of a cell in CRS units, in place of the zone's.
     method : str, optional
         Reducer instead of the band's own: mean, median, min, max, sum, std, rms, mode, nearest.
     qa : str
@@ -171,7 +180,7 @@ def coarsen(
     import xarray as xr
 
     request = _request(method, qa, mask, min_valid)
-    target = {"factor": factor, "resolution": resolution, "size": size}
+    target = GridRequest(factor, resolution, size, grid, anchor)
     if isinstance(obj, xr.DataArray):
         return _coarsen_array(obj, target, request, None)
     if not isinstance(obj, xr.Dataset):
@@ -200,6 +209,8 @@ def fractions(
     factor: float | None = None,
     resolution: float | None = None,
     size: tuple[int, int] | None = None,
+    grid: str | None = None,
+    anchor: tuple[float, float] | None = None,
 ) -> xr.Dataset:
     """Percent of valid, clear, cloudy ... pixels in each cell of a QA_PIXEL array.
 
@@ -207,7 +218,7 @@ def fractions(
     ----------
     quality : xarray.DataArray
         QA_PIXEL, (y, x).
-    factor, resolution, size : optional
+    factor, resolution, size, grid, anchor : optional
         As in `coarsen`.
 
     Returns
@@ -226,10 +237,10 @@ def fractions(
     if spec.kind != "bits":
         raise UsageError(f"cannot give fractions of {quality.name!r}: they are made from QA_PIXEL")
     bands = flags.fraction_names(spec)
-    grid = grid_of(quality)
-    ratio = ratio_for(grid, factor=factor, resolution=resolution, size=size)
+    fine = grid_of(quality)
+    lattice = GridRequest(factor, resolution, size, grid, anchor).lattice(fine)
     rule = QualityRule(spec, fractions=True)
-    job = Job(rule, grid, grid.coarsen(ratio), ratio, dtype="uint8", pick=1, bands=len(bands))
+    job = Job(rule, fine, lattice.covering(fine), lattice, dtype="uint8", pick=1, bands=len(bands))
     data = blocks(quality.data, None, job, source)
     attrs = {"units": "percent", "landsat_band": FRACTIONS}
     coords = other_coordinates(quality)
@@ -248,18 +259,16 @@ def _is_quality(name: Hashable, array: xr.DataArray) -> bool:
     return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(axes(array))
 
 
-def _coarsen_array(
-    array: xr.DataArray, target: dict[str, Any], request: Request, quality: Plane | None
-) -> xr.DataArray:
+def _coarsen_array(array: xr.DataArray, target: GridRequest, request: Request, quality: Plane | None) -> xr.DataArray:
     """Reduce the last two dimensions of an array, plane by plane of the others."""
     import xarray as xr
 
     names = axes(array)
     array = north_up(array)
     grid = grid_of(array)
-    ratio = ratio_for(grid, **target)
+    lattice = target.lattice(grid)
     check_mask(array)
-    grids, planes = (grid, grid.coarsen(ratio), ratio), planes_of(array)
+    grids, planes = (grid, lattice.covering(grid), lattice), planes_of(array)
     if quality is None and len(planes) > 1:
         quality = next((plane for plane in planes if plane[1].spec.name == "QA_PIXEL"), None)
     parts = [_reduced(part, meaning, grids, request, quality) for part, meaning in planes]
@@ -273,7 +282,7 @@ def _coarsen_array(
 def _reduced(
     array: xr.DataArray,
     meaning: Meaning,
-    grids: tuple[Grid, Grid, tuple[Fraction, Fraction]],
+    grids: tuple[Grid, Grid, Lattice],
     request: Request,
     quality: Plane | None,
 ) -> tuple[Any, dict[str, Any], float | None]:

@@ -36,6 +36,8 @@ def plan(
     factor: float | None = None,
     resolution: float | None = None,
     size: tuple[int, int] | None = None,
+    grid: str | None = None,
+    anchor: tuple[float, float] | None = None,
     bands: str | Iterable[str] | None = None,
     qa: str = "conservative",
     mask: str | Iterable[str] = (),
@@ -55,6 +57,12 @@ def plan(
     factor, resolution, size : optional
         Exactly one: pixels per cell; cell size in CRS units (metres); or (width, height) in
         cells, where a 0 keeps the aspect.
+    grid : str, optional
+        ``zone``, the default with factor and resolution: cells are counted from a corner that all
+        scenes of a CRS share, so that dates, rows and paths stack. ``scene``, implied by size:
+        from the scene's own upper-left corner.
+    anchor : (float, float), optional
+        (x, y) of any corner of a cell in CRS units, in place of the zone's -15, 15.
     bands : str or iterable of str, optional
         USGS names (``SR_B4``) or common names (``red``); all by default.
     qa : str
@@ -86,6 +94,8 @@ def plan(
         factor=factor,
         resolution=resolution,
         size=size,
+        grid=grid,
+        anchor=anchor,
         bands=None if bands is None else words(bands),
         qa=qa,
         mask=words(mask),

@@ -232,6 +232,15 @@ def bounds(text: str) -> tuple[float, float, float, float]:
     return left, bottom, right, top
 
 
+def position(text: str) -> tuple[float, float]:
+    """Convert ``X,Y``."""
+    try:
+        x, y = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y: two numbers") from None
+    return x, y
+
+
 def count(text: str) -> int:
     """Convert a number of things, at least 1."""
     digits = text.removesuffix(".0")  # CWL runners may say so of whole numbers

@@ -17,6 +17,7 @@ from landsat_downsample.cli.arguments import (
     href_type,
     method,
     number,
+    position,
     size,
     words,
 )
@@ -40,6 +41,14 @@ def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None
     how_small.add_argument("--resolution", type=number, metavar="METRES", help="cell size in units of the CRS")
     how_small.add_argument(
         "--size", type=size, metavar="W,H", help="cells across and down; a 0 keeps the aspect: 100,0"
+    )
+    parser.add_argument(
+        "--grid", metavar="GRID",
+        help="zone (default): cells on one lattice for all scenes of a CRS, so that they stack; "
+        "scene (implied by --size): counted from the scene's own corner",
+    )  # fmt: skip
+    parser.add_argument(
+        "--anchor", type=position, metavar="X,Y", help="corner of any cell in units of the CRS (default -15,15)"
     )
     parser.add_argument(
         "--bounds", type=bounds, metavar="L,B,R,T",
@@ -78,6 +87,8 @@ def options(arguments: argparse.Namespace) -> Options:
         factor=arguments.factor,
         resolution=arguments.resolution,
         size=arguments.size,
+        grid=arguments.grid,
+        anchor=arguments.anchor,
         bands=arguments.bands,
         qa=arguments.qa,
         mask=arguments.mask,

@@ -8,7 +8,8 @@ from fractions import Fraction
 import numpy as np
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model.grid import Grid, lattice
+from landsat_downsample.model.grid import Grid, cell_edges
+from landsat_downsample.model.lattice import Lattice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +77,7 @@ class Cells:
             Where the first pixel's edge lies, in pixels after the edge of the first cell:
             1/2 for the panchromatic band on a 30 m grid.
         """
-        edges, unit = lattice(cells, Fraction(ratio), -Fraction(offset))
+        edges, unit = cell_edges(cells, Fraction(ratio), -Fraction(offset))
         low, high = np.clip(edges[:-1], 0, pixels * unit), np.clip(edges[1:], 0, pixels * unit)
         start, stop = low // unit, -(-high // unit)
         stop = np.where(high > low, stop, start)
@@ -84,7 +85,9 @@ class Cells:
         head = np.where(single, high - low, (start + 1) * unit - low)
         tail = np.where(single, high - low, high - (stop - 1) * unit)
         centre = np.clip((edges[:-1] + edges[1:]) // (2 * unit), 0, pixels - 1)
-        block = int(edges[1]) if unit == 1 and not edges[0] else 0
+        block = int(edges[1] - edges[0]) if unit == 1 and edges[0] >= 0 else 0
+        if block and edges[0] % block:
+            block = 0
         return cls(pixels, start, stop, head, tail, unit, block, centre)
 
 
@@ -96,27 +99,23 @@ class Overlay:
     columns: Cells
 
     @classmethod
-    def of(cls, fine: Grid, coarse: Grid, anchor: Grid, ratio: tuple[Fraction, Fraction]) -> Overlay:
-        """Lay `coarse`, which was cut from `anchor` by `ratio`, whole or in part, over `fine`.
+    def of(cls, fine: Grid, coarse: Grid, lattice: Lattice) -> Overlay:
+        """Lay `coarse`, a window of `lattice`, over `fine`.
 
-        `fine` is the anchor itself, or a band on another grid of the same scene (the 15 m
-        panchromatic band, whose edge lies half of its own pixel inside the 30 m frame).
+        `fine` is the scene's grid or a band on another one (the 15 m panchromatic band, whose
+        edge lies half of its own pixel inside the 30 m frame).
 
         Raises
         ------
         UsageError
             The two grids have different coordinate reference systems or do not overlap.
         """
-        if fine.crs != anchor.crs:
-            raise UsageError(f"grids have different CRS: {fine.crs} and {anchor.crs}")
-        axes = []
-        for axis, (step, anchor_step) in enumerate(zip(fine.resolution, anchor.resolution, strict=True)):
-            cell = ratio[axis] * Fraction(anchor_step) / Fraction(step)
-            origin = (anchor.transform.f - fine.transform.f) if axis == 0 else (fine.transform.c - anchor.transform.c)
-            offset = Fraction(origin) / Fraction(step)
-            first = first_cell(coarse, anchor, axis)
-            cells = Cells.cut(fine.shape[axis], first + coarse.shape[axis], cell, offset)
-            axes.append(cells.part(first, first + coarse.shape[axis]))
+        if fine.crs != lattice.crs:
+            raise UsageError(f"grids have different CRS: {fine.crs} and {lattice.crs}")
+        axes = [
+            Cells.cut(pixels, coarse.shape[axis], *lattice.in_pixels(coarse, fine, axis))
+            for axis, pixels in enumerate(fine.shape)
+        ]
         if any(not cells.extent.any() for cells in axes):
             raise UsageError("grids do not overlap: the band lies outside the scene's frame")
         return cls(*axes)
@@ -125,10 +124,3 @@ class Overlay:
     def window(self) -> tuple[int, int, int, int]:
         """Pixels that any cell takes: (first row, row after the last, first column, column after the last)."""
         return *self.rows.span, *self.columns.span
-
-
-def first_cell(coarse: Grid, anchor: Grid, axis: int) -> int:
-    """How many cells lie between the edges of the anchor and of a coarse grid cut out of it."""
-    if axis == 0:
-        return round((anchor.transform.f - coarse.transform.f) / coarse.resolution[0])
-    return round((coarse.transform.c - anchor.transform.c) / coarse.resolution[1])

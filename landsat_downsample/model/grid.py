@@ -32,7 +32,7 @@ def exact_ratio(value: float | int | str | Fraction) -> Fraction:
     return Fraction(value).limit_denominator(MAX_DENOMINATOR)
 
 
-def lattice(count: int, step: Fraction, start: Fraction) -> tuple[np.ndarray, int]:
+def cell_edges(count: int, step: Fraction, start: Fraction) -> tuple[np.ndarray, int]:
     """Positions of `count` + 1 edges, each of them as near to ``start + i * step`` as integers can say.
 
     Returns
@@ -42,7 +42,7 @@ def lattice(count: int, step: Fraction, start: Fraction) -> tuple[np.ndarray, in
     unit : int
         How many of these integers make one pixel, `MAX_DENOMINATOR` at most where they are rounded.
     """
-    step, start = _meant(step, count), _meant(start, 1)
+    step, start = meant(step, count), meant(start)
     unit = math.lcm(step.denominator, start.denominator)
     if unit <= MAX_DENOMINATOR:
         return np.arange(count + 1, dtype=np.int64) * int(step * unit) + int(start * unit), unit
@@ -51,7 +51,7 @@ def lattice(count: int, step: Fraction, start: Fraction) -> tuple[np.ndarray, in
     return np.array(rounded, np.int64), MAX_DENOMINATOR
 
 
-def _meant(value: Fraction, times: int) -> Fraction:
+def meant(value: Fraction, times: int = 1) -> Fraction:
     """The small fraction that a quotient of floats is meant to be; itself where `times` of it would be elsewhere."""
     small = exact_ratio(value)
     return small if abs(small - value) * times * 100 * MAX_DENOMINATOR <= 1 else value
@@ -110,33 +110,6 @@ class Grid:
         x = self.transform.c + (np.arange(self.width) + 0.5) * self.transform.a
         y = self.transform.f + (np.arange(self.height) + 0.5) * self.transform.e
         return y, x
-
-    def coarsen(self, ratio: Fraction | int | tuple[Any, ...]) -> Grid:
-        """Grid of cells that are `ratio` pixels wide and high, anchored at the same upper-left edge.
-
-        Parameters
-        ----------
-        ratio : Fraction, int, or a pair of them (y, x)
-            Cell size in pixels of this grid, at least 1.
-
-        Returns
-        -------
-        Grid
-            Origin kept, pixel size times ratio, shape rounded up: it always covers this one.
-        """
-        ry, rx = ratio if isinstance(ratio, tuple) else (ratio, ratio)
-        if min(ry, rx) < 1:
-            cell = f"{float(ry):g} x {float(rx):g}"
-            raise UsageError(f"cell of {cell} pixels is finer than the source: give a larger one")
-        if ry > self.height or rx > self.width:
-            raise UsageError(
-                f"cell of {float(ry):g} x {float(rx):g} pixels is larger than the image of "
-                f"{self.height} x {self.width}: give a smaller factor"
-            )
-        shape = math.ceil(self.height / Fraction(ry)), math.ceil(self.width / Fraction(rx))
-        t = self.transform
-        width, height = (float(Fraction(step) * ratio) for step, ratio in ((t.a, rx), (t.e, ry)))
-        return Grid(shape, Affine(width, 0.0, t.c, 0.0, height, t.f), self.crs)
 
     def within(self, bounds: tuple[float, float, float, float]) -> Grid:
         """The part of this grid that covers an area: whole pixels, none outside this grid.
@@ -207,7 +180,12 @@ def ratio_for(
     else:
         step_y, step_x = grid.resolution if name == "resolution" else (1, 1)
         ratios = exact_ratio(value / Fraction(step_y)), exact_ratio(value / Fraction(step_x))
-    grid.coarsen(ratios)  # refuses what is too fine or too coarse
+    ry, rx = ratios
+    cell = f"cell of {float(ry):g} x {float(rx):g} pixels is"
+    if min(ratios) < 1:
+        raise UsageError(f"{cell} finer than the source: give a larger one")
+    if ry > grid.height or rx > grid.width:
+        raise UsageError(f"{cell} larger than the image of {grid.height} x {grid.width}: give a smaller factor")
     return ratios
 
 

@@ -14,7 +14,8 @@ from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Overlay
-from landsat_downsample.model.grid import Grid, how_small, ratio_for
+from landsat_downsample.model.grid import Grid, how_small
+from landsat_downsample.model.lattice import GridRequest, Lattice
 from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.methods import METHODS, check_method, check_policy
 from landsat_downsample.model.nearest import did_you_mean
@@ -29,7 +30,7 @@ BLOCK_CACHE = 64 << 20
 
 
 #: Options that JSON holds as lists.
-TUPLES = ("size", "bands", "mask", "bounds")
+TUPLES = ("size", "anchor", "bands", "mask", "bounds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,10 @@ class Options:
     """Cell size in CRS units (metres)."""
     size: tuple[int, int] | None = None
     """(width, height) in cells; a 0 keeps the aspect."""
+    grid: str | None = None
+    """How cells are placed: see `GridRequest`."""
+    anchor: tuple[float, float] | None = None
+    """(x, y) of any corner of a cell, in place of the zone's."""
     bands: tuple[str, ...] | None = None
     """USGS or common names; None takes all."""
     qa: str = "conservative"
@@ -59,6 +64,9 @@ class Options:
         name, value = how_small(self.factor, self.resolution, self.size)
         # One number has one form (7, never 7.0 or numpy's), so that equal requests are recorded alike.
         object.__setattr__(self, name, value if name == "size" else _plain(getattr(self, name)))
+        asked = self.grid_request
+        object.__setattr__(self, "grid", asked.grid)
+        object.__setattr__(self, "anchor", asked.anchor)
         object.__setattr__(self, "min_valid", _share(self.min_valid))
         if self.bands is not None and not self.bands:
             raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
@@ -69,6 +77,11 @@ class Options:
             if method not in METHODS:
                 near = did_you_mean(method, METHODS)
                 raise UsageError(f"method {method!r} for {band} is unknown{near}: choose one of {', '.join(METHODS)}")
+
+    @property
+    def grid_request(self) -> GridRequest:
+        """Which cells are asked for."""
+        return GridRequest(self.factor, self.resolution, self.size, self.grid, self.anchor)
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
@@ -119,11 +132,9 @@ class Target:
     """A reducer, or the policy of a quality band."""
     qa: str
     """The policy, for a file that turns out to be a quality band when its codes are read."""
-    anchor: Grid
-    """The scene's grid, from whose upper-left edge cells are counted."""
     coarse: Grid
-    ratio: tuple[Fraction, Fraction]
-    """Cell size (y, x) in pixels of the anchor."""
+    lattice: Lattice
+    """Where the cells of `coarse` lie, exactly."""
     min_valid: float = 0.0
     quality: Band | None = None
     """QA_PIXEL, where it says which pixels count."""
@@ -145,14 +156,13 @@ class Target:
 
     def overlay(self) -> Overlay:
         """The coarse cells over this band's own pixels."""
-        return Overlay.of(self.band.grid, self.coarse, self.anchor, self.ratio)
+        return Overlay.of(self.band.grid, self.coarse, self.lattice)
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types."""
         record = {name: getattr(self, name) for name in self.__slots__}
-        record |= {k: record[k].to_dict() for k in ("band", "anchor", "coarse")}
+        record |= {k: record[k].to_dict() for k in ("band", "coarse", "lattice")}
         record["quality"] = self.quality.to_dict() if self.quality else None
-        record["ratio"] = [str(r) for r in self.ratio]
         record["mask"] = list(self.mask)
         return record
 
@@ -163,10 +173,9 @@ class Target:
             **{
                 **record,
                 "band": Band.from_dict(record["band"]),
-                "anchor": Grid.from_dict(record["anchor"]),
                 "coarse": Grid.from_dict(record["coarse"]),
+                "lattice": Lattice.from_dict(record["lattice"]),
                 "quality": Band.from_dict(record["quality"]) if record["quality"] else None,
-                "ratio": tuple(Fraction(r) for r in record["ratio"]),
                 "mask": tuple(record["mask"]),
             }
         )
@@ -184,7 +193,7 @@ class ScenePlan:
     name: str
     """Folder of the product: ``<product_id>_downsampled``."""
     coarse: Grid
-    ratio: tuple[Fraction, Fraction]
+    lattice: Lattice
     targets: tuple[Target, ...]
     overwrite: bool = False
 
@@ -199,6 +208,14 @@ class ScenePlan:
         return self.destination / self.name
 
     @property
+    def ratio(self) -> tuple[Fraction, Fraction]:
+        """Cell size (y, x) in pixels of the scene."""
+        (ry, rx) = (
+            side / Fraction(step) for side, step in zip(self.lattice.cell, self.scene.grid.resolution, strict=True)
+        )
+        return ry, rx
+
+    @property
     def marker(self) -> str:
         """File that makes the product complete: its STAC item."""
         return f"{self.name}{MARKER}"
@@ -211,7 +228,7 @@ class ScenePlan:
             "dest": self.dest,
             "name": self.name,
             "coarse": self.coarse.to_dict(),
-            "ratio": [str(r) for r in self.ratio],
+            "lattice": self.lattice.to_dict(),
             "targets": [target.to_dict() for target in self.targets],
             "overwrite": self.overwrite,
         }
@@ -225,7 +242,7 @@ class ScenePlan:
             dest=record["dest"],
             name=record["name"],
             coarse=Grid.from_dict(record["coarse"]),
-            ratio=(Fraction(record["ratio"][0]), Fraction(record["ratio"][1])),
+            lattice=Lattice.from_dict(record["lattice"]),
             targets=tuple(Target.from_dict(t) for t in record["targets"]),
             overwrite=record["overwrite"],
         )
@@ -240,8 +257,8 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
         A band or flag the scene does not have, a mean of a bit field, or no destination.
     """
     _check_places(scene, dest)
-    ratio = ratio_for(scene.grid, factor=options.factor, resolution=options.resolution, size=options.size)
-    coarse = scene.grid.coarsen(ratio)
+    lattice = options.grid_request.lattice(scene.grid)
+    coarse = lattice.covering(scene.grid)
     if options.bounds:
         coarse = coarse.within(options.bounds)
     wanted, fractions = _wanted(scene, options)
@@ -260,9 +277,8 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 filename=f"{scene.id}{SUFFIX}.TIF" if scene.lone else f"{scene.id}_{name}.TIF",
                 method=methods.get(name) or (options.qa if band.spec.kind == "bits" else band.spec.method),
                 qa=options.qa,
-                anchor=scene.grid,
                 coarse=coarse,
-                ratio=ratio,
+                lattice=lattice,
                 min_valid=float(options.min_valid),
                 quality=scene.bands.get("QA_PIXEL") if mask or band.spec.fill_from else None,
                 mask=mask,
@@ -270,7 +286,7 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 codes_written=name in wanted,
             )
         )
-    return ScenePlan(scene, options, dest, scene.id + SUFFIX, coarse, ratio, tuple(targets), overwrite)
+    return ScenePlan(scene, options, dest, scene.id + SUFFIX, coarse, lattice, tuple(targets), overwrite)
 
 
 def _check_places(scene: Scene, dest: str) -> None:

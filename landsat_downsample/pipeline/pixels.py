@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from landsat_downsample.errors import ReadError
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Overlay
-from landsat_downsample.model.grid import Grid, lattice
+from landsat_downsample.model.grid import Grid, cell_edges
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import BLOCK_CACHE
 from landsat_downsample.model.policy import Policy
@@ -234,7 +234,7 @@ def _touching(fine: Grid, quality: Grid) -> tuple[np.ndarray, np.ndarray, np.nda
     spans = []
     for axis, (step, wide) in enumerate(zip(fine.resolution, quality.resolution, strict=True)):
         ahead = quality.transform.f - fine.transform.f if axis == 0 else fine.transform.c - quality.transform.c
-        edges, unit = lattice(fine.shape[axis], Fraction(step) / Fraction(wide), Fraction(ahead) / Fraction(wide))
+        edges, unit = cell_edges(fine.shape[axis], Fraction(step) / Fraction(wide), Fraction(ahead) / Fraction(wide))
         low, high = edges[:-1] // unit, -(-edges[1:] // unit) - 1
         spans += [np.clip(low, 0, quality.shape[axis] - 1), np.clip(high, 0, quality.shape[axis] - 1)]
     return tuple(spans)

@@ -116,7 +116,7 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: set[str]) 
         **({} if scene.location.is_local else {"SOURCE_HREF": met_module.public_href(scene.location)}),
         "CELL_SIZE_IN_PIXELS_Y": float(item.ratio[0]),
         "CELL_SIZE_IN_PIXELS_X": float(item.ratio[1]),
-        "GRID_MODE": "anchored at the upper left edge of the source, rounded up at the lower right",
+        "GRID_MODE": item.lattice.described(item.options.grid_request),
         "NODATA_RULE": f"a cell is fill when less than {item.options.min_valid:g} of its pixels, or none, are valid",
         "ROUNDING": "half to even",
         **{f"METHOD_{target.band.name.upper()}": target.method for target in item.targets if target.codes_written},

@@ -24,7 +24,7 @@ from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, BitField
-from landsat_downsample.model.grid import Grid, lattice
+from landsat_downsample.model.grid import Grid, cell_edges
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import Options, Target, plan_scene
 from landsat_downsample.model.product import MARKER, SUFFIX
@@ -251,13 +251,9 @@ class _Cell:
     def _span(self, axis: int) -> list[tuple[int, Fraction]]:
         """Pixels that the cell overlaps along an axis, and how much of each."""
         target, fine = self.target, self.target.band.grid
-        step = Fraction(fine.resolution[axis])
-        size = target.ratio[axis] * Fraction(target.anchor.resolution[axis]) / step
-        shift = _edge(target.anchor, axis) - _edge(fine, axis)
-        ahead = _edge(target.coarse, axis) - _edge(target.anchor, axis)
-        first = round(abs(ahead) / target.coarse.resolution[axis])
-        edges, unit = lattice(first + target.coarse.shape[axis], size, Fraction(shift if axis else -shift) / step)
-        low, high = (Fraction(int(edges[first + self.index[axis] + end]), unit) for end in (0, 1))
+        ratio, offset = target.lattice.in_pixels(target.coarse, fine, axis)
+        edges, unit = cell_edges(target.coarse.shape[axis], ratio, -offset)
+        low, high = (Fraction(int(edges[self.index[axis] + end]), unit) for end in (0, 1))
         low, high = max(low, Fraction(0)), min(high, Fraction(fine.shape[axis]))
         pixels = range(math.floor(low), math.ceil(high))
         return [(p, min(high, Fraction(p + 1)) - max(low, Fraction(p))) for p in pixels]

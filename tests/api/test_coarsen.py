@@ -16,6 +16,7 @@ import pytest
 import rioxarray
 import xarray as xr
 from affine import Affine
+from lattices import coarse_grid
 
 import landsat_downsample as ld
 from landsat_downsample.model.plan import Options, plan_scene
@@ -72,10 +73,11 @@ def test_the_mask_too(folders):
     same(ld.coarsen(scene["SR_B4"], factor=7, mask=["cloud", "shadow"]), *files["SR_B4"])
 
 
-def test_the_pan_band_alone_keeps_its_own_grid(folders):
+def test_the_pan_band_alone_keeps_its_own_grid_where_asked(folders):
     scene = ld.open_scene(str(folders["oli", 1]))
-    pan = ld.coarsen(scene["pan"], factor=10)
-    assert pan.rio.transform() == scene.bands["B8"].grid.coarsen((Fraction(10), Fraction(10))).transform
+    assert ld.coarsen(scene["pan"], factor=10).rio.transform() == Affine(150, 0, 256185, 0, -150, 5216415)
+    pan = ld.coarsen(scene["pan"], factor=10, grid="scene")
+    assert pan.rio.transform() == coarse_grid(scene.bands["B8"].grid, (Fraction(10), Fraction(10))).transform
     assert pan.dtype == np.uint16
 
 
@@ -134,13 +136,13 @@ def test_two_results_of_different_width_are_not_mixed_up(oli):
 
 
 def test_names_attributes_and_coordinates(oli):
-    array = ld.coarsen(oli["red"], factor=7)
+    array = ld.coarsen(oli["red"], factor=7, grid="scene")
     assert array.name == "SR_B4"
     assert array.dims == ("y", "x")
     assert array.attrs["scale_factor"] == 2.75e-5
     assert array.attrs["add_offset"] == -0.2
     assert array.attrs["landsat_band"] == "SR_B4"
-    y, x = oli.grid.coarsen((Fraction(7), Fraction(7))).coordinates()
+    y, x = coarse_grid(oli.grid, (Fraction(7), Fraction(7))).coordinates()
     np.testing.assert_array_equal(array.y, y)
     np.testing.assert_array_equal(array.x, x)
     assert "add_offset" not in ld.coarsen(oli["red"], factor=7, method="std").attrs
@@ -155,7 +157,7 @@ def test_chunks_do_not_matter(oli, chunks):
 
 def test_a_selection_is_coarsened_from_its_own_corner(oli):
     array = oli["red"].isel(y=slice(11, 200), x=slice(40, 301))
-    found = ld.coarsen(array, factor=7).compute()
+    found = ld.coarsen(array, factor=7, grid="scene").compute()
     assert found.rio.bounds()[0] == pytest.approx(oli.grid.bounds[0] + 40 * 30)
     assert found.rio.bounds()[3] == pytest.approx(oli.grid.bounds[3] - 11 * 30)
     values = array.values
@@ -258,7 +260,7 @@ def means(values, factor=10, good=None):
 @pytest.mark.parametrize("chunks", [None, {"y": 17, "x": 23}])
 def test_foreign_arrays_of_numpy_and_dask(chunks):
     values = noise()
-    found = ld.coarsen(foreign(values, nodata=0, chunks=chunks), factor=10)
+    found = ld.coarsen(foreign(values, nodata=0, chunks=chunks), factor=10, grid="scene")
     assert isinstance(found.data, da.Array) == bool(chunks)
     np.testing.assert_array_equal(found.values, means(values))
     assert found.rio.nodata == 0
@@ -270,14 +272,14 @@ def test_leading_dimensions_and_their_coordinates_are_kept(chunks):
     values = np.stack([noise(), noise()[::-1], noise()[:, ::-1]])
     array = foreign(values, nodata=0, lead=("band",), chunks=chunks)
     array = array.assign_coords(band=[3, 1, 7], wavelength=("band", [0.4, 0.5, 0.6]), time=np.datetime64("2023-07-14"))
-    found = ld.coarsen(array, factor=10)
+    found = ld.coarsen(array, factor=10, grid="scene")
     assert found.dims == ("band", "y", "x")
     assert list(found.band) == [3, 1, 7]
     assert list(found.wavelength) == [0.4, 0.5, 0.6]
     assert found.time == np.datetime64("2023-07-14")
     for plane, source in zip(found.values, values, strict=True):
         np.testing.assert_array_equal(plane, means(source))
-    four = ld.coarsen(array.expand_dims("time").transpose("y", "x", "time", "band"), factor=10)
+    four = ld.coarsen(array.expand_dims("time").transpose("y", "x", "time", "band"), factor=10, grid="scene")
     assert set(four.dims) == {"time", "band", "y", "x"}
     np.testing.assert_array_equal(four.transpose("time", "band", "y", "x").values[0], found.values)
 
@@ -302,7 +304,7 @@ def test_ascending_rows_give_the_same_picture():
     values, quality = noise(), np.where(noise(holes=0.5) == 0, 8, 0).astype("uint16") + 21824
     up = xr.Dataset({"red": foreign(values, nodata=0, ascending=True), "QA_PIXEL": foreign(quality, ascending=True)})
     for chunks in (None, {"y": 20}):
-        found = ld.coarsen(up.chunk(chunks) if chunks else up, factor=10, mask="cloud")
+        found = ld.coarsen(up.chunk(chunks) if chunks else up, factor=10, grid="scene", mask="cloud")
         np.testing.assert_array_equal(found["red"].values, means(values, good=(values != 0) & (quality & 8 == 0)))
         assert found.y[0] > found.y[-1]
 
@@ -310,7 +312,7 @@ def test_ascending_rows_give_the_same_picture():
 def test_other_names_of_dimensions():
     values = noise()
     array = foreign(values, nodata=0, dims=("latitude", "longitude"))
-    found = ld.coarsen(xr.Dataset({"a": array, "scalar": ((), 5)}), factor=10)
+    found = ld.coarsen(xr.Dataset({"a": array, "scalar": ((), 5)}), factor=10, grid="scene")
     assert found["a"].dims == ("latitude", "longitude")
     np.testing.assert_array_equal(found["a"].values, means(values))
     assert found["scalar"] == 5
@@ -319,7 +321,7 @@ def test_other_names_of_dimensions():
 def test_floats_with_nan_and_without_nodata():
     values = noise("float32")
     values[values == 0] = np.nan
-    found = ld.coarsen(foreign(values), factor=10)
+    found = ld.coarsen(foreign(values), factor=10, grid="scene")
     assert found.dtype == np.float32
     for i, j in np.ndindex(found.shape):
         block = values[i * 10 : i * 10 + 10, j * 10 : j * 10 + 10].astype("f8")
@@ -330,7 +332,7 @@ def test_floats_with_nan_and_without_nodata():
 def test_whole_numbers_without_nodata_average_their_zeros(dtype):
     values = noise(dtype)
     values[:10, :10] = 0
-    found = ld.coarsen(foreign(values), factor=10)
+    found = ld.coarsen(foreign(values), factor=10, grid="scene")
     np.testing.assert_array_equal(found.values, means(values, good=np.ones(SHAPE, bool)))
     assert found.rio.nodata is None
 
@@ -340,7 +342,7 @@ def test_a_stack_in_time_is_masked_by_the_quality_of_its_time():
     quality = np.full(values.shape, 21824, "uint16")
     quality[1] |= 8
     stack = xr.Dataset({"red": foreign(values, nodata=0, lead=("time",)), "qa_pixel": foreign(quality, lead=("time",))})
-    found = ld.coarsen(stack, factor=10, mask="cloud")["red"].values
+    found = ld.coarsen(stack, factor=10, grid="scene", mask="cloud")["red"].values
     np.testing.assert_array_equal(found[0], means(values[0]))
     assert (found[1] == 0).all()
 
@@ -350,7 +352,7 @@ def test_a_stack_in_time_is_masked_by_the_quality_of_its_time():
 
 def test_the_last_cell_does_not_bend_the_grid(tmp_path):
     array = foreign(noise(), nodata=0)
-    found = ld.coarsen(array, factor=10)
+    found = ld.coarsen(array, factor=10, grid="scene")
     assert np.ptp(np.diff(found.x)) == 0
     assert found.rio.resolution() == (300, -300)
     found.rio.to_raster(tmp_path / "x.tif")
@@ -358,18 +360,18 @@ def test_the_last_cell_does_not_bend_the_grid(tmp_path):
 
 
 def test_the_stored_transform_is_not_stale():
-    found = ld.coarsen(foreign(noise(), nodata=0), factor=8)
+    found = ld.coarsen(foreign(noise(), nodata=0), factor=8, grid="scene")
     assert found.rio.transform() == found.rio.transform(recalc=True) == Affine(240, 0, 5e5, 0, -240, 4e6)
 
 
 def test_the_type_stays():
     for dtype in ("uint8", "uint16", "int16", "float32"):
-        assert ld.coarsen(foreign(noise(dtype), nodata=0), factor=10).dtype == dtype
+        assert ld.coarsen(foreign(noise(dtype), nodata=0), factor=10, grid="scene").dtype == dtype
 
 
 def test_fill_is_not_averaged():
     values = np.array([[0, 1000], [1000, 1000]], "uint16")
-    assert ld.coarsen(foreign(values, nodata=0), factor=2).item() == 1000
+    assert ld.coarsen(foreign(values, nodata=0), factor=2, grid="scene").item() == 1000
 
 
 def test_what_xarray_coarsened_is_refused_where_its_grid_is_bent():
@@ -388,14 +390,14 @@ def test_codes_are_never_averaged(oli):
         ld.coarsen(oli["QA_PIXEL"].astype("float32").rename("QA_PIXEL"), factor=7)
     codes = np.random.default_rng(0).choice(np.array([1, 21824, 22280, 55052], "uint16"), SHAPE)
     for name in ("QA_PIXEL", "qa_pixel"):
-        found = ld.coarsen(foreign(codes, name=name), factor=10)
+        found = ld.coarsen(foreign(codes, name=name), factor=10, grid="scene")
         assert found.rio.nodata == 1
         assert (found.values & 8).all()
     for name in ("BQA", "GM_B1"):
-        found = ld.coarsen(foreign(codes, name=name), factor=10)
+        found = ld.coarsen(foreign(codes, name=name), factor=10, grid="scene")
         assert set(np.unique(found)) <= set(np.unique(codes))
         with pytest.raises(ld.UsageError, match="classes"):
-            ld.coarsen(foreign(codes, name=name), factor=10, method="mean")
+            ld.coarsen(foreign(codes, name=name), factor=10, grid="scene", method="mean")
 
 
 @pytest.mark.parametrize("kind", [("oli", 2), ("tm", 2), ("mss", 1)], ids=lambda k: f"{k[0]}{k[1]}")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray
 from affine import Affine
+from lattices import coarse_grid
 
 from landsat_downsample.api import plot
 from landsat_downsample.errors import UsageError
@@ -43,7 +44,7 @@ def drawn(figure):
 def pair(dtype="uint16"):
     values = np.random.default_rng(0).integers(8000, 15000, GRID.shape).astype(dtype)
     values[:300] = 0
-    coarse = GRID.coarsen(10)
+    coarse = coarse_grid(GRID, 10)
     attrs = {"scale_factor": 2.75e-5, "add_offset": -0.2, "_FillValue": 0, "long_name": "red reflectance"}
     return band(values, GRID, **attrs).chunk(512), band(values[::10, ::10], coarse, **attrs)
 
@@ -67,7 +68,7 @@ def test_before_after_by_class():
     spec = bands.specs("oli_tirs", 2)["QA_PIXEL"]
     codes = np.array([[21824, 21952], [22280, 1]], "uint16")
     small = Grid((2, 2), GRID.transform, GRID.crs)
-    figure = plot.before_after(band(codes, small), band(codes[:1, :1], small.coarsen(2)), spec=spec)
+    figure = plot.before_after(band(codes, small), band(codes[:1, :1], coarse_grid(small, 2)), spec=spec)
     drawn(figure)
     picture = figure.axes[0].images[0].get_array()
     assert tuple(picture[1, 0]) == (236, 240, 244, 255) and not picture[1, 1].any()
@@ -101,7 +102,7 @@ def test_fractions_from_array_or_dataset():
 
 
 def test_footprint_has_both_grids():
-    figure = plot.footprint(GRID, GRID.coarsen(10))
+    figure = plot.footprint(GRID, coarse_grid(GRID, 10))
     texts = drawn(figure)
     assert "easting (km)" in texts
     labels = {text.get_text() for text in figure.legends[0].get_texts()}
@@ -114,7 +115,7 @@ def test_figures_show_themselves_in_a_notebook():
     from IPython.core.formatters import DisplayFormatter
 
     formatters = DisplayFormatter()
-    figures = (plot.before_after(*pair()), plot.footprint(GRID, GRID.coarsen(10)))
+    figures = (plot.before_after(*pair()), plot.footprint(GRID, coarse_grid(GRID, 10)))
     for figure in figures:
         shown, _ = formatters.format(figure)
         width, height = (int.from_bytes(shown["image/png"][at : at + 4], "big") for at in (16, 20))

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from affine import Affine
+from lattices import coarse_grid
 from rasterio.crs import CRS
 from rasterio.warp import transform as warp_points
 
@@ -151,8 +152,8 @@ VARIANTS = {
 variants = pytest.mark.parametrize(("kind", "data"), VARIANTS.values(), ids=VARIANTS)
 
 
-def coarse_grid(crs: str = "EPSG:32604", ratio=10) -> Grid:
-    return Grid((7741, 7591), Affine(30, 0, 378285, 0, -30, -1014585), crs).coarsen(ratio)
+def coarse_frame(crs: str = "EPSG:32604", ratio=10) -> Grid:
+    return coarse_grid(Grid((7741, 7591), Affine(30, 0, 378285, 0, -30, -1014585), crs), ratio)
 
 
 def edited(kind: str, data: bytes, coarse: Grid) -> Mtl:
@@ -254,8 +255,8 @@ def test_xml_attacks_are_refused(attack):
 
 @variants
 def test_formats_agree_after_the_same_rewrite(kind, data):
-    reported = edited(kind, data, coarse_grid()).groups
-    reference = edited("txt", as_txt(GROUPS), coarse_grid()).groups
+    reported = edited(kind, data, coarse_frame()).groups
+    reference = edited("txt", as_txt(GROUPS), coarse_frame()).groups
     record = reported[RECORD]
     assert record["REDUCER"].replace('"', "'") == "mean of 'valid' <pixels> & more END"  # ODL has no escape for "
     record["REDUCER"] = record["REDUCER"].replace('"', "'")
@@ -379,7 +380,7 @@ def test_wrong_edits_are_refused():
 @pytest.mark.parametrize("ratio", [1, 2, 7, 8, 10, (8, 16), "75.91"])
 def test_corners_to_the_millimetre(ratio):
     ratio = Fraction(ratio) if isinstance(ratio, str) else ratio
-    coarse = coarse_grid(ratio=ratio)
+    coarse = coarse_frame(ratio=ratio)
     mtl = edited("txt", as_txt(GROUPS), coarse)
     ry, rx = ratio if isinstance(ratio, tuple) else (ratio, ratio)
     rows, columns = -(-7741 // ry), -(-7591 // rx)
@@ -401,7 +402,7 @@ def test_corners_to_the_millimetre(ratio):
 
 
 def test_what_the_coarse_grid_changes_and_what_not():
-    mtl = edited("txt", as_txt(GROUPS), coarse_grid())
+    mtl = edited("txt", as_txt(GROUPS), coarse_frame())
     contents = mtl.groups["PRODUCT_CONTENTS"]
     assert contents == {
         key: value for key, value in GROUPS["PRODUCT_CONTENTS"].items() if not key.endswith("_BAND_2")
@@ -416,7 +417,7 @@ def test_what_the_coarse_grid_changes_and_what_not():
 
 def test_level_2_keeps_what_describes_its_level_1_source():
     data = as_txt(GROUPS).replace(b'PROCESSING_LEVEL = "L1TP"', b'PROCESSING_LEVEL = "L2SP"')
-    mtl = edited("txt", data, coarse_grid())
+    mtl = edited("txt", data, coarse_frame())
     assert mtl.groups["LEVEL1_PROJECTION_PARAMETERS"] == GROUPS["LEVEL1_PROJECTION_PARAMETERS"]
     assert mtl.get("PROJECTION_ATTRIBUTES", "GRID_CELL_SIZE_REFLECTIVE") == "300.00"
 
@@ -424,7 +425,7 @@ def test_level_2_keeps_what_describes_its_level_1_source():
 def test_renamed_and_missing_files():
     mtl = parse.parse(as_txt(GROUPS), "txt")
     files = {f"{ID}_B1.TIF": None, f"{ID}_B2.TIF": "b2.tif", "unknown.TIF": None}
-    changes = coarse_changes(mtl, coarse=coarse_grid(), files=files)
+    changes = coarse_changes(mtl, coarse=coarse_frame(), files=files)
     reported = {key: value for (group, key), value in changes.items() if group == "PRODUCT_CONTENTS"}
     assert reported == {
         "FILE_NAME_BAND_1": None,
@@ -436,7 +437,7 @@ def test_renamed_and_missing_files():
 
 
 def test_cells_that_are_not_square_are_reported():
-    coarse = coarse_grid(ratio=(8, 16))
+    coarse = coarse_frame(ratio=(8, 16))
     reported = notes(coarse)
     assert reported["GRID_CELL_SIZE_Y"] == 240
     mtl = edited("xml", as_xml(GROUPS), coarse)
@@ -446,7 +447,7 @@ def test_cells_that_are_not_square_are_reported():
 
 def test_unknown_crs_is_an_error():
     with pytest.raises(SceneError, match="no latitude and longitude"):
-        coarse_changes(parse.parse(as_txt(GROUPS), "txt"), coarse=coarse_grid(crs="EPSG:999999"))
+        coarse_changes(parse.parse(as_txt(GROUPS), "txt"), coarse=coarse_frame(crs="EPSG:999999"))
 
 
 def test_frames():
@@ -541,7 +542,7 @@ def test_real_files(path):
     assert {"datetime", "platform", "instruments", "landsat:wrs_path", "view:sun_elevation"} <= set(
         properties.properties(mtl)
     )
-    coarse = grid.coarsen(8 if grid.width > 1000 else 5)
+    coarse = coarse_grid(grid, 8 if grid.width > 1000 else 5)
     again = parse.parse(rewrite.rewrite(mtl, coarse_changes(mtl, coarse=coarse), notes(coarse)), kind)
     assert frame.frame(again) == coarse
     assert again.files() == mtl.files()
@@ -573,7 +574,7 @@ def test_real_trios_agree_and_stay_in_agreement():
     for path in trios:
         forms = [path.with_suffix(ending) for ending in (".txt", ".xml", ".json")]
         read = [parse.parse(form.read_bytes(), form.suffix[1:]) for form in forms if form in REAL]
-        coarse = frame.frame(read[0]).coarsen(10)
+        coarse = coarse_grid(frame.frame(read[0]), 10)
         dropped = {next(iter(read[0].files().values())): None}
         made = [
             parse.parse(

@@ -8,6 +8,7 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lattices import coarse_grid, corner_lattice
 
 from landsat_downsample import UsageError
 from landsat_downsample.model.cells import Cells, Overlay
@@ -80,7 +81,7 @@ def test_the_centre_is_the_pixel_under_the_middle(ratio):
 @pytest.mark.parametrize("grid", [FULL, THINNED])
 def test_a_coarse_grid_keeps_the_origin_and_covers_the_source(grid, factor):
     ratio = ratio_for(grid, factor=Fraction(factor) if isinstance(factor, str) else factor)
-    coarse = grid.coarsen(ratio)
+    coarse = coarse_grid(grid, ratio)
     left, bottom, right, top = coarse.bounds
     assert (left, top) == (grid.bounds[0], grid.bounds[3])
     assert right >= grid.bounds[2] - 1e-3
@@ -88,7 +89,7 @@ def test_a_coarse_grid_keeps_the_origin_and_covers_the_source(grid, factor):
     assert right - grid.bounds[2] < coarse.resolution[1] + 1e-3
     assert grid.bounds[1] - bottom < coarse.resolution[0] + 1e-3
     assert coarse.resolution[0] == pytest.approx(grid.resolution[0] * float(ratio[0]), abs=1e-9)
-    overlay = Overlay.of(grid, coarse, grid, ratio)
+    overlay = Overlay.of(grid, coarse, corner_lattice(grid, ratio))
     for cells, pixels in ((overlay.rows, grid.height), (overlay.columns, grid.width)):
         assert int(cells.extent.sum()) == pixels * cells.unit
 
@@ -96,7 +97,7 @@ def test_a_coarse_grid_keeps_the_origin_and_covers_the_source(grid, factor):
 @pytest.mark.parametrize("factor", [1, 2, 7, 10, Fraction(5, 2), Fraction(7591, 100)])
 def test_pan_pixels_lie_half_a_pixel_inside(factor):
     ratio = ratio_for(FULL, factor=factor)
-    overlay = Overlay.of(PAN, FULL.coarsen(ratio), FULL, ratio)
+    overlay = Overlay.of(PAN, coarse_grid(FULL, ratio), corner_lattice(FULL, ratio))
     for cells, pixels in ((overlay.rows, 15481), (overlay.columns, 15181)):
         assert int(cells.extent.sum()) == pixels * cells.unit
         assert cells.start[0] == 0
@@ -110,7 +111,7 @@ def test_pan_pixels_lie_half_a_pixel_inside(factor):
 def test_weights_of_thinned_pan_pixels_stay_small():
     pan = Grid((1023, 1023), Affine(222.39, 0, 171292.5, 0, -226.79, 275107.5), "EPSG:32618")
     ratio = ratio_for(THINNED, size=(100, 0))
-    overlay = Overlay.of(pan, THINNED.coarsen(ratio), THINNED, ratio)
+    overlay = Overlay.of(pan, coarse_grid(THINNED, ratio), corner_lattice(THINNED, ratio))
     assert overlay.rows.unit <= MAX_DENOMINATOR
     assert overlay.columns.unit <= MAX_DENOMINATOR
     assert int(overlay.columns.extent.max()) * int(overlay.rows.extent.max()) * 65535 < 1 << 63
@@ -129,7 +130,7 @@ def test_no_edge_over_another_grid_drifts(scene, steps, factor):
     shape = math.ceil(scene.height * -t.e / high), math.ceil(scene.width * t.a / wide)
     pan = Grid(shape, Affine(wide, 0, t.c + 7.5, 0, -high, t.f - 7.5), scene.crs)
     ratio = ratio_for(scene, factor=factor)
-    overlay = Overlay.of(pan, scene.coarsen(ratio), scene, ratio)
+    overlay = Overlay.of(pan, coarse_grid(scene, ratio), corner_lattice(scene, ratio))
     for cells, step, own in ((overlay.rows, high, -t.e), (overlay.columns, wide, t.a)):
         assert cells.unit <= MAX_DENOMINATOR
         edges = [(i * Fraction(factor) * Fraction(own) - Fraction(7.5)) / Fraction(step) for i in range(cells.size + 1)]
@@ -139,7 +140,7 @@ def test_no_edge_over_another_grid_drifts(scene, steps, factor):
 
 def test_edges_are_right_to_the_millimetre():
     for kind in ({"size": (100, 0)}, {"factor": 75.91}, {"resolution": 2277.3}):
-        coarse = FULL.coarsen(ratio_for(FULL, **kind))
+        coarse = coarse_grid(FULL, ratio_for(FULL, **kind))
         assert coarse.shape == (102, 100)
         assert coarse.resolution == pytest.approx((2277.3, 2277.3), abs=1e-9)
         assert coarse.bounds == pytest.approx((171285, 275115 - 102 * 2277.3, 171285 + 227730, 275115), abs=1e-3)
@@ -157,11 +158,11 @@ def test_edges_are_right_to_the_millimetre():
     ],
 )
 def test_size_gives_as_many_cells(size, shape):
-    assert FULL.coarsen(ratio_for(FULL, size=size)).shape == shape
+    assert coarse_grid(FULL, ratio_for(FULL, size=size)).shape == shape
 
 
 def test_one_side_makes_cells_square_on_the_ground():
-    height, width = THINNED.coarsen(ratio_for(THINNED, size=(100, 0))).resolution
+    height, width = coarse_grid(THINNED, ratio_for(THINNED, size=(100, 0))).resolution
     assert height == pytest.approx(width, rel=1e-7)
     assert width == pytest.approx(444.78515625 * 5.12)
 
@@ -169,8 +170,8 @@ def test_one_side_makes_cells_square_on_the_ground():
 def test_resolution_is_a_length_on_the_ground():
     assert ratio_for(FULL, resolution=300) == (10, 10)
     assert ratio_for(THINNED, resolution=4447.8515625)[1] == 10
-    assert FULL.coarsen(ratio_for(FULL, resolution=75)).resolution == (75, 75)
-    tall, wide = THINNED.coarsen(ratio_for(THINNED, resolution=1000)).resolution
+    assert coarse_grid(FULL, ratio_for(FULL, resolution=75)).resolution == (75, 75)
+    tall, wide = coarse_grid(THINNED, ratio_for(THINNED, resolution=1000)).resolution
     assert (tall, wide) == pytest.approx((1000, 1000), rel=1e-7)
 
 
@@ -241,10 +242,10 @@ def test_grids_must_lie_over_each_other():
     ratio = (Fraction(10), Fraction(10))
     away = Grid((10, 10), Affine(30, 0, 0, 0, -30, 9e6), "EPSG:32618")
     with pytest.raises(UsageError, match="do not overlap"):
-        Overlay.of(away, FULL.coarsen(ratio), FULL, ratio)
+        Overlay.of(away, coarse_grid(FULL, ratio), corner_lattice(FULL, ratio))
     other = Grid((10, 10), FULL.transform, "EPSG:32619")
     with pytest.raises(UsageError, match="different CRS"):
-        Overlay.of(other, FULL.coarsen(ratio), FULL, ratio)
+        Overlay.of(other, coarse_grid(FULL, ratio), corner_lattice(FULL, ratio))
 
 
 def test_coordinates_are_centres_and_json_brings_a_grid_back():

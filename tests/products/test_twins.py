@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from command import write_tif
 from item_cases import dated_item, planetary_item, usgs_item
+from lattices import coarse_grid
 from product_cases import EXTRA, LONE
 
 import landsat_downsample as ld
@@ -260,7 +261,7 @@ def test_mtls_are_rewritten_byte_by_byte_and_agree(made):
         _, bottom, right, _ = grid.bounds
         step_y, step_x = grid.resolution
         assert [right - step_x / 2, bottom + step_y / 2] == pytest.approx(corner, abs=1e-3)
-        coarse, dropped = grid.coarsen(5), {next(iter(mtl.files().values())): None}
+        coarse, dropped = coarse_grid(grid, 5), {next(iter(mtl.files().values())): None}
         changes = coarse_changes(mtl, coarse=coarse, files=dropped)
         again = parse.parse(rewrite.rewrite(mtl, changes, notes(coarse)), kind)
         assert frame.frame(again) == coarse and properties_module.properties(again) == properties_module.properties(mtl)

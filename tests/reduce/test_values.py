@@ -11,6 +11,7 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lattices import coarse_grid, corner_lattice
 
 from landsat_downsample import UsageError
 from landsat_downsample.model.bands import BandSpec, specs, unknown
@@ -31,7 +32,7 @@ def overlay_of(shape, factor, offset=0) -> Overlay:
     if isinstance(factor, tuple):
         grid = Grid(shape, Affine(30, 0, 0, 0, -30, 0), "EPSG:32618")
         ratio = ratio_for(grid, size=factor)
-        return Overlay.of(grid, grid.coarsen(ratio), grid, ratio)
+        return Overlay.of(grid, coarse_grid(grid, ratio), corner_lattice(grid, ratio))
     ratio, offset = Fraction(str(factor)), Fraction(offset)
     return Overlay(*(Cells.cut(n, math.ceil((n + offset) / ratio), ratio, offset) for n in shape))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from affine import Affine
+from lattices import coarse_grid
 
 from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
@@ -122,7 +123,7 @@ def case(
         "valid",
         *(n for n in ("clear", "cloud", "cloud_shadow", "snow", "water", "cirrus") if specs["QA_PIXEL"].field(n)),
     )
-    return Case(scene, grid.coarsen(FACTOR), (*made, fractions_product(scene_id, names)))
+    return Case(scene, coarse_grid(grid, FACTOR), (*made, fractions_product(scene_id, names)))
 
 
 def lone_case(filename: str = "some picture.tif", grid: Grid | None = None) -> Case:
@@ -143,7 +144,7 @@ def lone_case(filename: str = "some picture.tif", grid: Grid | None = None) -> C
         0.0,
         ({"minimum": float("nan")},),
     )
-    return Case(scene, grid.coarsen(FACTOR), (made,))
+    return Case(scene, coarse_grid(grid, FACTOR), (made,))
 
 
 OLI = case(
