@@ -64,7 +64,9 @@ class Cells:
     def shifted(self, first: int, last: int) -> Cells:
         """The same cells over the pixels `first` to `last` alone, counted from `first`."""
         start, stop = np.clip(self.start - first, 0, last - first), np.clip(self.stop - first, 0, last - first)
-        block = self.block if first % max(self.block, 1) == 0 else 0
+        block = int(stop[0]) if self.unit == 1 and self.size > 1 else self.block
+        if not np.array_equal(start, np.arange(self.size) * block):
+            block = 0
         return Cells(last - first, start, stop, self.head, self.tail, self.unit, block, self.centre - first)
 
     @classmethod
@@ -85,9 +87,7 @@ class Cells:
         head = np.where(single, high - low, (start + 1) * unit - low)
         tail = np.where(single, high - low, high - (stop - 1) * unit)
         centre = np.clip((edges[:-1] + edges[1:]) // (2 * unit), 0, pixels - 1)
-        block = int(edges[1] - edges[0]) if unit == 1 and edges[0] >= 0 else 0
-        if block and edges[0] % block:
-            block = 0
+        block = int(edges[1]) if unit == 1 and not edges[0] else 0
         return cls(pixels, start, stop, head, tail, unit, block, centre)
 
 

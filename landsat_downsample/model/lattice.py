@@ -145,5 +145,7 @@ def _zone_corner(steps: tuple[Fraction, Fraction], corner: tuple[Fraction, Fract
     y_phase, x_phase = ((edge + step / 2) % step for edge, step in zip(corner, steps, strict=True))
     if all(step in PIXEL_SIZES for step in steps) and not y_phase and not x_phase:
         return Fraction(y), Fraction(x)
+    if any(step.denominator > 1 for step in steps):
+        return corner  # a rounded number of degrees: counted from far away, cells would lie anywhere
     # The upper-left corner of the pixel that holds the origin of the CRS, or would if the image went so far.
     return corner[0] % steps[0], -(-corner[1] % steps[1])
