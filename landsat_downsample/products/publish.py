@@ -93,7 +93,7 @@ def _texts(item: ScenePlan, products: Sequence[Product]) -> Iterator[tuple[str, 
         return
     places = {kind: Location(href) for kind, href in sorted(scene.metadata.items())}
     kinds = {kind: place.name for kind, place in places.items()}
-    written = {product.filename for product in products} | set(kinds.values())
+    written = {product.filename: product.dtype for product in products} | dict.fromkeys(kinds.values())
     policy = Policy.of(scene)
     for kind, place in places.items():
         data = read_bytes(place, policy=policy)
@@ -103,12 +103,16 @@ def _texts(item: ScenePlan, products: Sequence[Product]) -> Iterator[tuple[str, 
         yield kinds[kind], data, kind, ["metadata"]
 
 
-def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: set[str]) -> bytes:
-    """An MTL for the coarse grid: only what changed is changed, and a record of it is added."""
+def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: dict[str, str | None]) -> bytes:
+    """An MTL for the coarse grid: only what changed is changed, and a record of it is added.
+
+    `written` has the type of each band by the name of its file, and None for other files.
+    """
     mtl = parse.parse(data, parse.kind_of(filename))
     made = {folded(name): name for name in written}
     files = {name: made.get(folded(name)) for name in mtl.files().values()}
-    changes = coarse.coarse_changes(mtl, coarse=item.coarse, files=files)
+    types = {name: dtype for name, new in files.items() if new and (dtype := written[new])}
+    changes = coarse.coarse_changes(mtl, coarse=item.coarse, files=files, dtypes=types)
     scene, identity = item.scene, source_identity(item.scene, item.options.to_dict())
     record = {
         "SOURCE_PRODUCT_ID": scene.id,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import rasterio
 from command import holds
 
 import landsat_downsample as ld
@@ -58,6 +59,18 @@ def test_every_mtl_records_the_reduction(product):
         text = path.read_text()
         assert "SOFTWARE_VERSION" in text and record(product, ".met.json")["fingerprint"] in text
         assert "METHOD_SR_B4" in text and "SOURCE_HREF" not in text
+
+
+def test_the_mtl_names_the_type_of_each_band(folder, product, tmp_path):
+    methods = {"SR_B3": "std", "SR_B4": "sum"}
+    (outcome,) = ld.run(ld.plan(folder, tmp_path, factor=5, methods=methods))
+    for made, types in ((product, ("UINT16", "UINT16")), (Path(outcome.href).parent, ("FLOAT32", "FLOAT64"))):
+        for path in made.glob("*_MTL.json"):
+            contents = json.loads(path.read_text())["LANDSAT_METADATA_FILE"]["PRODUCT_CONTENTS"]
+            assert (contents["DATA_TYPE_BAND_3"], contents["DATA_TYPE_BAND_4"]) == types
+            for band, dtype in zip(("3", "4"), types, strict=True):
+                with rasterio.open(made / contents[f"FILE_NAME_BAND_{band}"]) as raster:
+                    assert raster.dtypes == (dtype.lower(),)
 
 
 def test_bands_may_arrive_in_any_order(folder, product, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from affine import Affine
-from lattices import coarse_grid
+from lattices import coarse_grid, corner_lattice
 
 from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
@@ -45,7 +45,8 @@ class Case:
     @property
     def plan(self) -> ScenePlan:
         name = f"{self.scene.id}_downsampled"
-        return ScenePlan(self.scene, self.options, "/home/me/out", name, self.grid, self.ratio, ())
+        lattice = corner_lattice(self.scene.grid, self.ratio)
+        return ScenePlan(self.scene, self.options, "/home/me/out", name, self.grid, lattice, ())
 
 
 def frame(crs: str = "EPSG:32618", left: float = 171285.0, top: float = 275115.0, *, step: float = 30.0) -> Grid:
