@@ -7,8 +7,10 @@ and its renewals, and exec plug-ins of the clouds all work as in kubectl.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
+import traceback
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -80,7 +82,7 @@ class Api:
     def __enter__(self) -> Api:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -148,6 +150,26 @@ def any_version() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Kubernetes version", category=UserWarning)
         yield
+
+
+class _ForwardedPorts(logging.Filter):
+    """Keeps tracebacks of forwarded ports off stderr, where a browser asks for the dashboard of a cluster that is gone.
+
+    dask-kubernetes forwards ports to the end of the process, whatever becomes of the cluster.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record of asyncio is of something else."""
+        trace = record.exc_info[2] if record.exc_info else None
+        return all(frame.f_globals.get("__name__") != "kr8s._portforward" for frame, _ in traceback.walk_tb(trace))
+
+
+_FORWARDED_PORTS = _ForwardedPorts()
+
+
+def quiet_ports() -> None:
+    """From here on say nothing of forwarded ports that lead nowhere."""
+    logging.getLogger("asyncio").addFilter(_FORWARDED_PORTS)
 
 
 async def _connected(connect: Callable[[], Awaitable[T]]) -> T:

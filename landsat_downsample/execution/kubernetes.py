@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.execution import pods
-from landsat_downsample.execution.kube_api import DASK, Api, ApiResponse, KubernetesError, any_version
+from landsat_downsample.execution.kube_api import DASK, Api, ApiResponse, KubernetesError, any_version, quiet_ports
 from landsat_downsample.storage.bugs import raise_bug
 
 if TYPE_CHECKING:
@@ -277,6 +277,7 @@ class KubernetesCluster:
     def _join(self) -> KubeCluster:
         from dask_kubernetes.operator import KubeCluster
 
+        quiet_ports()
         return KubeCluster(
             name=self.name,
             namespace=self.namespace,

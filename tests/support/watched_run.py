@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 from bokeh.client import pull_session
 
@@ -20,12 +23,13 @@ if __name__ == "__main__":
         print(dashboard_link(client), flush=True)
         sys.stdin.readline()
         ld.run(ld.plan(source, to, factor=7), client=client)
+    print("left", flush=True)
     sys.stdin.readline()
 """
 
 
 def watched(folder: Path, spec: str, source: str, to: str) -> tuple[int, str]:
-    """Exit code and stderr of a run, which ends while a browser's connection to the dashboard is open."""
+    """Exit code and stderr of a run, which ends while a browser shows the dashboard, and asks for it again."""
     script = folder / "watched.py"
     script.write_text(_SCRIPT)
     process = subprocess.Popen(
@@ -35,7 +39,12 @@ def watched(folder: Path, spec: str, source: str, to: str) -> tuple[int, str]:
     with process:
         link = process.stdout.readline().strip()
         sessions = [pull_session(url=link)] if link else []
-        _, reported = process.communicate("\n\n")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "left\n" or process.wait()
+        with suppress(OSError, HTTPException):
+            urlopen(link)
+        _, reported = process.communicate("\n")
     for session in sessions:
         session.close()
     return process.returncode, reported
