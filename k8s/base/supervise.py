@@ -181,7 +181,7 @@ def main(command: list[str]) -> int:
         return 128 + signal.SIGTERM
     if code and steps.lost_at < run.failed_at:  # taken for an error of the step before it could be ended
         code, reason = AGAIN, steps.lost
-    if run.status == "temporaryFail":
+    if code and run.status == "temporaryFail":
         code = AGAIN
     if code != AGAIN:
         for word in command:
@@ -197,6 +197,9 @@ def main(command: list[str]) -> int:
             file.write("\n".join(lines)[:4096])
         if code != AGAIN:
             give_up(namespace, core)
+    else:
+        results = [word.partition("=")[2] for word in command if word.startswith("--outdir=")]
+        print("supervise: the workflow succeeded: see", *results, file=sys.stderr)
     return code
 
 
