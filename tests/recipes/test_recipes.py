@@ -78,7 +78,7 @@ class Place:
     def shell(self, *words: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         environ = self.environ | variables
         done = subprocess.run(
-            words, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=600, check=False
+            words, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=280, check=False
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
@@ -352,9 +352,10 @@ def test_airflows_mapped_tasks(local, scenes, whole):
     if not airflow:
         pytest.skip("AIRFLOW does not name the command of an Airflow")
     local.environ |= {"AIRFLOW_HOME": str(local.folder / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    local.environ["AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY"] = "1"
     local.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(local.folder)
     local.write("airflow")
+    dag = local.folder / "landsat_downsample_dag.py"
+    dag.write_text(dag.read_text().replace("retries=2, ", ""))  # `dags test` does not come back to a task that failed
     local.shell(airflow, "db", "migrate")
     with damage(scenes[2]):
         local.shell(airflow, "dags", "test", "landsat_downsample", check=False)
