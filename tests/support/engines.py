@@ -66,19 +66,24 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
         wait_until((folder / "munge.socket").exists, *started)
         started += [subprocess.Popen([name, "-D", "-f", conf], **quiet) for name in ("slurmctld", "slurmd")]
         environ = {"SLURM_CONF": conf}
-        asking = ["sinfo", "--noheader", "--format=%T"]
 
         def is_ready() -> bool:
-            done = subprocess.run(asking, env=os.environ | environ, capture_output=True, text=True, check=False)
-            return done.stdout.strip() == "idle"
+            return _ask(["sinfo", "--noheader", "--format=%T"], environ) == "idle"
 
         wait_until(is_ready, *started)
         yield environ
+        subprocess.run(["scancel", "--me"], env=os.environ | environ, check=True)  # a step outlives its slurmd
+        wait_until(lambda: not _ask(["squeue", "--noheader"], environ), *started)
+        wait_until(is_ready, *started)
     finally:
         for process in reversed(started):
             process.terminate()
         for process in started:
             process.wait(60)
+
+
+def _ask(words: list[str], environ: dict[str, str]) -> str:
+    return subprocess.run(words, env=os.environ | environ, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @pytest.fixture
