@@ -36,6 +36,14 @@ $graph:
         label: Cells across and down
         doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."
         type: string?
+      grid:
+        label: Where cells are counted from
+        doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner."
+        type: string?
+      anchor:
+        label: Corner of a cell
+        doc: "Corner of any cell in units of the CRS, X,Y (default -15,15)."
+        type: string?
       bounds:
         label: Area of interest
         doc: "Area of interest in units of the CRS: left,bottom,right,top; widened to whole cells."
@@ -80,6 +88,8 @@ $graph:
           factor: factor
           resolution: resolution
           size: size
+          grid: grid
+          anchor: anchor
           bounds: bounds
           bands: bands
           qa: qa
@@ -134,6 +144,16 @@ $graph:
         type: string?
         doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."
         inputBinding: {prefix: --size}
+      grid:
+        label: Where cells are counted from
+        type: string?
+        doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner."
+        inputBinding: {prefix: --grid}
+      anchor:
+        label: Corner of a cell
+        type: string?
+        doc: "Corner of any cell in units of the CRS, X,Y (default -15,15)."
+        inputBinding: {prefix: --anchor=, separate: false}
       bounds:
         label: Area of interest
         type: string?

@@ -27,6 +27,14 @@ inputs:
     type: string?
     doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."
     inputBinding: {prefix: --size}
+  grid:
+    type: string?
+    doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner."
+    inputBinding: {prefix: --grid}
+  anchor:
+    type: string?
+    doc: "Corner of any cell in units of the CRS, X,Y (default -15,15)."
+    inputBinding: {prefix: --anchor=, separate: false}
   bounds:
     type: string?
     doc: "Area of interest in units of the CRS: left,bottom,right,top; widened to whole cells."

@@ -32,6 +32,8 @@ $graph:
       factor: {type: "float?", doc: Pixels per cell along each axis.}
       resolution: {type: "float?", doc: Cell size in units of the scene's CRS (metres).}
       size: {type: "string?", doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."}
+      grid: {type: "string?", doc: "zone (default): cells on one lattice for all scenes of a CRS; scene: from each scene's own corner."}
+      anchor: {type: "string?", doc: "Corner of any cell in units of the CRS, X,Y."}
       bounds: {type: "string?", doc: "Area of interest in units of the CRS: left,bottom,right,top."}
       bands: {type: "string?", doc: "USGS or common names with commas between them: red,SR_B5,QA_PIXEL; all by default."}
       qa: {type: "string?", doc: "How bit fields are reduced: conservative (default), majority, mode or nearest."}
@@ -63,6 +65,8 @@ $graph:
           factor: factor
           resolution: resolution
           size: size
+          grid: grid
+          anchor: anchor
           bounds: bounds
           bands: bands
           qa: qa
@@ -111,6 +115,8 @@ $graph:
       factor: float?
       resolution: float?
       size: string?
+      grid: string?
+      anchor: string?
       bounds: string?
       bands: string?
       qa: string?
@@ -146,6 +152,8 @@ $graph:
           factor: factor
           resolution: resolution
           size: size
+          grid: grid
+          anchor: anchor
           bounds: bounds
           bands: bands
           qa: qa
@@ -303,6 +311,14 @@ $graph:
         type: string?
         doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."
         inputBinding: {prefix: --size}
+      grid:
+        type: string?
+        doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner."
+        inputBinding: {prefix: --grid}
+      anchor:
+        type: string?
+        doc: "Corner of any cell in units of the CRS, X,Y (default -15,15)."
+        inputBinding: {prefix: --anchor=, separate: false}
       bounds:
         type: string?
         doc: "Area of interest in units of the CRS: left,bottom,right,top; widened to whole cells."

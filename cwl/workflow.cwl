@@ -24,6 +24,8 @@ inputs:
   factor: {type: "float?", doc: Pixels per cell along each axis.}
   resolution: {type: "float?", doc: Cell size in units of the scene's CRS (metres).}
   size: {type: "string?", doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."}
+  grid: {type: "string?", doc: "zone (default): cells on one lattice for all scenes of a CRS; scene: from the scene's own corner."}
+  anchor: {type: "string?", doc: "Corner of any cell in units of the CRS, X,Y."}
   bounds: {type: "string?", doc: "Area of interest in units of the CRS: left,bottom,right,top."}
   bands: {type: "string?", doc: "USGS or common names with commas between them: red,SR_B5,QA_PIXEL; all by default."}
   qa: {type: "string?", doc: "How bit fields are reduced: conservative (default), majority, mode or nearest."}
@@ -68,6 +70,8 @@ steps:
       factor: factor
       resolution: resolution
       size: size
+      grid: grid
+      anchor: anchor
       bounds: bounds
       bands: bands
       qa: qa
@@ -102,6 +106,8 @@ steps:
       factor: factor
       resolution: resolution
       size: size
+      grid: grid
+      anchor: anchor
       bounds: bounds
       bands: bands
       qa: qa

@@ -46,7 +46,7 @@ def errors(book) -> list:
 
 
 OPTIONS = {"resolution": 250, "bands": "SR_B4,QA_PIXEL", "qa": "majority", "mask": "cloud", "min_valid": 0.25}
-OPTIONS |= {"method": ["SR_B4=max"], "workers": 2, "timeout": 280}
+OPTIONS |= {"method": ["SR_B4=max"], "workers": 2, "timeout": 280, "grid": "zone", "anchor": "-5.0,7.0"}
 
 
 @pytest.mark.parametrize("case", ["factor", "options", "size", "single file"])

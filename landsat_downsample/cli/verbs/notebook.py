@@ -48,6 +48,8 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
         "factor": arguments.factor or 0,
         "resolution": arguments.resolution or 0,
         "size": _list(arguments.size),
+        "grid": arguments.grid or "",
+        "anchor": _list(arguments.anchor),
         "bounds": _list(arguments.bounds),
         "bands": _list(arguments.bands),
         "qa": arguments.qa,
