@@ -42,4 +42,4 @@ def test_role_doctor_and_readme_agree(role, asked, outside):
     there = of_role(role)
     assert there == {right: sorted(verbs) for right, verbs in asked.items()}
     assert there == of_readme(outside=outside)
-    assert len(there) == (1 if outside else 9)
+    assert len(there) == (1 if outside else 8)

@@ -19,8 +19,7 @@ from landsat_downsample.execution.kubernetes import IMAGE, MANAGED, OURS
 #: as the role dask-client of k8s/common/roles.yaml has them.
 NEEDED = {
     ("kubernetes.dask.org", "daskclusters"): ("create", "delete", "get", "list", "patch"),
-    ("kubernetes.dask.org", "daskworkergroups"): ("get", "list"),
-    ("kubernetes.dask.org", "daskworkergroups/scale"): ("get", "patch"),
+    ("kubernetes.dask.org", "daskworkergroups"): ("get", "list", "patch"),
     ("kubernetes.dask.org", "daskautoscalers"): ("delete", "get", "list"),
     ("apps", "deployments"): ("delete", "get", "list"),
     ("", "pods"): ("delete", "get", "list"),
