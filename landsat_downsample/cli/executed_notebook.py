@@ -24,7 +24,7 @@ NOTEBOOK = "downsample_landsat.ipynb"
 _SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|ACCESS_KEY|SIGNATURE|AUTH", re.IGNORECASE)
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 #: Folders of an absolute path; no part of a URL, of a relative path or of base64.
-_FOLDERS = re.compile(r"(?:file:/|(?<![\w/+.~-])~?)(?!//)/(?:[^\s/'\"<>|:;,*()\[\]{}\\]+/)+")
+_FOLDERS = re.compile(r"(?:file:/{0,2}|(?<![\w/+.~-])~?(?!//))/(?:[^\s/'\"<>|:;,*()\[\]{}\\]+/)+")
 
 
 def execute(parameters: dict[str, Any], output: str) -> None:
