@@ -50,7 +50,8 @@ inputs:
       Without it the ambient identity is used. Put it into a job file that only you can read, never on a command line.
 
 requirements:
-  # For the two valueFrom: a step's optional output feeds the next one's input, which is not optional.
+  MultipleInputFeatureRequirement: {}
+  # For valueFrom: a step's optional output feeds the next one's input, which is not optional.
   StepInputExpressionRequirement: {}
 
 steps:
@@ -95,14 +96,14 @@ steps:
       aws_credentials: aws_credentials
     out: [item_href, published, stage_out_log]
 
-  # Works from the scene again, when the product is published: whatever becomes of the notebook, that is not lost.
+  # Works from the scene again, when the product is published, for which it waits by taking a second source: whatever
+  # becomes of the notebook, that is not lost.
   execute_notebook:
     run: notebook.cwl
     when: $(inputs.wanted)
     in:
       wanted: notebook
-      published: stage_out/item_href
-      source: {source: stage_in/scene_dir, valueFrom: $(self)}
+      source: {source: [stage_in/scene_dir, stage_out/item_href], valueFrom: "$(self[0])"}
       factor: factor
       resolution: resolution
       size: size

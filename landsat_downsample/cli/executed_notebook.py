@@ -62,7 +62,7 @@ def execute(parameters: dict[str, Any], output: str) -> None:
         executed = os.path.join(folder, NOTEBOOK)
         try:
             papermill.execute_notebook(
-                str(path), executed, parameters, progress_bar=False, extra_arguments=["--log-level=ERROR"]
+                str(path), executed, parameters, progress_bar=False, extra_arguments=["--log-level=CRITICAL"]
             )
         except papermill.PapermillExecutionError as error:
             raise _failure(error, output) from error

@@ -95,7 +95,7 @@ def test_steps_pass_every_input_on():
                 run = step["run"]
                 called = parts[run[1:]] if run.startswith("#") else cwl_cases.parts(run.removesuffix(".cwl"))
                 called = called if "inputs" in called else next(iter(called.values()))
-                assert set(step["in"]) - {"wanted", "published"} == set(called["inputs"]), (name, run)
+                assert set(step["in"]) - {"wanted"} == set(called["inputs"]), (name, run)
 
 
 #: What notebooks say that no verb and no step does: which service is asked, and what is deployed there.
