@@ -310,7 +310,11 @@ def test_step_that_is_taken_away_is_done_again(deployment, scenes, expected, wat
     reported = deployment.call("logs", first["metadata"]["name"], "--tail=2")
     assert reason in reported
     assert reported.endswith("exit code 75): another pod goes on with it\n")
-    assert "[job stage_in] Using cached output" in deployment.call("logs", last["metadata"]["name"])
+    logs = [deployment.call("logs", pod["metadata"]["name"]) for pod in (first, last)]
+    assert "[job stage_in] Using cached output" in logs[1]
+    # Had it been done, its result too would be found again.
+    kept = [re.findall(r"\[job downsample\] Output of job will be cached in (\S+)", log) for log in logs]
+    assert len(kept[0]) == 1 and kept[0] == kept[1]
     assert deployment.steps() == []
     assert [path for path in deployment.volume() if path.startswith("./tmp/")] == []
     assert_no_leak(deployment, watch())
