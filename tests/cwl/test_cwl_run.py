@@ -50,12 +50,11 @@ def test_downsample_passes_every_option_on(scene, tmp_path):
     area = (left + 300, bottom + 600, right - 900, top - 300)
     job = {"resolution": 150, "bands": "SR_B4,QA_PIXEL", "qa": "majority", "mask": "cloud,shadow", "min_valid": 0.25}
     job |= {"method": ["SR_B4=max"], "bounds": ",".join(f"{edge:.0f}" for edge in area), "workers": 1}
-    done = cwl_cases.run(
-        "downsample", job | {"source": folder(scene), "cluster": "none", "anchor": "-5,7"}, tmp_path / "out"
-    )
+    job |= {"grid": "zone", "anchor": "-45,75"}
+    done = cwl_cases.run("downsample", job | {"source": folder(scene), "cluster": "none"}, tmp_path / "out")
     assert done.status == "success", done
     options = {"resolution": 150, "bands": ["SR_B4", "QA_PIXEL"], "qa": "majority", "mask": ["cloud", "shadow"]}
-    options |= {"min_valid": 0.25, "methods": {"SR_B4": "max"}, "bounds": area, "anchor": (-5, 7)}
+    options |= {"min_valid": 0.25, "methods": {"SR_B4": "max"}, "bounds": area, "anchor": (-45, 75)}
     ld.run(ld.plan(scene, tmp_path / "oracle", **options))
     assert bands(done.path("dataset_dir")) == bands(tmp_path / "oracle" / f"{scene.name}_downsampled")
 
