@@ -8,6 +8,8 @@ import traceback
 _HREF = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>]+")
 #: Of a URL whose scheme was left out: ``user:password@``, and a query that holds a secret.
 _LOGIN = re.compile(r"(?<![^\s'\"/])[^\s'\"/:@]+:(?!//)[^\s'\"@]+@(?=[^\s'\"])")
+#: The same, of a password that holds what looks like the beginning of a URL.
+_LOGIN_BEFORE_URL = re.compile(r"(?<![^\s'\"/])[^\s'\"/:@]+:(?![/:])[^\s'\"@]*://[^\s'\"@]*@(?=[^\s'\"])")
 _SIGNED = re.compile(
     r"[?;&][^\s'\"?;&=/]*(?:sig|token|key|secret|passw|credential|auth)[^\s'\"?;&=/]*=[^\s'\"]*", re.IGNORECASE
 )
@@ -21,7 +23,7 @@ def plain(text: object, limit: int = 2000) -> str:
     >>> plain("cannot read https://me:pw@host/B4.TIF?sig=abc: \x1b[31mno"), plain("me:pw@host/Grüße?sig=a")
     ('cannot read https://host/B4.TIF: \\x1b[31mno', 'host/Grüße')
     """
-    line = public(" ".join(str(text)[: 4 * limit].split()))
+    line = public(_LOGIN_BEFORE_URL.sub("", " ".join(str(text)[: 4 * limit].split())))
     line = _SIGNED.sub("", _LOGIN.sub("", line))  # without a scheme
     line = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in line)
     return line if len(line) <= limit else line[: limit - 3] + "..."
