@@ -4,8 +4,8 @@
     python k8s/make_constraints.py --check
 
 Each Python resolves what the image installs; pip does the work and says what it would install. Where Pythons
-need different versions of a package, each version gets a marker. With ``--check`` nothing is written: each extra,
-and what the images install, is resolved under the pins; by default for every supported Python that is on the
+need different versions of a package, each version gets a marker. With ``--check`` nothing is written: all
+extras, which the images' are among, are resolved under the pins; by default for every supported Python that is on the
 PATH or that pyenv has.
 """
 
@@ -90,22 +90,28 @@ def supported() -> Iterator[str]:
 
 
 def check(pythons: list[str]) -> int:
-    """Resolve every extra under the pins; return the exit code."""
+    """Resolve all extras at once under the pins, and each one where that fails; return the exit code."""
     under = [word for name in FILES for word in ("--constraint", str(HERE / name))]
-    orders = {extra: () for extra in SETUP["options.extras_require"]} | dict(FILES.values())
+    extras, more = [*SETUP["options.extras_require"]], tuple(name for _, names in FILES.values() for name in names)
 
-    def tried(python: str, extras: str) -> bool:
+    def tried(python: str, *wanted: str) -> bool:
         try:
-            print(
-                f"Python {minor(python)}: {len(resolved(python, extras, orders[extras], *under))} packages of {extras}"
-            )
+            found = resolved(python, ",".join(wanted), more, *under)
         except SystemExit as failed:
             print(failed)
             return False
+        print(f"Python {minor(python)}: {len(found)} packages of {','.join(wanted)}")
         return True
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return 0 if all([*pool.map(lambda pair: tried(*pair), [(p, e) for p in pythons for e in orders])]) else 1
+        failed = [
+            python
+            for python, well in zip(pythons, pool.map(lambda p: tried(p, *extras), pythons), strict=True)
+            if not well
+        ]
+        for python in failed:
+            _ = [*pool.map(lambda extra, python=python: tried(python, extra), extras)]
+    return 1 if failed else 0
 
 
 def main() -> int:
