@@ -33,7 +33,7 @@ RUNS = "_runs"
 SCENES, STATUS, OUTCOMES, REPORT = "scenes.ndjson", "status.json", "outcomes.ndjson", "report.html"
 
 #: A run in parts has a name; a record of it says which part it is of, or that it is of all of them (a retry).
-_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}(?:-(?:part-(\d+)|parts)-(of-\d+-[0-9a-f]{8}))?")
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,6}(?:-(?:part-(\d+)|parts)-(of-\d+-[0-9a-f]{8}))?")
 _IN_PARTS = re.compile(r"parts-of-(\d+)-[0-9a-f]{8}")
 _PIECE = re.compile(r"outcomes-\d{5,}\.ndjson")
 
@@ -55,10 +55,12 @@ def new_run_id(now: datetime | None = None, *, of: str = "") -> str:
 
     Examples
     --------
-    >>> new_run_id(datetime(2026, 11, 22, 21, 50, 49, tzinfo=UTC))[:-4]
-    '20261122T215049Z-'
+    >>> new_run_id(datetime(2026, 11, 22, 21, 50, 49, 500_000, tzinfo=UTC))[:-2]
+    '20261122T215049Z-8000'
     """
-    stamp = f"{(now or datetime.now(UTC)).astimezone(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
+    now = (now or datetime.now(UTC)).astimezone(UTC)
+    part_of_second = (now.microsecond << 16) // 1_000_000  # runs of one second are in their order too
+    stamp = f"{now:%Y%m%dT%H%M%SZ}-{part_of_second:04x}{os.urandom(1).hex()}"
     return f"{stamp}-{of}" if of else stamp
 
 

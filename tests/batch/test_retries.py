@@ -130,7 +130,7 @@ def test_what_a_killed_part_did_not_reach_is_tried_again_and_what_one_at_work_ha
     said = call("run", "--retry-failed", damaged, "--to", damaged, "--factor", 9)
     assert f"left to them: {record.name}" in said.err
     (record / "status.json").write_text(json.dumps(beat | {"alive": "2026-01-01T00:00:00Z"}))
-    for latest in damaged.glob("_runs/*Z-????"):
+    for latest in damaged.glob("_runs/*Z-??????"):
         latest.rename(damaged / latest.name)
     found = left(damaged)
     assert names(found) == sorted([*failed, scenes[2].name, scenes[5].name]) and found.busy == ()

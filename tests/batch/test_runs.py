@@ -13,6 +13,7 @@ import pytest
 from command import call, spawn, wait_until
 
 from landsat_downsample.batch import runs
+from landsat_downsample.batch.record import new_run_id, run_id_of
 from landsat_downsample.batch.runs import outcomes_of, status
 from landsat_downsample.errors import UsageError
 
@@ -163,3 +164,9 @@ def test_a_part_that_is_killed_is_seen_and_repeated(tmp_path):
     found = status(tmp_path / "out")
     assert (found.done + found.skipped, found.failed, found.total, found.exit_code) == (4, 0, 4, 0)
     assert len(found.parts) == 2 and len(list((tmp_path / "out" / "_runs").iterdir())) == 3
+
+
+def test_runs_of_one_second_are_in_their_order():
+    begun = [datetime(2026, 11, 29, 14, 10, 23, part * 20, tzinfo=UTC) for part in range(0, 49_999, 7)]
+    ids = [new_run_id(moment) for moment in begun]
+    assert ids == sorted(ids) and all(run_id_of(f"out/_runs/{name}") == name for name in ids)
