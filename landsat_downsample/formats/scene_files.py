@@ -203,7 +203,7 @@ def settle(spec: BandSpec, dtype: str, nodata: float | None, name: str) -> BandS
         spec = unknown(spec.name)
     if named_only and dtype.startswith("float"):
         spec = unknown(spec.name)
-    hidden = spec.dtype is None and spec.kind == "continuous" and dtype in ("uint8", "uint16")
+    hidden = spec.dtype is None and spec.kind == "continuous" and dtype.startswith(("int", "uint"))
     return replace(spec, candidates=_HIDDEN) if hidden else spec
 
 

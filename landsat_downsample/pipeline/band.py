@@ -173,16 +173,18 @@ def recognised(band: Band, rows: Rows, span: tuple[int, int]) -> tuple[BandSpec,
     spec = band.spec
     if not spec.candidates:
         return spec, ""
-    seen = np.zeros(1 << 16, bool)
+    least, most = np.iinfo(np.int16).min, np.iinfo(np.uint16).max
+    seen = np.zeros(most - least + 1, bool)
     for start in range(*span, 512):
         values = rows.read(start, min(start + 512, span[1]))
-        if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+        if values.dtype.kind not in "iu" or values.min() < least or values.max() > most:
             return spec, ""
-        seen[values.ravel()] = True
+        seen[values.ravel().astype(np.intp) - least] = True
         if np.count_nonzero(seen) > MANY_CODES:
             return spec, ""
-    codes = np.flatnonzero(seen)
-    if found := recognise(codes, spec.candidates):
+    codes = np.flatnonzero(seen) + least
+    unsigned = np.dtype(band.dtype).kind == "u" and np.dtype(band.dtype).itemsize <= np.dtype(np.uint16).itemsize
+    if unsigned and (found := recognise(codes, spec.candidates)):
         return replace(found, name=spec.name), ""
     return spec, seem_classes(codes, band.nodata, (span[1] - span[0]) * band.grid.width)
 

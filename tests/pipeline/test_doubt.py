@@ -34,7 +34,7 @@ def words_of(act) -> list[str]:
     return [str(one.message) for one in caught]
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "uint32"])
 def test_what_looks_like_codes_is_averaged_with_a_word(raster, tmp_path, dtype):
     path = raster(VALUES.choice(np.array([0, 3, 7, 90], dtype), 1600), nodata=0)
     words = "cover holds 3 different whole numbers, which look like classes or codes, and was averaged: give "

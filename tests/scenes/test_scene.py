@@ -434,7 +434,8 @@ def test_a_scene_in_memory(tmp_path):
         ("B4.tif", "uint16", ("B4", "continuous", None, ("c1", "pre", "qa_pixel"))),
         ("cog.tif", "uint16", ("cog", "continuous", None, ("c1", "pre", "qa_pixel"))),
         ("red.tif", "uint8", ("red", "continuous", None, ("c1", "pre", "qa_pixel"))),
-        ("red.tif", "int16", ("red", "continuous", None, ())),
+        ("red.tif", "int16", ("red", "continuous", None, ("c1", "pre", "qa_pixel"))),
+        ("red.tif", "float32", ("red", "continuous", None, ())),
     ],
 )
 def test_what_a_single_file_means(tmp_path, name, dtype, expected):
