@@ -52,7 +52,9 @@ class Steady:
 def target_of(source: Path, band: str, factor: float):
     """The planned target of one band of a scene's folder, or of a single file; QA_PIXEL with its fractions."""
     asked = {"bands": [band]} if source.is_dir() else {}
-    (plan,) = ld.plan(source, to=source.parent / "nowhere", factor=factor, **asked)
+    (plan,) = ld.plan(
+        source, to=source.parent / "nowhere", factor=factor, grid="scene", **asked
+    )  # as the floor and peers count
     return next(target for target in plan.targets if target.band.name == band)
 
 

@@ -115,7 +115,10 @@ def _ours(scene: Path, factor: int, folder: Path) -> list[Case]:
     """The command as it is installed; the scene's folder holds two bands more, which are not asked for."""
     program = str(Path(sys.executable).with_name("landsat-downsample"))
     start = (program,) if os.access(program, os.X_OK) else (sys.executable, "-m", "landsat_downsample")
-    path, to = band_of(scene, EIGHT[3]), ("--factor", str(factor), "--overwrite", "--to", str(folder))
+    path, to = (
+        band_of(scene, EIGHT[3]),
+        ("--factor", str(factor), "--grid", "scene", "--overwrite", "--to", str(folder)),
+    )
     single = folder / f"{path.stem}_downsampled" / f"{path.stem}_downsampled.TIF"
     all_of_it = {band: folder / f"{scene.name}_downsampled" / f"{scene.name}_{band}.TIF" for band in EIGHT}
     return [

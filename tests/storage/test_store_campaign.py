@@ -60,7 +60,7 @@ def read_run(base: str, name: str, size: int | None, policy: Policy) -> bool:
     href = Location(base) / name
     if name == "MTL.txt":
         return store.read_bytes(href, policy=policy) == TEXT
-    with store.fetch(store.FetchRequest(Location(href), size=size, policy=policy)) as file:
+    with store.fetch(store.FetchRequest(href, size=size, policy=policy)) as file:
         return bool(np.array_equal(read(file.gdal_path), pixels(*SHAPE)))
 
 
