@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,14 @@ def _ask(words: list[str], environ: dict[str, str]) -> str:
     return subprocess.run(words, env=os.environ | environ, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def _is_well(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
 @pytest.fixture
 def gateway(tmp_path) -> Iterator[dict[str, str]]:
     """A Dask Gateway of this machine; the variables that lead to it."""
@@ -106,13 +115,8 @@ def gateway(tmp_path) -> Iterator[dict[str, str]]:
     with (tmp_path / "gateway.log").open("wb") as log:
         server = subprocess.Popen(words, env=os.environ | environ, cwd=tmp_path, stdout=log, stderr=log)
     try:
-        wait_until(lambda: _answers(port), server)
+        wait_until(lambda: _is_well(f"{address}/api/health"), server)  # its proxy answers 404 before it knows the way
         yield environ
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(60)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
