@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from command import call, command, digests, holds, wait_until
+from command import call, command, holds, products, wait_until
 from fault_proxy import FaultProxy, FileServer
 from staging_cases import PATIENT, files
 
@@ -31,10 +31,6 @@ def records(dest: Path) -> list[Path]:
 
 def outcomes(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "outcomes.ndjson").read_text().splitlines()]
-
-
-def products(dest: Path) -> dict[str, dict[str, str]]:
-    return {path.name: digests(path) for path in sorted(dest.glob("*_downsampled"))}
 
 
 @pytest.fixture(scope="module")

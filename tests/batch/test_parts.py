@@ -10,7 +10,7 @@ import string
 from pathlib import Path
 
 import pytest
-from command import call, digests, spawn
+from command import call, products, spawn
 from conftest_s3 import s3_env, seaweed  # noqa: F401 - fixtures
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,10 +163,6 @@ def whole(scenes, tmp_path_factory) -> dict[str, dict[str, str]]:
     dest = tmp_path_factory.mktemp("whole")
     assert call("run", *scenes, "--to", dest, *FACTOR, "-q").code == 0
     return products(dest)
-
-
-def products(dest: Path) -> dict[str, dict[str, str]]:
-    return {path.name: digests(path) for path in sorted(dest.glob("*_downsampled"))}
 
 
 def side_by_side(of: int, *words: object, **settings) -> None:

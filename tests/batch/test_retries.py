@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command import call, digests
+from command import call, products
 
 import landsat_downsample as ld
 from landsat_downsample.batch.parts import Part
@@ -32,10 +32,6 @@ def whole(scenes, tmp_path_factory) -> dict[str, dict[str, str]]:
     dest = tmp_path_factory.mktemp("whole")
     assert call("run", *scenes, "--to", dest, *FACTOR, "-q").code == 0
     return products(dest)
-
-
-def products(dest: Path) -> dict[str, dict[str, str]]:
-    return {path.name: digests(path) for path in sorted(dest.glob("*_downsampled"))}
 
 
 def run(*words: object) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from command import call, digests, wait_until
+from command import call, products, wait_until
 from conftest_s3 import s3_env, seaweed  # noqa: F401 - fixtures
 from engines import BIN, gateway, slurm  # noqa: F401 - fixtures
 
@@ -49,10 +49,6 @@ def whole(scenes, tmp_path_factory) -> dict[str, dict[str, str]]:
     dest = tmp_path_factory.mktemp("whole")
     assert call("run", *scenes, "--to", dest, "--factor", 10, "-q").code == 0
     return products(dest)
-
-
-def products(dest: Path) -> dict[str, dict[str, str]]:
-    return {path.name: digests(path) for path in sorted(dest.glob("*_downsampled"))}
 
 
 class Place:
@@ -247,7 +243,7 @@ def test_an_array_by_its_variables(page, store, scenes, whole):
 
 
 def test_jobs_are_what_the_batch_api_takes():
-    loaders = pytest.importorskip("botocore.loaders")
+    from botocore import loaders
     from botocore.model import ServiceModel
     from botocore.validate import ParamValidator
 
@@ -260,9 +256,11 @@ def test_jobs_are_what_the_batch_api_takes():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_workflow_is_one_to_argo():
     """By the types that hera makes of Argo's own schema."""
-    models = pytest.importorskip("hera.workflows.models")
+    from hera.workflows import models
+
     found = models.Workflow.model_validate(yaml.safe_load(files("argo")["parts.yaml"]))
     known = found.model_dump(mode="json", exclude_none=True, by_alias=True)["spec"]["templates"]
     assert known[0]["steps"][0][0]["withSequence"] == {"start": "1", "end": "10"}
@@ -304,7 +302,6 @@ def test_a_slurm_array_whose_task_is_killed(slurm, local, scenes, whole):  # noq
 
 @pytest.mark.slow
 def test_dask_jobqueue_on_slurm(slurm, local, whole):  # noqa: F811
-    pytest.importorskip("dask_jobqueue")
     local.environ |= slurm
     local.write("slurm")
     local.shell(sys.executable, "jobqueue.py")

@@ -107,6 +107,11 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
+def products(dest: Path) -> dict[str, dict[str, str]]:
+    """Digests of the files of each product at a destination."""
+    return {path.name: digests(path) for path in sorted(dest.glob("*_downsampled"))}
+
+
 def holds(dest: Path) -> list[str]:
     """Every name in a destination, hidden ones too."""
     return sorted(os.listdir(dest)) if dest.is_dir() else []

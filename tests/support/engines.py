@@ -98,8 +98,6 @@ def _is_well(url: str) -> bool:
 @pytest.fixture
 def gateway(tmp_path) -> Iterator[dict[str, str]]:
     """A Dask Gateway of this machine; the variables that lead to it."""
-    pytest.importorskip("dask_gateway")
-    pytest.importorskip("dask_gateway_server")
     port, proxy = free_port(), free_port()
     address = f"http://127.0.0.1:{port}"
     (tmp_path / "config.py").write_text(
