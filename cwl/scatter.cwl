@@ -50,6 +50,7 @@ $graph:
       requester_pays: {type: "boolean?", doc: Agree to pay for reads where the bucket asks it.}
       allow_host: {type: "string[]?", doc: Host of this machine or its own network that remote documents and redirects may lead to.}
       overwrite: {type: "boolean?", doc: Replace another product of that name.}
+      budget: {type: "float?", doc: "Seconds for which a request of the staging steps that fails for a while is tried again (default 120)."}
       aws_credentials:
         type: string?
         doc: >-
@@ -83,6 +84,7 @@ $graph:
           requester_pays: requester_pays
           allow_host: allow_host
           overwrite: overwrite
+          budget: budget
           aws_credentials: aws_credentials
         out: [item_href, published, outcome, stage_in_log, downsample_log, stage_out_log, exit_codes]
       every_scene:
@@ -133,6 +135,7 @@ $graph:
       requester_pays: boolean?
       allow_host: string[]?
       overwrite: boolean?
+      budget: float?
       aws_credentials: string?
     steps:
       stage_in:
@@ -142,6 +145,7 @@ $graph:
           bands: bands
           requester_pays: requester_pays
           allow_host: allow_host
+          budget: budget
           aws_credentials: aws_credentials
         out: [scene_dir, stage_in_log, exit_code]
       downsample:
@@ -176,6 +180,7 @@ $graph:
             {source: [downsample/dataset_dir], linkMerge: merge_flattened, pickValue: all_non_null, valueFrom: $(self)}
           to: to
           overwrite: overwrite
+          budget: budget
           aws_credentials: aws_credentials
         out: [item_href, published, stage_out_log, exit_code]
     outputs:
@@ -242,6 +247,10 @@ $graph:
           - "null"
           - {type: array, items: string, inputBinding: {prefix: --allow-host}}
         doc: Host of this machine or its own network that remote documents and redirects may lead to.
+      budget:
+        type: float?
+        doc: Seconds for which a request that fails for a while is tried again (default 120).
+        inputBinding: {prefix: --budget}
       aws_credentials:
         type: string?
         doc: >-
@@ -424,6 +433,10 @@ $graph:
         type: boolean?
         doc: Replace another product of that name.
         inputBinding: {prefix: --overwrite}
+      budget:
+        type: float?
+        doc: Seconds for which a request that fails for a while is tried again (default 120).
+        inputBinding: {prefix: --budget}
       aws_credentials:
         type: string?
         doc: >-

@@ -32,6 +32,10 @@ inputs:
       - "null"
       - {type: array, items: string, inputBinding: {prefix: --allow-host}}
     doc: Host of this machine or its own network that remote documents and redirects may lead to.
+  budget:
+    type: float?
+    doc: Seconds for which a request that fails for a while is tried again (default 120).
+    inputBinding: {prefix: --budget}
   aws_credentials:
     type: string?
     doc: >-

@@ -29,6 +29,10 @@ inputs:
     type: boolean?
     doc: Replace another product of that name.
     inputBinding: {prefix: --overwrite}
+  budget:
+    type: float?
+    doc: Seconds for which a request that fails for a while is tried again (default 120).
+    inputBinding: {prefix: --budget}
   aws_credentials:
     type: string?
     doc: >-

@@ -42,6 +42,7 @@ inputs:
   requester_pays: {type: "boolean?", doc: Agree to pay for reads where the bucket asks it.}
   allow_host: {type: "string[]?", doc: Host of this machine or its own network that remote documents and redirects may lead to.}
   overwrite: {type: "boolean?", doc: Replace another product of that name.}
+  budget: {type: "float?", doc: "Seconds for which a request of the staging steps that fails for a while is tried again (default 120)."}
   notebook: {type: boolean, default: false, doc: "Execute the notebook on the scene as well, and give it back."}
   aws_credentials:
     type: string?
@@ -62,6 +63,7 @@ steps:
       bands: bands
       requester_pays: requester_pays
       allow_host: allow_host
+      budget: budget
       aws_credentials: aws_credentials
     out: [scene_dir, stage_in_log]
   downsample:
@@ -93,6 +95,7 @@ steps:
       folder: {source: downsample/dataset_dir, valueFrom: $(self)}
       to: to
       overwrite: overwrite
+      budget: budget
       aws_credentials: aws_credentials
     out: [item_href, published, stage_out_log]
 

@@ -12,6 +12,9 @@ from landsat_downsample.model.inner_hosts import canonical, host_name
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.words import words
 
+#: Seconds of `Policy.budget`, where they are to be others.
+BUDGET = "LANDSAT_DOWNSAMPLE_BUDGET"
+
 #: Requests to one host or bucket at one time, where `Policy.per_host` is to be another.
 REQUESTS_PER_HOST = "LANDSAT_DOWNSAMPLE_REQUESTS_PER_HOST"
 

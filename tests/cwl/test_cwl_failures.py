@@ -52,6 +52,31 @@ def test_a_source_that_fails_every_time(fault, web, scene, tmp_path, monkeypatch
     assert "gave up after" in one_line(done, "stage_in_log")
 
 
+@pytest.mark.parametrize("name", ["stage_in", "workflow", "scatter"])
+def test_seconds_of_retries_are_an_input(name, web, scene, tmp_path):
+    """The environment, which a runner keeps from steps, says otherwise here."""
+    href = f"{web.endpoint}/scene/{scene.name}_SR_B4.TIF"
+    job = {"href": [href] if name == "scatter" else href, "budget": 1.5}
+    job |= {} if name == "stage_in" else {"to": "published", "factor": 10}
+    web.faults.extend(["error"] * 400)
+    try:
+        done = cwl_cases.run(name, job, tmp_path)
+    finally:
+        web.faults.clear()
+    if name == "scatter":
+        assert done.outputs["exit_codes"] == [[75]]
+        done.outputs["stage_in_log"] = done.outputs["stage_in_log"][0]
+    assert done.status == ("permanentFail" if name == "scatter" else "temporaryFail")
+    assert "(budget 1.5 s)" in one_line(done, "stage_in_log")
+
+
+def test_seconds_of_retries_are_an_input_of_the_last_step_too(proxied, product, tmp_path):
+    proxied.plan(*["error"] * 400)
+    job = {"folder": folder(product), "to": f"s3://{s3.BUCKET}/{tmp_path.name}", "budget": 1.5}
+    done = cwl_cases.run("stage_out", job, tmp_path, ambient=True)
+    assert done.status == "temporaryFail" and "(budget 1.5 s)" in one_line(done, "stage_out_log")
+
+
 @pytest.mark.parametrize("href", ["ftpp://host/scene.tar", pytest.param("s4://bucket/scene", marks=_slow)])
 def test_a_source_with_a_wrong_scheme(href, tmp_path):
     done = cwl_cases.run("stage_in", {"href": href}, tmp_path)

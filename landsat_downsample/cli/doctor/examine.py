@@ -12,18 +12,17 @@ from landsat_downsample.cli.doctor import here, places
 from landsat_downsample.cli.doctor.finding import NO, NOT_ASKED, Finding, cleaned, secrets, tried
 from landsat_downsample.execution.threads import threads_for
 from landsat_downsample.model.location import redacted_repr
+from landsat_downsample.model.policy import BUDGET
 from landsat_downsample.model.scene import Scene
 
 if TYPE_CHECKING:
     from distributed import Client
 
 #: Seconds that a source or destination gets to answer; a run waits longer.
-BUDGET = "20"
+SECONDS = "20"
 
 #: Seconds until a cluster on Kubernetes must have a worker.
 DEADLINE = 150.0
-
-_BUDGET = "LANDSAT_DOWNSAMPLE_BUDGET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,13 @@ def examine(asked: Asked) -> Iterator[Finding]:
 @contextmanager
 def _hurried() -> Iterator[None]:
     """Give up on a server sooner than a run does, unless that is set."""
-    given = _BUDGET in os.environ
-    os.environ.setdefault(_BUDGET, BUDGET)
+    given = BUDGET in os.environ
+    os.environ.setdefault(BUDGET, SECONDS)
     try:
         yield
     finally:
         if not given:
-            os.environ.pop(_BUDGET, None)
+            os.environ.pop(BUDGET, None)
 
 
 def _findings(asked: Asked) -> Iterator[Finding]:

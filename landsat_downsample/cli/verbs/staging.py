@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from landsat_downsample.cli.arguments import (
@@ -15,6 +16,7 @@ from landsat_downsample.cli.arguments import (
     add_verb,
     relative_href,
     seconds,
+    variable,
     words,
 )
 
@@ -39,10 +41,16 @@ stdout has the path of catalog.json"""
     parser.add_argument("--bands", type=words, metavar="BANDS", help="names of the bands to bring (default: all)")
     parser.add_argument("--overwrite", action="store_true", help="replace a folder that holds something else")
     add_access(parser)
-    _add_credentials_once(parser)
+    _add_store(parser)
 
 
-def _add_credentials_once(parser: argparse.ArgumentParser) -> None:
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--budget",
+        type=seconds,
+        metavar="S",
+        help="try a request that fails for a while again for so long (default: LANDSAT_DOWNSAMPLE_BUDGET, else 120)",
+    )
     parser.add_argument(
         "--credentials-once",
         metavar="FILE",
@@ -57,17 +65,24 @@ def _take_credentials(arguments: argparse.Namespace) -> None:
         take_credentials(arguments.credentials_once)
 
 
+def _budget(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+    from landsat_downsample.model.policy import BUDGET
+
+    return variable(BUDGET, None if arguments.budget is None else str(arguments.budget))
+
+
 def _stage_in(arguments: argparse.Namespace) -> int:
     _take_credentials(arguments)
     from landsat_downsample.products.staging.stage_in import stage_in
 
-    path = stage_in(
-        arguments.href,
-        arguments.to,
-        bands=arguments.bands,
-        requester_pays=arguments.requester_pays,
-        overwrite=arguments.overwrite,
-    )
+    with _budget(arguments):
+        path = stage_in(
+            arguments.href,
+            arguments.to,
+            bands=arguments.bands,
+            requester_pays=arguments.requester_pays,
+            overwrite=arguments.overwrite,
+        )
     print(path)
     return 0
 
@@ -85,14 +100,15 @@ stdout has the href of the published STAC item"""
     parser.add_argument("--to", required=True, metavar="DEST", help="folder or prefix for the product")
     parser.add_argument("--overwrite", action="store_true", help="replace another product of that name")
     add_relative_to(parser)
-    _add_credentials_once(parser)
+    _add_store(parser)
 
 
 def _stage_out(arguments: argparse.Namespace) -> int:
     _take_credentials(arguments)
     from landsat_downsample.products.staging.stage_out import stage_out
 
-    href = stage_out(arguments.folder, arguments.to, overwrite=arguments.overwrite)
+    with _budget(arguments):
+        href = stage_out(arguments.folder, arguments.to, overwrite=arguments.overwrite)
     print(relative_href(href, arguments.relative_to))
     return 0
 
