@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
     from landsat_downsample.products.staging.stage_in import stage_in
     from landsat_downsample.products.staging.stage_out import stage_out
     from landsat_downsample.products.verify import Report, verify
-    from landsat_downsample.testing.synthetic.make import make_scene
+    from landsat_downsample.testing.synthetic.make import make_scene, make_scenes
 
 if os.name != "posix":
     raise ImportError("landsat_downsample needs POSIX (Linux, macOS, or WSL on Windows): its locks and signals")
@@ -78,6 +78,7 @@ _HOME = {
     "coarsen": "api.lazy",
     "fractions": "api.lazy",
     "make_scene": "testing.synthetic.make",
+    "make_scenes": "testing.synthetic.make",
     "open_scene": "api.scene",
     "plan": "api.verbs",
     "plot": "api.plot",
@@ -114,6 +115,7 @@ __all__ = [
     "coarsen",
     "fractions",
     "make_scene",
+    "make_scenes",
     "open_scene",
     "plan",
     "plot",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -91,3 +94,66 @@ def test_neighbours_make_a_mosaic_without_resampling(ground, tmp_path):
             values = product.read(1)[1:-1, 1:-1]
         where = mosaic[0, int(row) + 1 :, int(column) + 1 :][: values.shape[0], : values.shape[1]]
         assert (where == values).mean() > 0.9  # but for cells that the other one saw more of
+
+
+SIX = ["SR_B4", "QA_PIXEL"]
+
+
+@pytest.fixture(scope="module", name="six")
+def _six(tmp_path_factory) -> list[Path]:
+    """Six dates of one path and row."""
+    return ld.make_scenes(tmp_path_factory.mktemp("six"), dates=6, size=(397, 411), bands=SIX)
+
+
+@pytest.mark.parametrize("how", [{"factor": 8}, {"factor": 10}, {"factor": 16}, {"resolution": 1000}], ids=str)
+def test_six_dates_of_one_area_stack_exactly(six, tmp_path, how):
+    area = (258_017.0, 5_207_031.0, 265_003.0, 5_214_019.0)
+    products(list(map(str, six)), tmp_path / "out", bounds=area, **how)
+    for band in SIX:
+        files = sorted((tmp_path / "out").glob(f"*/*_{band}.TIF"))
+        opened = [rioxarray.open_rasterio(file).squeeze("band", drop=True) for file in files]
+        cube = xr.concat(opened, "time", join="exact")
+        assert cube.sizes["time"] == 6 and cube.rio.crs.to_epsg() == 32633
+        assert abs(cube.rio.resolution()[0]) == how.get("resolution", 30 * how.get("factor", 0))
+    whole = products(list(map(str, six)), tmp_path / "whole", **how)  # a part of a scene has the cells of the whole one
+    for file in whole:
+        part = rioxarray.open_rasterio(tmp_path / "out" / file.parent.name / file.name)[0, 1:-1, 1:-1]
+        _, found = xr.align(part, rioxarray.open_rasterio(file)[0], join="left")
+        np.testing.assert_array_equal(found, part)
+
+
+@pytest.fixture(scope="module", name="rows")
+def _rows(tmp_path_factory) -> list[Path]:
+    """Products of two rows of one pass, of cells of seven pixels."""
+    folder = tmp_path_factory.mktemp("rows")
+    scenes = ld.make_scenes(folder, rows=2, size=(397, 411), bands=["SR_B4"])
+    return products(list(map(str, scenes)), folder / "out", factor=7)
+
+
+def test_rows_of_one_path_make_a_mosaic_of_the_very_same_cells(rows):
+    mosaic, transform = merge(list(map(str, rows)))
+    expected = np.zeros_like(mosaic[0])
+    for file in rows:
+        with rasterio.open(file) as product:
+            column, row = ~transform @ (product.transform.c, product.transform.f)
+            assert (column, row) == (round(column), round(row))
+            values = product.read(1)
+        part = expected[int(row) :, int(column) :][: values.shape[0], : values.shape[1]]
+        np.copyto(part, values, where=part == 0)  # the first that saw a place gives it
+    np.testing.assert_array_equal(mosaic[0], expected)
+
+
+def test_gdalbuildvrt_makes_a_mosaic_without_resampling(rows, tmp_path):
+    if shutil.which("gdalbuildvrt") is None:
+        pytest.skip("needs gdalbuildvrt, which comes with GDAL's programs and not with rasterio")
+    subprocess.run(["gdalbuildvrt", "-q", "-strict", tmp_path / "both.vrt", *rows], check=True)
+    windows = ElementTree.parse(tmp_path / "both.vrt").iter("DstRect")
+    places = [[float(window.attrib[key]) for key in ("xOff", "yOff", "xSize", "ySize")] for window in windows]
+    assert len(places) == 2
+    with rasterio.open(tmp_path / "both.vrt") as mosaic:
+        for file, place in zip(rows, places, strict=True):
+            assert place == [round(n) for n in place]
+            with rasterio.open(file) as product:
+                assert (product.width, product.height) == tuple(place[2:])
+                assert product.transform.c - mosaic.transform.c == place[0] * 210
+                assert mosaic.transform.f - product.transform.f == place[1] * 210

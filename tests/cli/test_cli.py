@@ -206,6 +206,15 @@ def test_mss_has_no_level_2(tmp_path):
     assert call("make-scene", tmp_path, "--sensor", "mss", "--size", "61,57", "--bands", "B1,QA_PIXEL").code == 0
 
 
+def test_several_dates_and_rows_are_made_at_once(tmp_path):
+    made = call("make-scene", tmp_path, "--dates", 2, "--rows", 2, "--size", "61,57", "--bands", "SR_B4,QA_PIXEL")
+    assert made.code == 0, made.err
+    folders = [Path(line) for line in made.out.splitlines()]
+    assert sorted(folders) == sorted(tmp_path.iterdir()) and len(folders) == 4
+    refused = call("make-scene", tmp_path / "none", "--paths", 9, "--size", "61,57")
+    assert refused.code == 2 and len(refused.lines) == 1 and "paths 9" in refused.err
+
+
 def forms(scene: Path, place: Path) -> dict[str, Path]:
     """The same scene in every form that a newcomer has it in."""
     name = scene.name

@@ -97,9 +97,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 def add_make_scene(verbs: Verbs) -> None:
     """Add the verb make-scene."""
     parser = add_verb(
-        verbs, "make-scene", _make_scene, "make a synthetic scene that looks and compresses like a real one"
-    )
-    parser.add_argument("folder", metavar="DIR", help="where the scene's own folder will be")
+        verbs, "make-scene", _make_scene, "make synthetic scenes that look and compress like real ones",
+        "example: landsat-downsample make-scene demo/dates --dates 6 --size 1200,1100 --bands SR_B4,QA_PIXEL",
+    )  # fmt: skip
+    parser.add_argument("folder", metavar="DIR", help="where each scene's own folder will be")
     parser.add_argument(
         "--sensor", default="oli", choices=("oli", "etm", "tm", "mss", "mss123"),
         help="oli (default), etm (scan gaps), tm, mss (Landsat 5) or mss123 (Landsat 1)",
@@ -109,13 +110,26 @@ def add_make_scene(verbs: Verbs) -> None:
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="another seed, another scene (default 0)")
     parser.add_argument("--bands", type=words, metavar="BANDS", help="USGS names of the bands to make (default: all)")
     parser.add_argument("--southern", action="store_true", help="south of the equator, in a northern UTM zone")
+    several = parser.add_argument_group(
+        "several scenes of the same ground", "in frames that wander by steps of 300 m, as those of USGS do"
+    )
+    several.add_argument("--dates", type=count, default=1, metavar="N", help="dates, spread over a year (default 1)")
+    several.add_argument(
+        "--rows", type=count, default=1, metavar="N", help="rows, each overlapping the one north of it"
+    )
+    several.add_argument(
+        "--paths", type=count, default=1, metavar="N", help="paths, each overlapping the one east of it"
+    )
 
 
 def _make_scene(arguments: argparse.Namespace) -> int:
-    from landsat_downsample.testing.synthetic.make import make_scene
+    from landsat_downsample.testing.synthetic.make import make_scenes
 
-    path = make_scene(
+    paths = make_scenes(
         arguments.folder,
+        dates=arguments.dates,
+        rows=arguments.rows,
+        paths=arguments.paths,
         sensor=arguments.sensor,
         level=arguments.level or (1 if arguments.sensor.startswith("mss") else 2),
         size=arguments.size,
@@ -123,7 +137,7 @@ def _make_scene(arguments: argparse.Namespace) -> int:
         bands=arguments.bands,
         southern=arguments.southern,
     )
-    print(path)
+    print(*paths, sep="\n")
     return DONE
 
 

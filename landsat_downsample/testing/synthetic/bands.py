@@ -39,7 +39,7 @@ class Painter:
         self.ground = ground
         self.recipe = ground.recipe
         self.width, self.height = self.recipe.size
-        self.spectra = tables.spectra()
+        self.spectra = tables.spectra(self.recipe.summer)
         self._edges = {finer: self.recipe.footprint(np.arange(finer * self.height), finer) for finer in (1, 2)}
         images = [name for name in self.recipe.bands if name.startswith(("SR_B", "B"))]
         self._specks = {name: ground.specks[n :: len(images)] for n, name in enumerate(images)}

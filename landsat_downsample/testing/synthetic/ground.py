@@ -68,12 +68,16 @@ class Lattice:
     """float32, shape (rows, columns), one more of each than the frame needs."""
     step: int
     """Pixels between lattice points."""
+    phase: tuple[int, int] = (0, 0)
+    """Pixels (y, x) from the first lattice point to the frame's first pixel, less than `step`."""
 
     def rows(self, start: int, stop: int, width: int) -> np.ndarray:
         """The field over rows `start` to `stop`, float32, shape (stop - start, width)."""
         if self.step == 1:
             return self.values[start:stop, :width].copy()
-        y, x = np.arange(start, stop, dtype=np.float32) / self.step, np.arange(width, dtype=np.float32) / self.step
+        down, right = self.phase
+        y = np.arange(start + down, stop + down, dtype=np.float32) / self.step
+        x = np.arange(right, width + right, dtype=np.float32) / self.step
         j, i = y.astype(np.intp), x.astype(np.intp)
         near = self.values[j[0] : j[-1] + 2]
         left = near.take(i, axis=1)
@@ -88,12 +92,14 @@ class Tile:
 
     values: np.ndarray
     """Shape (n, n) of any type."""
+    origin: tuple[int, int] = (0, 0)
+    """Where in the tiling the frame's first pixel lies: (y, x)."""
 
     def rows(self, start: int, stop: int, width: int, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
         """Rows `start` to `stop` of the tiling moved by `shift` (y, x), shape (stop - start, width)."""
         n = len(self.values)
-        y = (np.arange(start, stop) + shift[0]) % n
-        x = (np.arange(width) + shift[1]) % n
+        y = (np.arange(start, stop) + (shift[0] + self.origin[0])) % n
+        x = (np.arange(width) + (shift[1] + self.origin[1])) % n
         return self.values[y].take(x, axis=1)
 
 
@@ -130,14 +136,27 @@ class Ground:
 
 
 class _Rough:
-    """The coarse lattice fields that a landscape is shaped from."""
+    """The coarse lattice fields that a landscape is shaped from.
 
-    def __init__(self, recipe: Recipe, rng: np.random.Generator) -> None:
+    Of a lone scene they are as large as its frame. Frames of a series are cut out of one world, which repeats
+    itself after two frames or more: what lies at a position is the same in each of them, to the bit, since steps
+    of a power of two pixels make positions between lattice points exact in float32.
+    """
+
+    def __init__(self, recipe: Recipe, rng: np.random.Generator, air: np.random.Generator) -> None:
         self.width, self.height = recipe.size
-        self.step = max(1, -(-max(recipe.size) // (512 if max(recipe.size) > 1024 else 256)))
-        self.shape = (self.height - 1) // self.step + 2, (self.width - 1) // self.step + 2
+        size = recipe.landscape_size
+        self.step = max(1, -(-max(size) // (512 if max(size) > 1024 else 256)))
+        if recipe.frame is None:
+            self.shape = (self.height - 1) // self.step + 2, (self.width - 1) // self.step + 2
+            y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in self.shape)
+        else:
+            self.step = _power_of_two(self.step)
+            side = _power_of_two(2 * max(size) // self.step)
+            self.shape = side, side
+            y = x = -np.cos(np.arange(side, dtype=np.float32) * np.float32(2 * np.pi / side))
+        self.origin = recipe.origin
         self._rng = rng
-        y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in self.shape)
         plain = self.noise(1.9) - 0.5 * x[None, :] - 1.1 * y[:, None]
         ridges = 1 - 2 * np.abs(self.noise(1.5))
         rise = np.clip(plain - np.percentile(plain, 55), 0, 1.2)
@@ -145,6 +164,7 @@ class _Rough:
         self.river = _distance_to_zero(self.noise(1.7)) * self.step
         self.woods = self.noise(1.4) + 0.35 * self.ground
         self.bend = self.noise(2.2)
+        self._rng = air
         self.haze = self.noise(2.4)
         self.cirrus = self.noise(1.6, stretch=3.0)
         self.sea, self.hills, self.alps, self.snow = np.percentile(self.ground, (20, 62, 87, 95)).tolist()
@@ -152,19 +172,28 @@ class _Rough:
             0, (self.ground - self.snow) / (self.ground.max() - self.snow) + 0.15
         )
         self.cloud = cloud - np.float32(np.percentile(cloud, 87))
+        self.snow -= (1 - recipe.summer) * (self.snow - (self.hills + self.alps) / 2)
 
     def noise(self, slope: float, stretch: float = 1.0) -> np.ndarray:
-        side = 1 << (max(self.shape) - 1).bit_length()
+        side = _power_of_two(max(self.shape))
         return fractal(self._rng, (side, side), slope, stretch)[: self.shape[0], : self.shape[1]]
 
     def lattice(self, values: np.ndarray) -> Lattice:
-        return Lattice(np.ascontiguousarray(values, dtype=np.float32), self.step)
+        """What of `values` lies in the frame."""
+        (down, y), (right, x) = (divmod(start, self.step) for start in self.origin)
+        rows = (np.arange((self.height + y - 1) // self.step + 2) + down) % len(values)
+        columns = (np.arange((self.width + x - 1) // self.step + 2) + right) % values.shape[1]
+        return Lattice(values[np.ix_(rows, columns)].astype(np.float32, order="C"), self.step, (y, x))
 
     def slope_light(self) -> np.ndarray:
         """Brightness of slopes lit from the south-east, 0 on flat ground."""
         dy, dx = np.gradient(np.maximum(self.ground, self.hills))
         shade = (-dx - dy) / (np.std(dx + dy) + 1e-6)
         return np.clip(shade, -2.5, 2.5)
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()
 
 
 def _distance_to_zero(values: np.ndarray) -> np.ndarray:
@@ -175,21 +204,25 @@ def _distance_to_zero(values: np.ndarray) -> np.ndarray:
 
 def build(recipe: Recipe) -> Ground:
     """Make the landscape of `recipe`: the same one for the same recipe, whatever the machine's load."""
-    rng = np.random.default_rng([recipe.seed, *recipe.size, len(recipe.sensor), int(recipe.southern)])
-    rough = _Rough(recipe, rng)
-    side = 512 if max(recipe.size) <= 1024 else 2048
-    detail = Tile(fractal(rng, (side, side), 1.3))
-    noise = Tile(np.clip(np.rint(rng.standard_normal((side, side), dtype=np.float32) * 32), -127, 127).astype(np.int8))
+    entropy = [recipe.seed, *recipe.landscape_size, len(recipe.sensor), int(recipe.southern)]
+    rng = air = np.random.default_rng(entropy)
+    if recipe.frame is not None:  # each pass has an air of its own, and noise of its sensor; all have one ground
+        air = np.random.default_rng([*entropy, recipe.acquired.toordinal(), recipe.frame.path])
+    rough = _Rough(recipe, rng, air)
+    side = 512 if max(recipe.landscape_size) <= 1024 else 2048
+    detail = Tile(fractal(rng, (side, side), 1.3), rough.origin)
+    grain = np.rint(air.standard_normal((side, side), dtype=np.float32) * 32)
+    noise = Tile(np.clip(grain, -127, 127).astype(np.int8), rough.origin)
     cloud = _clouds(rough, detail)
     flags = _cloud_flags(recipe, cloud, detail)
     cover, light = _surface(rough, detail, cloud, flags, _shadow_shift(recipe))
     fields = {"haze": rough.lattice(rough.haze), "height": rough.lattice(rough.ground)}
-    fields["distance"] = rough.lattice(_cloud_distance(flags, rough))
+    fields["distance"] = Lattice(_cloud_distance(flags, rough.step).astype(np.float32), rough.step)
     if recipe.mission.sensor_id == "OLI_TIRS":
         fields["cirrus"] = rough.lattice(rough.cirrus - np.percentile(rough.cirrus, 93))
         _veil(fields["cirrus"], cloud, flags)
-    saturated = _saturated(rng, cloud, cover, detail)
-    specks = np.unique(rng.integers(0, cover.size, max(8, cover.size // 60_000)))
+    saturated = _saturated(air, cloud, cover, detail)
+    specks = np.unique(air.integers(0, cover.size, max(8, cover.size // 60_000)))
     depth = _gaps(recipe) if recipe.has_gaps else None
     return Ground(recipe, cover, light, cloud, flags, fields, detail, noise, saturated, specks, depth)
 
@@ -234,7 +267,7 @@ def _dilate(mask: np.ndarray) -> np.ndarray:
 
 def _shadow_shift(recipe: Recipe) -> tuple[int, int]:
     """How far (rows, columns) north-west of its cloud a shadow falls: clouds are 1 500 m high."""
-    away = min(round(1500 / recipe.mission.step), min(recipe.size) // 12)
+    away = min(round(1500 / recipe.mission.step), min(recipe.landscape_size) // 12)
     return round(away * 0.75), round(away * 0.65)
 
 
@@ -278,7 +311,7 @@ def _cover(
     """Cover codes of a strip, and where it is hilly."""
     ground = at["ground"] + np.float32(0.05) * fine
     shade = other * np.float32(0.16) + np.float32(0.5)
-    codes = _shades(FIELDS, _parcels(at["bend"], start))
+    codes = _shades(FIELDS, _parcels(at["bend"], (start + rough.origin[0], rough.origin[1])))
     woods = at["woods"] + np.float32(0.12) * other
     codes = np.where(woods > 0.55, _shades(FOREST, shade), codes)
     codes = np.where((woods < -1.75) & (fine > -0.6), _shades(TOWN, shade + fine * np.float32(0.2)), codes)
@@ -299,11 +332,11 @@ def _shades(cover: tuple[int, int], level: np.ndarray) -> np.ndarray:
     return np.clip(level * np.float32(count), 0, count - 1).astype(np.uint8) + np.uint8(first)
 
 
-def _parcels(bend: np.ndarray, start: int) -> np.ndarray:
+def _parcels(bend: np.ndarray, origin: tuple[int, int]) -> np.ndarray:
     """Shade (0 to 1) of the field each pixel of a strip lies in: bricks of about 9 x 17 pixels on bent rows."""
     rows, width = bend.shape
-    y = np.arange(start, start + rows, dtype=np.float32)[:, None]
-    x = np.arange(width, dtype=np.float32)[None, :]
+    y = np.arange(origin[0], origin[0] + rows, dtype=np.float32)[:, None]
+    x = np.arange(origin[1], origin[1] + width, dtype=np.float32)[None, :]
     across = (x * np.float32(0.87) + y * np.float32(0.5) + bend * 60) * np.float32(1 / 17)
     along = (y * np.float32(0.87) - x * np.float32(0.5) + bend * 45) * np.float32(1 / 9)
     line = np.floor(along).astype(np.int32)
@@ -316,16 +349,16 @@ def _parcels(bend: np.ndarray, start: int) -> np.ndarray:
     return (mixed >> np.uint32(16)).astype(np.float32) * np.float32(1 / 65536)
 
 
-def _cloud_distance(flags: np.ndarray, rough: _Rough) -> np.ndarray:
+def _cloud_distance(flags: np.ndarray, step: int) -> np.ndarray:
     """Pixels from each lattice point to the nearest cloud; the frame's diagonal where there is none.
 
     Exact on the lattice: down the columns first, then the least of the hypotenuses along the rows.
     """
-    step = rough.step
-    mask = np.zeros(rough.shape, bool)
+    shape = tuple((n - 1) // step + 2 for n in flags.shape)
+    mask = np.zeros(shape, bool)
     seen = flags[::step, ::step] & IS_CLOUD != 0
     mask[: seen.shape[0], : seen.shape[1]] = seen
-    far = np.float32(sum(rough.shape))
+    far = np.float32(sum(shape))
     column = np.where(mask, np.float32(0), far)
     for order in (range(1, len(column)), range(len(column) - 2, -1, -1)):
         before = 1 if order.step < 0 else -1

@@ -14,7 +14,7 @@ from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import width_height
 from landsat_downsample.testing.synthetic import files as texts
 from landsat_downsample.testing.synthetic import ground as land
-from landsat_downsample.testing.synthetic import mtl
+from landsat_downsample.testing.synthetic import mtl, series
 from landsat_downsample.testing.synthetic.bands import Painter
 from landsat_downsample.testing.synthetic.recipe import MISSIONS, Recipe
 from landsat_downsample.testing.synthetic.tables import SATURATES
@@ -66,7 +66,60 @@ def make_scene(
         The folder cannot be written.
     """
     recipe = Recipe(sensor, level, _size(sensor, size), int(seed), bool(southern))
-    chosen = _chosen(recipe, bands)
+    return _make(folder, recipe, _chosen(recipe, bands))
+
+
+def make_scenes(
+    folder: str | os.PathLike[str],
+    *,
+    dates: int = 1,
+    rows: int = 1,
+    paths: int = 1,
+    sensor: str = "oli",
+    level: int = 2,
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
+    bands: Iterable[str] | None = None,
+    southern: bool = False,
+) -> list[Path]:
+    """Write synthetic scenes of one piece of the earth: several dates, and neighbours that overlap.
+
+    Frames lie as USGS lays them: from date to date they wander by steps of 300 m and differ in size, on the lattice
+    that all scenes of a zone share. Where frames overlap they show the same ground. Seasons change it: fields
+    ripen, trees lose their leaves, snow comes down. Rows of one pass share its clouds; other passes have others.
+
+    Parameters
+    ----------
+    folder : path
+        Where each scene's own folder, ``<product_id>``, is made. Files already in them are replaced.
+    dates : int
+        Dates of each path and row, spread over a year in multiples of the satellite's cycle.
+    rows, paths : int
+        Rows to the south and paths to the west, the first among them; a path is seen a week after the one before.
+    sensor, level, seed, bands, southern
+        As of `make_scene`. The seed says which piece of the earth.
+    size : (int, int), optional
+        (width, height) about which those of the frames vary; rounded to tens of pixels and one more.
+
+    Returns
+    -------
+    list of Path
+        The scenes' folders: by date, then by path, then by row. One scene alone is that of `make_scene`.
+
+    Raises
+    ------
+    UsageError
+        There is no such product, no such band, the size is too small, or there are too many scenes.
+    WriteError
+        A folder cannot be written.
+    """
+    first = Recipe(sensor, level, _size(sensor, size), int(seed), bool(southern))
+    scenes = series.recipes(first, dates=dates, rows=rows, paths=paths)
+    chosen = _chosen(first, bands)
+    return [_make(folder, recipe, chosen) for recipe in (scenes if len(scenes) > 1 else [first])]
+
+
+def _make(folder: str | os.PathLike[str], recipe: Recipe, chosen: tuple[BandSpec, ...]) -> Path:
     target = Path(folder) / recipe.product_id
     painter = Painter(land.build(recipe))
     try:

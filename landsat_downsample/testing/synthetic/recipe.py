@@ -59,6 +59,22 @@ GAP_PERIOD, GAP_WIDTH, GAP_FREE = 33.0, 16.0, 0.12
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """Which scene of a series of dates and neighbours one is."""
+
+    size: tuple[int, int]
+    """(width, height) of the series' frames, about which each one's own varies."""
+    days: int = 0
+    """After the first date."""
+    path: int = 0
+    """Paths to the west of the first."""
+    row: int = 0
+    """Rows to the south of the first."""
+    moved: tuple[int, int] = (0, 0)
+    """Pixels (right, down) from the first frame's upper left corner to this one's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One synthetic scene, before its pixels: everything here follows from the arguments."""
 
@@ -69,6 +85,8 @@ class Recipe:
     """(width, height) of the 30 m frame (60 m for MSS)."""
     seed: int = 0
     southern: bool = False
+    frame: Frame | None = None
+    """Where and when in a series; None of a lone scene, whose landscape is its own."""
 
     def __post_init__(self) -> None:
         if self.sensor not in MISSIONS:
@@ -101,13 +119,33 @@ class Recipe:
     @property
     def path_row(self) -> tuple[int, int]:
         """WRS-2 path and row."""
-        return (166, 67) if self.southern else (192, 28)
+        path, row = (166, 67) if self.southern else (192, 28)
+        return (path, row) if self.frame is None else (path + self.frame.path, row + self.frame.row)
+
+    @property
+    def landscape_size(self) -> tuple[int, int]:
+        """(width, height) that the landscape's scale follows from: one for all frames of a series."""
+        return self.size if self.frame is None else self.frame.size
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """(row, column) of the frame's first pixel in its landscape."""
+        return (0, 0) if self.frame is None else self.frame.moved[::-1]
 
     @property
     def acquired(self) -> date:
         """Sixteen days later with each seed, as the satellite comes round; of each year the first twenty times."""
         years, cycle = divmod(self.seed, 20)
-        return self.mission.first + timedelta(days=16 * cycle + 23 * 16 * years)
+        later = 0 if self.frame is None else self.frame.days
+        return self.mission.first + timedelta(days=16 * cycle + 23 * 16 * years + later)
+
+    @property
+    def summer(self) -> float:
+        """1 in the warmest days of the year, 0 in the coldest; a lone scene is always seen in summer."""
+        if self.frame is None:
+            return 1.0
+        warmest = 15 if self.southern else 200
+        return 0.5 + 0.5 * math.cos(2 * math.pi * (self.acquired.timetuple().tm_yday - warmest) / 365.25)
 
     @property
     def processed(self) -> date:
@@ -138,7 +176,9 @@ class Recipe:
     @property
     def upper_left(self) -> tuple[float, float]:
         """Centre (x, y) of the first pixel: multiples of 300 m."""
-        return (271200.0, -1014600.0) if self.southern else (256200.0, 5216400.0)
+        x, y = (271200.0, -1014600.0) if self.southern else (256200.0, 5216400.0)
+        down, right = self.origin
+        return x + right * self.mission.step, y - down * self.mission.step
 
     @property
     def grid(self) -> Grid:

@@ -39,6 +39,16 @@ COVERS = {
     ),
 }
 
+#: The same of plants in midwinter: stubble and bare soil, bare and evergreen trees, pale grass.
+DORMANT = {
+    land.FIELDS: (0.050, 0.068, 0.098, 0.125, 0.180, 0.240, 0.190, 311, 0.966),
+    land.FOREST: (0.018, 0.024, 0.036, 0.036, 0.150, 0.110, 0.062, 294, 0.982),
+    land.MEADOW: (0.040, 0.056, 0.090, 0.105, 0.210, 0.240, 0.165, 300, 0.972),
+}
+
+#: Kelvin by which midwinter is colder than midsummer on land, and on water.
+COLDER = 24.0, 14.0
+
 #: The same seven reflectances and the temperature of an opaque cloud, then what a clear sky adds at its top.
 CLOUD = (0.76, 0.77, 0.76, 0.78, 0.80, 0.58, 0.44, 262.0)
 PATH = (0.085, 0.065, 0.035, 0.020, 0.008, 0.002, 0.001)
@@ -112,8 +122,14 @@ EDGE = 2
 GAP_STARTS, QA_GAP_STARTS = (0, 4, 8), -3
 
 
-def spectra() -> np.ndarray:
-    """Reflectances, temperature and emissivity of every cover code: float64, shape (codes, 9)."""
+def spectra(summer: float = 1.0) -> np.ndarray:
+    """Reflectances, temperature and emissivity of every cover code: float64, shape (codes, 9).
+
+    Parameters
+    ----------
+    summer : float
+        1 in midsummer, 0 in midwinter.
+    """
     table = np.zeros((256, 9))
     for (first, count), (dark, bright) in COVERS.items():
         shade = np.linspace(0, 1, count)[:, None]
@@ -121,6 +137,11 @@ def spectra() -> np.ndarray:
     first, count = land.FIELDS
     codes, columns = np.arange(count)[:, None], np.arange(1, 8)[None, :]
     table[first : first + count, :7] *= 1 + 0.15 * np.sin(codes * 12.9898) + 0.06 * np.sin(codes * columns * 2.3)
+    for cover, dormant in DORMANT.items():
+        plants = table[cover[0] : sum(cover)]
+        plants += 0.85 * (1 - summer) * (np.array(dormant) - plants)
+    table[:, TEMPERATURE] -= COLDER[0] * (1 - summer)
+    table[land.WATER[0] : sum(land.WATER), TEMPERATURE] += (COLDER[0] - COLDER[1]) * (1 - summer)
     return table
 
 
