@@ -96,10 +96,18 @@ def make_scenes(
         Dates of each path and row, spread over a year in multiples of the satellite's cycle.
     rows, paths : int
         Rows to the south and paths to the west, the first among them; a path is seen a week after the one before.
-    sensor, level, seed, bands, southern
-        As of `make_scene`. The seed says which piece of the earth.
+    sensor : str
+        As of `make_scene`.
+    level : int
+        Processing level.
     size : (int, int), optional
         (width, height) about which those of the frames vary; rounded to tens of pixels and one more.
+    seed : int
+        Another seed is another piece of the earth.
+    bands : iterable of str, optional
+        USGS names of the bands to write. Default: all.
+    southern : bool
+        South of the equator.
 
     Returns
     -------
