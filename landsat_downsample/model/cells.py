@@ -49,6 +49,11 @@ class Cells:
         ends = self.head + np.where(self.stop - self.start > 1, self.tail, 0)
         return np.where(self.stop > self.start, inner + ends, 0)
 
+    @property
+    def longest(self) -> int:
+        """Largest total weight of a cell, or of one pixel, whichever is more."""
+        return max(int(self.extent.max()), self.unit)
+
     def part(self, first: int, last: int) -> Cells:
         """The cells `first` to `last` alone; pixel indices stay those of the whole axis."""
         cut = slice(first, last)
@@ -119,6 +124,20 @@ class Overlay:
         if any(not cells.extent.any() for cells in axes):
             raise UsageError("grids do not overlap: the band lies outside the scene's frame")
         return cls(*axes)
+
+    @property
+    def unit(self) -> int:
+        """Area weight of a pixel that lies wholly inside a cell."""
+        return self.rows.unit * self.columns.unit
+
+    @property
+    def largest(self) -> int:
+        """Largest area weight of a cell, or of one pixel, whichever is more."""
+        return self.rows.longest * self.columns.longest
+
+    def extent(self, first: int, last: int) -> np.ndarray:
+        """Area weight of the pixels that exist in each cell of some rows: (rows, cells), int64."""
+        return np.multiply.outer(self.rows.extent[first:last], self.columns.extent)
 
     @property
     def window(self) -> tuple[int, int, int, int]:

@@ -22,7 +22,7 @@ from landsat_downsample.model.flags import OUTSIDE, fill_mask, fraction_names
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.kernels import Strip, divide_half_even, fold, groups, shared_rows, windows
 from landsat_downsample.reduce.native import MEANING, MOST_LEVELS, RULES, Answers, Meaning
-from landsat_downsample.reduce.values import ReadRows, cell_extent, least_valid, reduce_strips
+from landsat_downsample.reduce.values import ReadRows, least_area, reduce_strips
 
 #: Percent value of a cell without valid pixels.
 NO_PERCENT = 255
@@ -104,7 +104,7 @@ def _meaning(spec: BandSpec, policy: str) -> Meaning | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Histogram:
+class Histogram:
     """Area weight of each code in some cells."""
 
     codes: np.ndarray
@@ -126,7 +126,7 @@ class _Cells:
     pixels: np.ndarray
     """The strip that the mixed cells are counted in; empty once counted."""
     strip: Strip
-    counted: _Histogram | None = None
+    counted: Histogram | None = None
     """Of all cells, where a cell spans several strips."""
 
 
@@ -140,6 +140,13 @@ class Summary:
     """uint8 (bands of QA_FRACTIONS, rows, cells), if asked for."""
     code_counts: dict[int, int]
     """Source pixels by code."""
+
+    @classmethod
+    def of(cls, rule: QualityRule, codes: np.ndarray, percent: np.ndarray, counts: np.ndarray) -> Summary:
+        """Make it from codes of 16 bits, and the pixels of each of the 65536."""
+        stored = codes.astype(rule.spec.dtype or np.uint16, copy=False)
+        known = {int(code): int(counts[code]) for code in np.flatnonzero(counts)}
+        return cls(stored, percent if len(percent) else None, known)
 
 
 def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summary:
@@ -156,12 +163,11 @@ def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summa
                 whole[..., part, :] = finished
     else:
         for (strip,) in groups(overlay.rows, whole=True):
-            least = least_valid(overlay, strip.first, strip.last, rule.min_valid) if rule.min_valid else None
-            pixels = _codes(*read(strip.start, strip.stop))
+            extent = overlay.extent(strip.first, strip.last)
+            least = least_area(extent, rule.min_valid) if rule.min_valid else None
+            pixels = codes_of(*read(strip.start, strip.stop))
             native.quality(pixels, overlay, strip, meaning, answers, least=least)
-    stored = codes.astype(rule.spec.dtype or np.uint16, copy=False)
-    code_counts = {int(code): int(answers.counts[code]) for code in np.flatnonzero(answers.counts)}
-    return Summary(stored, percent if planes else None, code_counts)
+    return Summary.of(rule, codes, percent, answers.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +185,11 @@ class Quality:
         return self.rule.policy == "nearest"
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> _Cells:
-        codes = _codes(values, ok)
+        codes = codes_of(values, ok)
         own = _own_codes(codes, self.overlay, strip)
         self.code_counts[:] += own
         shared = codes[: shared_rows(self.overlay.rows, strip)]
-        present = np.flatnonzero(own + _count_codes(shared) if shared.size else own).astype(np.uint16)
+        present = np.flatnonzero(own + count_codes(shared) if shared.size else own).astype(np.uint16)
         low, high = (fold(ufunc, codes, self.overlay, strip) for ufunc in (np.bitwise_and, np.bitwise_or))
         mixed = np.flatnonzero(low != high)
         code = self._centre(codes, strip) if self.rule.policy == "nearest" else low
@@ -196,31 +202,31 @@ class Quality:
         for part in (one, other):
             histogram = part.counted or self._count_all(part)
             counts[:, np.searchsorted(codes, histogram.codes)] += histogram.counts
-        joined = _Histogram(codes, counts)
+        joined = Histogram(codes, counts)
         return _Cells(one.code, np.arange(one.code.size), codes, one.pixels[:0], one.strip, joined)
 
     def finish(self, cells: _Cells, first: int, last: int) -> tuple[np.ndarray, ...]:
         spec, nearest = self.rule.spec, self.rule.policy == "nearest"
-        extent = cell_extent(self.overlay, first, last)
+        extent = self.overlay.extent(first, last)
         empty = (cells.code & fill_mask(spec) != 0) | (extent == 0)  # a band may end before the last cells begin
         code = np.where(empty, np.uint16(spec.fill or 0), cells.code)
         percent = self._percent_of_uniform(code) if self.rule.fractions else None
         share = self.rule.min_valid
-        least = least_valid(self.overlay, first, last, share) if share else np.ones(code.shape, np.int8)
+        least = least_area(extent, share) if share else np.ones(code.shape, np.int8)
         for part, histogram in self._histograms(cells):
             at = cells.mixed[part]
             valid = histogram.counts @ ((histogram.codes & fill_mask(spec)) == 0)
-            decided = code.flat[at] if nearest else self._decide(histogram, valid)
+            decided = code.flat[at] if nearest else decide(self.rule, histogram, valid)
             code.flat[at] = np.where(valid < least.flat[at], np.uint16(spec.fill or 0), decided)
             if percent is not None:
-                percent.reshape(len(percent), -1)[:, at] = self._percent(histogram, valid, extent.flat[at])
+                percent.reshape(len(percent), -1)[:, at] = percentages(spec, histogram, valid, extent.flat[at])
         return (code,) if percent is None else (code, percent)
 
     def _centre(self, codes: np.ndarray, strip: Strip) -> np.ndarray:
         rows = self.overlay.rows.centre[strip.first : strip.last] - strip.start
         return codes[np.ix_(rows, self.overlay.columns.centre)]
 
-    def _histograms(self, cells: _Cells) -> Iterator[tuple[np.ndarray, _Histogram]]:
+    def _histograms(self, cells: _Cells) -> Iterator[tuple[np.ndarray, Histogram]]:
         """Histograms of the mixed cells in bounded portions, each with which of them it is about."""
         if cells.counted:
             yield np.arange(len(cells.mixed)), cells.counted
@@ -239,61 +245,65 @@ class Quality:
                 length = np.add.reduceat(window.weight.ravel(), at)
             slot = at // pixels.shape[1] * len(cells.codes) + rank[pixels.ravel()[at]]
             counts = np.bincount(slot, length, len(part) * len(cells.codes)).reshape(len(part), -1)
-            yield part, _Histogram(cells.codes, counts)
+            yield part, Histogram(cells.codes, counts)
 
-    def _fast_histograms(self, cells: _Cells, portion: int) -> Iterator[tuple[np.ndarray, _Histogram]]:
+    def _fast_histograms(self, cells: _Cells, portion: int) -> Iterator[tuple[np.ndarray, Histogram]]:
         for begin in range(0, len(cells.mixed), portion):
             part = np.arange(begin, min(begin + portion, len(cells.mixed)))
             counts = native.histogram(cells.pixels, self.overlay, cells.strip, cells.mixed[part], cells.codes)
-            yield part, _Histogram(cells.codes, counts)
+            yield part, Histogram(cells.codes, counts)
 
-    def _count_all(self, cells: _Cells) -> _Histogram:
+    def _count_all(self, cells: _Cells) -> Histogram:
         counts = np.zeros((cells.code.size, len(cells.codes)))
         for part, histogram in self._histograms(replace(cells, mixed=np.arange(cells.code.size))):
             counts[part] = histogram.counts
-        return _Histogram(cells.codes, counts)
-
-    def _decide(self, histogram: _Histogram, valid: np.ndarray) -> np.ndarray:
-        data = (histogram.codes & fill_mask(self.rule.spec)) == 0
-        codes, counts = histogram.codes[data], histogram.counts[:, data]
-        if not len(codes):
-            return np.zeros(len(valid), np.uint16)
-        most = codes[np.argmax(counts, axis=1)]
-        if self.rule.policy == "mode":
-            return most
-        alone = counts.max(axis=1) == valid  # one code beside fill: give it back as it is
-        return np.where(alone, most, decide_fields(self.rule.spec, self.rule.policy, codes, counts, valid))
+        return Histogram(cells.codes, counts)
 
     def _percent_of_uniform(self, code: np.ndarray) -> np.ndarray:
         names = fraction_names(self.rule.spec)
         table = _percent_table(self.rule.spec)[code].view(np.uint8).reshape(*code.shape, 8)
         return np.ascontiguousarray(np.moveaxis(table, 2, 0)[: len(names)])
 
-    def _percent(self, histogram: _Histogram, valid: np.ndarray, extent: np.ndarray) -> np.ndarray:
-        spec = self.rule.spec
-        names = fraction_names(spec)
-        questions = np.stack([percent_flag(histogram.codes, spec, name) for name in names], axis=1)
-        parts = np.ascontiguousarray((histogram.counts @ questions.astype(np.float64)).T)
-        out = np.empty((len(names), len(valid)), np.uint8)
-        for k, name in enumerate(names):
-            whole = extent if name == "valid" else valid
-            out[k] = divide_half_even(parts[k] * 100, whole, 200 * int(extent.max()))
-            if name != "valid":
-                out[k, valid == 0] = NO_PERCENT
-        return out
+
+def decide(rule: QualityRule, histogram: Histogram, valid: np.ndarray) -> np.ndarray:
+    """Code of each cell, by the policy, from its histogram and the weight of its valid pixels."""
+    data = (histogram.codes & fill_mask(rule.spec)) == 0
+    codes, counts = histogram.codes[data], histogram.counts[:, data]
+    if not len(codes):
+        return np.zeros(len(valid), np.uint16)
+    most: np.ndarray = codes[np.argmax(counts, axis=1)]
+    if rule.policy == "mode":
+        return most
+    alone = counts.max(axis=1) == valid  # one code beside fill: give it back as it is
+    return np.where(alone, most, decide_fields(rule.spec, rule.policy, codes, counts, valid))
 
 
-def _codes(values: np.ndarray, ok: np.ndarray | None) -> np.ndarray:
+def percentages(spec: BandSpec, histogram: Histogram, valid: np.ndarray, extent: np.ndarray) -> np.ndarray:
+    """Bands of QA_FRACTIONS for some cells, uint8 (bands, cells), from their histogram, valid and whole weight."""
+    names = fraction_names(spec)
+    questions = np.stack([percent_flag(histogram.codes, spec, name) for name in names], axis=1)
+    parts = np.ascontiguousarray((histogram.counts @ questions.astype(np.float64)).T)
+    out = np.empty((len(names), len(valid)), np.uint8)
+    for k, name in enumerate(names):
+        whole = extent if name == "valid" else valid
+        out[k] = divide_half_even(parts[k] * 100, whole, 200 * int(extent.max(initial=0)))
+        if name != "valid":
+            out[k, valid == 0] = NO_PERCENT
+    return out
+
+
+def codes_of(values: np.ndarray, ok: np.ndarray | None) -> np.ndarray:
+    """Pixels as codes of 16 bits; those that do not count lie outside."""
     codes = values.astype(np.uint16, copy=False)
     return np.ascontiguousarray(codes if ok is None else np.where(ok, codes, np.uint16(OUTSIDE)))
 
 
 def _own_codes(codes: np.ndarray, overlay: Overlay, strip: Strip) -> np.ndarray:
     """Pixels of each code in a strip: int64 (65536,). A row that two strips share counts once."""
-    return _count_codes(codes[shared_rows(overlay.rows, strip) :])
+    return count_codes(codes[shared_rows(overlay.rows, strip) :])
 
 
-def _count_codes(codes: np.ndarray) -> np.ndarray:
+def count_codes(codes: np.ndarray) -> np.ndarray:
     """Pixels of each of the 65536 codes."""
     counts = native.tally(codes)
     if counts is not None:

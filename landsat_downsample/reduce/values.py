@@ -7,7 +7,6 @@ are exact, so results do not depend on how the image was cut.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,9 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model.cells import Cells, Overlay
+from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.methods import METHODS
 from landsat_downsample.reduce import native
+from landsat_downsample.reduce.areas import Areas
 from landsat_downsample.reduce.kernels import Strip, divide_half_even, fold, groups, sum_columns, sum_rows, windows
 from landsat_downsample.reduce.rule import Rule, _holds, output_dtype
 
@@ -108,35 +108,31 @@ def valid_pixels(values: np.ndarray, ok: np.ndarray | None, nodata: float | None
     return good
 
 
-def cell_extent(overlay: Overlay, first: int, last: int) -> np.ndarray:
-    """Area weight of the pixels that exist in each cell: (rows, cells), int64."""
-    return np.multiply.outer(overlay.rows.extent[first:last], overlay.columns.extent)
+def least_area(extent: np.ndarray, share: Fraction) -> np.ndarray:
+    """Least area weight of valid pixels that cells need to hold data, of those that they have in all: int64."""
+    most = int(extent.max(initial=0))
+    wide = np.int64 if share.numerator * most < 1 << 62 else object  # a share such as 1/3 is a long fraction
+    need: np.ndarray = np.maximum(-(-share.numerator * extent.astype(wide) // share.denominator), 1).astype(np.int64)
+    return need
 
 
-def least_valid(overlay: Overlay, first: int, last: int, share: Fraction) -> np.ndarray:
-    """Least area weight of valid pixels that each cell needs to hold data: (rows, cells), int64."""
-    (high, at_row), (wide, at_column) = (
-        np.unique(extent, return_inverse=True) for extent in (overlay.rows.extent[first:last], overlay.columns.extent)
-    )
-    # In Python's integers: a share such as 1/3 has a denominator that int64 products would not survive.
-    need = [[max(1, math.ceil(share * int(h) * int(w))) for w in wide] for h in high]
-    return np.array(need, np.int64)[np.ix_(at_row, at_column)]
-
-
-def too_few(count: np.ndarray, overlay: Overlay, first: int, min_valid: Fraction) -> np.ndarray:
+def too_few(count: np.ndarray, overlay: Overlay | Areas, first: int, min_valid: Fraction) -> np.ndarray:
     """Cells without a valid pixel, or with fewer than the share asked for."""
     if min_valid > 0:
-        return count < least_valid(overlay, first, first + len(count), min_valid)
+        return count < least_area(overlay.extent(first, first + len(count)), min_valid)
     return count == 0
 
 
-def _largest_cell(overlay: Overlay) -> int:
-    """Largest area weight of a cell, or of one pixel, whichever is more."""
-    return _longest(overlay.rows) * _longest(overlay.columns)
-
-
-def _longest(cells: Cells) -> int:
-    return max(int(cells.extent.max()), cells.unit)
+def cell_sums(values: np.ndarray, overlay: Overlay | Areas, strip: Strip, magnitude: int) -> np.ndarray:
+    """Weighted sums of the pixels of a strip, exact for integers whose absolute values are at most `magnitude`."""
+    if isinstance(overlay, Areas):
+        return overlay.sum(values, strip)
+    rows, columns = overlay.rows, overlay.columns
+    if values.dtype.kind == "f":
+        return sum_columns(sum_rows(values, rows, strip, np.float64), columns, np.float64)
+    signed = values.dtype.kind == "i"
+    row_type, cell_type = (_lane(magnitude * area, signed) for area in (rows.longest, overlay.largest))
+    return sum_columns(sum_rows(values, rows, strip, row_type), columns, cell_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +140,7 @@ class CellValues:
     """What reducers of values share: cells are summed where strips cut them, and finished from a weight and a value."""
 
     rule: Rule
-    overlay: Overlay
+    overlay: Overlay | Areas
     whole = False
 
     def merge(self, one: Parts, other: Parts) -> Parts:
@@ -170,27 +166,22 @@ class CellValues:
 
     def _count(self, good: np.ndarray | None, strip: Strip) -> np.ndarray:
         """Area weight of the pixels of each cell that count."""
-        if good is None:
-            return cell_extent(self.overlay, strip.first, strip.last) if self._covers(strip) else self._area(strip)
+        if good is not None:
+            return cell_sums(good.view(np.uint8), self.overlay, strip, 1)
+        if isinstance(self.overlay, Areas):
+            return self.overlay.weights(strip)
         rows = self.overlay.rows
-        narrow = _longest(rows) < 1 << 16
-        sums = sum_rows(good.view(np.uint8), rows, strip, np.uint16 if narrow else np.int64)
-        return sum_columns(sums, self.overlay.columns, np.uint32 if _largest_cell(self.overlay) < 1 << 32 else np.int64)
-
-    def _covers(self, strip: Strip) -> bool:
-        rows = self.overlay.rows
-        return bool(strip.start <= rows.start[strip.first] and strip.stop >= rows.stop[strip.last - 1])
-
-    def _area(self, strip: Strip) -> np.ndarray:
+        if strip.start <= rows.start[strip.first] and strip.stop >= rows.stop[strip.last - 1]:
+            return self.overlay.extent(strip.first, strip.last)
         ones = np.ones((strip.stop - strip.start, 1), np.uint8)
-        return sum_rows(ones, self.overlay.rows, strip, np.int64) * self.overlay.columns.extent
+        return sum_rows(ones, rows, strip, np.int64) * self.overlay.columns.extent
 
 
 class Moments(CellValues):
     """Mean, sum, standard deviation and root mean square from exact sums."""
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
-        if self.rule.method in ("mean", "sum"):
+        if self.rule.method in ("mean", "sum") and isinstance(self.overlay, Overlay):
             made = native.cell_sums(values, ok, self.rule.nodata, self.overlay, strip)
             if made is not None:
                 return made
@@ -214,8 +205,7 @@ class Moments(CellValues):
         if rule.method == "mean":
             return (self._mean(np.where(empty, 0, count), total),)
         if rule.method == "sum":
-            area = self.overlay.rows.unit * self.overlay.columns.unit
-            result = total.astype(np.float64) / area
+            result = total.astype(np.float64) / self.overlay.unit
         elif rule.method == "rms":
             with np.errstate(invalid="ignore", divide="ignore"):
                 result = np.sqrt(squares[0].astype(np.float64) / count)
@@ -223,31 +213,23 @@ class Moments(CellValues):
                 result = np.minimum(result, np.iinfo(rule.dtype).max)
             return (self._store(result, empty),)
         else:
-            bound = _largest_cell(self.overlay) ** 2 * (1 if rule.dtype.kind == "f" else _magnitude(rule.dtype) ** 2)
+            bound = self.overlay.largest**2 * (1 if rule.dtype.kind == "f" else _magnitude(rule.dtype) ** 2)
             result = np.sqrt(_variance(count, total, squares[0], bound))
         result[empty] = np.nan
         return (result.astype(output_dtype(rule.method, rule.dtype)),)
 
     def _total(self, clean: np.ndarray, strip: Strip) -> np.ndarray:
-        rows, columns = self.overlay.rows, self.overlay.columns
         if clean.dtype.kind == "f":
-            return sum_columns(sum_rows(clean, rows, strip, np.float64), columns, np.float64)
-        bound = _magnitude(clean.dtype) * _largest_cell(self.overlay)
-        if bound >= 1 << 63:
-            return self._long_total(clean, strip)
-        row_type = _lane(clean.dtype, _longest(rows))
-        cell_type = _lane(clean.dtype, _largest_cell(self.overlay))
-        return sum_columns(sum_rows(clean, rows, strip, row_type), columns, cell_type)
-
-    def _long_total(self, clean: np.ndarray, strip: Strip) -> np.ndarray:
-        """Sums that int64 cannot hold, from sums of 16-bit digits: exact, in Python's integers."""
+            return cell_sums(clean, self.overlay, strip, 0)
+        if _magnitude(clean.dtype) * self.overlay.largest < 1 << 63:
+            return cell_sums(clean, self.overlay, strip, _magnitude(clean.dtype))
+        # Sums that int64 cannot hold, from sums of 16-bit digits: exact, in Python's integers.
         total = np.zeros((), object)
         for shift in range(0, 8 * clean.dtype.itemsize, 16):
             digit = clean >> clean.dtype.type(shift)  # the last one keeps the sign
             last = shift + 16 >= 8 * clean.dtype.itemsize
             digit = digit if last else digit & clean.dtype.type(0xFFFF)
-            sums = sum_rows(digit, self.overlay.rows, strip, np.int64)
-            total = total + (sum_columns(sums, self.overlay.columns, np.int64).astype(object) << shift)
+            total = total + (cell_sums(digit, self.overlay, strip, 1 << 16).astype(object) << shift)
         return total
 
     def _mean(self, count: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -255,7 +237,7 @@ class Moments(CellValues):
         if total.dtype.kind == "f":
             with np.errstate(invalid="ignore", divide="ignore"):
                 return self._store(total / count, count == 0)
-        bound = 2 * _largest_cell(self.overlay) * _magnitude(self.rule.dtype)
+        bound = 2 * self.overlay.largest * _magnitude(self.rule.dtype)
         stored = native.means(count, total, self.rule) if bound < 1 << 52 else None
         if stored is not None:
             return stored
@@ -319,10 +301,9 @@ def _magnitude(dtype: np.dtype) -> int:
     return max(int(limits.max), -int(limits.min))
 
 
-def _lane(dtype: np.dtype, area: int) -> type:
-    """Smallest fast accumulator that holds `area` pixels of a type: half the memory traffic."""
-    bound = _magnitude(dtype) * area
-    if np.dtype(dtype).kind == "u" and bound < 1 << 32:
+def _lane(bound: int, signed: bool) -> type:
+    """Smallest fast accumulator of sums up to a bound: half the memory traffic."""
+    if not signed and bound < 1 << 32:
         return np.uint32
     return np.int32 if bound < 1 << 31 else np.int64
 
@@ -341,8 +322,7 @@ class Circular(CellValues):
             whole = self._wave(wave, values)
             if good is not None:
                 whole = np.where(good, whole, np.int32(0))
-            rows = sum_rows(whole, self.overlay.rows, strip, np.int64)
-            parts.append(sum_columns(rows, self.overlay.columns, np.int64))
+            parts.append(cell_sums(whole, self.overlay, strip, 1 << 24))
         return tuple(parts)
 
     def _wave(self, wave: np.ufunc, values: np.ndarray) -> np.ndarray:
@@ -355,7 +335,7 @@ class Circular(CellValues):
 
     def _whole(self, wave: np.ufunc, values: np.ndarray) -> np.ndarray:
         angle = np.deg2rad(np.nan_to_num(values.astype(np.float64)) * self.rule.degrees)
-        bits = min(24, 62 - _largest_cell(self.overlay).bit_length())
+        bits = min(24, 62 - self.overlay.largest.bit_length())
         return np.rint(wave(angle) * (1 << bits)).astype(np.int32)
 
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
@@ -380,7 +360,10 @@ class Extreme(CellValues):
             least, most = np.iinfo(values.dtype).min, np.iinfo(values.dtype).max
         worst = most if self.rule.method == "min" else least
         clean = values if good is None else np.where(good, values, values.dtype.type(worst))
-        return self._count(good, strip), fold(self._ufunc, np.ascontiguousarray(clean), self.overlay, strip)
+        clean = np.ascontiguousarray(clean)
+        if isinstance(self.overlay, Areas):
+            return self._count(good, strip), self.overlay.fold(self._ufunc, clean, strip)
+        return self._count(good, strip), fold(self._ufunc, clean, self.overlay, strip)
 
     def merge(self, one: Parts, other: Parts) -> Parts:
         return one[0].astype(np.int64) + other[0], self._ufunc(one[1], other[1])

@@ -1,0 +1,211 @@
+"""Where the pixels of an image lie on a grid of another projection: exact at tie points, bilinear between them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from affine import Affine
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.lattice import Lattice
+from landsat_downsample.model.projection import Projection
+
+#: Pixels from tie point to tie point. Between them positions are off by at most 0.0004 of a pixel at middle latitudes
+#: and 0.0015 at 82 degrees, measured over frames of 230 km from UTM to sinusoidal, lat/lon and equal-area grids.
+STEP = 16
+
+#: Tie points are rounded to a power of two of a cell that is at most this part of a pixel. Positions between them
+#: are then whole numbers too, whatever the order in which they are made.
+PARTS_OF_A_PIXEL = 4096
+
+#: Largest ratio between the areas that the pixels of an image have on a grid: beyond it the projection is torn.
+TORN = 64.0
+
+#: Pixels within which a point of the frame must come back to where it was.
+SAME_PLACE = 1e-3
+
+#: Position of a point that a projection gives no place.
+FAR = -(1 << 60)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ties:
+    """Positions of pixel corners on the cells of a lattice, in whole units of a small part of a cell.
+
+    Tie point (i, j) is the upper-left corner of pixel (16 i, 16 j); the last ones lie on or beyond the image's edges.
+    """
+
+    shape: tuple[int, int]
+    """Of the image, (height, width) in pixels."""
+    down: np.ndarray
+    """int64 (ties, ties): from the upper edge of cell row 0 downwards."""
+    right: np.ndarray
+    """int64 (ties, ties): from the left edge of cell column 0 to the right."""
+    bits: int
+    """A cell is ``2**bits`` units at tie points; between them ``2**(bits + 8)``."""
+
+    @classmethod
+    def of(cls, image: Grid, lattice: Lattice, projection: Projection) -> Ties:
+        """Project the tie points of an image.
+
+        Raises
+        ------
+        UsageError
+            The image has no place on the grid, or no unique one; or cells are finer than its pixels.
+        """
+        rows, columns = (np.arange(-(-n // STEP) + 1) * STEP for n in image.shape)
+        here, there = _projected(image, projection, rows, columns)
+        _check(projection, image, here, there)
+        down, right = _in_cells(lattice, there)
+        area = _areas(down, right)
+        _check_cells(area, lattice)
+        pixels = 1 / math.sqrt(float(np.median(np.abs(area))))  # along a side of a cell
+        bits = max(1, math.ceil(math.log2(PARTS_OF_A_PIXEL * pixels)))
+        return cls(image.shape, _rounded(down, bits), _rounded(right, bits), bits)
+
+    @property
+    def digest(self) -> str:
+        """Names the positions: the same wherever PROJ gives the same."""
+        return hashlib.sha256(np.stack([self.down, self.right]).astype("<i8").tobytes()).hexdigest()[:16]
+
+    def corners(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (down, right) of the corners of pixels, int64 (rows, columns), in units of between tie points."""
+        return _between(self.down, rows, columns), _between(self.right, rows, columns)
+
+    @property
+    def largest_cell(self) -> tuple[float, float]:
+        """Most pixels, down and across, from side to side of a cell."""
+        one = float(1 << self.bits)
+        down, right = self.down / one, self.right / one
+        (v_row, v_column), (u_row, u_column) = (
+            (np.diff(axis, axis=0)[:, :-1] / STEP, np.diff(axis, axis=1)[:-1] / STEP) for axis in (down, right)
+        )
+        area = np.abs(u_column * v_row - u_row * v_column)
+        high, wide = (abs(v_column) + abs(u_column)) / area, (abs(v_row) + abs(u_row)) / area
+        return float(high.max()), float(wide.max())
+
+
+def positions(
+    image: Grid, lattice: Lattice, projection: Projection, lines: tuple[np.ndarray, np.ndarray], bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (down, right), in ``2**-bits`` of a cell, where lines of pixel corners cross: (rows, columns).
+
+    The lines may lie beyond its edges; what has no place there is far away.
+    """
+    _, there = _projected(image, projection, *lines)
+    down, right = (_rounded(axis, bits) for axis in _in_cells(lattice, there))
+    return down, right
+
+
+def covering(image: Grid, lattice: Lattice, projection: Projection) -> Grid:
+    """The cells of a lattice, in another projection, that hold any part of an image.
+
+    Raises
+    ------
+    UsageError
+        As of `Ties.of`.
+    """
+    ties = Ties.of(image, lattice, projection)
+    (top, bottom), (left, right) = outline(ties)
+    one = 1 << (ties.bits + 8)
+    first, last = (top // one, left // one), (-(-bottom // one), -(-right // one))
+    y, x = (lattice.origin[0] - first[0] * lattice.cell[0], lattice.origin[1] + first[1] * lattice.cell[1])
+    transform = Affine(float(lattice.cell[1]), 0.0, float(x), 0.0, -float(lattice.cell[0]), float(y))
+    return Grid((max(last[0] - first[0], 1), max(last[1] - first[1], 1)), transform, lattice.crs)
+
+
+def outline(ties: Ties) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Least and greatest position of an image on a grid, downwards and to the right: both lie on its frame."""
+    rows, columns = (np.arange(n + 1) for n in ties.shape)
+    sides = [(rows[[0, -1]], columns), (rows, columns[[0, -1]])]
+    down, right = zip(*(ties.corners(*side) for side in sides), strict=True)
+    found = [(int(min(a.min() for a in axis)), int(max(a.max() for a in axis))) for axis in (down, right)]
+    return found[0], found[1]
+
+
+def _between(ties: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Bilinear between tie points, times 256: in integers, so that nothing depends on the order of the sums."""
+    i, j = np.minimum(rows // STEP, len(ties) - 2), np.minimum(columns // STEP, ties.shape[1] - 2)
+    below, after = (rows - i * STEP)[:, None], columns - j * STEP
+    edge = ties[i] * (STEP - below) + ties[i + 1] * below
+    made: np.ndarray = edge[:, j] * (STEP - after) + edge[:, j + 1] * after
+    return made
+
+
+def _projected(
+    image: Grid, projection: Projection, rows: np.ndarray, columns: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """(x, y) of pixel corners in the image's CRS, and on the grid, side by side on a map that repeats."""
+    t = image.transform
+    x, y = np.meshgrid(t.c + columns * t.a, t.f + rows * t.e)
+    there, up = projection.forward(x, y)
+    if projection.map_edges:
+        there = there + projection.period * np.rint((_middle(image, projection) - there) / projection.period)
+    return (x, y), (there, up)
+
+
+@lru_cache(maxsize=16)
+def _middle(image: Grid, projection: Projection) -> float:
+    """X on the grid of an image's middle, on the map in which the image's left end lies right of the left edge."""
+    (left, _), period = projection.map_edges or (0.0, 0.0), projection.period
+    x, y = np.meshgrid(*(np.linspace(a, b, 9) for a, b in zip(image.bounds[:2], image.bounds[2:], strict=True)))
+    there, _ = projection.forward(x, y)
+    middle = float(there[4, 4])
+    there = there + period * np.rint((middle - there) / period)
+    turns = math.floor((there.min() - left) / period) if np.isfinite(there).all() else 0
+    return middle - turns * period
+
+
+def _in_cells(lattice: Lattice, there: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (down, right) from the corner of a lattice, in cells."""
+    (top, left), (high, wide) = (tuple(map(float, pair)) for pair in (lattice.origin, lattice.cell))
+    return (top - there[1]) / high, (there[0] - left) / wide
+
+
+def _rounded(where: np.ndarray, bits: int) -> np.ndarray:
+    whole = np.rint(where * float(1 << bits))
+    return np.where(np.isfinite(whole), whole, FAR).astype(np.int64)
+
+
+def _areas(down: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Area of a pixel of each block between tie points, in cells; negative where the block is turned over."""
+    a, b = down[1:, 1:] - down[:-1, :-1], right[1:, 1:] - right[:-1, :-1]
+    c, d = down[1:, :-1] - down[:-1, 1:], right[1:, :-1] - right[:-1, 1:]
+    return (a * d - b * c) / (-2 * STEP * STEP)
+
+
+def _check(projection: Projection, image: Grid, here: tuple[np.ndarray, ...], there: tuple[np.ndarray, ...]) -> None:
+    """Refuse a projection that gives no finite or no unique place to an image."""
+    if not all(np.isfinite(axis).all() for axis in there):
+        raise UsageError(
+            "the grid's projection has no place for a part of the image: choose a grid made for its region"
+        )
+    frame = np.ones(here[0].shape, bool)
+    frame[1:-1, 1:-1] = False
+    back = projection.backward(*(axis[frame] for axis in there))
+    off = [abs(b - axis[frame]) / step for b, axis, step in zip(back, here, image.resolution[::-1], strict=True)]
+    area = _areas(there[1], there[0])
+    torn = area.min() * area.max() <= 0 or np.abs(area).max() > TORN * np.abs(area).min()
+    if torn or not all((distance < SAME_PLACE).all() for distance in off):
+        raise UsageError(
+            "the grid's projection is torn within the image, as the sinusoidal one is at 180 degrees: "
+            "choose a grid made for its region, or bounds on one side"
+        )
+
+
+def _check_cells(area: np.ndarray, lattice: Lattice) -> None:
+    """Refuse cells that are finer than a pixel anywhere in the image."""
+    pixels = 1 / float(np.abs(area).max())
+    if pixels < 1:
+        high, wide = (float(side) for side in lattice.cell)
+        scale = math.sqrt(1 / pixels) * 1.0001
+        least = " x ".join(f"{side * scale:.4g}" for side in ((high, wide) if high != wide else (high,)))
+        raise UsageError(
+            f"cells of {wide:.6g} x {high:.6g} hold {pixels:.2g} pixels where they are smallest in the image, "
+            f"which is finer than the source: give at least {least}"
+        )

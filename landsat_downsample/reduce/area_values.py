@@ -1,0 +1,114 @@
+"""Continuous and class bands on cells of another projection, whose rows a strip of pixels does not hold whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from landsat_downsample.reduce.areas import Areas, Pairs
+from landsat_downsample.reduce.kernels import Strip
+from landsat_downsample.reduce.rule import Rule, output_dtype
+from landsat_downsample.reduce.values import Parts, ReadRows, Reducer, reducer_for, valid_pixels
+
+
+def reduce_areas(rule: Rule, areas: Areas, read: ReadRows) -> np.ndarray:
+    """Reduce a continuous or class band, (cells, cells): strips in order, of which one is held."""
+    reducer = reducer_for(rule, areas)
+    out = np.empty(areas.shape, output_dtype(rule.method, rule.dtype))
+    if rule.method in ("median", "mode"):
+        parts = _ranked(rule, areas, read)
+        [out[:]] = reducer.finish(parts, 0, len(out))
+    elif rule.method == "nearest":
+        [out[:]] = reducer.finish(_nearest(rule, areas, read), 0, len(out))
+    else:
+        for first, waiting in merged(reducer, areas, read):
+            last = first + len(waiting[0])
+            [out[first:last]] = reducer.finish(waiting, first, last)
+    return out
+
+
+def merged(reducer: Reducer, areas: Areas, read: ReadRows) -> Iterator[tuple[int, Parts]]:
+    """Partial results of cell rows that no strip which follows touches: the first row, and what to finish."""
+    low, waiting = areas.strips[0].first, None
+    for k, strip in enumerate(areas.strips):
+        part = reducer.partial(*read(strip.start, strip.stop), strip)
+        waiting = part if waiting is None else _stacked(reducer.merge, (low, waiting), (strip.first, part))
+        low = min(low, strip.first)
+        done = min((later.first for later in areas.strips[k + 1 :]), default=low + len(waiting[0]))
+        if done > low:
+            yield low, tuple(rows[: done - low] for rows in waiting)
+            low, waiting = done, tuple(rows[done - low :] for rows in waiting)
+
+
+def _stacked(merge: Callable[[Parts, Parts], Parts], one: tuple[int, Parts], other: tuple[int, Parts]) -> Parts:
+    """Partial results of two ranges of cell rows that touch, each from a row on: merged where they overlap."""
+    (a, upper), (b, lower) = sorted((one, other), key=lambda item: item[0])
+    after, last = a + len(upper[0]), b + len(lower[0])
+    end = min(after, last)
+    both = merge(tuple(rows[b - a : end - a] for rows in upper), tuple(rows[: end - b] for rows in lower))
+    start, rest = (a, upper) if after > last else (b, lower)
+    parts = zip(upper, both, rest, strict=True)
+    return tuple(np.concatenate([head[: b - a], middle, tail[end - start :]]) for head, middle, tail in parts)
+
+
+def whole_cells(areas: Areas, pairs_of: Callable[[Strip], tuple[Pairs, np.ndarray]]) -> Iterator[Pairs]:
+    """All that some cells have of each value, once no strip that follows touches them."""
+    waiting = Pairs.none()
+    for strip in areas.strips:
+        pairs, touched = pairs_of(strip)
+        later = np.zeros(areas.shape[0] * areas.shape[1], bool)
+        later[touched] = True
+        over = ~later[waiting.cell]
+        yield waiting.where(over)
+        waiting = waiting.where(~over).joined(pairs)
+    yield waiting
+
+
+def _ranked(rule: Rule, areas: Areas, read: ReadRows) -> Parts:
+    """Area of the valid pixels of each cell, and the value that is asked for."""
+    pick = _median if rule.method == "median" else _mode
+    size = areas.shape[0] * areas.shape[1]
+    count, found = np.zeros(size, np.int64), np.zeros(size, np.float64 if pick is _median else rule.dtype)
+
+    def pairs_of(strip: Strip) -> tuple[Pairs, np.ndarray]:
+        values, ok = read(strip.start, strip.stop)
+        return areas.pairs(values, valid_pixels(values, ok, rule.nodata), strip)
+
+    for pairs in whole_cells(areas, pairs_of):
+        if len(pairs.cell):
+            cells = pairs.cell[pairs.starts]
+            count[cells] = np.add.reduceat(pairs.weight, pairs.starts)
+            found[cells] = pick(pairs)
+    return count.reshape(areas.shape), found.reshape(areas.shape)
+
+
+def _median(pairs: Pairs) -> np.ndarray:
+    """Middle of the values of each cell by area; of two middle ones their mean."""
+    running = np.cumsum(pairs.weight)
+    before = running[pairs.starts] - pairs.weight[pairs.starts]
+    total = np.add.reduceat(pairs.weight, pairs.starts)
+    low = np.searchsorted(running, before + (total + 1) // 2, side="left")
+    high = np.searchsorted(running, before + total // 2, side="right")
+    return (pairs.value[low].astype(np.float64) + pairs.value[high].astype(np.float64)) / 2
+
+
+def _mode(pairs: Pairs) -> np.ndarray:
+    """The value that covers most of each cell, the smallest of equals."""
+    most = np.maximum.reduceat(pairs.weight, pairs.starts)
+    is_most = pairs.weight == np.repeat(most, np.diff(pairs.starts, append=len(pairs.cell)))
+    at = np.where(is_most, np.arange(len(pairs.cell)), len(pairs.cell))
+    found: np.ndarray = pairs.value[np.minimum.reduceat(at, pairs.starts)]
+    return found
+
+
+def _nearest(rule: Rule, areas: Areas, read: ReadRows) -> Parts:
+    """The pixel that holds each cell's centre, and whether it is valid."""
+    found, good = np.zeros(areas.shape, rule.dtype), np.zeros(areas.shape, bool)
+    for strip in areas.strips:
+        values, ok = read(strip.start, strip.stop)
+        valid = valid_pixels(values, ok, rule.nodata)
+        cells, pixels = areas.centres_in(strip)
+        found.flat[cells] = values.ravel()[pixels]
+        good.flat[cells] = True if valid is None else valid.ravel()[pixels]
+    return found, good

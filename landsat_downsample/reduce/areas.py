@@ -1,0 +1,286 @@
+"""Cells of another projection laid over the pixels of an image: sums, folds and pairs by the areas that they share."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.lattice import Lattice
+from landsat_downsample.model.projection import Projection
+from landsat_downsample.model.ties import STEP, Ties, positions
+from landsat_downsample.reduce.area_shares import UNIT, Shares, shares_of
+from landsat_downsample.reduce.kernels import Strip
+
+#: Pixel rows of a strip: a row of USGS's tiles, so that each tile is decoded once.
+ROWS = 256
+
+#: Bytes of the shares of an image that are kept for its other bands; those of more are made anew by each.
+KEPT = 64 << 20
+
+#: Images whose shares are kept: two scenes at a time, one of them with its panchromatic band.
+IMAGES = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """How much some cells have of some values: ascending by cell, then by value, each pair once."""
+
+    cell: np.ndarray
+    value: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, cell: np.ndarray, value: np.ndarray, weight: np.ndarray) -> Pairs:
+        """Put pairs in order, and equal ones together."""
+        order = np.lexsort((value, cell))
+        cell, value, weight = cell[order], value[order], weight[order]
+        edge = np.ones(len(cell), bool)
+        edge[1:] = (cell[1:] != cell[:-1]) | (value[1:] != value[:-1])
+        at = np.flatnonzero(edge)
+        return cls(cell[at], value[at], np.add.reduceat(weight, at) if len(at) else weight)
+
+    @classmethod
+    def none(cls) -> Pairs:
+        """No pairs."""
+        return cls(*(np.empty(0, np.int64),) * 3)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where each cell's begin."""
+        edge = np.ones(len(self.cell), bool)
+        edge[1:] = self.cell[1:] != self.cell[:-1]
+        return np.flatnonzero(edge)
+
+    def joined(self, other: Pairs) -> Pairs:
+        """Return these and those."""
+        if not len(self.cell):
+            return other
+        both = ((getattr(self, name), getattr(other, name)) for name in self.__slots__)
+        return Pairs.of(*(np.concatenate(arrays) for arrays in both))
+
+    def where(self, chosen: np.ndarray) -> Pairs:
+        """Some of them."""
+        return Pairs(self.cell[chosen], self.value[chosen], self.weight[chosen])
+
+
+@lru_cache(maxsize=IMAGES)
+def areas_of(fine: Grid, coarse: Grid, lattice: Lattice, projection: Projection) -> Areas:
+    """Lay the cells of `coarse`, a window of `lattice`, over `fine`: once for all bands of a scene on its grid.
+
+    Raises
+    ------
+    UsageError
+        The two do not overlap, or the projection gives the image no place.
+    """
+    return Areas(fine, coarse, lattice, projection)
+
+
+class Areas:
+    """How the pixels of an image share their area among cells of another projection.
+
+    What `model.cells.Overlay` is for cells whose sides are rows and columns of pixels.
+    """
+
+    unit = UNIT
+
+    def __init__(self, fine: Grid, coarse: Grid, lattice: Lattice, projection: Projection) -> None:
+        self._fine, self._coarse, self._lattice, self._projection = fine, coarse, lattice, projection
+        self.ties = Ties.of(fine, lattice, projection)
+        row, column = lattice.first(coarse)
+        self._cells = (row, row + coarse.height, column, column + coarse.width)
+        self.window = _pixels_of(self.ties, self._cells)
+        starts = [self.window[0], *range(self.window[0] // ROWS * ROWS + ROWS, self.window[1], ROWS)]
+        self.strips = self._to_the_ends([self._strip(start) for start in starts])
+        self._shares: dict[int, Shares] = {}
+        self._bytes = 0
+        self._locks = {strip.start: threading.Lock() for strip in self.strips}
+        self._inside = np.zeros(coarse.shape, np.int64)
+        self._counted: set[int] = set()
+        self._all = threading.Lock()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the window of cells."""
+        return self._coarse.shape
+
+    def _strip(self, start: int) -> Strip:
+        stop = min(start + ROWS - start % ROWS, self.window[1])
+        ties = self.ties.down[start // STEP : -(-stop // STEP) + 1]
+        first, last = int(ties.min()) >> self.ties.bits, (int(ties.max()) >> self.ties.bits) + 1
+        top, height = self._cells[0], self.shape[0]
+        first = min(max(first - top, 0), height)
+        return Strip(first, min(max(last - top, first), height), start, stop)
+
+    def _to_the_ends(self, strips: list[Strip]) -> list[Strip]:
+        """Let the cell rows of strips, each of which touches those of the next, be all of the window's."""
+        top, bottom = min(s.first for s in strips), max(s.last for s in strips)
+        return [
+            replace(s, first=0 if s.first == top else s.first, last=self.shape[0] if s.last == bottom else s.last)
+            for s in strips
+        ]
+
+    def shares(self, strip: Strip) -> Shares:
+        """Of the pixels of a strip, in the columns of `window`; cells are numbered from the strip's first row on."""
+        with self._locks[strip.start]:
+            known = self._shares.get(strip.start)
+            if known is not None:
+                return known
+            top = self._cells[0]
+            cells = (top + strip.first, top + strip.last, *self._cells[2:])
+            rows, columns = np.arange(strip.start, strip.stop + 1), np.arange(self.window[2], self.window[3] + 1)
+            made = shares_of(self.ties.corners(rows, columns), self.ties.bits + 8, cells)
+            size = made.nbytes
+            if self._bytes + size <= KEPT:
+                self._bytes += size
+                self._shares[strip.start] = made
+            if strip.start not in self._counted:
+                self._counted.add(strip.start)
+                count = self._scatter(made, strip, made.run_length, 1, np.int64)
+                with self._all:
+                    self._inside[strip.first : strip.last] += count
+            return made
+
+    # ---------------------------------------------------------------- what reducers ask for
+
+    def extent(self, first: int, last: int) -> np.ndarray:
+        """Area of whole cells of some rows, (rows, cells): int64, a pixel being `unit`.
+
+        Of rows all of whose strips have been shared out.
+        """
+        return self._inside[first:last] + self._outside[first:last]
+
+    def extent_of(self, cells: np.ndarray) -> np.ndarray:
+        """As `extent`, of some cells, numbered from the window's first."""
+        found: np.ndarray = self._inside.ravel()[cells] + self._outside.ravel()[cells]
+        return found
+
+    @cached_property
+    def largest(self) -> int:
+        """A bound of the area of any cell, in the units of `extent`."""
+        high, wide = self.ties.largest_cell
+        return max(int(high * wide + 1), 1) * UNIT
+
+    def sum(self, values: np.ndarray, strip: Strip) -> np.ndarray:
+        """Weighted sums of the pixels of a strip: int64, or float64 of floats; (cells, cells)."""
+        shares, flat = self.shares(strip), values.ravel()
+        dtype = np.float64 if flat.dtype.kind == "f" else np.int64
+        sums = _of_runs(np.add, flat.astype(dtype, copy=False), shares)
+        return self._scatter(shares, strip, sums, flat[shares.part_pixel].astype(dtype), dtype)
+
+    def weights(self, strip: Strip) -> np.ndarray:
+        """Area of the pixels of a strip, (cells, cells)."""
+        shares = self.shares(strip)
+        return self._scatter(shares, strip, shares.run_length, 1, np.int64)
+
+    def _scatter(
+        self, shares: Shares, strip: Strip, runs: np.ndarray, parts: np.ndarray | int, dtype: type
+    ) -> np.ndarray:
+        out = np.zeros((strip.last - strip.first) * self.shape[1], dtype)
+        np.add.at(out, shares.run_cell, runs * dtype(UNIT))
+        np.add.at(out, shares.part_cell, parts * shares.part_weight.astype(dtype))
+        return out.reshape(-1, self.shape[1])
+
+    def fold(self, ufunc: np.ufunc, values: np.ndarray, strip: Strip) -> np.ndarray:
+        """``minimum`` or ``maximum`` of the pixels that each cell touches; without any, what changes neither."""
+        shares, flat = self.shares(strip), values.ravel()
+        limits = np.finfo(flat.dtype) if flat.dtype.kind == "f" else np.iinfo(flat.dtype)
+        worst = limits.max if ufunc is np.minimum else limits.min
+        if flat.dtype.kind == "f":
+            worst = np.inf if ufunc is np.minimum else -np.inf
+        out = np.full((strip.last - strip.first) * self.shape[1], worst, flat.dtype)
+        ufunc.at(out, shares.run_cell, _of_runs(ufunc, flat, shares))
+        ufunc.at(out, shares.part_cell, flat[shares.part_pixel])
+        return out.reshape(-1, self.shape[1])
+
+    def pairs(self, values: np.ndarray, good: np.ndarray | None, strip: Strip) -> tuple[Pairs, np.ndarray]:
+        """What each cell of a strip has of each value that counts, and the cells that the strip touches.
+
+        Cells are numbered from the window's first, row by row.
+        """
+        shares, flat = self.shares(strip), values.ravel()
+        offsets = np.arange(int(shares.run_length.sum())) - np.repeat(
+            np.cumsum(shares.run_length) - shares.run_length, shares.run_length
+        )
+        pixel = np.concatenate([np.repeat(shares.run_start, shares.run_length) + offsets, shares.part_pixel])
+        cell = np.concatenate([np.repeat(shares.run_cell, shares.run_length), shares.part_cell])
+        weight = np.concatenate([np.full(len(offsets), UNIT), shares.part_weight])
+        touched = np.zeros((strip.last - strip.first) * self.shape[1], bool)
+        touched[cell] = True
+        if good is not None:
+            kept = good.ravel()[pixel]
+            pixel, cell, weight = pixel[kept], cell[kept], weight[kept]
+        before = strip.first * self.shape[1]
+        return Pairs.of(cell + before, flat[pixel], weight), np.flatnonzero(touched) + before
+
+    def centres_in(self, strip: Strip) -> tuple[np.ndarray, np.ndarray]:
+        """Cells whose centre lies in a strip, numbered from the window's first, and the pixel of it that holds it."""
+        row, column = self._centres
+        cells = np.flatnonzero((row >= strip.start) & (row < strip.stop))
+        row, column = row[cells] - strip.start, column[cells] - self.window[2]
+        return cells, row * (self.window[3] - self.window[2]) + column
+
+    @cached_property
+    def _centres(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixel row and column that hold the centre of each cell; row -1 where none does."""
+        y, x = self._coarse.coordinates()
+        x, y = (axis.ravel() for axis in self._projection.backward(*np.meshgrid(x, y)))
+        t, (top, bottom, left, right) = self._fine.transform, self.window
+        with np.errstate(invalid="ignore"):
+            column, row = np.floor((x - t.c) / t.a), np.floor((y - t.f) / t.e)
+            inside = (row >= top) & (row < bottom) & (column >= left) & (column < right)
+            return np.where(inside, row, -1).astype(np.int64), np.where(inside, column, 0).astype(np.int64)
+
+    @cached_property
+    def _outside(self) -> np.ndarray:
+        """Area of the cells beyond the image's edges."""
+        out = np.zeros(self._coarse.height * self._coarse.width, np.int64)
+        high, wide = (-(-int(n + 2) // STEP) for n in self.ties.largest_cell)
+        height, width = self._fine.shape
+        down, right = np.arange(-high, 1) * STEP, np.arange(-wide, 1) * STEP
+        full = np.concatenate([right, np.arange(STEP, width, STEP), width + np.arange(wide + 1) * STEP])
+        middle = np.concatenate([np.arange(0, height, STEP), [height]])
+        beside = (down, full), (height - down[::-1], full), (middle, right), (middle, width - right[::-1])
+        for rows, columns in beside:
+            corners = positions(self._fine, self._lattice, self._projection, (rows, columns), self.ties.bits + 8)
+            unit = UNIT * STEP * STEP  # blocks of 16 x 16 pixels; those at the image's edges are smaller
+            shares = shares_of(corners, self.ties.bits + 8, self._cells, unit)
+            size = np.multiply.outer(np.diff(rows), np.diff(columns)).ravel()
+            np.add.at(out, shares.run_cell, _of_runs(np.add, size, shares) * UNIT)
+            part = shares.part_weight * size[shares.part_pixel]
+            np.add.at(out, shares.part_cell, (part + STEP * STEP // 2) // (STEP * STEP))
+        return out.reshape(self.shape)
+
+
+def _of_runs(ufunc: np.ufunc, flat: np.ndarray, shares: Shares) -> np.ndarray:
+    """A ufunc over the pixels of each run."""
+    if not len(shares.run_start):
+        return flat[:0]
+    edges = np.stack([shares.run_start, shares.run_start + shares.run_length], axis=1).ravel()
+    found: np.ndarray = ufunc.reduceat(np.append(flat, flat[-1:]), edges)[::2]  # no index may lie past the end
+    return found
+
+
+def _pixels_of(ties: Ties, cells: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """The pixels that may touch some cells: first row, row after the last, first column, column after the last.
+
+    Raises
+    ------
+    UsageError
+        There are none.
+    """
+
+    def spans(axis: np.ndarray, first: int, last: int) -> np.ndarray:
+        four = axis[:-1, :-1], axis[:-1, 1:], axis[1:, :-1], axis[1:, 1:]
+        return (np.minimum.reduce(four) < last << ties.bits) & (np.maximum.reduce(four) > first << ties.bits)
+
+    touched = spans(ties.down, *cells[:2]) & spans(ties.right, *cells[2:])
+    if not touched.any():
+        raise UsageError("the grid's cells lie outside of the image")
+    rows, columns = (np.flatnonzero(touched.any(axis)) for axis in (1, 0))
+    (first, last), (left, right) = ((int(n[0]) * STEP, int(n[-1] + 1) * STEP) for n in (rows, columns))
+    return first, min(last, ties.shape[0]), left, min(right, ties.shape[1])
