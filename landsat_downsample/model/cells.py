@@ -137,7 +137,8 @@ class Overlay:
 
     def extent(self, first: int, last: int) -> np.ndarray:
         """Area weight of the pixels that exist in each cell of some rows: (rows, cells), int64."""
-        return np.multiply.outer(self.rows.extent[first:last], self.columns.extent)
+        area: np.ndarray = np.multiply.outer(self.rows.extent[first:last], self.columns.extent)
+        return area
 
     @property
     def window(self) -> tuple[int, int, int, int]:

@@ -20,7 +20,9 @@ from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.methods import METHODS, check_method, check_policy
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS, MARKER, SUFFIX, same_product
+from landsat_downsample.model.projection import Projection
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.model.ties import laid_over
 
 #: Rows of a strip: enough to amortise a read, few enough to stay in a megabyte-sized cache.
 STRIP_ROWS = 512
@@ -135,6 +137,8 @@ class Target:
     coarse: Grid
     lattice: Lattice
     """Where the cells of `coarse` lie, exactly."""
+    projection: Projection | None = None
+    """From the band's coordinates to those of `coarse`, where they differ."""
     min_valid: float = 0.0
     quality: Band | None = None
     """QA_PIXEL, where it says which pixels count."""
@@ -162,7 +166,7 @@ class Target:
         """Describe it in JSON types."""
         record = {name: getattr(self, name) for name in self.__slots__}
         record |= {k: record[k].to_dict() for k in ("band", "coarse", "lattice")}
-        record["quality"] = self.quality.to_dict() if self.quality else None
+        record |= {k: record[k].to_dict() if record[k] else None for k in ("quality", "projection")}
         record["mask"] = list(self.mask)
         return record
 
@@ -175,6 +179,7 @@ class Target:
                 "band": Band.from_dict(record["band"]),
                 "coarse": Grid.from_dict(record["coarse"]),
                 "lattice": Lattice.from_dict(record["lattice"]),
+                "projection": Projection.from_dict(record["projection"]) if record["projection"] else None,
                 "quality": Band.from_dict(record["quality"]) if record["quality"] else None,
                 "mask": tuple(record["mask"]),
             }
@@ -195,6 +200,8 @@ class ScenePlan:
     coarse: Grid
     lattice: Lattice
     targets: tuple[Target, ...]
+    projection: Projection | None = None
+    """From the scene's coordinates to those of `coarse`, where they differ."""
     overwrite: bool = False
 
     @property
@@ -230,6 +237,7 @@ class ScenePlan:
             "coarse": self.coarse.to_dict(),
             "lattice": self.lattice.to_dict(),
             "targets": [target.to_dict() for target in self.targets],
+            "projection": self.projection.to_dict() if self.projection else None,
             "overwrite": self.overwrite,
         }
 
@@ -244,6 +252,7 @@ class ScenePlan:
             coarse=Grid.from_dict(record["coarse"]),
             lattice=Lattice.from_dict(record["lattice"]),
             targets=tuple(Target.from_dict(t) for t in record["targets"]),
+            projection=Projection.from_dict(record["projection"]) if record["projection"] else None,
             overwrite=record["overwrite"],
         )
 
@@ -258,7 +267,7 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
     """
     _check_places(scene, dest)
     lattice = options.grid_request.lattice(scene.grid)
-    coarse = lattice.covering(scene.grid)
+    coarse, projection = laid_over(scene.grid, lattice)
     if options.bounds:
         coarse = coarse.within(options.bounds)
     wanted, fractions = _wanted(scene, options)
@@ -279,6 +288,7 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 qa=options.qa,
                 coarse=coarse,
                 lattice=lattice,
+                projection=projection,
                 min_valid=float(options.min_valid),
                 quality=scene.bands.get("QA_PIXEL") if mask or band.spec.fill_from else None,
                 mask=mask,
@@ -286,7 +296,8 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 codes_written=name in wanted,
             )
         )
-    return ScenePlan(scene, options, dest, scene.id + SUFFIX, coarse, lattice, tuple(targets), overwrite)
+    name = scene.id + SUFFIX
+    return ScenePlan(scene, options, dest, name, coarse, lattice, tuple(targets), projection, overwrite)
 
 
 def _check_places(scene: Scene, dest: str) -> None:

@@ -48,9 +48,8 @@ class Projection:
         UsageError
             PROJ knows no way, or none between the two datums.
         """
-        from pyproj.aoi import AreaOfInterest
+        from pyproj.transformer import AreaOfInterest, TransformerGroup
         from pyproj.exceptions import ProjError
-        from pyproj.transformer import TransformerGroup
 
         source, target = _crs(image.crs), _crs(crs)
         west, south, east, north = _degrees(image, source)
@@ -124,12 +123,12 @@ def _no_network() -> Iterator[None]:
     """Without the grids that PROJ may fetch: numbers must not depend on whether a machine has a network."""
     from pyproj import network
 
-    before = network.is_network_enabled()
-    network.set_network_enabled(False)
+    before = network.is_network_enabled()  # type: ignore[attr-defined]
+    network.set_network_enabled(False)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        network.set_network_enabled(before)
+        network.set_network_enabled(before)  # type: ignore[attr-defined]
 
 
 def _degrees(image: Grid, crs: CRS) -> tuple[float, float, float, float]:
@@ -153,17 +152,14 @@ def _no_way(source: str, target: str) -> UsageError:
 def _check_datum(operation: Transformer, target: CRS) -> None:
     """Refuse a datum, other than one near WGS 84, to which PROJ would go without a shift."""
     geodetic = target.geodetic_crs
+    datum, ellipsoid = (geodetic.datum, geodetic.ellipsoid) if geodetic else (None, None)
     # A sphere that stands for no datum, as that of MODIS, takes latitudes as they are.
-    named = (
-        geodetic is not None and geodetic.datum is not None and not geodetic.datum.name.lower().startswith("unknown")
-    )
-    if not named or "Ballpark" not in operation.description:
+    if "Ballpark" not in operation.description or datum is None or datum.name.lower().startswith("unknown"):
         return
-    ellipsoid = geodetic.ellipsoid
-    sphere = ellipsoid.inverse_flattening == 0
-    if not sphere and abs(ellipsoid.semi_major_metre - WGS84_AXIS) > AXIS_SLACK:
+    sphere = ellipsoid is None or ellipsoid.inverse_flattening == 0
+    if ellipsoid is not None and not sphere and abs(ellipsoid.semi_major_metre - WGS84_AXIS) > AXIS_SLACK:
         raise UsageError(
-            f"datum {geodetic.datum.name!r} lies up to hundreds of metres off, and this PROJ has no shift to it: "
+            f"datum {datum.name!r} lies up to hundreds of metres off, and this PROJ has no shift to it: "
             "choose a grid on WGS 84, or install the package proj-data"
         )
 

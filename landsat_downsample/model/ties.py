@@ -102,6 +102,20 @@ def positions(
     return down, right
 
 
+def laid_over(image: Grid, lattice: Lattice) -> tuple[Grid, Projection | None]:
+    """The cells of a lattice that hold any part of an image, and how to get there where it is in another projection.
+
+    Raises
+    ------
+    UsageError
+        As of `Projection.between` and `Ties.of`.
+    """
+    if image.crs == lattice.crs:
+        return lattice.covering(image), None
+    projection = Projection.between(image, lattice.crs)
+    return covering(image, lattice, projection), projection
+
+
 def covering(image: Grid, lattice: Lattice, projection: Projection) -> Grid:
     """The cells of a lattice, in another projection, that hold any part of an image.
 
@@ -176,7 +190,8 @@ def _areas(down: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Area of a pixel of each block between tie points, in cells; negative where the block is turned over."""
     a, b = down[1:, 1:] - down[:-1, :-1], right[1:, 1:] - right[:-1, :-1]
     c, d = down[1:, :-1] - down[:-1, 1:], right[1:, :-1] - right[:-1, 1:]
-    return (a * d - b * c) / (-2 * STEP * STEP)
+    area: np.ndarray = (a * d - b * c) / (-2 * STEP * STEP)
+    return area
 
 
 def _check(projection: Projection, image: Grid, here: tuple[np.ndarray, ...], there: tuple[np.ndarray, ...]) -> None:

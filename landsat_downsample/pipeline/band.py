@@ -25,6 +25,9 @@ from landsat_downsample.model.plan import Target
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
 from landsat_downsample.pipeline.pixels import MaskBand, Rows, open_mask_band, read_band
+from landsat_downsample.reduce.area_bits import reduce_quality_areas
+from landsat_downsample.reduce.area_values import reduce_areas
+from landsat_downsample.reduce.areas import Areas, areas_of
 from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_codes, recognise, reduce_quality, seem_classes
 from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, rule_of
 from landsat_downsample.reduce.values import ReadRows, finish_sums, reduce_strips, reducer_for
@@ -108,7 +111,7 @@ def reduce_target(target: Target, idle_threads: Callable[[], int] = lambda: 1) -
     SceneError
         A quality band holds codes that its name forbids.
     """
-    cells = target.overlay()
+    cells = _cells_of(target)
     # The mask band first: a target asks a host for one thing at a time, as limits of requests count targets.
     with reading(target.band.location), _mask_band(target, cells.window) as mask_band:
         reduced, file = read_band(
@@ -116,6 +119,12 @@ def reduce_target(target: Target, idle_threads: Callable[[], int] = lambda: 1) -
         )
         read = [file, mask_band.rows.file] if mask_band else [file]
     return replace(reduced, received=sum(f.received for f in read), requests=sum(f.requests for f in read))
+
+
+def _cells_of(target: Target) -> Overlay | Areas:
+    if target.projection is None:
+        return target.overlay()
+    return areas_of(target.band.grid, target.coarse, target.lattice, target.projection)
 
 
 def _mask_band(target: Target, window: PixelWindow) -> AbstractContextManager[MaskBand | None]:
@@ -129,9 +138,9 @@ def _mask_band(target: Target, window: PixelWindow) -> AbstractContextManager[Ma
 
 
 def _reduce(
-    target: Target, cells: Overlay, rows: Rows, mask_band: MaskBand | None, idle_threads: Callable[[], int]
+    target: Target, cells: Overlay | Areas, rows: Rows, mask_band: MaskBand | None, idle_threads: Callable[[], int]
 ) -> Reduced:
-    overlay = Overlay(cells.rows, cells.columns.shifted(*cells.window[2:]))
+    overlay = cells if isinstance(cells, Areas) else Overlay(cells.rows, cells.columns.shifted(*cells.window[2:]))
     spec, doubt = recognised(target.band, rows, cells.window[:2])
 
     def read(start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -190,7 +199,7 @@ def recognised(band: Band, rows: Rows, span: tuple[int, int]) -> tuple[BandSpec,
 
 
 def _reduce_values(
-    target: Target, spec: BandSpec, overlay: Overlay, sums: Callable[..., Any] | None, reads: list[ReadRows]
+    target: Target, spec: BandSpec, overlay: Overlay | Areas, sums: Callable[..., Any] | None, reads: list[ReadRows]
 ) -> Reduced:
     """Reduce a continuous or class band; the cells are the same, however many threads do it.
 
@@ -203,7 +212,16 @@ def _reduce_values(
     mask_role = "" if target.quality is None else "mask" if target.mask else "fill"
     share = Fraction(str(target.min_valid))
     rule = rule_of(spec, band.dtype, band.nodata, method=method, min_valid=share, mask_role=mask_role)
-    out = np.empty(target.coarse.shape, output_dtype(method, rule.dtype))
+    notes: tuple[str, ...] = ()
+    if spec.fill_from and not mask_role:
+        notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
+    made = reduce_areas(rule, overlay, reads) if isinstance(overlay, Areas) else _blocks(rule, overlay, sums, reads)
+    return Reduced(spec, made, declared_nodata(rule), method, notes=notes)
+
+
+def _blocks(rule: Rule, overlay: Overlay, sums: Callable[..., Any] | None, reads: list[ReadRows]) -> np.ndarray:
+    """Reduce cells whose sides are rows and columns of pixels; arguments as of `_reduce_values`."""
+    out = np.empty((overlay.rows.size, overlay.columns.size), output_dtype(rule.method, rule.dtype))
     summed = sums(overlay, rule.nodata) if sums and rule.method in ("mean", "sum") else None
 
     def reduce(rows: slice, read: ReadRows) -> None:
@@ -217,16 +235,16 @@ def _reduce_values(
         with closing(summed):  # on every way out its threads have ended before the file is closed
             for cells, (data,) in finish_sums(reducer_for(rule, overlay), summed):
                 out[cells] = data
-    notes: tuple[str, ...] = ()
-    if spec.fill_from and not mask_role:
-        notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
-    return Reduced(spec, out, declared_nodata(rule), method, notes=notes)
+    return out
 
 
-def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay, read: ReadRows) -> Reduced:
+def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay | Areas, read: ReadRows) -> Reduced:
     policy = target.method if target.method in POLICIES else target.qa
     rule = QualityRule(spec, policy, Fraction(str(target.min_valid)), target.fractions is not None)
-    found = reduce_quality(rule, overlay, read)
+    if isinstance(overlay, Areas):
+        found = reduce_quality_areas(rule, overlay, read)
+    else:
+        found = reduce_quality(rule, overlay, read)
     wrong = check_codes(found.code_counts, spec, target.key)
     notes: tuple[str, ...] = (f"{wrong} source pixels hold codes that {spec.name} cannot have",) if wrong else ()
     if target.band.spec.candidates:

@@ -12,8 +12,9 @@ from landsat_downsample.reduce.rule import Rule, output_dtype
 from landsat_downsample.reduce.values import Parts, ReadRows, Reducer, reducer_for, valid_pixels
 
 
-def reduce_areas(rule: Rule, areas: Areas, read: ReadRows) -> np.ndarray:
-    """Reduce a continuous or class band, (cells, cells): strips in order, of which one is held."""
+def reduce_areas(rule: Rule, areas: Areas, reads: list[ReadRows]) -> np.ndarray:
+    """Reduce a continuous or class band, (cells, cells): strips in order, of which each reader holds one."""
+    read = reads[0]
     reducer = reducer_for(rule, areas)
     out = np.empty(areas.shape, output_dtype(rule.method, rule.dtype))
     if rule.method in ("median", "mode"):

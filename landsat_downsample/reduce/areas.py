@@ -180,7 +180,7 @@ class Areas:
     def _scatter(
         self, shares: Shares, strip: Strip, runs: np.ndarray, parts: np.ndarray | int, dtype: type
     ) -> np.ndarray:
-        out = np.zeros((strip.last - strip.first) * self.shape[1], dtype)
+        out: np.ndarray = np.zeros((strip.last - strip.first) * self.shape[1], dtype)
         np.add.at(out, shares.run_cell, runs * dtype(UNIT))
         np.add.at(out, shares.part_cell, parts * shares.part_weight.astype(dtype))
         return out.reshape(-1, self.shape[1])

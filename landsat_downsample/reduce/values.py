@@ -75,7 +75,7 @@ def finish_sums(reducer: Reducer, sums: Iterable[tuple[int, np.ndarray, np.ndarr
             yield slice(first, last), reducer.finish((count, total), first, last)
 
 
-def reducer_for(rule: Rule, overlay: Overlay) -> Reducer:
+def reducer_for(rule: Rule, overlay: Overlay | Areas) -> Reducer:
     """The reducer of a continuous or class band.
 
     Raises
@@ -375,6 +375,7 @@ class Ranked(CellValues):
     whole = True
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
+        assert isinstance(self.overlay, Overlay)
         good = valid_pixels(values, ok, self.rule.nodata)
         shape = strip.last - strip.first, self.overlay.columns.size
         count = np.zeros(shape[0] * shape[1], np.int64)
@@ -436,6 +437,7 @@ class Nearest(CellValues):
     whole = True
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
+        assert isinstance(self.overlay, Overlay)
         rows = self.overlay.rows.centre[strip.first : strip.last] - strip.start
         picked = np.ix_(rows, self.overlay.columns.centre)
         good = valid_pixels(values, ok, self.rule.nodata)
