@@ -34,7 +34,8 @@ from landsat_downsample.model import flags, methods
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, unknown
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.lattice import GridRequest, Lattice
+from landsat_downsample.model.grid_request import GridRequest
+from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.methods import METHODS
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS

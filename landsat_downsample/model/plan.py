@@ -15,13 +15,15 @@ from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.grid import Grid, how_small
-from landsat_downsample.model.lattice import GridRequest, Lattice
+from landsat_downsample.model.grid_request import PLACEMENTS, GridRequest
+from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.methods import METHODS, check_method, check_policy
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS, MARKER, SUFFIX, same_product
 from landsat_downsample.model.projection import Projection
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.model.ties import laid_over
 
 #: Rows of a strip: enough to amortise a read, few enough to stay in a megabyte-sized cache.
@@ -45,8 +47,8 @@ class Options:
     """Cell size in CRS units (metres)."""
     size: tuple[int, int] | None = None
     """(width, height) in cells; a 0 keeps the aspect."""
-    grid: str | None = None
-    """How cells are placed: see `GridRequest`."""
+    grid: str | TargetGrid | None = None
+    """How cells are placed, or the grid that says so: see `GridRequest`."""
     anchor: tuple[float, float] | None = None
     """(x, y) of any corner of a cell, in place of the zone's."""
     bands: tuple[str, ...] | None = None
@@ -63,12 +65,13 @@ class Options:
     """Area of interest (left, bottom, right, top) in CRS units; widened to whole cells. None takes all."""
 
     def __post_init__(self) -> None:
-        name, value = how_small(self.factor, self.resolution, self.size)
-        # One number has one form (7, never 7.0 or numpy's), so that equal requests are recorded alike.
-        object.__setattr__(self, name, value if name == "size" else _plain(getattr(self, name)))
         asked = self.grid_request
-        object.__setattr__(self, "grid", asked.grid)
-        object.__setattr__(self, "anchor", asked.anchor)
+        for name in ("resolution", "grid", "anchor"):
+            object.__setattr__(self, name, getattr(asked, name))
+        if self.grid in PLACEMENTS:
+            name, value = how_small(self.factor, self.resolution, self.size)
+            # One number has one form (7, never 7.0 or numpy's), so that equal requests are recorded alike.
+            object.__setattr__(self, name, value if name == "size" else _plain(getattr(self, name)))
         object.__setattr__(self, "min_valid", _share(self.min_valid))
         if self.bands is not None and not self.bands:
             raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
@@ -90,13 +93,15 @@ class Options:
         record = asdict(self)
         for key in TUPLES:
             record[key] = list(record[key]) if record[key] is not None else None
+        record["grid"] = self.grid.to_dict() if isinstance(self.grid, TargetGrid) else self.grid
         return record
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Options:
         """Make it from what `to_dict` gave."""
         tuples = {k: tuple(record[k]) if record[k] is not None else None for k in TUPLES if k in record}
-        return cls(**{**record, **tuples})
+        grid = record.get("grid")
+        return cls(**{**record, **tuples, "grid": TargetGrid.from_dict(grid) if isinstance(grid, dict) else grid})
 
 
 def _plain(value: float) -> float:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from affine import Affine
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from landsat_downsample.errors import SceneError
 from landsat_downsample.formats.mtl import frame as frame_module
 from landsat_downsample.formats.mtl.document import Mtl
 from landsat_downsample.model.band import Band
+from landsat_downsample.model.crs import same_crs
 from landsat_downsample.model.grid import Grid
 
 PAN = "panchromatic"
@@ -101,16 +100,6 @@ def same(one: Grid, other: Grid) -> bool:
         return False
     step_y, step_x = one.resolution
     return _within(one, other, (step_y * TOLERANCE, step_x * TOLERANCE))
-
-
-def same_crs(one: str, other: str) -> bool:
-    """Whether two CRS are one, however they are written."""
-    if one == other:
-        return True
-    try:
-        return bool(CRS.from_user_input(one) == CRS.from_user_input(other))
-    except CRSError:
-        return False
 
 
 def _within(one: Grid, other: Grid, margin: tuple[float, float]) -> bool:

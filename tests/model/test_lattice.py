@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.lattice import GridRequest, Lattice
+from landsat_downsample.model.grid_request import GridRequest
+from landsat_downsample.model.lattice import Lattice
 
 UTM = "EPSG:32633"
 
@@ -131,7 +132,7 @@ def test_it_survives_its_trips():
     ("options", "words"),
     [
         ({"factor": 3, "grid": "zones"}, "'zones' is unknown (did you mean zone?)"),
-        ({"factor": 3, "grid": "modis"}, "choose one of zone, scene"),
+        ({"factor": 3, "grid": "modis"}, "does not say how large its cells are: give modis:1km or modis:500m"),
         ({"size": (3, 0), "grid": "zone"}, "size divides a scene's own frame"),
         ({"size": (3, 0), "anchor": (0, 0)}, "anchor goes with grid 'zone'"),
         ({"factor": 3, "grid": "scene", "anchor": (0, 0)}, "anchor goes with grid 'zone'"),
