@@ -57,6 +57,8 @@ def of_raster(crs: str, transform: Affine, shape: tuple[int, int], name: str) ->
     UsageError
         It is rotated or mirrored, or its CRS is no map.
     """
+    from rasterio.crs import CRS
+
     check_crs(crs, name)
     if transform.b or transform.d:
         raise UsageError(f"grid {name!r} is rotated: give a raster whose rows run from west to east; warp it first")
@@ -71,7 +73,8 @@ def of_raster(crs: str, transform: Affine, shape: tuple[int, int], name: str) ->
     if transform.e > 0:
         top += height * cell[0]
     check_sphere(crs, cell[1], name)
-    return TargetGrid(name, Lattice(crs, (top, left), cell), (height, width))
+    wraps = CRS.from_user_input(crs).is_geographic and width * cell[1] == 360
+    return TargetGrid(name, Lattice(crs, (top, left), cell), (height, width), wraps=wraps)
 
 
 def meant_float(value: float) -> Fraction:

@@ -220,23 +220,22 @@ def _of_sizes(name: GridName, family: dict[str, Any]) -> TargetGrid:
     shape = size.get("shape") or [count * size["tile"] for count in family["tiles"]["count"]]
     crs = record()["crs"].get(family["crs"], family["crs"])
     lattice = Lattice(crs, _corner(size.get("upper_left") or family["upper_left"]), (cell, cell))
-    return TargetGrid(name.word, lattice, tuple(shape), tiles, name.tile)
+    return TargetGrid(name.word, lattice, tuple(shape), tiles, name.tile, family.get("wraps", False))
 
 
 def _degrees(name: GridName, family: dict[str, Any]) -> TargetGrid:
     cell = Fraction(name.cell)
     ahead = cell / 2 if name.centred else Fraction(0)
     shape = int(180 / cell) + name.centred, int(360 / cell)
-    return TargetGrid(name.word, Lattice(family["crs"], (90 + ahead, -180 - ahead), (cell, cell)), shape)
+    lattice = Lattice(family["crs"], (90 + ahead, -180 - ahead), (cell, cell))
+    return TargetGrid(name.word, lattice, shape, wraps=True)
 
 
 def _zoom(name: GridName, family: dict[str, Any]) -> TargetGrid:
     y, x = _corner(family["upper_left"])
     side = 256 * 2 ** int(name.cell[1:])
-    cell = 2 * y / side
-    return TargetGrid(
-        name.word, Lattice(family["crs"], (y, x), (cell, cell)), (side, side), _tiles(name, family), name.tile
-    )
+    lattice = Lattice(family["crs"], (y, x), (2 * y / side, 2 * y / side))
+    return TargetGrid(name.word, lattice, (side, side), _tiles(name, family), name.tile, wraps=True)
 
 
 def _of_zone(name: GridName, family: dict[str, Any], image: Grid) -> TargetGrid:

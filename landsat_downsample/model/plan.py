@@ -271,8 +271,10 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
         A band or flag the scene does not have, a mean of a bit field, or no destination.
     """
     _check_places(scene, dest)
-    lattice = options.grid_request.lattice(scene.grid)
+    target = options.grid_request.target(scene.grid)
+    lattice = target.lattice
     coarse, projection = laid_over(scene.grid, lattice)
+    coarse = target.cut(coarse)
     if options.bounds:
         coarse = coarse.within(options.bounds)
     wanted, fractions = _wanted(scene, options)

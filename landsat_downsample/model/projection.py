@@ -48,8 +48,8 @@ class Projection:
         UsageError
             PROJ knows no way, or none between the two datums.
         """
-        from pyproj.transformer import AreaOfInterest, TransformerGroup
         from pyproj.exceptions import ProjError
+        from pyproj.transformer import AreaOfInterest, TransformerGroup
 
         source, target = _crs(image.crs), _crs(crs)
         west, south, east, north = _degrees(image, source)

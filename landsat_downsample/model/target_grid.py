@@ -30,6 +30,8 @@ class TargetGrid:
     """How it is cut into tiles, if it is."""
     tile: str | None = None
     """The name of the one tile that is asked for: ``h18v04``."""
+    wraps: bool = False
+    """Whether it goes once round the Earth: what lies across its right edge is counted on, not cut off."""
 
     @property
     def extent(self) -> Window | None:
@@ -68,6 +70,8 @@ class TargetGrid:
         found = self.window(cells)
         first = [max(at, begin) for at, begin in zip(found[:2], self.extent[:2], strict=True)]
         last = [min(found[k] + found[k + 2], self.extent[k] + self.extent[k + 2]) for k in (0, 1)]
+        if self.wraps and not self.tile:
+            first[1], last[1] = found[1], found[1] + found[3]
         if first[0] >= last[0] or first[1] >= last[1]:
             raise UsageError(self._unreached(cells))
         if self.tile:
@@ -112,6 +116,7 @@ class TargetGrid:
             "shape": list(self.shape) if self.shape else None,
             "tiles": self.tiles.to_dict() if self.tiles else None,
             "tile": self.tile,
+            "wraps": self.wraps,
         }
 
     @classmethod
@@ -125,6 +130,7 @@ class TargetGrid:
             tuple(record["shape"]) if record["shape"] else None,
             kind.from_dict(tiles) if tiles else None,
             record["tile"],
+            record["wraps"],
         )
 
 

@@ -337,3 +337,10 @@ def test_numbered_tiles_cover_what_they_are_said_to(window, cells, northward):
     top = 100 - 6 * cells[0] if northward else 100
     inside[top : top + 6 * cells[0], 100 : 100 + 5 * cells[1]] = 1
     assert found.max() <= 1 and (found[(asked & inside) == 1] == 1).all()
+
+
+def test_cells_across_the_end_of_the_map_are_counted_on():
+    grid = named("latlon:0.5", KANSAS)
+    assert grid.window(grid.cut(grid.grid((100, 710, 10, 20)))) == (100, 710, 10, 20)
+    assert of_raster("EPSG:4326", Affine(0.5, 0, -180, 0, -0.5, 90), (360, 720), "a").wraps
+    assert not of_raster("EPSG:4326", Affine(0.5, 0, -180, 0, -0.5, 90), (360, 719), "a").wraps
