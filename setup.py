@@ -6,9 +6,10 @@ setup(
     ext_modules=[
         Extension(
             "landsat_downsample.reduce._native",
-            ["landsat_downsample/reduce/_native.c", "landsat_downsample/reduce/_inflate.c"],
-            depends=["landsat_downsample/reduce/_inflate.h"],
-            extra_compile_args=["-O3"],
+            [f"landsat_downsample/reduce/{name}.c" for name in ("_native", "_inflate", "_areas")],
+            depends=["landsat_downsample/reduce/_inflate.h", "landsat_downsample/reduce/_areas.h"],
+            # Sums of products are to be rounded as NumPy rounds them.
+            extra_compile_args=["-O3", "-ffp-contract=off"],
             py_limited_api=True,
             optional=True,
         )

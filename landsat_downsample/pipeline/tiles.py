@@ -11,14 +11,11 @@ import math
 import mmap
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +25,7 @@ from landsat_downsample.formats.tiff_layout import Directory
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.location import Location
 from landsat_downsample.reduce import native
+from landsat_downsample.reduce.in_order import in_order
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.native import _native
 from landsat_downsample.storage import cancellation
@@ -41,9 +39,6 @@ available = _native is not None and sys.byteorder == "little"
 
 #: Bytes that are inflated in one call, and cells whose sums it is to make (16 bytes each); one row of tiles at least.
 TOGETHER, CELLS = 32 << 20, 1 << 18
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _DTYPES = {(8, 1): np.uint8, (16, 1): np.uint16, (16, 2): np.int16}
 
@@ -122,7 +117,7 @@ class TileRows:
         rooms: list[np.ndarray] = []
         first, known = 0, np.zeros((2, 0, width), np.int64)
         add_up = partial(self._sums_of, overlay, (flip, missing), rooms)
-        with closing(_in_order(add_up, self._spans(top, bottom, most), threads)) as parts:
+        with closing(in_order(add_up, self._spans(top, bottom, most), threads)) as parts:
             for span, room, sums in parts:
                 sums[:, : known.shape[1]] += known  # of cells that began above
                 complete = int(np.searchsorted(rows.stop[first : first + sums.shape[1]], span.stop, side="right"))
@@ -204,25 +199,6 @@ class TileRows:
                 f"cannot decode rows {span.start}-{span.stop} of {self.location!r}: "
                 "the file is damaged or cut short; fetch it again"
             ) from error
-
-
-def _in_order(call: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R, None, None]:
-    """What calls give, in the order of their items; made by some threads, or without others by the caller."""
-    if threads == 1:
-        yield from map(call, items)
-        return
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="tiles") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(copy_context().run, call, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _room(*shape: int) -> np.ndarray:

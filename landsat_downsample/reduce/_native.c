@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "_areas.h"
 #include "_inflate.h"
 
 /* Not under sanitizers: what chooses between clones runs before they are there. */
@@ -852,6 +853,8 @@ static PyMethodDef functions[] = {
     {"sums", sums, METH_VARARGS, NULL},
     {"means", means, METH_VARARGS, NULL},         {"quality", quality, METH_VARARGS, NULL},
     {"histogram", histogram, METH_VARARGS, NULL}, {"tally", tally, METH_VARARGS, NULL},
+    {"share_areas", share_areas, METH_VARARGS, NULL},   {"count_shares", count_shares, METH_VARARGS, NULL},
+    {"list_shares", list_shares, METH_VARARGS, NULL},   {"sum_shares", sum_shares, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+_Four = tuple[int, int, int, int]
 _Axis = tuple[np.ndarray, int, int]
 _Layout = tuple[int, int, int, int, int, int]
 
@@ -61,6 +62,22 @@ def histogram(
     cells: np.ndarray,
     ranks: np.ndarray,
     counts: np.ndarray,
+    /,
+) -> None: ...
+def share_areas(
+    down: np.ndarray, right: np.ndarray, across: int, bits: int, pixels: _Four, window: _Four, /
+) -> bytes: ...
+def count_shares(words: bytes, pixels: int, cells: int, wide: int, /) -> tuple[int, int]: ...
+def list_shares(words: bytes, pixels: int, cells: int, wide: int, /, *arrays: np.ndarray) -> None: ...
+def sum_shares(
+    words: bytes,
+    pixels: np.ndarray,
+    ok: np.ndarray | None,
+    flip: int,
+    nodata: int,
+    wide: int,
+    totals: np.ndarray,
+    weights: np.ndarray,
     /,
 ) -> None: ...
 def tally(pixels: np.ndarray, counts: np.ndarray, /) -> None: ...

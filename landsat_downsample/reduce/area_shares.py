@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from landsat_downsample.model.ties import Ties
+
 Window = tuple[int, int, int, int]
 Point = tuple[np.ndarray, np.ndarray]
 
@@ -73,6 +75,12 @@ def shares_of(corners: tuple[np.ndarray, np.ndarray], bits: int, window: Window,
     pixel, cell, weight = (np.concatenate(items) for items in zip(*parts, strict=True))
     order = np.argsort(pixel, kind="stable")
     return Shares(*runs, pixel[order], cell[order], weight[order])
+
+
+def shares_of_pixels(ties: Ties, pixels: Window, window: Window) -> Shares:
+    """Share out the pixels of some rows and columns of an image: first row, row after the last, columns likewise."""
+    rows, columns = np.arange(pixels[0], pixels[1] + 1), np.arange(pixels[2], pixels[3] + 1)
+    return shares_of(ties.corners(rows, columns), ties.bits + 8, window)
 
 
 def _range_of(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 
 import numpy as np
 
 from landsat_downsample.reduce.areas import Areas, Pairs
+from landsat_downsample.reduce.in_order import in_order
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.rule import Rule, output_dtype
 from landsat_downsample.reduce.values import Parts, ReadRows, Reducer, reducer_for, valid_pixels
 
 
 def reduce_areas(rule: Rule, areas: Areas, reads: list[ReadRows]) -> np.ndarray:
-    """Reduce a continuous or class band, (cells, cells): strips in order, of which each reader holds one."""
-    read = reads[0]
+    """Reduce a continuous or class band, (cells, cells): strips in order, of which each reader holds one.
+
+    The cells are the same, however many readers there are: each has a thread.
+    """
     reducer = reducer_for(rule, areas)
     out = np.empty(areas.shape, output_dtype(rule.method, rule.dtype))
     if rule.method in ("median", "mode"):
-        parts = _ranked(rule, areas, read)
+        parts = _ranked(rule, areas, reads[0])
         [out[:]] = reducer.finish(parts, 0, len(out))
     elif rule.method == "nearest":
-        [out[:]] = reducer.finish(_nearest(rule, areas, read), 0, len(out))
+        [out[:]] = reducer.finish(_nearest(rule, areas, reads[0]), 0, len(out))
     else:
-        for first, waiting in merged(reducer, areas, read):
+        for first, waiting in _merged(reducer, areas, reads):
             last = first + len(waiting[0])
             [out[first:last]] = reducer.finish(waiting, first, last)
     return out
 
 
-def merged(reducer: Reducer, areas: Areas, read: ReadRows) -> Iterator[tuple[int, Parts]]:
+def _merged(reducer: Reducer, areas: Areas, reads: list[ReadRows]) -> Iterator[tuple[int, Parts]]:
     """Partial results of cell rows that no strip which follows touches: the first row, and what to finish."""
     low, waiting = areas.strips[0].first, None
-    for k, strip in enumerate(areas.strips):
-        part = reducer.partial(*read(strip.start, strip.stop), strip)
+    free: SimpleQueue[ReadRows] = SimpleQueue()
+    for read in reads:
+        free.put(read)
+
+    def partial(strip: Strip) -> Parts:
+        read = free.get()
+        try:
+            part: Parts = reducer.partial(*read(strip.start, strip.stop), strip)
+            return part
+        finally:
+            free.put(read)
+
+    for k, part in enumerate(in_order(partial, areas.strips, len(reads))):
+        strip = areas.strips[k]
         waiting = part if waiting is None else _stacked(reducer.merge, (low, waiting), (strip.first, part))
         low = min(low, strip.first)
         done = min((later.first for later in areas.strips[k + 1 :]), default=low + len(waiting[0]))

@@ -13,8 +13,10 @@ from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.projection import Projection
 from landsat_downsample.model.ties import STEP, Ties, positions
-from landsat_downsample.reduce.area_shares import UNIT, Shares, shares_of
+from landsat_downsample.reduce import native
+from landsat_downsample.reduce.area_shares import UNIT, Shares, shares_of, shares_of_pixels
 from landsat_downsample.reduce.kernels import Strip
+from landsat_downsample.reduce.packed_shares import PackedShares, share_areas
 
 #: Pixel rows of a strip: a row of USGS's tiles, so that each tile is decoded once.
 ROWS = 256
@@ -96,7 +98,7 @@ class Areas:
         self.window = _pixels_of(self.ties, self._cells)
         starts = [self.window[0], *range(self.window[0] // ROWS * ROWS + ROWS, self.window[1], ROWS)]
         self.strips = self._to_the_ends([self._strip(start) for start in starts])
-        self._shares: dict[int, Shares] = {}
+        self._shares: dict[int, Shares | PackedShares] = {}
         self._bytes = 0
         self._locks = {strip.start: threading.Lock() for strip in self.strips}
         self._inside = np.zeros(coarse.shape, np.int64)
@@ -126,21 +128,25 @@ class Areas:
 
     def shares(self, strip: Strip) -> Shares:
         """Of the pixels of a strip, in the columns of `window`; cells are numbered from the strip's first row on."""
+        made = self._shared_out(strip)
+        return made if isinstance(made, Shares) else made.listed()
+
+    def _shared_out(self, strip: Strip) -> Shares | PackedShares:
+        """The shares of a strip, made once as long as there is room for all that is made."""
         with self._locks[strip.start]:
             known = self._shares.get(strip.start)
             if known is not None:
                 return known
             top = self._cells[0]
             cells = (top + strip.first, top + strip.last, *self._cells[2:])
-            rows, columns = np.arange(strip.start, strip.stop + 1), np.arange(self.window[2], self.window[3] + 1)
-            made = shares_of(self.ties.corners(rows, columns), self.ties.bits + 8, cells)
-            size = made.nbytes
-            if self._bytes + size <= KEPT:
-                self._bytes += size
+            pixels = strip.start, strip.stop, *self.window[2:]
+            made = share_areas(self.ties, pixels, cells) or shares_of_pixels(self.ties, pixels, cells)
+            if self._bytes + made.nbytes <= KEPT:
+                self._bytes += made.nbytes
                 self._shares[strip.start] = made
             if strip.start not in self._counted:
                 self._counted.add(strip.start)
-                count = self._scatter(made, strip, made.run_length, 1, np.int64)
+                count = self._weights(made, strip)
                 with self._all:
                     self._inside[strip.first : strip.last] += count
             return made
@@ -174,8 +180,23 @@ class Areas:
 
     def weights(self, strip: Strip) -> np.ndarray:
         """Area of the pixels of a strip, (cells, cells)."""
-        shares = self.shares(strip)
-        return self._scatter(shares, strip, shares.run_length, 1, np.int64)
+        return self._weights(self._shared_out(strip), strip)
+
+    def _weights(self, shares: Shares | PackedShares, strip: Strip) -> np.ndarray:
+        if isinstance(shares, Shares):
+            return self._scatter(shares, strip, shares.run_length, 1, np.int64)
+        nothing = np.zeros(shares.pixels, np.uint16)
+        return shares.sums(nothing, None, None)[0].reshape(-1, self.shape[1])
+
+    def valid_sums(
+        self, values: np.ndarray, ok: np.ndarray | None, nodata: float | None, strip: Strip
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Weights and weighted sums of valid pixels, (cells, cells) both; None where only `sum` makes them."""
+        shares, wide = self._shared_out(strip), native.sixteen(values)
+        if wide is None or isinstance(shares, Shares):
+            return None
+        count, total = shares.sums(wide, ok, nodata)
+        return count.reshape(-1, self.shape[1]), total.reshape(-1, self.shape[1])
 
     def _scatter(
         self, shares: Shares, strip: Strip, runs: np.ndarray, parts: np.ndarray | int, dtype: type

@@ -45,7 +45,7 @@ def cell_sums(
     ok : ndarray of bool, or None
         Which pixels count besides those that differ from `nodata`.
     """
-    wide = _sixteen(values)
+    wide = sixteen(values)
     if wide is None or not sums_fit(overlay):
         return None
     shape = strip.last - strip.first, overlay.columns.size
@@ -191,7 +191,7 @@ def histogram(codes: np.ndarray, overlay: Overlay, strip: Strip, cells: np.ndarr
 
 def tally(codes: np.ndarray) -> np.ndarray | None:
     """Pixels of each code: int64 (65536,)."""
-    wide = _sixteen(codes)
+    wide = sixteen(codes)
     if wide is None:
         return None
     counts = np.zeros(_CODES, np.int64)
@@ -199,7 +199,7 @@ def tally(codes: np.ndarray) -> np.ndarray | None:
     return counts
 
 
-def _sixteen(values: np.ndarray) -> np.ndarray | None:
+def sixteen(values: np.ndarray) -> np.ndarray | None:
     """The pixels as contiguous 16-bit integers, or None where they cannot be."""
     if _native is None or values.dtype not in (np.uint8, np.uint16, np.int16):
         return None

@@ -181,8 +181,11 @@ class Moments(CellValues):
     """Mean, sum, standard deviation and root mean square from exact sums."""
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
-        if self.rule.method in ("mean", "sum") and isinstance(self.overlay, Overlay):
-            made = native.cell_sums(values, ok, self.rule.nodata, self.overlay, strip)
+        if self.rule.method in ("mean", "sum"):
+            if isinstance(self.overlay, Areas):
+                made = self.overlay.valid_sums(values, ok, self.rule.nodata, strip)
+            else:
+                made = native.cell_sums(values, ok, self.rule.nodata, self.overlay, strip)
             if made is not None:
                 return made
         good = valid_pixels(values, ok, self.rule.nodata)

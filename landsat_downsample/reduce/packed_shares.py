@@ -1,0 +1,55 @@
+"""The shares of pixels among cells in a tenth of the memory, made and read in C."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landsat_downsample.model.ties import Ties
+from landsat_downsample.reduce.area_shares import Shares, Window
+from landsat_downsample.reduce.native import _native, pixel_facts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedShares:
+    """What `area_shares.Shares` holds, as `_areas.c` packs it."""
+
+    words: bytes
+    pixels: int
+    cells: int
+    wide: int
+    """Cells of a row."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return len(self.words)
+
+    def listed(self) -> Shares:
+        """Return them as arrays."""
+        facts = self.words, self.pixels, self.cells, self.wide
+        runs, parts = _native.count_shares(*facts)
+        arrays = [np.empty(n, np.int64) for n in (runs, runs, runs, parts, parts, parts)]
+        _native.list_shares(*facts, *arrays)
+        return Shares(*arrays)
+
+    def sums(self, values: np.ndarray, ok: np.ndarray | None, nodata: float | None) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and weighted sums of the valid ones of 16-bit pixels: int64 (cells,), twice."""
+        count, total = np.zeros((2, self.cells), np.int64)
+        ok = None if ok is None else np.ascontiguousarray(ok, bool)
+        _native.sum_shares(self.words, values, ok, *pixel_facts(values.dtype, nodata), self.wide, total, count)
+        return count, total
+
+
+def share_areas(ties: Ties, pixels: Window, window: Window) -> PackedShares | None:
+    """Share out the pixels of some rows and columns as `area_shares.shares_of_pixels` does; None without the extension.
+
+    Columns begin at a tie point.
+    """
+    high, wide = window[1] - window[0], window[3] - window[2]
+    if _native is None or high * wide >= 1 << 31:
+        return None
+    words = _native.share_areas(ties.down, ties.right, ties.down.shape[1], ties.bits + 8, pixels, window)
+    count = (pixels[1] - pixels[0]) * (pixels[3] - pixels[2])
+    return PackedShares(words, count, high * wide, wide)
