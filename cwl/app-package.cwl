@@ -66,8 +66,12 @@ $graph:
         type: float?
       method:
         label: Other methods for single bands
-        doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, mode or nearest."
+        doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, count, mode or nearest."
         type: string[]?
+      stats:
+        label: Statistics
+        doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."
+        type: string?
       workers:
         label: Cores
         doc: Cores to ask the platform for, each for a thread.
@@ -96,6 +100,7 @@ $graph:
           mask: mask
           min_valid: min_valid
           method: method
+          stats: stats
           workers: workers
           ram: ram
         out: [dataset_dir]
@@ -184,7 +189,12 @@ $graph:
         type:
           - "null"
           - {type: array, items: string, inputBinding: {prefix: --method}}
-        doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, mode or nearest."
+        doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, count, mode or nearest."
+      stats:
+        label: Statistics
+        type: string?
+        doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."
+        inputBinding: {prefix: --stats}
       workers:
         label: Cores
         type: int?

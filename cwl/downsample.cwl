@@ -63,7 +63,11 @@ inputs:
     type:
       - "null"
       - {type: array, items: string, inputBinding: {prefix: --method}}
-    doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, mode or nearest."
+    doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, count, mode or nearest."
+  stats:
+    type: string?
+    doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."
+    inputBinding: {prefix: --stats}
   workers:
     type: int?
     default: 1

@@ -40,6 +40,7 @@ $graph:
       mask: {type: "string?", doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."}
       min_valid: {type: "float?", doc: Least share of valid pixels in a cell that holds data.}
       method: {type: "string[]?", doc: BAND=METHOD for each band to reduce otherwise.}
+      stats: {type: "string?", doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."}
       workers: {type: "int?", default: 1, doc: "Cores to ask the runner for, each for a thread or dask worker."}
       ram: {type: "int?", default: 1024, doc: MiB of memory to ask the runner for.}
       cluster: {type: "string?", doc: "none, local, or the address of a dask scheduler, whose workers must see the step's folders."}
@@ -74,6 +75,7 @@ $graph:
           mask: mask
           min_valid: min_valid
           method: method
+          stats: stats
           workers: workers
           ram: ram
           cluster: cluster
@@ -125,6 +127,7 @@ $graph:
       mask: string?
       min_valid: float?
       method: string[]?
+      stats: string?
       workers: int?
       ram: int?
       cluster: string?
@@ -164,6 +167,7 @@ $graph:
           mask: mask
           min_valid: min_valid
           method: method
+          stats: stats
           workers: workers
           ram: ram
           cluster: cluster
@@ -352,7 +356,11 @@ $graph:
         type:
           - "null"
           - {type: array, items: string, inputBinding: {prefix: --method}}
-        doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, mode or nearest."
+        doc: "BAND=METHOD for each band to reduce otherwise: mean, median, min, max, sum, std, rms, count, mode or nearest."
+      stats:
+        type: string?
+        doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."
+        inputBinding: {prefix: --stats}
       workers:
         type: int?
         default: 1

@@ -32,6 +32,7 @@ inputs:
   mask: {type: "string?", doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."}
   min_valid: {type: "float?", doc: Least share of valid pixels in a cell that holds data.}
   method: {type: "string[]?", doc: BAND=METHOD for each band to reduce otherwise.}
+  stats: {type: "string?", doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."}
   workers: {type: "int?", default: 1, doc: "Cores to ask the runner for, each for a thread or dask worker."}
   ram: {type: "int?", default: 1024, doc: MiB of memory to ask the runner for.}
   cluster: {type: "string?", doc: "none, local, or the address of a dask scheduler, whose workers must see the step's folders."}
@@ -81,6 +82,7 @@ steps:
       mask: mask
       min_valid: min_valid
       method: method
+      stats: stats
       workers: workers
       ram: ram
       cluster: cluster
@@ -118,6 +120,7 @@ steps:
       mask: mask
       min_valid: min_valid
       method: method
+      stats: stats
       workers: workers
       ram: ram
       timeout: timeout

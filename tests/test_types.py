@@ -41,6 +41,7 @@ scene: ld.Scene = ld.open_scene(folder, bands="red")
 band: ld.Band = scene.band("red")
 red: xr.DataArray = ld.coarsen(scene["red"], factor=10, mask="cloud")
 both: xr.Dataset = ld.coarsen(scene.dataset(["red"]), size=(100, 0))
+several: xr.Dataset = ld.coarsen(scene["red"], factor=10, stats="mean,std")
 shares: xr.Dataset = ld.fractions(scene["QA_PIXEL"], resolution=300)
 ld.plot.before_after(scene["red"], red).savefig("red.png")
 ld.plot.fractions(shares)
@@ -67,7 +68,7 @@ print(status, job.results())
 WRONG = {
     'ld.plan("scene", "out", facto=10)': 'Unexpected keyword argument "facto" for "plan"',
     'ld.plan("scene", "out", factor="ten")': 'Argument "factor" to "plan" has incompatible type "str"',
-    'ld.coarsen(ld.open_scene("scene"), factor=10)': '"coarsen" cannot be "Scene"',
+    'ld.coarsen(ld.open_scene("scene"), factor=10)': 'No overload variant of "coarsen" matches argument types "Scene"',
     'ld.run("out")': 'Argument 1 to "run" has incompatible type "str"',
     'ld.clean("out", delete="yes")': 'Argument "delete" to "clean" has incompatible type "str"',
     "ld.nonsense": 'Module has no attribute "nonsense"',

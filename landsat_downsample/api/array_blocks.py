@@ -17,11 +17,13 @@ from landsat_downsample.model.cells import Cells, Overlay
 from landsat_downsample.model.flags import fill_mask
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
+from landsat_downsample.model.methods import output_dtype
 from landsat_downsample.pipeline.band import recognised
 from landsat_downsample.pipeline.pixels import Rows, open_mask_band, read_band
 from landsat_downsample.reduce.bits import QualityRule, check_codes, reduce_quality, seem_classes
 from landsat_downsample.reduce.rule import Rule
-from landsat_downsample.reduce.values import ReadRows, reduce_strips, reducer_for
+from landsat_downsample.reduce.several import reducer_of
+from landsat_downsample.reduce.values import ReadRows, reduce_strips
 
 #: Source rows per block of a lazy result: a quarter of a scene, so that two to four threads share it.
 BLOCK_ROWS = 2048
@@ -38,6 +40,8 @@ class Request:
     qa: str
     mask: tuple[str, ...]
     min_valid: Fraction
+    stats: tuple[str, ...] = ()
+    """Statistics of bands that are averaged, instead of the mean alone."""
 
 
 def token(value: object) -> str:
@@ -69,13 +73,20 @@ class Job:
     """Value that attributes call no data and that counts all the same."""
     plain: str | None = None
     """Name of integers of which nothing says that they may be averaged."""
+    others: tuple[Rule, ...] = ()
+    """Other statistics of the same pixels: `run` gives an array for each, after that of `rule`."""
+
+    @property
+    def dtypes(self) -> list[np.dtype]:
+        """Stored type of each array."""
+        return [np.dtype(self.dtype), *(output_dtype(rule.method, rule.dtype) for rule in self.others)]
 
     def overlay(self) -> Overlay:
         """Return the overlay of the cells that are made."""
         whole = Overlay.of(self.fine, self.coarse, self.lattice)
         return whole if self.rows is None else Overlay(whole.rows.part(*self.rows), whole.columns)
 
-    def run(self, read: ReadRows, *, given: bool = False) -> np.ndarray:
+    def run(self, read: ReadRows, *, given: bool = False) -> list[np.ndarray]:
         """Reduce what ``read(start, stop)`` gives of a band or an array."""
         overlay = self.overlay()
         if isinstance(self.rule, QualityRule):
@@ -85,14 +96,15 @@ class Job:
             wanted = found.percent if self.pick and found.percent is not None else found.codes
             if np.dtype(self.dtype).kind == "f":
                 wanted = np.where(found.codes & fill_mask(self.rule.spec), np.nan, found.codes)
+            arrays = [wanted]
         else:
-            parts = [data for _, (data,) in reduce_strips(reducer_for(self.rule, overlay), overlay, read)]
-            wanted = np.concatenate(parts)
-        return wanted.astype(self.dtype, copy=False)
+            parts = [made for _, made in reduce_strips(reducer_of((self.rule, *self.others), overlay), overlay, read)]
+            arrays = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return [array.astype(dtype, copy=False) for array, dtype in zip(arrays, self.dtypes, strict=True)]
 
 
-def blocks(data: Any, quality: Any, job: Job, source: Origin | None) -> Any:
-    """The reduced array: at once for NumPy, else a dask array of one block per row range."""
+def blocks(data: Any, quality: Any, job: Job, source: Origin | None) -> list[Any]:
+    """The reduced arrays: at once for NumPy, else dask arrays of one block per row range."""
     if not hasattr(data, "dask"):
         return _reduce_rows(np.asarray(data), None if quality is None else np.asarray(quality), job, 0)
     import dask.array as da
@@ -101,8 +113,9 @@ def blocks(data: Any, quality: Any, job: Job, source: Origin | None) -> Any:
     rows = job.overlay().rows
     digest = token((data.name, getattr(quality, "name", None) or id(quality), repr(job)))
     label = getattr(getattr(job.rule, "spec", None), "name", "band")
-    reduce_rows, reduce_file = delayed(_reduce_rows, pure=True), delayed(_reduce_file, pure=True)
-    parts = []
+    count = len(job.dtypes)
+    reduce_rows, reduce_file = (delayed(f, pure=True, nout=count) for f in (_reduce_rows, _reduce_file))
+    parts: list[list[Any]] = [[] for _ in job.dtypes]
     for first, last in _row_ranges(rows, whole=bool(source and source.band.spec.candidates)):
         start, stop, part = int(rows.start[first]), int(rows.stop[last - 1]), replace(job, rows=(first, last))
         key = f"coarsen-{label}-{digest}-{first}"
@@ -112,8 +125,9 @@ def blocks(data: Any, quality: Any, job: Job, source: Origin | None) -> Any:
             ok = None if quality is None else quality[start:stop]
             block = reduce_rows(data[start:stop], ok, part, start, dask_key_name=key)
         shape = (last - first, job.coarse.width)
-        parts.append(da.from_delayed(block, (job.bands, *shape) if job.bands else shape, np.dtype(job.dtype)))
-    return da.concatenate(parts, axis=-2)
+        for made, array, dtype in zip(parts, block, job.dtypes, strict=True):
+            made.append(da.from_delayed(array, (job.bands, *shape) if job.bands else shape, dtype))
+    return [da.concatenate(made, axis=-2) for made in parts]
 
 
 def _row_ranges(rows: Cells, *, whole: bool) -> list[tuple[int, int]]:
@@ -125,7 +139,7 @@ def _row_ranges(rows: Cells, *, whole: bool) -> list[tuple[int, int]]:
     return [(first, min(first + step, rows.size)) for first in range(0, rows.size, step)]
 
 
-def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start: int) -> np.ndarray:
+def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start: int) -> list[np.ndarray]:
     if values.dtype.kind in "iu":
         _check_flags(values, job)
     elif job.doubt is not None:
@@ -203,17 +217,19 @@ def _warn_of_codes(values: np.ndarray, nodata: float | None, name: str) -> None:
         warnings.warn(f"{name} {words}: {_CLASSES}", stacklevel=3)
 
 
-def _reduce_file(band: Band, quality: Band | None, job: Job) -> np.ndarray:
+def _reduce_file(band: Band, quality: Band | None, job: Job) -> list[np.ndarray]:
     from contextlib import nullcontext
 
     with open_mask_band(quality, job.bits, band.grid) if quality else nullcontext() as mask_band:
 
-        def reduce(rows: Rows) -> np.ndarray:
+        def reduce(rows: Rows) -> list[np.ndarray]:
             spec, doubt = recognised(band, rows, (0, band.grid.height))
             known, request = job, job.request
             if doubt and request and request.method is None:
                 warnings.warn(f"{band.name} {doubt}: {_CLASSES}", stacklevel=3)
             if request and spec is not band.spec and spec.kind == "bits":
+                if request.stats:
+                    raise UsageError(f"{band.name} is a quality band by its codes ({spec.title}): leave stats out")
                 known = replace(job, rule=QualityRule(spec, request.method or request.qa, request.min_valid))
             return known.run(lambda a, b: (rows.read(a, b), mask_band.ok(a, b) if mask_band else None))
 

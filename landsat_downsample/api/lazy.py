@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
 from landsat_downsample.api.array_blocks import BLOCK_ROWS, Job, Request, blocks, token
 from landsat_downsample.api.array_grid import axes, georeference, grid_of, north_up, other_coordinates
+from landsat_downsample.api.array_mask import MaskBand, mask_band_of
 from landsat_downsample.api.array_meaning import (
     FLAGS,
     NODATA,
@@ -32,7 +33,7 @@ from landsat_downsample.api.array_meaning import (
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags, methods
 from landsat_downsample.model.band import Band
-from landsat_downsample.model.bands import BandSpec, unknown
+from landsat_downsample.model.bands import unknown
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.grid_request import GridRequest
 from landsat_downsample.model.lattice import Lattice
@@ -48,8 +49,7 @@ from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, 
 if TYPE_CHECKING:
     import xarray as xr
 
-    #: An array, and what it means where that is known.
-    Plane = tuple[xr.DataArray, Meaning | None]
+    from landsat_downsample.api.array_mask import Plane
 
 Raster = TypeVar("Raster", "xr.DataArray", "xr.Dataset")
 
@@ -123,6 +123,7 @@ def _attributes(scene: Scene, band: Band) -> dict[str, Any]:
     return {key: value for key, value in record.items() if value is not None}
 
 
+@overload
 def coarsen(
     obj: Raster,
     *,
@@ -135,7 +136,40 @@ def coarsen(
     qa: str = "conservative",
     mask: str | Iterable[str] = (),
     min_valid: float = 0.0,
-) -> Raster:
+    stats: None = None,
+) -> Raster: ...
+
+
+@overload
+def coarsen(
+    obj: Raster,
+    *,
+    factor: float | None = None,
+    resolution: float | None = None,
+    size: tuple[int, int] | None = None,
+    grid: str | None = None,
+    anchor: tuple[float, float] | None = None,
+    qa: str = "conservative",
+    mask: str | Iterable[str] = (),
+    min_valid: float = 0.0,
+    stats: str | Iterable[str],
+) -> xr.Dataset: ...
+
+
+def coarsen(
+    obj: Raster,
+    *,
+    factor: float | None = None,
+    resolution: float | None = None,
+    size: tuple[int, int] | None = None,
+    grid: str | None = None,
+    anchor: tuple[float, float] | None = None,
+    method: str | None = None,
+    qa: str = "conservative",
+    mask: str | Iterable[str] = (),
+    min_valid: float = 0.0,
+    stats: str | Iterable[str] | None = None,
+) -> Raster | xr.Dataset:
     """Reduce a raster to coarser cells, lazily, each band by what it means.
 
     Parameters
@@ -160,11 +194,15 @@ def coarsen(
         Flags of QA_PIXEL whose pixels are left out of continuous bands.
     min_valid : float
         Least share of valid pixels in a cell that holds data, 0 to 1.
+    stats : str or sequence of str, optional
+        Statistics from one read: any of mean, median, rms, min, max, sum, std and count (the area of valid pixels, in
+        pixels). Of bands that are averaged: codes, classes and angles of a Dataset are reduced as ever.
 
     Returns
     -------
     xarray.DataArray or xarray.Dataset
-        The same names, attributes, CRS and dtype on the coarse grid; dask where the input was dask.
+        The same names, attributes, CRS and dtype on the coarse grid; dask where the input was dask. With `stats` a
+        Dataset: of an array ``mean``, ``std`` ...; of a Dataset ``red`` for the mean, ``red_STD`` for another one.
 
     Raises
     ------
@@ -180,18 +218,28 @@ def coarsen(
     """
     import xarray as xr
 
-    request = _request(method, qa, mask, min_valid)
+    request = _request(method, qa, mask, min_valid, stats)
     target = GridRequest(factor, resolution, size, grid, anchor)
     if isinstance(obj, xr.DataArray):
-        return _coarsen_array(obj, target, request, None)
+        made = _coarsen_array(obj, target, request, None)
+        if stats is None:
+            return made[""]
+        if "" in made:
+            raise UsageError(f"stats of {obj.name!r} would mean nothing: it holds codes, classes or angles")
+        return xr.Dataset({stat: array.rename(stat) for stat, array in made.items()})
     if not isinstance(obj, xr.Dataset):
         raise UsageError(f"cannot coarsen a {type(obj).__name__}: give a DataArray or Dataset, such as scene['red']")
     quality = next(((a, None) for n, a in obj.data_vars.items() if _is_quality(n, a)), None)
-    parts = {n: _coarsen_array(a, target, request, quality) if axes(a) else a for n, a in obj.data_vars.items()}
+    parts: dict[Hashable, xr.DataArray] = {}
+    for name, array in obj.data_vars.items():
+        made = _coarsen_array(array, target, request, quality) if axes(array) else {"": array}
+        parts |= {name if stat in ("", "mean") else f"{name}_{stat.upper()}": part for stat, part in made.items()}
     return xr.Dataset(parts, attrs=obj.attrs)
 
 
-def _request(method: str | None, qa: str, mask: str | Iterable[str], min_valid: float) -> Request:
+def _request(
+    method: str | None, qa: str, mask: str | Iterable[str], min_valid: float, stats: str | Iterable[str] | None
+) -> Request:
     if method is not None and method not in METHODS:
         near = did_you_mean(str(method), METHODS)
         raise UsageError(f"method {method!r} is unknown{near}: choose one of {', '.join(METHODS)}")
@@ -201,7 +249,10 @@ def _request(method: str | None, qa: str, mask: str | Iterable[str], min_valid: 
         raise UsageError(f"min_valid {min_valid!r} is not a number: give a share from 0 to 1") from error
     if not 0 <= share <= 1:
         raise UsageError(f"min_valid {min_valid!r} must lie between 0 and 1: it is a share of the pixels")
-    return Request(method, methods.check_policy(qa), words(mask), share)
+    if stats is not None and method is not None:
+        raise UsageError(f"method {method!r} and stats are two answers to one question: give one of them")
+    wanted = () if stats is None else methods.check_stats(words(stats))
+    return Request(method, methods.check_policy(qa), words(mask), share, wanted)
 
 
 def fractions(
@@ -242,7 +293,7 @@ def fractions(
     lattice = GridRequest(factor, resolution, size, grid, anchor).lattice(fine)
     rule = QualityRule(spec, fractions=True)
     job = Job(rule, fine, lattice.covering(fine), lattice, dtype="uint8", pick=1, bands=len(bands))
-    data = blocks(quality.data, None, job, source)
+    (data,) = blocks(quality.data, None, job, source)
     attrs = {"units": "percent", "landsat_band": FRACTIONS}
     coords = other_coordinates(quality)
     arrays = {
@@ -260,8 +311,16 @@ def _is_quality(name: Hashable, array: xr.DataArray) -> bool:
     return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(axes(array))
 
 
-def _coarsen_array(array: xr.DataArray, target: GridRequest, request: Request, quality: Plane | None) -> xr.DataArray:
-    """Reduce the last two dimensions of an array, plane by plane of the others."""
+def _coarsen_array(
+    array: xr.DataArray, target: GridRequest, request: Request, quality: Plane | None
+) -> dict[str, xr.DataArray]:
+    """Reduce the last two dimensions of an array, plane by plane of the others.
+
+    Returns
+    -------
+    dict
+        An array for each statistic; or under an empty name, reduced by its own method.
+    """
     import xarray as xr
 
     names = axes(array)
@@ -272,12 +331,20 @@ def _coarsen_array(array: xr.DataArray, target: GridRequest, request: Request, q
     grids, planes = (grid, lattice.covering(grid), lattice), planes_of(array)
     if quality is None and len(planes) > 1:
         quality = next((plane for plane in planes if plane[1].spec.name == "QA_PIXEL"), None)
+    if request.stats and len({meaning.spec.averaged for _, meaning in planes}) > 1:
+        raise UsageError(
+            f"stats of {array.name!r} would mean nothing for some of its planes: take the others by themselves"
+        )
+    made = {}
     parts = [_reduced(part, meaning, grids, request, quality) for part, meaning in planes]
-    data, kept, nodata = parts[0] if len(parts) == 1 else _joined(array, planes, parts)
-    out = xr.DataArray(data, dims=array.dims, coords=other_coordinates(array), name=array.name, attrs=kept)
-    if "source" in array.encoding and out.dtype == array.dtype:
-        out.encoding["source"] = array.encoding["source"]  # coarser, but still the band
-    return georeference(out, grids[1], nodata).rename(dict(zip(("y", "x"), names, strict=True)))
+    for stat in parts[0]:
+        of_stat = [part[stat] for part in parts]
+        data, kept, nodata = of_stat[0] if len(parts) == 1 else _joined(array, planes, of_stat)
+        out = xr.DataArray(data, dims=array.dims, coords=other_coordinates(array), name=array.name, attrs=kept)
+        if "source" in array.encoding and out.dtype == array.dtype:
+            out.encoding["source"] = array.encoding["source"]  # coarser, but still the band
+        made[stat] = georeference(out, grids[1], nodata).rename(dict(zip(("y", "x"), names, strict=True)))
+    return made
 
 
 def _reduced(
@@ -286,14 +353,15 @@ def _reduced(
     grids: tuple[Grid, Grid, Lattice],
     request: Request,
     quality: Plane | None,
-) -> tuple[Any, dict[str, Any], float | None]:
-    """Data, attributes and nodata value of an array of one meaning, (..., y, x)."""
+) -> dict[str, tuple[Any, dict[str, Any], float | None]]:
+    """Data, attributes and nodata value of an array of one meaning, (..., y, x): of each statistic."""
     spec, source = meaning.spec, origin_of(array)
-    mask_band = _mask_band(array, spec, request, quality)
+    mask_band = mask_band_of(array, spec, request, quality)
     if array.dtype.kind == "b":
         array = array.astype("float32")
     _warn_of_plain_mean(array, meaning, request)
-    rule = _rule(array, meaning, request, mask_band)
+    stats = request.stats if spec.averaged else ()
+    rule, *others = [_rule(array, meaning, request, mask_band, stat) for stat in stats or ("",)]
     dtype = array.dtype if isinstance(rule, QualityRule) else output_dtype(rule.method, array.dtype)
     plain = array.dtype.kind in "iu" and request.method is None and spec == unknown(spec.name)
     job = Job(
@@ -304,13 +372,20 @@ def _reduced(
         request=request,
         doubt=meaning.doubt,
         plain=spec.name if plain else None,
+        others=tuple(one for one in others if isinstance(one, Rule)),
     )
     lead = array.shape[:-2]
     planes = [blocks(array.data[at], mask_band.plane(at), job, mask_band.origin(source)) for at in np.ndindex(lead)]
-    data = planes[0] if not lead else _stacked(planes, lead)
-    codes = np.nan if data.dtype.kind == "f" else spec.fill
-    nodata = codes if isinstance(rule, QualityRule) else declared_nodata(rule)
-    return data, _kept_attributes(array, meaning, rule), nodata
+    made = {}
+    for stat, one, parts in zip(stats or ("",), (rule, *others), zip(*planes, strict=True), strict=True):
+        data = parts[0] if not lead else _stacked(list(parts), lead)
+        codes = np.nan if data.dtype.kind == "f" else spec.fill
+        nodata = codes if isinstance(one, QualityRule) else declared_nodata(one)
+        kept = _kept_attributes(array, meaning, one)
+        if stat not in ("", "mean") and "long_name" in kept:
+            kept["long_name"] += f": {methods.STATS[stat]}"
+        made[stat] = data, kept, nodata
+    return made
 
 
 def _joined(array: xr.DataArray, planes: list[Any], parts: list[Any]) -> tuple[Any, ...]:
@@ -349,73 +424,23 @@ def _kept_attributes(array: xr.DataArray, meaning: Meaning, rule: Rule | Quality
     stale = {"grid_mapping", *NODATA} | (FLAGS if not meaning.spec.categorical else set())
     computed = meaning.was or meaning.masked
     kept = {k: v for k, v in array.attrs.items() if k not in stale and not (computed and k == "landsat_band")}
-    if isinstance(rule, Rule) and rule.method in ("std", "sum"):
+    if isinstance(rule, Rule) and rule.method in ("std", "sum", "count"):
         kept.pop("add_offset", None)  # an offset cancels in a deviation and multiplies in a sum
+    if isinstance(rule, Rule) and rule.method == "count":
+        kept.pop("scale_factor", None)
+        kept["units"] = "pixel"
     return kept
 
 
-def _rule(array: xr.DataArray, meaning: Meaning, request: Request, mask_band: _MaskBand) -> Rule | QualityRule:
+def _rule(
+    array: xr.DataArray, meaning: Meaning, request: Request, mask_band: MaskBand, stat: str
+) -> Rule | QualityRule:
     spec = meaning.spec
     methods.check_method(request.method, spec.kind, spec.name)
     if spec.kind == "bits":
         return QualityRule(spec, request.method or request.qa, request.min_valid)
-    method = request.method or spec.method
+    method = stat or request.method or spec.method
     rule = rule_of(
         spec, array.dtype, meaning.nodata, method=method, min_valid=request.min_valid, mask_role=mask_band.role
     )
-    return replace(rule, fill=np.nan) if meaning.masked else rule
-
-
-@dataclass(frozen=True, slots=True)
-class _MaskBand:
-    """Which quality band says which pixels count, and where it is."""
-
-    bits: int = 0
-    """Quality bits of pixels that do not count; 0 where there is no quality band."""
-    role: str = ""
-    """``mask`` or ``fill``; empty where there is none."""
-    array: xr.DataArray | None = None
-    """(..., y, x), north up; None where it is read from its file."""
-
-    def plane(self, at: tuple[int, ...]) -> Any:
-        """Its pixels beside one plane of the array."""
-        if self.array is None:
-            return None
-        return self.array.data[at[len(at) - (self.array.ndim - 2) :]]
-
-    def origin(self, source: Origin | None) -> Origin | None:
-        """Where a block may be read from, instead of taking the pixels it is given."""
-        if source is None or self.array is not None:
-            return None
-        return source if self.bits else Origin(source.band, None)
-
-
-def _mask_band(array: xr.DataArray, spec: BandSpec, request: Request, quality: Plane | None) -> _MaskBand:
-    wanted = request.mask if not spec.categorical else ()
-    if not wanted and not spec.fill_from:
-        return _MaskBand()
-    role, source = "mask" if wanted else "fill", origin_of(array)
-    given, meaning = quality or (None, None)
-    beside = None if given is None else _beside(array, north_up(given))
-    own = origin_of(beside) if beside is not None else None
-    if source and source.quality and (beside is None or (own and own.band == source.quality)):
-        return _MaskBand(_tested(source.quality.spec, wanted, spec), role)
-    if beside is not None:
-        meaning = meaning or meaning_of(beside)
-        return _MaskBand(_tested(meaning.spec, wanted, spec), role, beside)
-    if wanted:
-        raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it on the same grid")
-    return _MaskBand()
-
-
-def _tested(quality: BandSpec, wanted: tuple[str, ...], spec: BandSpec) -> int:
-    return flags.mask_bits(quality, wanted) | (flags.fill_mask(quality) if spec.fill_from else 0)
-
-
-def _beside(array: xr.DataArray, quality: xr.DataArray) -> xr.DataArray | None:
-    """A quality array whose planes lie beside those of another; None if they do not."""
-    extra = [dim for dim in quality.dims if dim not in array.dims]
-    if any(quality.sizes[dim] > 1 for dim in extra):
-        return None
-    quality = quality.squeeze(extra, drop=True) if extra else quality
-    return quality if quality.shape == array.shape[array.ndim - quality.ndim :] else None
+    return replace(rule, fill=np.nan) if meaning.masked and method != "count" else rule

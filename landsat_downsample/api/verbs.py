@@ -44,6 +44,7 @@ def plan(
     min_valid: float = 0.0,
     methods: dict[str, str] | None = None,
     bounds: tuple[float, float, float, float] | None = None,
+    stats: str | Iterable[str] | None = None,
     overwrite: bool = False,
 ) -> list[ScenePlan]:
     """Plan what `run` will do: headers are read, pixels are not, nothing is written.
@@ -76,6 +77,10 @@ def plan(
     bounds : (float, float, float, float), optional
         Area of interest (left, bottom, right, top) in CRS units, widened to whole cells; of a
         remote source only the blocks under it are fetched.
+    stats : str or iterable of str, optional
+        Statistics of bands that are averaged, a file each, from one read: any of mean, median, rms, min, max,
+        sum, std and count (the area of valid pixels, in pixels). The mean's file has the band's name, others are
+        ``..._STD.TIF``, ``..._COUNT.TIF``. A band in `methods` has that method alone.
     overwrite : bool
         Replace products that are there but were made otherwise.
 
@@ -102,6 +107,7 @@ def plan(
         min_valid=min_valid,
         methods=dict(methods or {}),
         bounds=bounds,
+        stats=None if stats is None else words(stats),
     )
     plans = []
     for source, base in given_scenes([sources] if isinstance(sources, Scene) else sources):

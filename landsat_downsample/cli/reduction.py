@@ -54,7 +54,10 @@ def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None
         "--bounds", type=bounds, metavar="L,B,R,T",
         help="area of interest (left,bottom,right,top in units of the CRS), widened to whole cells",
     )  # fmt: skip
-    how = parser.add_argument_group("how each band is reduced")
+    _add_methods(parser.add_argument_group("how each band is reduced"))
+
+
+def _add_methods(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--bands", type=words, metavar="BANDS", help="USGS or common names, such as red,SR_B5,QA_PIXEL (default: all)"
     )
@@ -75,7 +78,13 @@ def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None
     )  # fmt: skip
     how.add_argument(
         "--method", action="append", default=[], type=method, metavar="BAND=METHOD",
-        help="mean, median, min, max, sum, std, rms, mode or nearest for one band; repeatable",
+        help="mean, median, min, max, sum, std, rms, count, mode or nearest for one band; repeatable",
+    )  # fmt: skip
+    how.add_argument(
+        "--stats", type=words, metavar="STATS",
+        help="statistics of bands that are averaged, a file each, from one read: mean,std,min,max,count (also median, "
+        "rms, sum); the mean keeps the band's name, the others are ..._STD.TIF, ..._COUNT.TIF; a band with a --method "
+        "has that alone; no angles, codes or classes",
     )  # fmt: skip
 
 
@@ -95,6 +104,7 @@ def options(arguments: argparse.Namespace) -> Options:
         min_valid=arguments.min_valid,
         methods=dict(arguments.method),
         bounds=arguments.bounds,
+        stats=arguments.stats,
     )
 
 

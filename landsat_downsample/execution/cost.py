@@ -259,7 +259,7 @@ def _publication(item: ScenePlan) -> Cost:
     """Whether it is there looked up; metadata, picture and records made; all files stored, and bands checked."""
     cells = item.coarse.height * item.coarse.width
     texts = {} if item.scene.lone else item.scene.metadata
-    rasters = sum(target.codes_written + bool(target.fractions) for target in item.targets)
+    rasters = sum(len(target.files) + bool(target.fractions) for target in item.targets)
     puts = rasters + len(texts) + 3  # the picture, met.json and the STAC item
     if item.overwrite:  # the old marker is looked for before each PUT, and what is left of the old product at the end
         asked = _asked(item.destination, puts=puts, heads=puts + rasters + len(texts) + 2, lists=1)

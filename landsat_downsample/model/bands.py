@@ -81,6 +81,11 @@ class BandSpec:
         """Whether a mean of its values has no meaning."""
         return self.kind in ("bits", "class")
 
+    @property
+    def averaged(self) -> bool:
+        """Whether its cells are plain means, beside which other statistics may be asked for."""
+        return self.kind == "continuous" and self.method == "mean" and self.unit != "degree"
+
     def field(self, name: str) -> BitField | None:
         """The field called `name` (or by its short word), or None."""
         wanted = FLAG_ALIASES.get(name, name)

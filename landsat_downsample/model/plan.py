@@ -18,7 +18,7 @@ from landsat_downsample.model.grid import Grid, how_small
 from landsat_downsample.model.grid_request import PLACEMENTS, GridRequest
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.location import Location, redacted_repr
-from landsat_downsample.model.methods import METHODS, check_method, check_policy
+from landsat_downsample.model.methods import METHODS, check_method, check_policy, check_stats, output_dtype
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS, MARKER, SUFFIX, same_product
 from landsat_downsample.model.projection import Projection
@@ -34,7 +34,7 @@ BLOCK_CACHE = 64 << 20
 
 
 #: Options that JSON holds as lists.
-TUPLES = ("size", "anchor", "bands", "mask", "bounds")
+TUPLES = ("size", "anchor", "bands", "mask", "bounds", "stats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class Options:
     """Reducer by band, where it is not the catalogue's."""
     bounds: tuple[float, float, float, float] | None = None
     """Area of interest (left, bottom, right, top) in CRS units; widened to whole cells. None takes all."""
+    stats: tuple[str, ...] | None = None
+    """Statistics of bands that are averaged, a file each; None for the mean alone."""
 
     def __post_init__(self) -> None:
         asked = self.grid_request
@@ -77,6 +79,8 @@ class Options:
             raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
         if self.bounds is not None:
             object.__setattr__(self, "bounds", _bounds(self.bounds))
+        if self.stats is not None:
+            object.__setattr__(self, "stats", check_stats(self.stats))
         check_policy(self.qa)
         for band, method in self.methods.items():
             if method not in METHODS:
@@ -152,6 +156,8 @@ class Target:
     """File name of QA_FRACTIONS, for the target that gives it."""
     codes_written: bool = True
     """False where only the fractions of a quality band are wanted."""
+    stats: tuple[str, ...] = ()
+    """Statistics, a file each, of which `method` is the first; empty for one file, of `method`."""
 
     @property
     def key(self) -> str:
@@ -163,6 +169,20 @@ class Target:
         """Bytes of the files to read, as far as known."""
         return (self.band.size or 0) + ((self.quality.size or 0) if self.quality else 0)
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """How its pixels are reduced: to one file each."""
+        return self.stats or (self.method,)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name of the file of each method; statistics other than the mean are named after it."""
+        if not self.codes_written:
+            return {}
+        stem, dot, ending = self.filename.rpartition(".")
+        other = {stat: f"{stem}_{stat.upper()}{dot}{ending}" for stat in self.stats if stat != "mean"}
+        return {method: other.get(method, self.filename) for method in self.methods}
+
     def overlay(self) -> Overlay:
         """The coarse cells over this band's own pixels."""
         return Overlay.of(self.band.grid, self.coarse, self.lattice)
@@ -172,7 +192,7 @@ class Target:
         record = {name: getattr(self, name) for name in self.__slots__}
         record |= {k: record[k].to_dict() for k in ("band", "coarse", "lattice")}
         record |= {k: record[k].to_dict() if record[k] else None for k in ("quality", "projection")}
-        record["mask"] = list(self.mask)
+        record |= {k: list(record[k]) for k in ("mask", "stats")}
         return record
 
     @classmethod
@@ -187,6 +207,7 @@ class Target:
                 "projection": Projection.from_dict(record["projection"]) if record["projection"] else None,
                 "quality": Band.from_dict(record["quality"]) if record["quality"] else None,
                 "mask": tuple(record["mask"]),
+                "stats": tuple(record["stats"]),
             }
         )
 
@@ -286,12 +307,14 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
         band = scene.bands[name]
         mask = () if band.spec.categorical else options.mask
         gives_fractions = fractions and name == "QA_PIXEL"
+        stats = options.stats or () if band.spec.averaged and name not in methods else ()
+        own = options.qa if band.spec.kind == "bits" else band.spec.method
         targets.append(
             Target(
                 scene_id=scene.id,
                 band=band,
                 filename=f"{scene.id}{SUFFIX}.TIF" if scene.lone else f"{scene.id}_{name}.TIF",
-                method=methods.get(name) or (options.qa if band.spec.kind == "bits" else band.spec.method),
+                method=stats[0] if stats else methods.get(name, own),
                 qa=options.qa,
                 coarse=coarse,
                 lattice=lattice,
@@ -301,6 +324,7 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 mask=mask,
                 fractions=f"{scene.id}_{FRACTIONS}.TIF" if gives_fractions else None,
                 codes_written=name in wanted,
+                stats=stats,
             )
         )
     name = scene.id + SUFFIX
@@ -376,7 +400,7 @@ def estimate(item: ScenePlan) -> dict[str, Any]:
         "bytes_decoded": sum(t.band.grid.height * t.band.grid.width * _itemsize(t.band) for t in item.targets),
         "shape": list(item.coarse.shape),
         "bytes_out": cells * sum(bytes_of_cell(t) for t in item.targets),
-        "peak_memory": widest * 8 + 2 * block + BLOCK_CACHE + cells * 8,
+        "peak_memory": widest * 8 + 2 * block + BLOCK_CACHE + cells * max(map(_bytes_held, item.targets)),
     }
 
 
@@ -384,7 +408,18 @@ def _itemsize(band: Band) -> int:
     return np.dtype(band.dtype).itemsize
 
 
+def _bytes_held(target: Target) -> int:
+    """Bytes of a cell in memory: all statistics, and the largest of them as it is encoded."""
+    sizes = _cell_sizes(target)
+    return max(8, sum(sizes) + 3 * max(sizes, default=0))
+
+
 def bytes_of_cell(target: Target) -> int:
     """Bytes of a cell in all files of a target, before they are compressed."""
     fractions = len(flags.fraction_names(target.band.spec)) if target.fractions else 0
-    return target.codes_written * _itemsize(target.band) + fractions
+    return sum(_cell_sizes(target)) + fractions
+
+
+def _cell_sizes(target: Target) -> list[int]:
+    """Bytes of a cell in the file of each method."""
+    return [output_dtype(method, np.dtype(target.band.dtype)).itemsize for method in target.files]

@@ -51,3 +51,10 @@ class Product:
     """(height, width) of a block on disk."""
     overviews: tuple[tuple[int, int], ...] = ()
     """(height, width) of each overview, largest first."""
+    stat: str = ""
+    """Statistic of the band, beside its mean, that its name tells; empty for a file of the band's own name."""
+
+    @property
+    def key(self) -> str:
+        """What it is called among the files of a product: ``SR_B4``, ``SR_B4_STD``."""
+        return f"{self.band}_{self.stat.upper()}" if self.stat else self.band

@@ -20,7 +20,7 @@ from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.cells import Cells, Overlay
-from landsat_downsample.model.methods import POLICIES
+from landsat_downsample.model.methods import POLICIES, STATS, output_dtype
 from landsat_downsample.model.plan import Target
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
@@ -29,7 +29,8 @@ from landsat_downsample.reduce.area_bits import reduce_quality_areas
 from landsat_downsample.reduce.area_values import reduce_areas
 from landsat_downsample.reduce.areas import Areas, areas_of
 from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_codes, recognise, reduce_quality, seem_classes
-from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, rule_of
+from landsat_downsample.reduce.rule import Rule, declared_nodata, rule_of
+from landsat_downsample.reduce.several import reducer_of
 from landsat_downsample.reduce.values import ReadRows, finish_sums, reduce_strips, reducer_for
 from landsat_downsample.storage.fetch_request import PixelWindow
 from landsat_downsample.storage.files import reading
@@ -67,6 +68,8 @@ class Reduced:
     received: int = 0
     """Bytes that came over the network."""
     requests: int = 0
+    others: tuple[Reduced, ...] = ()
+    """Other statistics of the same pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,34 +211,40 @@ def _reduce_values(
     """
     band = target.band
     # A file planned as a quality band that turned out to hold values is averaged like any other.
-    method = "mean" if target.method in ("conservative", "majority") else target.method
+    methods = ("mean",) if target.method in ("conservative", "majority") else target.methods
     mask_role = "" if target.quality is None else "mask" if target.mask else "fill"
     share = Fraction(str(target.min_valid))
-    rule = rule_of(spec, band.dtype, band.nodata, method=method, min_valid=share, mask_role=mask_role)
+    rules = [rule_of(spec, band.dtype, band.nodata, method=m, min_valid=share, mask_role=mask_role) for m in methods]
     notes: tuple[str, ...] = ()
     if spec.fill_from and not mask_role:
-        notes = (f"no {spec.fill_from} beside it: pixels with the value {rule.nodata:g} were taken as fill",)
-    made = reduce_areas(rule, overlay, reads) if isinstance(overlay, Areas) else _blocks(rule, overlay, sums, reads)
-    return Reduced(spec, made, declared_nodata(rule), method, notes=notes)
+        notes = (f"no {spec.fill_from} beside it: pixels with the value {rules[0].nodata:g} were taken as fill",)
+    made = reduce_areas(rules, overlay, reads) if isinstance(overlay, Areas) else _blocks(rules, overlay, sums, reads)
+    first, *others = [Reduced(spec, d, declared_nodata(r), r.method) for r, d in zip(rules, made, strict=True)]
+    return replace(first, notes=notes, others=tuple(others))
 
 
-def _blocks(rule: Rule, overlay: Overlay, sums: Callable[..., Any] | None, reads: list[ReadRows]) -> np.ndarray:
-    """Reduce cells whose sides are rows and columns of pixels; arguments as of `_reduce_values`."""
-    out = np.empty((overlay.rows.size, overlay.columns.size), output_dtype(rule.method, rule.dtype))
-    summed = sums(overlay, rule.nodata) if sums and rule.method in ("mean", "sum") else None
+def _blocks(
+    rules: list[Rule], overlay: Overlay, sums: Callable[..., Any] | None, reads: list[ReadRows]
+) -> list[np.ndarray]:
+    """Reduce cells whose sides are rows and columns of pixels, by each rule; arguments as of `_reduce_values`."""
+    shape = overlay.rows.size, overlay.columns.size
+    outs = [np.empty(shape, output_dtype(rule.method, rule.dtype)) for rule in rules]
+    summing = sums and len(rules) == 1 and rules[0].method in ("mean", "sum")
+    summed = sums(overlay, rules[0].nodata) if sums and summing else None
 
     def reduce(rows: slice, read: ReadRows) -> None:
         part = Overlay(overlay.rows.part(rows.start, rows.stop), overlay.columns)
-        for cells, (data,) in reduce_strips(reducer_for(rule, part), part, read):
-            out[rows][cells] = data
+        for cells, arrays in reduce_strips(reducer_of(rules, part), part, read):
+            for out, data in zip(outs, arrays, strict=True):
+                out[rows][cells] = data
 
     if summed is None:
         side_by_side(reduce, shares(overlay.rows, len(reads)), reads)
     else:
         with closing(summed):  # on every way out its threads have ended before the file is closed
-            for cells, (data,) in finish_sums(reducer_for(rule, overlay), summed):
-                out[cells] = data
-    return out
+            for cells, (data,) in finish_sums(reducer_of(rules, overlay), summed):
+                outs[0][cells] = data
+    return outs
 
 
 def _reduce_quality(target: Target, spec: BandSpec, overlay: Overlay | Areas, read: ReadRows) -> Reduced:
@@ -280,10 +289,11 @@ def process(target: Target, publication: Publication, idle_threads: Callable[[],
     """
     begun = time.perf_counter()
     reduced = reduce_target(target, idle_threads)
-    small, products = preview(reduced), []
+    small: np.ndarray = preview(reduced)
+    products: list[Product] = []
     if target.codes_written:
-        products.append(_store_band(target, reduced, publication))
-    reduced = replace(reduced, data=small)  # the cells are stored: what follows may have their memory
+        products = [_store_band(target, one, publication) for one in (reduced, *reduced.others)]
+    reduced = replace(reduced, data=small, others=())  # the cells are stored: what follows may have their memory
     if reduced.fractions is not None:
         products.append(_store_fractions(target, reduced.spec, reduced.fractions, publication))
     return Done(
@@ -301,18 +311,21 @@ def process(target: Target, publication: Publication, idle_threads: Callable[[],
 
 
 def _store_band(target: Target, reduced: Reduced, publication: Publication) -> Product:
-    band, spec = target.band, reduced.spec
+    band, spec, counted = target.band, reduced.spec, reduced.method == "count"
+    filename = target.files.get(reduced.method, target.filename)  # the plain one if it proved to be a quality band
+    stat = "" if filename == target.filename else reduced.method
+    title = band.description or spec.title or spec.name
     layer = Layer(
         nodata=reduced.nodata,
         resampling="nearest" if spec.kind != "continuous" else "average",
-        descriptions=(band.description or spec.title or spec.name,),
-        scale=band.scale,
+        descriptions=(f"{title}: {STATS[stat]}" if stat else title,),
+        scale=None if counted else band.scale,
         # An offset cancels in a deviation, and a sum holds it many times.
-        offset=None if reduced.method in ("std", "sum") else band.offset,
-        unit=band.unit,
+        offset=None if reduced.method in ("std", "sum", "count") else band.offset,
+        unit="pixel" if counted else band.unit,
     )
     facts = spec.name, reduced.method, reduced.notes
-    return _store(target, reduced.data[None], layer, publication, (target.filename, *facts))
+    return replace(_store(target, reduced.data[None], layer, publication, (filename, *facts)), stat=stat)
 
 
 def _store_fractions(target: Target, spec: BandSpec, data: np.ndarray, publication: Publication) -> Product:

@@ -18,12 +18,13 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import FLAG_ALIASES, BandSpec, find
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
+from landsat_downsample.model.methods import STATS
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 
 #: Methods that pick or count stored values, so that nothing is ever rounded.
-EXACT = frozenset({"conservative", "majority", "max", "min", "mode", "nearest"})
+EXACT = frozenset({"conservative", "count", "majority", "max", "min", "mode", "nearest"})
 
 #: GDAL's names of numpy's data types, where they are not numpy's own with a capital.
 GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"}
@@ -229,7 +230,7 @@ def _band(product: Product, band: Band | None, index: int) -> dict[str, Any]:
         "band": index + 1,
         "type": GDAL_TYPES.get(product.dtype, product.dtype.capitalize()),
         "block": block,
-        "description": product.names[index] if product.names else band and (band.description or band.spec.title),
+        "description": product.names[index] if product.names else band and _title(product, band),
         "noDataValue": nodata_value(product.nodata),
         "scale": product.scale,
         "offset": product.offset,
@@ -241,6 +242,11 @@ def _band(product: Product, band: Band | None, index: int) -> dict[str, Any]:
         "validPercent": statistics.get("valid_percent"),
         "overviews": [{"size": [width, height]} for height, width in product.overviews],
     }
+
+
+def _title(product: Product, band: Band) -> str:
+    title = band.description or band.spec.title
+    return f"{title}: {STATS[product.stat]}" if product.stat else title
 
 
 def statistics_of(product: Product, spec: BandSpec | None, index: int) -> dict[str, Any]:

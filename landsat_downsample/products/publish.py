@@ -32,6 +32,9 @@ _MEDIA = {
     "png": "image/png",
 }
 
+#: What an MTL, which has one file name for a band, says of its other statistics.
+_STATISTICS_FILES = "other statistics of a band than its mean are in files named after them: see the STAC item"
+
 
 def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> str:
     """Write everything but the bands, the STAC item last, and make the product visible.
@@ -123,7 +126,8 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: dict[str, 
         "GRID_MODE": item.options.grid_request.described(item.lattice),
         "NODATA_RULE": f"a cell is fill when less than {item.options.min_valid:g} of its pixels, or none, are valid",
         "ROUNDING": "half to even",
-        **{f"METHOD_{target.band.name.upper()}": target.method for target in item.targets if target.codes_written},
+        **{f"METHOD_{t.band.name.upper()}": ",".join(t.methods) for t in item.targets if t.codes_written},
+        **({"STATISTICS_FILES": _STATISTICS_FILES} if any(t.stats for t in item.targets) else {}),
         "MASK": ",".join(item.options.mask) or "none",
         "SOFTWARE_VERSION": f"landsat-downsample {met_module.versions()['landsat-downsample']}",
         "FINGERPRINT": identity["fingerprint"],

@@ -24,6 +24,7 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
+from landsat_downsample.model.methods import STATS
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
@@ -117,7 +118,7 @@ def item(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dic
         "title": f"{scene.id}, downsampled",
         "gsd": spacing(grid),
     }
-    assets = {product.band: _asset(product, scene.bands.get(product.band), grid) for product in products}
+    assets = {product.key: _asset(product, scene.bands.get(product.band), grid) for product in products}
     assets |= {extra["key"]: _extra_asset(extra) for extra in extra_files}
     record: dict[str, Any] = {
         "type": "Feature",
@@ -195,7 +196,7 @@ def _own(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
         "source_id": scene.id,
         "source_gsd": spacing(scene.grid),
         "fingerprint": source_identity(scene, options.to_dict())["fingerprint"],
-        "methods": {product.band: product.method for product in products},
+        "methods": {product.key: product.method for product in products},
         "qa_policy": options.qa,
         "mask": list(options.mask) or None,
         "min_valid": options.min_valid,
@@ -236,7 +237,7 @@ def _asset(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
     record = {
         "href": relative_href(product.filename),
         "type": COG,
-        "title": (spec.title if spec else "") or product.band,
+        "title": _title(product, spec),
         "roles": _roles(product, spec),
         **_file_fields(product.size, product.sha256),
         "landsat_ds:method": product.method,
@@ -252,10 +253,16 @@ def _asset(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
     return record
 
 
+def _title(product: Product, spec: BandSpec | None) -> str:
+    title = (spec.title if spec else "") or product.band
+    return f"{title}: {STATS[product.stat]}" if product.stat else title
+
+
 def _roles(product: Product, spec: BandSpec | None) -> list[str]:
     if spec is None or not spec.categorical:
         kind = {"SR_B": "reflectance", "ST_B": "temperature"}.get(product.band[:4])
-        return ["data", kind] if kind else ["data"]
+        roles = ["data", kind if product.method != "count" else None, product.stat]
+        return [role for role in roles if role]
     flags = [role for flag, role in FLAG_ROLES.items() if spec.field(flag)]
     saturation = ["saturation"] if product.band == "QA_RADSAT" else []
     return ["data-mask", *flags, *saturation]
@@ -268,17 +275,18 @@ def _file_fields(size: int, sha256: str) -> dict[str, Any]:
 
 def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict[str, Any]:
     spec = band.spec if band else None
-    name = product.names[index] if product.names else product.band
+    name = product.names[index] if product.names else product.key
     fields = {
         "name": name,
-        "description": _share(name) if product.names else spec and spec.title,
+        "description": _share(name) if product.names else spec and spec.title and _title(product, spec),
         "data_type": product.dtype,
         "nodata": nodata_value(product.nodata),
         "unit": product.unit or (spec and spec.unit),
         "statistics": statistics_of(product, spec, index),
         **_scaling(product, band),
         "raster:spatial_resolution": spacing(grid),
-        "eo:common_name": spec and spec.common_name,
+        # one file answers to it, so that who asks for the red band gets the mean
+        "eo:common_name": spec and spec.common_name if not product.stat else None,
     }
     if spec and spec.wavelength:
         fields["eo:center_wavelength"], fields["eo:full_width_half_max"] = spec.wavelength
@@ -287,6 +295,8 @@ def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict[s
 
 def _scaling(product: Product, band: Band | None) -> dict[str, Any]:
     """Scale and offset of the file; where its tags have none, as in USGS files, those of the catalogue."""
+    if product.method == "count":  # of pixels, which have no scale
+        return {}
     if product.scale is None and product.offset is None and band and band.dtype == band.spec.dtype:
         # a sum or a deviation, stored in another type, has no offset any more
         offset = band.spec.offset if product.dtype == band.dtype else None

@@ -163,9 +163,9 @@ def _check_cells(product: str, met: dict[str, Any], scene: Scene, report: Report
     written = {record["file"]: record for record in met["files"]}
     item = plan_scene(scene, ".", Options.from_dict(_options(met)))
     for target in item.targets:
-        if target.filename in written:
-            method = written[target.filename]["reducer"]
-            _check_band(product, target, method, report, sample)
+        for filename in dict.fromkeys((target.filename, *target.files.values())):
+            if filename in written:
+                _check_band(product, target, written[filename], report, sample)
 
 
 def _options(met: dict[str, Any]) -> dict[str, Any]:
@@ -173,13 +173,14 @@ def _options(met: dict[str, Any]) -> dict[str, Any]:
     return {**known, "mask": [], "methods": {}, **met["parameters"]}
 
 
-def _check_band(product: str, target: Target, method: str, report: Report, sample: tuple[int, int]) -> None:
-    name = target.band.name
+def _check_band(product: str, target: Target, written: dict[str, Any], report: Report, sample: tuple[int, int]) -> None:
+    name, method = target.band.name, written["reducer"]
+    name += f" {method}" if target.stats else ""
     recompute = SECOND_PATH.get(method)
     if recompute is None:
         report.checked.append(f"{name}: {method} has no second code path; files and grid only")
         return
-    with _open(product, target.filename) as raster:
+    with _open(product, written["file"]) as raster:
         stored, nodata = raster.read(1), raster.nodata
     bad = []
     cells = list(_sample(stored.shape, *sample))
@@ -201,6 +202,8 @@ def _check_band(product: str, target: Target, method: str, report: Report, sampl
 def _same(got: np.integer[Any] | np.floating[Any], expected: float, method: str) -> bool:
     if isinstance(expected, float) and math.isnan(expected):
         return bool(np.isnan(got))
+    if method == "count":  # an exact number, rounded to float64 once
+        return bool(got == float(expected))
     if method in ("std", "circular") or np.dtype(got.dtype).kind == "f":
         return math.isclose(float(got), float(expected), rel_tol=1e-6, abs_tol=1.0 if method == "circular" else 0.0)
     return int(got) == int(expected)
@@ -331,6 +334,36 @@ def _rms(cell: _Cell) -> float | None:
     return round(math.sqrt(sum(Fraction(v) ** 2 * w for v, w in pairs) / _covered(pairs)))
 
 
+def _sum(cell: _Cell) -> float | None:
+    pairs = cell.weighted()
+    return float(sum(Fraction(v) * w for v, w in pairs)) if _enough(cell, pairs) else None
+
+
+def _std(cell: _Cell) -> float | None:
+    pairs = cell.weighted()
+    if not _enough(cell, pairs):
+        return None
+    mean, square = (sum(Fraction(v) ** power * w for v, w in pairs) / _covered(pairs) for power in (1, 2))
+    return math.sqrt(square - mean**2)
+
+
+def _count(cell: _Cell) -> float:
+    return float(_covered(cell.weighted()))  # however few they are
+
+
+def _median(cell: _Cell) -> float | None:
+    pairs = sorted(cell.weighted())
+    if not _enough(cell, pairs):
+        return None
+    half, running, middle = _covered(pairs) / 2, Fraction(0), []
+    for value, share in pairs:
+        if running <= half <= running + share:
+            middle.append(value)
+        running += share
+    exact = Fraction(middle[0]) / 2 + Fraction(middle[-1]) / 2
+    return float(exact) if isinstance(middle[0], float) else round(exact)
+
+
 def _circular(cell: _Cell) -> float | None:
     pairs = cell.weighted()
     if not _enough(cell, pairs):
@@ -395,6 +428,10 @@ SECOND_PATH: dict[str, Recompute] = {
     "min": _extreme(min),
     "max": _extreme(max),
     "rms": _rms,
+    "sum": _sum,
+    "std": _std,
+    "count": _count,
+    "median": _median,
     "circular": _circular,
     "conservative": _code("conservative"),
     "majority": _code("majority"),

@@ -11,26 +11,32 @@ from landsat_downsample.reduce.areas import Areas, Pairs
 from landsat_downsample.reduce.in_order import in_order
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.rule import Rule, output_dtype
+from landsat_downsample.reduce.several import reducer_of
 from landsat_downsample.reduce.values import Parts, ReadRows, Reducer, reducer_for, valid_pixels
 
 
-def reduce_areas(rule: Rule, areas: Areas, reads: list[ReadRows]) -> np.ndarray:
-    """Reduce a continuous or class band, (cells, cells): strips in order, of which each reader holds one.
+def reduce_areas(rules: list[Rule], areas: Areas, reads: list[ReadRows]) -> list[np.ndarray]:
+    """Reduce a continuous or class band by each rule, (cells, cells): strips in order, of which each reader holds one.
 
-    The cells are the same, however many readers there are: each has a thread.
+    What is added up comes of one pass over the pixels; what ranks or picks them takes one of its own. The cells are
+    the same, however many readers there are: each has a thread.
     """
-    reducer = reducer_for(rule, areas)
-    out = np.empty(areas.shape, output_dtype(rule.method, rule.dtype))
-    if rule.method in ("median", "mode"):
-        parts = _ranked(rule, areas, reads[0])
-        [out[:]] = reducer.finish(parts, 0, len(out))
-    elif rule.method == "nearest":
-        [out[:]] = reducer.finish(_nearest(rule, areas, reads[0]), 0, len(out))
-    else:
+    outs = [np.empty(areas.shape, output_dtype(rule.method, rule.dtype)) for rule in rules]
+    added: list[tuple[Rule, np.ndarray]] = []
+    for rule, out in zip(rules, outs, strict=True):
+        if rule.method in ("median", "mode"):
+            [out[:]] = reducer_for(rule, areas).finish(_ranked(rule, areas, reads[0]), 0, len(out))
+        elif rule.method == "nearest":
+            [out[:]] = reducer_for(rule, areas).finish(_nearest(rule, areas, reads[0]), 0, len(out))
+        else:
+            added.append((rule, out))
+    if added:
+        reducer = reducer_of([rule for rule, _ in added], areas)
         for first, waiting in _merged(reducer, areas, reads):
             last = first + len(waiting[0])
-            [out[first:last]] = reducer.finish(waiting, first, last)
-    return out
+            for (_, out), data in zip(added, reducer.finish(waiting, first, last), strict=True):
+                out[first:last] = data
+    return outs
 
 
 def _merged(reducer: Reducer, areas: Areas, reads: list[ReadRows]) -> Iterator[tuple[int, Parts]]:

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.methods import output_dtype as output_dtype  # noqa: PLC0414 - reducers take it from here
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,6 @@ class Rule:
     """Degrees per stored unit, for ``circular``."""
 
 
-def output_dtype(method: str, dtype: np.dtype) -> np.dtype:
-    """Stored type of a reduced band: the source's, except for sums and deviations."""
-    return np.dtype({"sum": "float64", "std": "float32"}.get(method, dtype))
-
-
 def rule_of(
     spec: BandSpec, dtype: str | np.dtype, nodata: float | None, *, method: str, min_valid: Fraction, mask_role: str
 ) -> Rule:
@@ -49,7 +45,10 @@ def rule_of(
     dtype = np.dtype(dtype)
     stored = nodata if nodata is not None else spec.fill
     alone = spec.fill_from is not None and not mask_role
-    if output_dtype(method, dtype) != dtype:
+    fill: float
+    if method == "count":
+        fill = 0  # the number of valid pixels in a cell that has none
+    elif output_dtype(method, dtype) != dtype:
         fill = np.nan
     elif stored is None:
         fill = np.nan if dtype.kind == "f" else 0
@@ -60,7 +59,7 @@ def rule_of(
         dtype=dtype,
         nodata=(stored or 0) if alone else nodata,
         fill=fill,
-        fill_is_legal=nodata is None and mask_role != "mask",
+        fill_is_legal=method == "count" or (nodata is None and mask_role != "mask"),
         min_valid=min_valid,
         degrees=spec.scale or 1.0,
     )

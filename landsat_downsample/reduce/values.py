@@ -85,6 +85,8 @@ def reducer_for(rule: Rule, overlay: Overlay | Areas) -> Reducer:
     """
     if rule.method in ("mean", "sum", "std", "rms"):
         return Moments(rule, overlay)
+    if rule.method == "count":
+        return Count(rule, overlay)
     if rule.method == "circular":
         return Circular(rule, overlay)
     if rule.method in ("min", "max"):
@@ -191,11 +193,10 @@ class Moments(CellValues):
         good = valid_pixels(values, ok, self.rule.nodata)
         zero_fill = ok is None and self.rule.nodata == 0 and values.dtype.kind != "f"
         clean = values if good is None or zero_fill else np.where(good, values, values.dtype.type(0))
-        squared = self.rule.method in ("std", "rms")
-        if squared and clean.dtype.itemsize == 8:
-            clean = clean.astype(np.float64)  # no integer type holds the squares
         sums = [self._count(good, strip), self._total(clean, strip)]
-        if squared:
+        if self.rule.method in ("std", "rms"):
+            if clean.dtype.itemsize == 8:
+                clean = clean.astype(np.float64)  # no integer type holds the squares
             sums.append(self._total(_square(clean), strip))
         return tuple(sums)
 
@@ -278,8 +279,8 @@ def place_fill(
 def _variance(count: np.ndarray, total: np.ndarray, squares: np.ndarray, bound: int) -> np.ndarray:
     """Population variance; in int64 where the exact numerator fits, else in Python's integers."""
     n = np.maximum(count, 1)
-    if total.dtype.kind == "f":
-        return np.maximum(squares / n - np.square(total / n), 0)
+    if squares.dtype.kind == "f":
+        return np.maximum(squares / n - np.square(total.astype(np.float64) / n), 0)
     wide = np.int64 if bound < 1 << 62 else object
     n, total, squares = n.astype(wide), total.astype(wide), squares.astype(wide)
     return (n * squares - total * total).astype(np.float64) / np.square(n.astype(np.float64))
@@ -432,6 +433,16 @@ def _weighted_mode(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     share = np.where(last, running, 0)
     share[:, 1:] -= np.where(last[:, 1:], before[:, :-1], 0)
     return values[np.arange(len(values)), np.argmax(share, axis=1)]
+
+
+class Count(CellValues):
+    """Area of the valid pixels, in source pixels; it says how many there are also where they are too few."""
+
+    def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
+        return (self._count(valid_pixels(values, ok, self.rule.nodata), strip),)
+
+    def finish(self, partial: Parts, first: int, last: int) -> Parts:
+        return (partial[0] / self.overlay.unit,)
 
 
 class Nearest(CellValues):

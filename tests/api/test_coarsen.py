@@ -73,6 +73,41 @@ def test_the_mask_too(folders):
     same(ld.coarsen(scene["SR_B4"], factor=7, mask=["cloud", "shadow"]), *files["SR_B4"])
 
 
+@pytest.mark.parametrize("options", [{"factor": 7}, {"size": (50, 0), "min_valid": 0.5}], ids=["blocks", "weights"])
+def test_statistics_come_of_one_read(folders, options):
+    scene, stats = ld.open_scene(str(folders["oli", 2])), "count,mean,median,std,min,max,rms,sum"
+    target, first = reduced(scene, bands=("red",), stats=tuple(stats.split(",")), **options)["SR_B4"]
+    for pixels in (scene["red"], scene["red"].compute()):
+        dataset = ld.coarsen(pixels, stats=stats, **options)
+        assert list(dataset) == [one.method for one in (first, *first.others)] and len(dataset) == 8
+        for one in (first, *first.others):
+            same(dataset[one.method], target, one)
+    assert dataset["std"].attrs["long_name"] == "Red surface reflectance: standard deviation"
+    assert "scale_factor" in dataset["std"].attrs and "scale_factor" not in dataset["count"].attrs
+    blocks = ld.coarsen(scene["red"], stats="mean,std", **options)
+    assert len({key for key in blocks.__dask_graph__() if str(key).startswith("coarsen-")}) == 1  # both of one task
+
+
+def test_statistics_of_a_dataset_are_named_after_their_bands(oli):
+    options = {"factor": 7, "mask": "cloud"}
+    made = ld.coarsen(oli.dataset(["red", "ST_CDIST", "qa_pixel"]), stats=["std", "mean"], **options)
+    assert list(made) == ["SR_B4", "SR_B4_STD", "ST_CDIST", "QA_PIXEL"]
+    plain = ld.coarsen(oli.dataset(["red", "ST_CDIST", "qa_pixel"]), **options)
+    for name, array in plain.data_vars.items():
+        xr.testing.assert_identical(made[name], array)
+
+
+def test_statistics_that_mean_nothing_are_refused(oli):
+    with pytest.raises(ld.UsageError, match="stats of 'QA_PIXEL' would mean nothing"):
+        ld.coarsen(oli["qa_pixel"], factor=7, stats="mean")
+    with pytest.raises(ld.UsageError, match="some of its planes"):
+        ld.coarsen(oli.dataset(["red", "qa_pixel"]).to_array("band"), factor=7, stats="mean")
+    with pytest.raises(ld.UsageError, match="method 'min' and stats"):
+        ld.coarsen(oli["red"], factor=7, stats="mean", method="min")
+    with pytest.raises(ld.UsageError, match="did you mean mean"):
+        ld.coarsen(oli["red"], factor=7, stats="men")
+
+
 def test_the_pan_band_alone_keeps_its_own_grid_where_asked(folders):
     scene = ld.open_scene(str(folders["oli", 1]))
     assert ld.coarsen(scene["pan"], factor=10).rio.transform() == Affine(150, 0, 256185, 0, -150, 5216415)

@@ -45,8 +45,16 @@ def errors(book) -> list:
     return [output for cell in code_cells(book) for output in cell.outputs if output.output_type == "error"]
 
 
-OPTIONS = {"resolution": 250, "bands": "SR_B4,QA_PIXEL", "qa": "majority", "mask": "cloud", "min_valid": 0.25}
-OPTIONS |= {"method": ["SR_B4=max"], "workers": 2, "timeout": 280, "grid": "zone", "anchor": "-5.0,7.0"}
+OPTIONS = {"resolution": 250, "bands": "SR_B4,SR_B5,QA_PIXEL", "qa": "majority", "mask": "cloud"}
+OPTIONS |= {
+    "min_valid": 0.25,
+    "method": ["SR_B4=max"],
+    "workers": 2,
+    "timeout": 280,
+    "grid": "zone",
+    "anchor": "-5.0,7.0",
+    "stats": "count,mean",
+}
 
 
 @pytest.mark.parametrize("case", ["factor", "options", "size", "single file"])

@@ -48,13 +48,29 @@ def test_downsample_makes_what_the_library_makes(scene, product, tmp_path):
 def test_downsample_passes_every_option_on(scene, tmp_path):
     left, bottom, right, top = ld.open_scene(scene).grid.bounds
     area = (left + 300, bottom + 600, right - 900, top - 300)
-    job = {"resolution": 150, "bands": "SR_B4,QA_PIXEL", "qa": "majority", "mask": "cloud,shadow", "min_valid": 0.25}
-    job |= {"method": ["SR_B4=max"], "bounds": ",".join(f"{edge:.0f}" for edge in area), "workers": 1}
-    job |= {"grid": "zone", "anchor": "-45,75"}
+    job = {"resolution": 150, "bands": "SR_B4,SR_B5,QA_PIXEL", "qa": "majority", "mask": "cloud,shadow"}
+    job |= {
+        "min_valid": 0.25,
+        "method": ["SR_B4=max"],
+        "bounds": ",".join(f"{edge:.0f}" for edge in area),
+        "workers": 1,
+    }
+    job |= {"grid": "zone", "anchor": "-45,75", "stats": "count,mean"}
     done = cwl_cases.run("downsample", job | {"source": folder(scene), "cluster": "none"}, tmp_path / "out")
     assert done.status == "success", done
-    options = {"resolution": 150, "bands": ["SR_B4", "QA_PIXEL"], "qa": "majority", "mask": ["cloud", "shadow"]}
-    options |= {"min_valid": 0.25, "methods": {"SR_B4": "max"}, "bounds": area, "anchor": (-45, 75)}
+    options = {
+        "resolution": 150,
+        "bands": ["SR_B4", "SR_B5", "QA_PIXEL"],
+        "qa": "majority",
+        "mask": ["cloud", "shadow"],
+    }
+    options |= {
+        "min_valid": 0.25,
+        "methods": {"SR_B4": "max"},
+        "bounds": area,
+        "anchor": (-45, 75),
+        "stats": ["mean", "count"],
+    }
     ld.run(ld.plan(scene, tmp_path / "oracle", **options))
     assert bands(done.path("dataset_dir")) == bands(tmp_path / "oracle" / f"{scene.name}_downsampled")
 

@@ -57,6 +57,8 @@ BAD_OPTIONS = [
     ({"factor": 2, "min_valid": 1.5}, "between 0 and 1"),
     ({"factor": 2, "min_valid": "half"}, "not a number"),
     ({"factor": 2, "methods": {"red": "guess"}}, "'guess' for red"),
+    ({"factor": 2, "stats": ("mean", "maxi")}, r"stats 'maxi' is unknown \(did you mean max\?\): choose some of mean"),
+    ({"factor": 2, "stats": ()}, "stats is an empty list"),
 ]
 
 
@@ -104,6 +106,27 @@ def test_a_mask_goes_to_continuous_bands_only(scene):
     masked = {target.band.name for target in plan.targets if target.mask}
     assert masked == {name for name, band in scene.bands.items() if not band.spec.categorical}
     assert all(target.quality is scene.bands["QA_PIXEL"] for target in plan.targets if target.mask)
+
+
+def test_statistics_are_those_of_averaged_bands_without_a_method_of_their_own(scene):
+    given = Options(factor=4, stats=("std", "count", "mean", "std"), methods={"red": "max"})
+    plan = plan_scene(scene, "out", given)
+    several = {target.band.name: target for target in plan.targets if target.stats}
+    averaged = {name for name, band in scene.bands.items() if name[0] == "B" and band.spec.kind == "continuous"}
+    assert set(several) == averaged - {"B3"} and len(several) > 5  # red is B3 here; no angle, code or gap mask
+    assert {(target.method, target.methods) for target in several.values()} == {("mean", ("mean", "std", "count"))}
+    stem = f"{scene.id}_B4"
+    assert several["B4"].files == {"mean": f"{stem}.TIF", "std": f"{stem}_STD.TIF", "count": f"{stem}_COUNT.TIF"}
+    assert plan.targets == tuple(Target.from_dict(json.loads(json.dumps(t.to_dict()))) for t in plan.targets)
+    alone, one = (plan_scene(scene, "out", Options(factor=4, bands=("nir08",), **s)) for s in ({}, {"stats": ("std",)}))
+    assert estimate(one)["bytes_out"] == 4 * estimate(alone)["bytes_out"]  # float32 of a byte
+    assert list(one.targets[0].files.values()) == [f"{scene.id}_B4_STD.TIF"]
+
+
+def test_statistics_in_any_order_are_one_request(scene):
+    one, other = (Options(factor=4, stats=stats) for stats in (("min", "mean"), ("mean", "min", "min")))
+    assert one == other == Options.from_dict(json.loads(json.dumps(one.to_dict())))
+    assert Options(factor=4).to_dict()["stats"] is None  # what was made before is made by the same request
 
 
 def test_methods_are_changed_band_by_band(scene):

@@ -14,7 +14,7 @@ from command import holds
 import landsat_downsample as ld
 from landsat_downsample.model.plan import Options, plan_scene
 from landsat_downsample.pipeline.band import process
-from landsat_downsample.products import publish
+from landsat_downsample.products import publish, verify
 from landsat_downsample.storage.publication import Publication
 
 
@@ -73,6 +73,52 @@ def test_the_mtl_names_the_type_of_each_band(folder, product, tmp_path):
                     assert raster.dtypes == (dtype.lower(),)
 
 
+def test_each_statistic_is_a_file_of_its_own(folder, product, tmp_path):
+    options = {"factor": 5, "mask": "cloud", "methods": {"SR_B2": "max"}}
+    (outcome,) = ld.run(ld.plan(folder, tmp_path, **options, stats="min,count,std,mean"))
+    made, scene = Path(outcome.href).parent, product.name.removesuffix("_downsampled")
+    extra = {f"{scene}_{band}_{stat}.TIF" for band in ("SR_B3", "SR_B4") for stat in ("MIN", "STD", "COUNT")}
+    assert {path.name for path in made.glob("*.TIF")} == {path.name for path in product.glob("*.TIF")} | extra
+    for name in (f"{scene}_SR_B4.TIF", f"{scene}_QA_PIXEL.TIF"):  # the mean has the band's name, and is the same
+        assert (made / name).read_bytes() == (product / name).read_bytes()
+    ld.run(ld.plan(folder, tmp_path / "means", **options))
+    picture = Path(made.name) / f"{made.name}.browse.png"
+    assert (tmp_path / picture).read_bytes() == (tmp_path / "means" / picture).read_bytes()
+    item = record(made, ".stac.json")
+    std, count = (item["assets"][f"SR_B4_{stat}"] for stat in ("STD", "COUNT"))
+    assert std["roles"] == ["data", "reflectance", "std"] and count["roles"] == ["data", "count"]
+    assert std["bands"][0]["raster:scale"] and "raster:offset" not in std["bands"][0]
+    assert count["bands"][0]["unit"] == "pixel" and "raster:scale" not in count["bands"][0]
+    assert [k for k, a in item["assets"].items() if a.get("bands", [{}])[0].get("eo:common_name") == "red"] == ["SR_B4"]
+    assert (
+        item["properties"]["landsat_ds:methods"] | {"SR_B4_STD": "std", "SR_B4": "mean", "SR_B2": "max"}
+        == (item["properties"]["landsat_ds:methods"])
+    )
+    for path in made.glob("*_MTL.txt"):
+        text = path.read_text()
+        assert 'METHOD_SR_B4 = "mean,min,std,count"' in text and "STATISTICS_FILES" in text and "_STD.TIF" not in text
+    report = ld.verify(str(made), source=str(folder))
+    assert not report.wrong and sum("all equal" in line for line in report.checked) == 11
+    with rasterio.open(made / f"{scene}_SR_B4_COUNT.TIF") as raster:
+        assert raster.nodata is None and raster.dtypes == ("float64",)
+        assert raster.descriptions == ("Red surface reflectance: area of the valid pixels, in pixels",)
+
+
+def test_a_wrong_cell_of_a_statistic_is_found(folder, tmp_path):
+    (outcome,) = ld.run(ld.plan(folder, tmp_path, factor=50, bands="red", stats="std,sum,count,median"))
+    made = Path(outcome.href).parent
+    written = sorted(made.glob("*_SR_B4_*.TIF"))
+    assert [path.name.rpartition("_")[2] for path in written] == ["COUNT.TIF", "MEDIAN.TIF", "STD.TIF", "SUM.TIF"]
+    plan = ld.plan(folder, tmp_path, factor=50, bands="red", stats="std,sum,count,median")[0]
+    for path in written:
+        with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as raster:
+            raster.write(raster.read() + 1)
+        method = path.stem.rpartition("_")[2].lower()
+        report, facts = verify.Report(), {"reducer": method, "file": path.name}
+        verify._check_band(str(made), plan.targets[0], facts, report, (16, 0))
+        assert report.wrong and report.wrong[0].startswith(f"SR_B4 {method}: ")
+
+
 def test_bands_may_arrive_in_any_order(folder, product, tmp_path):
     plan = plan_scene(ld.open_scene(folder), str(tmp_path), Options(factor=5, mask=("cloud",)))
     publication = Publication(plan.dest, plan.name)
@@ -115,6 +161,7 @@ DIFFERENCES = [
     ({"bands": ("red",)}, "was made with all bands; asked for is bands SR_B4"),
     ({"min_valid": 0.5}, "was made with no min_valid; asked for is min_valid 0.5"),
     ({"methods": {"red": "max"}}, "was made with no methods; asked for is methods SR_B4=max"),
+    ({"stats": ("std", "mean")}, "was made with no stats; asked for is stats mean,std"),
     ({"qa": "mode"}, "was made with qa conservative; asked for is qa mode"),
 ]
 

@@ -160,11 +160,12 @@ def _decimal(count: float) -> str:
 def _rows_of(target: Target) -> list[tuple[str, ...]]:
     """A row of the plan's table for each file that a target gives."""
     height, width = target.band.grid.shape
-    method = target.method + (", masked" if target.mask else "")
+    masked = ", masked" if target.mask else ""
     size, source = size_words(target.bytes_in), f"{height} x {width}"
     rows: list[tuple[str, ...]] = []
-    if target.codes_written:
-        rows.append((target.band.name, method, source, target.band.dtype, size, _tail(target, target.filename)))
+    for method, file in target.files.items():
+        read = "" if rows else size  # all of them from one read
+        rows.append((target.band.name, method + masked, source, target.band.dtype, read, _tail(target, file)))
     if target.fractions:
         rows.append((FRACTIONS, "fractions", source, "uint8", "" if rows else size, _tail(target, target.fractions)))
     return rows

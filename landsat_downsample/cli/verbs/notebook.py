@@ -56,6 +56,7 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
         "mask": _list(arguments.mask),
         "min_valid": arguments.min_valid,
         "method": [f"{band}={method}" for band, method in arguments.method],
+        "stats": _list(arguments.stats),
         "workers": arguments.workers,
     }
 
