@@ -24,7 +24,7 @@ from pyproj import Transformer
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
-from landsat_downsample.testing.synthetic.make import make_scene
+import landsat_downsample as ld
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -43,6 +43,8 @@ class Raster(NamedTuple):
     crs: str
     transform: Affine
     shape: tuple[int, int]
+    name: str = ""
+    """Of a target: what this library calls its grid."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,16 @@ class Case:
     """A piece of a UTM zone, and a grid to take its means on."""
 
     place: str
-    grid: str
     zone: str
     centre: tuple[float, float]
     """Longitude and latitude."""
+    grid: str
     target: str
     cell: float
     anchor: tuple[float, float]
     """Any corner of the grid's cells."""
+    name: str
+    """What this library calls the grid."""
     metres: float
     """Side of a cell, about."""
 
@@ -79,19 +83,24 @@ class Case:
         first, last = math.floor((min(x) - x0) / size), math.ceil((max(x) - x0) / size)
         upper, lower = math.ceil((max(y) - y0) / size), math.floor((min(y) - y0) / size)
         transform = Affine(size, 0, x0 + first * size, 0, -size, y0 + upper * size)
-        return Raster(self.target, transform, (upper - lower, last - first))
+        return Raster(self.target, transform, (upper - lower, last - first), self.name)
 
 
-_MODIS = oracle.SINUSOIDAL, MODIS_SIDE / 2400, (-20015109.354, 10007554.677), 463
+_MODIS = oracle.SINUSOIDAL, MODIS_SIDE / 2400, (-20015109.354, 10007554.677), "modis:500m", 463
+_COARSER = oracle.SINUSOIDAL, MODIS_SIDE / 1200, (-20015109.354, 10007554.677), "modis:1km", 927
+_KANSAS = "Kansas, 40° N", "EPSG:32614", (-100, 40)
 CASES = (
-    Case("Kansas, 40° N", "MODIS 500 m", "EPSG:32614", (-100, 40), *_MODIS),
-    Case("Kansas, 40° N", "MODIS 1 km", "EPSG:32614", (-100, 40), _MODIS[0], MODIS_SIDE / 1200, _MODIS[2], 927),
-    Case("Kansas, 40° N", "lat/lon 0.01°", "EPSG:32614", (-100, 40), "EPSG:4326", 0.01, (0, 0), 1110),
-    Case("Kansas, 40° N", "lat/lon 0.05°", "EPSG:32614", (-100, 40), "EPSG:4326", 0.05, (0, 0), 5560),
-    Case("Oregon, 44° N", "Landsat ARD, 480 m", "EPSG:32610", (-121.5, 44), ALBERS, 480, (-2565585, 3314805), 480),
-    Case("Finland, 62° N", "EPSG:3035, 500 m", "EPSG:32635", (26, 62), "EPSG:3035", 500, (0, 0), 500),
-    Case("Siberia, 65° N", "MODIS 500 m", "EPSG:32651", (120, 65), *_MODIS),
-)
+    Case(*_KANSAS, "MODIS 500 m", *_MODIS),
+    Case(*_KANSAS, "MODIS 1 km", *_COARSER),
+    Case(*_KANSAS, "lat/lon 0.01°", "EPSG:4326", 0.01, (-180, 90), "latlon:0.01", 1110),
+    Case(*_KANSAS, "lat/lon 0.05°", "EPSG:4326", 0.05, (-180, 90), "latlon:0.05", 5560),
+    Case(
+        "Oregon, 44° N", "EPSG:32610", (-121.5, 44),
+        "Landsat ARD, 480 m", ALBERS, 480, (-2565585, 3314805), "ard:480", 480,
+    ),
+    Case("Finland, 62° N", "EPSG:32635", (26, 62), "EPSG:3035, 500 m", "EPSG:3035", 500, (0, 0), "EPSG:3035@500", 500),
+    Case("Siberia, 65° N", "EPSG:32651", (120, 65), "MODIS 500 m", *_MODIS),
+)  # fmt: skip
 
 Method = Callable[[np.ndarray, Raster, Raster], np.ndarray]
 
@@ -121,8 +130,30 @@ def rioxarray_match(pixels: np.ndarray, source: Raster, target: Raster) -> np.nd
     return array(pixels, source).rio.reproject_match(like, resampling=Resampling.average).values
 
 
+def ours(pixels: np.ndarray, source: Raster, target: Raster) -> np.ndarray:
+    """What this library makes of a file, as floats: of whole numbers it makes whole numbers."""
+    found = np.full(target.shape, np.nan)
+    profile = {"driver": "GTiff", "count": 1, "dtype": "float32", "crs": source.crs, "transform": source.transform}
+    with TemporaryDirectory() as folder:
+        path, out = Path(folder) / "image.tif", Path(folder) / "out"
+        with rasterio.open(path, "w", height=source.shape[0], width=source.shape[1], **profile) as file:
+            file.write(pixels.astype("float32"), 1)
+        (outcome,) = ld.run(ld.plan(path, out, grid=target.name), workers=1)
+        if outcome.status != "done":
+            raise RuntimeError(outcome.error)
+        (product,) = out.glob("*/*.TIF")
+        with rasterio.open(product) as file:
+            column, row = (round(n) for n in ~target.transform @ (file.transform.c, file.transform.f))
+            found[row : row + file.height, column : column + file.width] = file.read(1)
+    return found
+
+
 #: Column of the table -> what fills it.
-METHODS: dict[str, Method] = {"GDAL `average`": gdal_average, "GDAL `sum` / `sum` of ones": gdal_sum}
+METHODS: dict[str, Method] = {
+    "GDAL `average`": gdal_average,
+    "GDAL `sum` / `sum` of ones": gdal_sum,
+    "landsat-downsample": ours,
+}
 
 
 def _warped(pixels: np.ndarray, source: Raster, target: Raster, how: Resampling, **options) -> np.ndarray:
@@ -135,7 +166,7 @@ def _warped(pixels: np.ndarray, source: Raster, target: Raster, how: Resampling,
 
 def textures(side: int, folder: Path) -> dict[str, np.ndarray]:
     """Images of `side` pixels: fields, woods and clouds of a synthetic scene, and one without larger shapes."""
-    scene = make_scene(folder, size=(side * 5 // 3, side * 5 // 3), bands=["SR_B5"], seed=1)
+    scene = ld.make_scene(folder, size=(side * 5 // 3, side * 5 // 3), bands=["SR_B5"], seed=1)
     with rasterio.open(scene / f"{scene.name}_SR_B5.TIF") as file:
         at = side // 3
         landscape = file.read(1, window=((at, at + side), (at, at + side))).astype(float)
@@ -199,13 +230,23 @@ def table(cases: Iterable[Case], images: dict[str, np.ndarray], methods: dict[st
     lines = [f"| place | grid | texture | {' | '.join(methods)} |", "|---|---|---|" + "--:|" * len(methods)]
     for case in cases:
         for texture, pairs in errors(case, images, methods, most).items():
-            words = (f"{_percent(percent)} % ({largest:,.0f} DN)".replace(",", " ") for percent, largest in pairs)
+            words = (f"{_short(percent)} % ({_short(largest)} DN)" for percent, largest in pairs)
             lines.append(f"| {case.place} | {case.grid} | {texture} | {' | '.join(words)} |")
     return lines
 
 
-def _percent(value: float) -> str:
-    return f"{value:.1f}" if value >= 1 else f"{value:.2f}" if value >= 0.01 else f"{value:.4f}"
+def _short(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return (
+        f"{value:.1f}"
+        if value >= 1
+        else f"{value:.2f}"
+        if value >= 0.01
+        else f"{value:.1g}"
+        if value >= 1e-4
+        else "< 0.0001"
+    )
 
 
 def put(lines: list[str], page: Path) -> None:
