@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree
@@ -157,3 +159,20 @@ def test_gdalbuildvrt_makes_a_mosaic_without_resampling(rows, tmp_path):
                 assert (product.width, product.height) == tuple(place[2:])
                 assert product.transform.c - mosaic.transform.c == place[0] * 210
                 assert mosaic.transform.f - product.transform.f == place[1] * 210
+
+
+def test_the_page_on_stacking_can_be_followed(tmp_path, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "stacking.md"
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for language, text in re.findall(r"```(sh|python)\n(.*?)```", page.read_text(), re.DOTALL):
+        if language == "python":
+            exec(text, names)
+            continue
+        program = f'"{sys.executable}" -m landsat_downsample'
+        script = text.replace("landsat-downsample", program)
+        subprocess.run(["sh", "-e", "-c", script], check=True, capture_output=True)
+    cube, mosaic = names["cube"], names["mosaic"]
+    assert cube.sizes["time"] == 6 and cube.indexes["time"].is_monotonic_increasing
+    assert (cube.indexes["time"][0].year, cube.indexes["time"][0].month) == (2023, 7)
+    assert (mosaic > 0).mean() > 0.5
