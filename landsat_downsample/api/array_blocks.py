@@ -9,17 +9,21 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from affine import Affine
 
 from landsat_downsample.api.array_meaning import NATURAL, Origin
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.band import Band
-from landsat_downsample.model.cells import Cells, Overlay
+from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.flags import fill_mask
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.methods import output_dtype
+from landsat_downsample.model.placement import Placement
 from landsat_downsample.pipeline.band import recognised
 from landsat_downsample.pipeline.pixels import Rows, open_mask_band, read_band
+from landsat_downsample.reduce.area_bits import reduce_quality_areas
+from landsat_downsample.reduce.area_values import reduce_areas
+from landsat_downsample.reduce.areas import Areas, areas_of
 from landsat_downsample.reduce.bits import QualityRule, check_codes, reduce_quality, seem_classes
 from landsat_downsample.reduce.rule import Rule
 from landsat_downsample.reduce.several import reducer_of
@@ -57,8 +61,7 @@ class Job:
 
     rule: Rule | QualityRule
     fine: Grid
-    coarse: Grid
-    lattice: Lattice
+    placed: Placement
     dtype: str
     pick: int = 0
     """Which of the reducer's arrays is wanted."""
@@ -67,8 +70,8 @@ class Job:
     bands: int = 0
     """Leading dimension of the result, 0 for none."""
     request: Request | None = None
-    rows: tuple[int, int] | None = None
-    """Cell rows of the block, first and past the last; None for all."""
+    rows: tuple[int, int] = (0, 0)
+    """Cell rows of the block, first and past the last; none for all."""
     doubt: float | None = None
     """Value that attributes call no data and that counts all the same."""
     plain: str | None = None
@@ -81,24 +84,40 @@ class Job:
         """Stored type of each array."""
         return [np.dtype(self.dtype), *(output_dtype(rule.method, rule.dtype) for rule in self.others)]
 
-    def overlay(self) -> Overlay:
-        """Return the overlay of the cells that are made."""
-        whole = Overlay.of(self.fine, self.coarse, self.lattice)
-        return whole if self.rows is None else Overlay(whole.rows.part(*self.rows), whole.columns)
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the cells that are made."""
+        height, width = self.placed.coarse.shape
+        return self.rows[1] - self.rows[0] or height, width
+
+    def cells(self) -> Overlay | Areas:
+        """Lay the cells that are made over the pixels."""
+        coarse, lattice, projection = self.placed.coarse, self.placed.lattice, self.placed.projection
+        if projection is None:
+            whole = Overlay.of(self.fine, coarse, lattice)
+            return Overlay(whole.rows.part(*self.rows), whole.columns) if self.rows[1] else whole
+        t = coarse.transform
+        transform = Affine(t.a, 0.0, t.c, 0.0, t.e, t.f + self.rows[0] * t.e)
+        return areas_of(self.fine, Grid(self.shape, transform, coarse.crs), lattice, projection)
 
     def run(self, read: ReadRows, *, given: bool = False) -> list[np.ndarray]:
         """Reduce what ``read(start, stop)`` gives of a band or an array."""
-        overlay = self.overlay()
+        cells = self.cells()
         if isinstance(self.rule, QualityRule):
-            found = reduce_quality(self.rule, overlay, read)
+            if isinstance(cells, Areas):
+                found = reduce_quality_areas(self.rule, cells, read)
+            else:
+                found = reduce_quality(self.rule, cells, read)
             if given:  # not read from a file of ours: it may have been computed
                 check_codes(found.code_counts, self.rule.spec, f"the array {self.rule.spec.name}")
             wanted = found.percent if self.pick and found.percent is not None else found.codes
             if np.dtype(self.dtype).kind == "f":
                 wanted = np.where(found.codes & fill_mask(self.rule.spec), np.nan, found.codes)
             arrays = [wanted]
+        elif isinstance(cells, Areas):
+            arrays = reduce_areas([self.rule, *self.others], cells, [read])
         else:
-            parts = [made for _, made in reduce_strips(reducer_of((self.rule, *self.others), overlay), overlay, read)]
+            parts = [made for _, made in reduce_strips(reducer_of((self.rule, *self.others), cells), cells, read)]
             arrays = [np.concatenate(part) for part in zip(*parts, strict=True)]
         return [array.astype(dtype, copy=False) for array, dtype in zip(arrays, self.dtypes, strict=True)]
 
@@ -110,33 +129,33 @@ def blocks(data: Any, quality: Any, job: Job, source: Origin | None) -> list[Any
     import dask.array as da
     from dask.delayed import delayed
 
-    rows = job.overlay().rows
     digest = token((data.name, getattr(quality, "name", None) or id(quality), repr(job)))
     label = getattr(getattr(job.rule, "spec", None), "name", "band")
     count = len(job.dtypes)
     reduce_rows, reduce_file = (delayed(f, pure=True, nout=count) for f in (_reduce_rows, _reduce_file))
     parts: list[list[Any]] = [[] for _ in job.dtypes]
-    for first, last in _row_ranges(rows, whole=bool(source and source.band.spec.candidates)):
-        start, stop, part = int(rows.start[first]), int(rows.stop[last - 1]), replace(job, rows=(first, last))
-        key = f"coarsen-{label}-{digest}-{first}"
+    for part in _parts(job, whole=bool(source and source.band.spec.candidates)):
+        key = f"coarsen-{label}-{digest}-{part.rows[0]}"
         if source:
             block = reduce_file(source.band, source.quality, part, dask_key_name=key)
         else:
+            start, stop = part.cells().window[:2]
             ok = None if quality is None else quality[start:stop]
             block = reduce_rows(data[start:stop], ok, part, start, dask_key_name=key)
-        shape = (last - first, job.coarse.width)
         for made, array, dtype in zip(parts, block, job.dtypes, strict=True):
-            made.append(da.from_delayed(array, (job.bands, *shape) if job.bands else shape, dtype))
+            made.append(da.from_delayed(array, (job.bands, *part.shape) if job.bands else part.shape, dtype))
     return [da.concatenate(made, axis=-2) for made in parts]
 
 
-def _row_ranges(rows: Cells, *, whole: bool) -> list[tuple[int, int]]:
-    """Cell rows of each block: about `BLOCK_ROWS` source rows, or all of a file whose meaning all its codes tell."""
-    if whole:
-        return [(0, rows.size)]
-    high = max(1, int((rows.stop - rows.start).max()))
-    step = max(1, BLOCK_ROWS // high)
-    return [(first, min(first + step, rows.size)) for first in range(0, rows.size, step)]
+def _parts(job: Job, *, whole: bool) -> list[Job]:
+    """Each block's: about `BLOCK_ROWS` source rows, or all of a file whose meaning all its codes tell."""
+    cells, height = job.cells(), job.shape[0]
+    if isinstance(cells, Areas):
+        high = math.ceil(cells.ties.largest_cell[0])
+    else:
+        high = int((cells.rows.stop - cells.rows.start).max())
+    step = height if whole else max(1, BLOCK_ROWS // max(1, high))
+    return [replace(job, rows=(first, min(first + step, height))) for first in range(0, height, step)]
 
 
 def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start: int) -> list[np.ndarray]:
@@ -147,11 +166,13 @@ def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start
     if job.plain and isinstance(job.rule, Rule):
         _warn_of_codes(values, job.rule.nodata, job.plain)
     bits = isinstance(job.rule, QualityRule)
+    # Cells of another projection take the pixels of a window.
+    columns = slice(None) if job.placed.projection is None else slice(*job.cells().window[2:])
 
     def read(a: int, b: int) -> tuple[np.ndarray, np.ndarray | None]:
-        part, ok = values[a - start : b - start], None
+        part, ok = values[a - start : b - start, columns], None
         if quality is not None:
-            flags, known = _whole_codes(quality[a - start : b - start])
+            flags, known = _whole_codes(quality[a - start : b - start, columns])
             ok = (flags & job.bits) == 0 if known is None else known & ((flags & job.bits) == 0)
         if bits and part.dtype.kind == "f":
             part, known = _whole_codes(part)
@@ -220,10 +241,11 @@ def _warn_of_codes(values: np.ndarray, nodata: float | None, name: str) -> None:
 def _reduce_file(band: Band, quality: Band | None, job: Job) -> list[np.ndarray]:
     from contextlib import nullcontext
 
-    with open_mask_band(quality, job.bits, band.grid) if quality else nullcontext() as mask_band:
+    window = None if job.placed.projection is None else job.cells().window
+    with open_mask_band(quality, job.bits, band.grid, window) if quality else nullcontext() as mask_band:
 
         def reduce(rows: Rows) -> list[np.ndarray]:
-            spec, doubt = recognised(band, rows, (0, band.grid.height))
+            spec, doubt = recognised(band, rows, window[:2] if window else (0, band.grid.height))
             known, request = job, job.request
             if doubt and request and request.method is None:
                 warnings.warn(f"{band.name} {doubt}: {_CLASSES}", stacklevel=3)
@@ -233,4 +255,4 @@ def _reduce_file(band: Band, quality: Band | None, job: Job) -> list[np.ndarray]
                 known = replace(job, rule=QualityRule(spec, request.method or request.qa, request.min_valid))
             return known.run(lambda a, b: (rows.read(a, b), mask_band.ok(a, b) if mask_band else None))
 
-        return read_band(band, None, reduce)[0]
+        return read_band(band, window, reduce)[0]

@@ -36,11 +36,12 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import unknown
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.grid_request import GridRequest
-from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.methods import METHODS
 from landsat_downsample.model.nearest import did_you_mean
+from landsat_downsample.model.placement import Placement
 from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.model.words import words
 from landsat_downsample.pipeline.pixels import open_rows
 from landsat_downsample.reduce.bits import QualityRule
@@ -290,21 +291,26 @@ def fractions(
         raise UsageError(f"cannot give fractions of {quality.name!r}: they are made from QA_PIXEL")
     bands = flags.fraction_names(spec)
     fine = grid_of(quality)
-    lattice = GridRequest(factor, resolution, size, grid, anchor).lattice(fine)
+    placed = placed_over(fine, GridRequest(factor, resolution, size, grid, anchor))
     rule = QualityRule(spec, fractions=True)
-    job = Job(rule, fine, lattice.covering(fine), lattice, dtype="uint8", pick=1, bands=len(bands))
+    job = Job(rule, fine, placed, dtype="uint8", pick=1, bands=len(bands))
     (data,) = blocks(quality.data, None, job, source)
     attrs = {"units": "percent", "landsat_band": FRACTIONS}
     coords = other_coordinates(quality)
     arrays = {
         name: georeference(
-            xr.DataArray(data[k], dims=("y", "x"), coords=coords, attrs=attrs | {"long_name": name}), job.coarse, 255
+            xr.DataArray(data[k], dims=("y", "x"), coords=coords, attrs=attrs | {"long_name": name}), placed.coarse, 255
         )
         for k, name in enumerate(bands)
     }
     for array in arrays.values():
         array.encoding["source"] = FRACTIONS  # goes when pixels are computed
     return xr.Dataset(arrays)
+
+
+def placed_over(image: Grid, request: GridRequest) -> Placement:
+    """The cells that are asked for; of a grid that was given, and not named, all."""
+    return Placement.of(image, request.target(image), whole=isinstance(request.grid, TargetGrid))
 
 
 def _is_quality(name: Hashable, array: xr.DataArray) -> bool:
@@ -326,9 +332,9 @@ def _coarsen_array(
     names = axes(array)
     array = north_up(array)
     grid = grid_of(array)
-    lattice = target.lattice(grid)
+    placed = placed_over(grid, target)
     check_mask(array)
-    grids, planes = (grid, lattice.covering(grid), lattice), planes_of(array)
+    grids, planes = (grid, placed), planes_of(array)
     if quality is None and len(planes) > 1:
         quality = next((plane for plane in planes if plane[1].spec.name == "QA_PIXEL"), None)
     if request.stats and len({meaning.spec.averaged for _, meaning in planes}) > 1:
@@ -343,14 +349,14 @@ def _coarsen_array(
         out = xr.DataArray(data, dims=array.dims, coords=other_coordinates(array), name=array.name, attrs=kept)
         if "source" in array.encoding and out.dtype == array.dtype:
             out.encoding["source"] = array.encoding["source"]  # coarser, but still the band
-        made[stat] = georeference(out, grids[1], nodata).rename(dict(zip(("y", "x"), names, strict=True)))
+        made[stat] = georeference(out, placed.coarse, nodata).rename(dict(zip(("y", "x"), names, strict=True)))
     return made
 
 
 def _reduced(
     array: xr.DataArray,
     meaning: Meaning,
-    grids: tuple[Grid, Grid, Lattice],
+    grids: tuple[Grid, Placement],
     request: Request,
     quality: Plane | None,
 ) -> dict[str, tuple[Any, dict[str, Any], float | None]]:

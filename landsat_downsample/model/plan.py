@@ -20,11 +20,11 @@ from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.methods import METHODS, check_method, check_policy, check_stats, output_dtype
 from landsat_downsample.model.nearest import did_you_mean
+from landsat_downsample.model.placement import Placement
 from landsat_downsample.model.product import FRACTIONS, MARKER, SUFFIX, same_product
 from landsat_downsample.model.projection import Projection
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.target_grid import TargetGrid
-from landsat_downsample.model.ties import laid_over
 
 #: Rows of a strip: enough to amortise a read, few enough to stay in a megabyte-sized cache.
 STRIP_ROWS = 512
@@ -292,12 +292,8 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
         A band or flag the scene does not have, a mean of a bit field, or no destination.
     """
     _check_places(scene, dest)
-    target = options.grid_request.target(scene.grid)
-    lattice = target.lattice
-    coarse, projection = laid_over(scene.grid, lattice)
-    coarse = target.cut(coarse)
-    if options.bounds:
-        coarse = coarse.within(options.bounds)
+    placed = Placement.of(scene.grid, options.grid_request.target(scene.grid))
+    coarse = placed.coarse.within(options.bounds) if options.bounds else placed.coarse
     wanted, fractions = _wanted(scene, options)
     methods = _methods(scene, options)
     _check_mask(scene, options.mask)
@@ -317,8 +313,8 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 method=stats[0] if stats else methods.get(name, own),
                 qa=options.qa,
                 coarse=coarse,
-                lattice=lattice,
-                projection=projection,
+                lattice=placed.lattice,
+                projection=placed.projection,
                 min_valid=float(options.min_valid),
                 quality=scene.bands.get("QA_PIXEL") if mask or band.spec.fill_from else None,
                 mask=mask,
@@ -328,7 +324,8 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
             )
         )
     name = scene.id + SUFFIX
-    return ScenePlan(scene, options, dest, name, coarse, lattice, tuple(targets), projection, overwrite)
+    places = coarse, placed.lattice
+    return ScenePlan(scene, options, dest, name, *places, tuple(targets), placed.projection, overwrite)
 
 
 def _check_places(scene: Scene, dest: str) -> None:

@@ -102,20 +102,6 @@ def positions(
     return down, right
 
 
-def laid_over(image: Grid, lattice: Lattice) -> tuple[Grid, Projection | None]:
-    """The cells of a lattice that hold any part of an image, and how to get there where it is in another projection.
-
-    Raises
-    ------
-    UsageError
-        As of `Projection.between` and `Ties.of`.
-    """
-    if image.crs == lattice.crs:
-        return lattice.covering(image), None
-    projection = Projection.between(image, lattice.crs)
-    return covering(image, lattice, projection), projection
-
-
 def covering(image: Grid, lattice: Lattice, projection: Projection) -> Grid:
     """The cells of a lattice, in another projection, that hold any part of an image.
 

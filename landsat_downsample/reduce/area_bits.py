@@ -21,7 +21,7 @@ from landsat_downsample.reduce.bits import (
     percentages,
 )
 from landsat_downsample.reduce.kernels import Strip
-from landsat_downsample.reduce.values import ReadRows, least_area
+from landsat_downsample.reduce.values import ReadRows, least_area, read_strip
 
 
 def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Summary:
@@ -36,7 +36,7 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
     centre = codes.copy()
 
     def pairs_of(strip: Strip) -> tuple[Pairs, np.ndarray]:
-        pixels = codes_of(*read(strip.start, strip.stop))
+        pixels = codes_of(*read_strip(read, strip, counts.dtype))
         counts[:] += count_codes(pixels)
         if rule.policy == "nearest":
             cells, at = areas.centres_in(strip)

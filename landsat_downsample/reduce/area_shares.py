@@ -79,6 +79,8 @@ def shares_of(corners: tuple[np.ndarray, np.ndarray], bits: int, window: Window,
 
 def shares_of_pixels(ties: Ties, pixels: Window, window: Window) -> Shares:
     """Share out the pixels of some rows and columns of an image: first row, row after the last, columns likewise."""
+    if pixels[0] == pixels[1]:
+        return Shares(*(np.empty(0, np.int64),) * 6)
     rows, columns = np.arange(pixels[0], pixels[1] + 1), np.arange(pixels[2], pixels[3] + 1)
     return shares_of(ties.corners(rows, columns), ties.bits + 8, window)
 

@@ -12,7 +12,7 @@ from landsat_downsample.reduce.in_order import in_order
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.rule import Rule, output_dtype
 from landsat_downsample.reduce.several import reducer_of
-from landsat_downsample.reduce.values import Parts, ReadRows, Reducer, reducer_for, valid_pixels
+from landsat_downsample.reduce.values import Parts, ReadRows, Reducer, read_strip, reducer_for, valid_pixels
 
 
 def reduce_areas(rules: list[Rule], areas: Areas, reads: list[ReadRows]) -> list[np.ndarray]:
@@ -32,14 +32,14 @@ def reduce_areas(rules: list[Rule], areas: Areas, reads: list[ReadRows]) -> list
             added.append((rule, out))
     if added:
         reducer = reducer_of([rule for rule, _ in added], areas)
-        for first, waiting in _merged(reducer, areas, reads):
+        for first, waiting in _merged(reducer, areas, reads, added[0][0].dtype):
             last = first + len(waiting[0])
             for (_, out), data in zip(added, reducer.finish(waiting, first, last), strict=True):
                 out[first:last] = data
     return outs
 
 
-def _merged(reducer: Reducer, areas: Areas, reads: list[ReadRows]) -> Iterator[tuple[int, Parts]]:
+def _merged(reducer: Reducer, areas: Areas, reads: list[ReadRows], dtype: np.dtype) -> Iterator[tuple[int, Parts]]:
     """Partial results of cell rows that no strip which follows touches: the first row, and what to finish."""
     low, waiting = areas.strips[0].first, None
     free: SimpleQueue[ReadRows] = SimpleQueue()
@@ -49,7 +49,7 @@ def _merged(reducer: Reducer, areas: Areas, reads: list[ReadRows]) -> Iterator[t
     def partial(strip: Strip) -> Parts:
         read = free.get()
         try:
-            part: Parts = reducer.partial(*read(strip.start, strip.stop), strip)
+            part: Parts = reducer.partial(*read_strip(read, strip, dtype), strip)
             return part
         finally:
             free.put(read)
@@ -95,7 +95,7 @@ def _ranked(rule: Rule, areas: Areas, read: ReadRows) -> Parts:
     count, found = np.zeros(size, np.int64), np.zeros(size, np.float64 if pick is _median else rule.dtype)
 
     def pairs_of(strip: Strip) -> tuple[Pairs, np.ndarray]:
-        values, ok = read(strip.start, strip.stop)
+        values, ok = read_strip(read, strip, rule.dtype)
         return areas.pairs(values, valid_pixels(values, ok, rule.nodata), strip)
 
     for pairs in whole_cells(areas, pairs_of):
@@ -129,7 +129,7 @@ def _nearest(rule: Rule, areas: Areas, read: ReadRows) -> Parts:
     """The pixel that holds each cell's centre, and whether it is valid."""
     found, good = np.zeros(areas.shape, rule.dtype), np.zeros(areas.shape, bool)
     for strip in areas.strips:
-        values, ok = read(strip.start, strip.stop)
+        values, ok = read_strip(read, strip, rule.dtype)
         valid = valid_pixels(values, ok, rule.nodata)
         cells, pixels = areas.centres_in(strip)
         found.flat[cells] = values.ravel()[pixels]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from landsat_downsample.errors import UsageError
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.projection import Projection
@@ -21,11 +22,12 @@ from landsat_downsample.reduce.packed_shares import PackedShares, share_areas
 #: Pixel rows of a strip: a row of USGS's tiles, so that each tile is decoded once.
 ROWS = 256
 
-#: Bytes of the shares of an image that are kept for its other bands; those of more are made anew by each.
-KEPT = 64 << 20
+#: Bytes of shares that are kept for other bands of their images; those of more are made anew by each band. Those of a
+#: scene take 14 MiB for cells of 1 km, 41 for 500 m and 91 for 250 m.
+KEPT = 128 << 20
 
-#: Images whose shares are kept: two scenes at a time, one of them with its panchromatic band.
-IMAGES = 3
+#: Images, or parts of them, whose shares are kept at one time.
+IMAGES = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,16 +72,15 @@ class Pairs:
         return Pairs(self.cell[chosen], self.value[chosen], self.weight[chosen])
 
 
-@lru_cache(maxsize=IMAGES)
 def areas_of(fine: Grid, coarse: Grid, lattice: Lattice, projection: Projection) -> Areas:
     """Lay the cells of `coarse`, a window of `lattice`, over `fine`: once for all bands of a scene on its grid.
 
     Raises
     ------
     UsageError
-        The two do not overlap, or the projection gives the image no place.
+        The projection gives the image no place.
     """
-    return Areas(fine, coarse, lattice, projection)
+    return _RECENT.find((fine, coarse, lattice, projection))
 
 
 class Areas:
@@ -96,10 +97,12 @@ class Areas:
         row, column = lattice.first(coarse)
         self._cells = (row, row + coarse.height, column, column + coarse.width)
         self.window = _pixels_of(self.ties, self._cells)
-        starts = [self.window[0], *range(self.window[0] // ROWS * ROWS + ROWS, self.window[1], ROWS)]
-        self.strips = self._to_the_ends([self._strip(start) for start in starts])
+        if self.window[0] == self.window[1]:
+            self.strips = [Strip(0, coarse.height, 0, 0)]
+        else:
+            starts = [self.window[0], *range(self.window[0] // ROWS * ROWS + ROWS, self.window[1], ROWS)]
+            self.strips = self._to_the_ends([self._strip(start) for start in starts])
         self._shares: dict[int, Shares | PackedShares] = {}
-        self._bytes = 0
         self._locks = {strip.start: threading.Lock() for strip in self.strips}
         self._inside = np.zeros(coarse.shape, np.int64)
         self._counted: set[int] = set()
@@ -140,9 +143,10 @@ class Areas:
             top = self._cells[0]
             cells = (top + strip.first, top + strip.last, *self._cells[2:])
             pixels = strip.start, strip.stop, *self.window[2:]
-            made = share_areas(self.ties, pixels, cells) or shares_of_pixels(self.ties, pixels, cells)
-            if self._bytes + made.nbytes <= KEPT:
-                self._bytes += made.nbytes
+            made: Shares | PackedShares | None = share_areas(self.ties, pixels, cells)
+            if made is None:
+                made = shares_of_pixels(self.ties, pixels, cells)
+            if _RECENT.has_room(self, made.nbytes):
                 self._shares[strip.start] = made
             if strip.start not in self._counted:
                 self._counted.add(strip.start)
@@ -151,7 +155,14 @@ class Areas:
                     self._inside[strip.first : strip.last] += count
             return made
 
-    # ---------------------------------------------------------------- what reducers ask for
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the shares that are kept."""
+        return sum(made.nbytes for made in list(self._shares.values()))
+
+    def forget(self) -> None:
+        """Keep no shares."""
+        self._shares.clear()
 
     def extent(self, first: int, last: int) -> np.ndarray:
         """Area of whole cells of some rows, (rows, cells): int64, a pixel being `unit`.
@@ -287,13 +298,7 @@ def _of_runs(ufunc: np.ufunc, flat: np.ndarray, shares: Shares) -> np.ndarray:
 
 
 def _pixels_of(ties: Ties, cells: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """The pixels that may touch some cells: first row, row after the last, first column, column after the last.
-
-    Raises
-    ------
-    UsageError
-        There are none.
-    """
+    """The pixels that may touch some cells: first row, row after the last, columns likewise; all 0 without any."""
 
     def spans(axis: np.ndarray, first: int, last: int) -> np.ndarray:
         four = axis[:-1, :-1], axis[:-1, 1:], axis[1:, :-1], axis[1:, 1:]
@@ -301,7 +306,38 @@ def _pixels_of(ties: Ties, cells: tuple[int, int, int, int]) -> tuple[int, int, 
 
     touched = spans(ties.down, *cells[:2]) & spans(ties.right, *cells[2:])
     if not touched.any():
-        raise UsageError("the grid's cells lie outside of the image")
+        return 0, 0, 0, 0
     rows, columns = (np.flatnonzero(touched.any(axis)) for axis in (1, 0))
     (first, last), (left, right) = ((int(n[0]) * STEP, int(n[-1] + 1) * STEP) for n in (rows, columns))
     return first, min(last, ties.shape[0]), left, min(right, ties.shape[1])
+
+
+class _Recent:
+    """Images that were asked for last, whose shares take bounded memory together."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[Any, ...], Areas] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: tuple[Any, ...]) -> Areas:
+        """The cells over an image, made where they are not known."""
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = Areas(*key)
+            self._known.move_to_end(key)
+            if len(self._known) > IMAGES:
+                self._known.popitem(last=False)
+            return self._known[key]
+
+    def has_room(self, areas: Areas, size: int) -> bool:
+        """Whether some bytes more may be kept, those of other images being given up first, the oldest ones."""
+        with self._lock:
+            others = [other for other in self._known.values() if other is not areas]
+            held = [other.nbytes for other in others]
+            while others and areas.nbytes + size + sum(held) > KEPT:
+                others.pop(0).forget()
+                held.pop(0)
+            return areas.nbytes + size <= KEPT
+
+
+_RECENT = _Recent()

@@ -48,7 +48,7 @@ def share_areas(ties: Ties, pixels: Window, window: Window) -> PackedShares | No
     Columns begin at a tie point.
     """
     high, wide = window[1] - window[0], window[3] - window[2]
-    if _native is None or high * wide >= 1 << 31:
+    if _native is None or high * wide >= 1 << 31 or pixels[0] == pixels[1]:
         return None
     words = _native.share_areas(ties.down, ties.right, ties.down.shape[1], ties.bits + 8, pixels, window)
     count = (pixels[1] - pixels[0]) * (pixels[3] - pixels[2])

@@ -33,6 +33,11 @@ Parts = tuple[np.ndarray, ...]
 MANY_PIXELS = 1 << 17
 
 
+def read_strip(read: ReadRows, strip: Strip, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray | None]:
+    """The pixels of a strip, which may have none: cells may lie beside an image."""
+    return read(strip.start, strip.stop) if strip.start < strip.stop else (np.empty((0, 0), dtype), None)
+
+
 class Reducer(Protocol):
     """Partial results of the cells of a strip, merged where strips cut a cell, finished for some cell rows."""
 
