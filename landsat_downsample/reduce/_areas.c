@@ -497,3 +497,87 @@ PyObject *sum_shares(PyObject *self, PyObject *args)
     Py_END_ALLOW_THREADS
     return finished(b, read_all_shares(&r));
 }
+
+/* What a cell has of a code, and the place of what it has of the next greater one, 0 at the end. */
+typedef struct {
+    int64_t weight;
+    uint32_t next;
+    pixel code;
+} Pair;
+
+typedef struct {
+    Pair *pair;           /* from place 1 on */
+    uint32_t *first;      /* place of each cell's first, 0 without */
+    size_t count, room;
+} Pairs;
+
+static int add_pair(Pairs *p, int64_t cell, pixel code, int64_t weight)
+{
+    if (p->count == p->room) {
+        Pair *more = p->room < UINT32_MAX / 2 ? realloc(p->pair, 2 * p->room * sizeof *more) : NULL;
+        if (!more) return 0;
+        p->pair = more, p->room *= 2;
+    }
+    uint32_t *at = p->first + cell;
+    while (*at && p->pair[*at].code < code) at = &p->pair[*at].next;
+    if (*at && p->pair[*at].code == code) p->pair[*at].weight += weight;
+    else p->pair[p->count] = (Pair){weight, *at, code}, *at = (uint32_t)p->count++;
+    return 1;
+}
+
+static int pair_up(Pairs *p, Reader *r, const pixel *v)
+{
+    int good = 1;
+    while (good && next_share(r)) {
+        const pixel *code = v + r->pixel;
+        for (int64_t i = 0, end; good && i < r->length; i = end) {
+            for (end = i + 1; end < r->length && code[end] == code[i];) end++;
+            good = add_pair(p, r->to, code[i], (end - i) * r->weight);
+        }
+    }
+    return good;
+}
+
+/* Bytes that hold some items of a size, to be filled. */
+static PyObject *items(size_t count, size_t size, void *to)
+{
+    PyObject *made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * size));
+    *(char **)to = made ? PyBytes_AsString(made) : NULL;
+    return made;
+}
+
+/* (words, codes of 16 bits, cells, cells of a row) -> cells (int64), codes (uint16) and weights (int64) of all that cells
+ * have of codes, ascending. */
+PyObject *pair_shares(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer b[BUFFERS] = {{0}};
+    long long cells, wide;
+    if (!PyArg_ParseTuple(args, "y*y*LL", b, b + 1, &cells, &wide)) return NULL;
+    const int fits = cells >= 0 && cells <= INT32_MAX && wide > 0;
+    Pairs p = {.count = 1, .room = 1 << 16};
+    if (fits) p.first = calloc((size_t)cells + 1, sizeof *p.first), p.pair = malloc(p.room * sizeof *p.pair);
+    int good = p.first && p.pair;
+    Reader r = read_shares(b, b[1].len / 2, cells, wide);
+    Py_BEGIN_ALLOW_THREADS
+    good = good && pair_up(&p, &r, b[1].buf);
+    Py_END_ALLOW_THREADS
+    if (fits && !good) PyErr_NoMemory();
+    good = good && read_all_shares(&r);
+    int64_t *cell, *weight;
+    pixel *code;
+    PyObject *made[3] = {0}, *all = NULL;
+    if (good) {
+        made[0] = items(p.count - 1, sizeof *cell, &cell), made[1] = items(p.count - 1, sizeof *code, &code);
+        made[2] = items(p.count - 1, sizeof *weight, &weight);
+        good = made[0] && made[1] && made[2];
+    }
+    for (int64_t i = 0, k = 0; good && i < cells; i++)
+        for (uint32_t at = p.first[i]; at; at = p.pair[at].next, k++)
+            cell[k] = i, code[k] = p.pair[at].code, weight[k] = p.pair[at].weight;
+    free(p.first), free(p.pair);
+    PyObject *none = finished(b, good);
+    if (none) all = Py_BuildValue("(OOO)", made[0], made[1], made[2]);
+    for (int i = 0; i < 3; i++) Py_XDECREF(made[i]);
+    return all;
+}

@@ -6,5 +6,6 @@ PyObject *share_areas(PyObject *self, PyObject *args);
 PyObject *count_shares(PyObject *self, PyObject *args);
 PyObject *list_shares(PyObject *self, PyObject *args);
 PyObject *sum_shares(PyObject *self, PyObject *args);
+PyObject *pair_shares(PyObject *self, PyObject *args);
 
 #endif

@@ -855,6 +855,7 @@ static PyMethodDef functions[] = {
     {"histogram", histogram, METH_VARARGS, NULL}, {"tally", tally, METH_VARARGS, NULL},
     {"share_areas", share_areas, METH_VARARGS, NULL},   {"count_shares", count_shares, METH_VARARGS, NULL},
     {"list_shares", list_shares, METH_VARARGS, NULL},   {"sum_shares", sum_shares, METH_VARARGS, NULL},
+    {"pair_shares", pair_shares, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -41,7 +41,7 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
         if rule.policy == "nearest":
             cells, at = areas.centres_in(strip)
             centre.flat[cells] = pixels.ravel()[at]
-        return areas.pairs(pixels, None, strip)
+        return areas.code_pairs(pixels, strip)
 
     for pairs in whole_cells(areas, pairs_of):
         for cells, histogram in _histograms(pairs):

@@ -229,6 +229,14 @@ class Areas:
         ufunc.at(out, shares.part_cell, flat[shares.part_pixel])
         return out.reshape(-1, self.shape[1])
 
+    def code_pairs(self, codes: np.ndarray, strip: Strip) -> tuple[Pairs, np.ndarray]:
+        """As `pairs`, of 16-bit codes, all of which count."""
+        shares, first = self._shared_out(strip), strip.first * self.shape[1]
+        if isinstance(shares, Shares):
+            return self.pairs(codes, None, strip)
+        cell, code, weight = shares.pairs(codes)
+        return Pairs(cell + first, code, weight), cell + first
+
     def pairs(self, values: np.ndarray, good: np.ndarray | None, strip: Strip) -> tuple[Pairs, np.ndarray]:
         """What each cell of a strip has of each value that counts, and the cells that the strip touches.
 

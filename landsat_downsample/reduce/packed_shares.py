@@ -41,6 +41,12 @@ class PackedShares:
         _native.sum_shares(self.words, values, ok, *pixel_facts(values.dtype, nodata), self.wide, total, count)
         return count, total
 
+    def pairs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cell, code and weight of all that cells have of 16-bit codes, ascending by cell, then by code."""
+        made = _native.pair_shares(self.words, codes, self.cells, self.wide)
+        cell, code, weight = (np.frombuffer(part, dtype) for part, dtype in zip(made, "qHq", strict=True))
+        return cell, code, weight
+
 
 def share_areas(ties: Ties, pixels: Window, window: Window) -> PackedShares | None:
     """Share out the pixels of some rows and columns as `area_shares.shares_of_pixels` does; None without the extension.

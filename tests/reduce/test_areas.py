@@ -107,6 +107,11 @@ def values_for(image: Grid, dtype: str = "uint16") -> np.ndarray:
     return rough.astype(dtype)
 
 
+def reduced(rule: Rule, areas: Areas, reads: list) -> np.ndarray:
+    [made] = reduce_areas([rule], areas, reads)
+    return made
+
+
 def reader(areas: Areas, values: np.ndarray, ok: np.ndarray | None = None):
     _, _, left, right = areas.window
     return lambda a, b: (values[a:b, left:right], None if ok is None else ok[a:b, left:right])
@@ -131,7 +136,7 @@ def test_the_shares_of_a_pixel_add_up_to_it_and_reach_no_pixel_twice(place, grid
 def test_weights_and_means_are_those_of_polygons(place, grid):
     areas, image = laid(place, grid), IMAGES[place]
     known, values = weights_of(areas), values_for(image)
-    mean = reduce_areas(Rule("mean", np.dtype("uint16"), 0, 0), areas, [reader(areas, values)])
+    mean = reduced(Rule("mean", np.dtype("uint16"), 0, 0), areas, [reader(areas, values)])
     extent = areas.extent(0, areas.shape[0])
     row, column = areas._cells[0], areas._cells[2]
     rng = np.random.default_rng(5)
@@ -232,7 +237,7 @@ def test_every_statistic_is_that_of_the_weights(place, grid, method, dtype):
         values = np.where(values % 3 == 0, -values, values).astype(dtype)
     ok = np.random.default_rng(2).random(image.shape) < 0.9
     rule = Rule(method, np.dtype(dtype), 0, 0, fill_is_legal=True)
-    out = reduce_areas(rule, areas, [reader(areas, values, ok)])
+    out = reduced(rule, areas, [reader(areas, values, ok)])
     assert out.dtype == output_dtype(method, np.dtype(dtype))
     for cell, shares in weights_of(areas).items():
         counted = [(int(values.flat[p]), int(w)) for p, w in shares if values.flat[p] and ok.flat[p]]
@@ -295,11 +300,12 @@ def test_cells_do_not_depend_on_readers_nor_on_the_room_that_is_kept(method, mon
     for readers, kept in [(1, 64 << 20), (3, 64 << 20), (2, 0), (1, 60000)]:
         monkeypatch.setattr("landsat_downsample.reduce.areas.KEPT", kept)
         areas = Areas(image, coarse, grid, projection)
+        assert areas.nbytes <= kept
         for _ in range(2):
-            seen.add(reduce_areas(rule, areas, [reader(areas, values)] * readers).tobytes())
+            seen.add(reduced(rule, areas, [reader(areas, values)] * readers).tobytes())
     monkeypatch.setattr("landsat_downsample.reduce.packed_shares._native", None)
     areas = Areas(image, coarse, grid, projection)
-    seen.add(reduce_areas(rule, areas, [reader(areas, values)]).tobytes())
+    seen.add(reduced(rule, areas, [reader(areas, values)]).tobytes())
     assert len(seen) == 1
 
 
@@ -308,12 +314,12 @@ def test_a_part_of_the_cells_is_what_all_of_them_hold_there():
     whole = laid("Kansas", grid)
     values = values_for(image)
     rule = Rule("mean", np.dtype("uint16"), 0, 0, min_valid=Fraction(1, 2))
-    expected = reduce_areas(rule, whole, [reader(whole, values)])
+    expected = reduced(rule, whole, [reader(whole, values)])
     t = whole._coarse.transform
     part = Grid((7, 5), Affine(t.a, 0, t.c + 9 * t.a, 0, t.e, t.f + 6 * t.e), grid.crs)
     areas = Areas(image, part, grid, Projection.between(image, grid.crs))
     assert areas.window != whole.window
-    assert np.array_equal(reduce_areas(rule, areas, [reader(areas, values)]), expected[6:13, 9:14])
+    assert np.array_equal(reduced(rule, areas, [reader(areas, values)]), expected[6:13, 9:14])
 
 
 @given(
@@ -327,10 +333,10 @@ def test_sums_of_all_cells_are_the_sum_of_all_pixels(seed, cell, crs):
     grid = lattice(crs, size, origin=(round(float(rng.normal()), 3), round(float(rng.normal()), 3)))
     areas = Areas(image, covering(image, grid, p := Projection.between(image, crs)), grid, p)
     values = rng.integers(0, 65536, image.shape).astype(np.uint16)
-    sums = reduce_areas(Rule("sum", np.dtype("uint16"), None, np.nan), areas, [reader(areas, values)])
+    sums = reduced(Rule("sum", np.dtype("uint16"), None, np.nan), areas, [reader(areas, values)])
     assert np.nansum(sums * UNIT) == UNIT * int(values.sum(dtype=np.int64))
     constant = np.full(image.shape, 12345, np.uint16)
-    mean = reduce_areas(Rule("mean", np.dtype("uint16"), 0, 0), areas, [reader(areas, constant)])
+    mean = reduced(Rule("mean", np.dtype("uint16"), 0, 0), areas, [reader(areas, constant)])
     assert set(np.unique(mean)) <= {0, 12345}
     assert (mean == 12345).any()
 
