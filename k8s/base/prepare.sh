@@ -28,14 +28,15 @@ fi
 echo "LANDSAT_DOWNSAMPLE_IDENTITY_FROM: $POD_NAMESPACE/landsat-downsample" > cwl/pod-env.yml
 
 # Results of steps are kept for another go of the same job, in another pod: those of stage_in too, as its command deletes
-# the keys that it is given. A step that failed is done again; where many scenes are asked for it counts as done.
+# the keys that it is given. A step that failed is done again; where many scenes are asked for it counts as done, and may
+# have left a hidden folder of what it had.
 # Their folder has another name at each go: it must not be in the command, by which a result is found again.
 sed -i -e '/A cached step would keep the file above/{n;s/false/true/;}' -e 's|to=$(runtime.outdir)$|to=.|' cwl/*.cwl
 if [ "$(cat tmp/cache/job 2>/dev/null)" = "$JOB_UID" ]; then
     for step in tmp/cache/*/; do
         [ -d "$step" ] || continue
         rm -rf "$step.aws"
-        find "$step" -maxdepth 2 \( -path '*/staged/*' -o -name '*_downsampled' \) | grep -q . ||
+        find "$step" -maxdepth 2 \( -path '*/staged/[!.]*' -o -name '*_downsampled' \) | grep -q . ||
             rm -rf "$step" "${step%/}.status"
     done
 else
