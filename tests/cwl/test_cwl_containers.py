@@ -77,7 +77,7 @@ def test_scatter_keeps_the_others(engine, files, scene, tmp_path):
 
 def test_the_key_is_shown_nowhere(engine, files, scene, tmp_path):
     """The store of the tests is on this host's loopback, which a container does not reach: the last step fails."""
-    asked = job(s3.server(), scene, tmp_path)
+    asked = job(s3.server(), scene, tmp_path, budget=2)
     with Watch() as watch:
         done = cwl_cases.command(
             files / "workflow.cwl", asked, tmp_path / "out", ENGINES[engine], "--debug",
