@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -249,15 +250,56 @@ exec {command} "$@"
 """
 
 
-@pytest.mark.slow
-def test_scatter_survives_a_step_that_is_killed(scene, other_scene, tmp_path, monkeypatch):
-    """As the kernel kills one that is out of memory."""
+@pytest.fixture
+def deadly(tmp_path, monkeypatch):
+    """Steps of one scene are killed, as the kernel kills one that is out of memory."""
     command = tmp_path / "bin" / "landsat-downsample"
     command.parent.mkdir()
     command.write_text(_DEADLY.format(command=cwl_cases.BIN / command.name))
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}:{cwl_cases.PATH}")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deadly")
+def test_scatter_survives_a_step_that_is_killed(scene, other_scene, tmp_path):
     job = {"href": [folder(other_scene), folder(scene)], "to": "published", "factor": 10}
     done = cwl_cases.run("scatter", job, tmp_path / "out")
     assert done.status == "permanentFail" and done.outputs["exit_codes"] == [[0, -9], [0, 0, 0]]
     assert [len(one) for one in done.outputs["published"]] == [0, 1]
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """What lays out each go of a job on Kubernetes, so that it takes results of the one before from a cache."""
+    shutil.copytree(cwl_cases.CWL, tmp_path / "given" / "cwl")
+    shutil.copytree(cwl_cases.ROOT / "k8s" / "base", tmp_path / "given" / "prepare")
+    (tmp_path / "volume" / "cwl").mkdir(parents=True)
+    told = {"LANDSAT_DOWNSAMPLE_IMAGE": "a/b:9", "WORKFLOW": "scatter", "POD_NAMESPACE": "here", "JOB_UID": "1"}
+    words = ["/bin/sh", tmp_path / "given" / "prepare" / "prepare.sh"]
+
+    def run(go: str) -> None:
+        env = os.environ | told | {"CALRISSIAN_POD_NAME": go, "AWS_ACCESS_KEY_ID": ""}
+        subprocess.run(words, cwd=tmp_path / "volume", env=env, check=True)
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deadly")
+def test_scatter_goes_on_with_what_is_in_a_cache(scene, other_scene, prepare, tmp_path, monkeypatch):
+    """A step that was killed counts as a success there, and cwltool has no exit code of what it takes from a cache."""
+    job = {"href": [folder(other_scene), folder(scene)], "to": str(tmp_path / "published"), "factor": 10}
+    volume = tmp_path / "volume"
+
+    def go(name: str) -> tuple[str, list[list[int]]]:
+        options = ("--no-container", "--cachedir", str(volume / "tmp" / "cache"))
+        done = cwl_cases.command(volume / "cwl" / "scatter.cwl", job, tmp_path / name, *options)
+        return done.status, done.outputs["exit_codes"]
+
+    prepare("first")
+    assert go("first") == ("permanentFail", [[0, -9], [0, 0, 0]])
+    assert go("same") == ("permanentFail", [[True, True], [True, True, 0]])
+    prepare("second")
+    monkeypatch.setenv("PATH", cwl_cases.PATH)
+    assert go("second") == ("success", [[True, 0, 0], [True, True, 0]])
