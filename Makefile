@@ -12,7 +12,7 @@ BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kubernetes fuzz check format notebooks package bench image clean
+.PHONY: help demo test test-slow test-kubernetes test-containers fuzz check format notebooks package bench image clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -60,6 +60,9 @@ test-slow: $(VENV)/.test-slow  ## run the slow tests: faults by the hundred, kil
 test-kubernetes: $(VENV)/.kubernetes  ## run the tests that need KUBECONFIG and LANDSAT_DOWNSAMPLE_IMAGE
 	$(BIN)/python -m pytest -m kubernetes -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning \
 	    -W "ignore:Kubernetes version:UserWarning" --durations=0 --durations-min=1 $(KUBERNETES_TESTS)
+
+test-containers: $(VENV)/.test-slow  ## run the tests in containers: LANDSAT_DOWNSAMPLE_IMAGE, LANDSAT_DOWNSAMPLE_NOTEBOOK_IMAGE, REQUIRE_ENGINE=podman
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow -rs tests/cwl/test_cwl_containers.py tests/notebooks/test_notebook_image.py
 
 fuzz: $(VENV)/.test  ## run the C kernel on damaged and made-up input under sanitizers (FUZZ_SECONDS; needs gcc)
 	cd tests && PYTHONPATH=support ../$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)

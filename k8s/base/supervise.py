@@ -149,6 +149,13 @@ class Run:
         return f"no step's pod and no word from Calrissian for {STALL:g} s" if now - self.last > STALL else ""
 
 
+def tell(lines: list[str]) -> None:
+    """Say why, in the log's last lines and where Kubernetes shows it of the pod."""
+    print("\n".join(f"supervise: {line}" for line in lines), file=sys.stderr, flush=True)
+    with open(TERMINATION_LOG, "w") as file:
+        file.write("\n".join(lines)[:4096])
+
+
 def give_up(namespace: str, core: client.CoreV1Api) -> None:
     """Let the job end with this pod."""
     try:
@@ -178,6 +185,7 @@ def main(command: list[str]) -> int:
     if code:
         steps.remove()
     if run.stopped_at < float("inf") and not reason:
+        tell(["Kubernetes ended this pod (a drain?): another goes on with the workflow, unless the job was deleted"])
         return 128 + signal.SIGTERM
     if code and steps.lost_at < run.failed_at:  # taken for an error of the step before it could be ended
         code, reason = AGAIN, steps.lost
@@ -192,9 +200,7 @@ def main(command: list[str]) -> int:
         lines += [reason] if reason else []
         last = "another pod goes on with it" if code == AGAIN else "it would fail again, and is not tried again"
         lines.append(f"the workflow failed ({run.status or 'broken off'}, exit code {code}): {last}")
-        print("\n".join(f"supervise: {line}" for line in lines), file=sys.stderr, flush=True)
-        with open(TERMINATION_LOG, "w") as file:
-            file.write("\n".join(lines)[:4096])
+        tell(lines)
         if code != AGAIN:
             give_up(namespace, core)
     else:

@@ -287,25 +287,36 @@ def words_of(pod: dict) -> str:
     return status["state"]["terminated"].get("message", "")
 
 
-@pytest.mark.parametrize("how", [("--grace-period=0", "--force"), ("--wait=false",)], ids=["lost", "drained"])
+TAKEN_AWAY = pytest.mark.parametrize(
+    "how", [("--grace-period=0", "--force"), ("--wait=false",)], ids=["lost", "drained"]
+)
+
+
+def at_work(deployment: Deployment) -> str:
+    """Wait for the pod of a downsample step that is at work; give its name."""
+    until = time.monotonic() + TIMEOUT
+    while not (found := [name for name in deployment.steps() if "downsample" in name]):
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    deployment.call("wait", "--for=condition=Ready", found[0], "--timeout=60s")
+    return found[0].partition("/")[2]
+
+
+@TAKEN_AWAY
 def test_step_that_is_taken_away_is_done_again(deployment, scenes, expected, watch, how):
     """Calrissian itself waits for ever for a pod that is gone at once, and takes a drained one for a failed step."""
     _, (scene, on_volume) = scenes.items()
     prefix = f"again-{len(how)}"
     inputs = {"href": on_volume, "to": f"s3://{BUCKET}/{prefix}", "factor": FACTOR, "min_spin_time": 20}
     deployment.submit("workflow", inputs)
-    until = time.monotonic() + TIMEOUT
-    while not (at_work := [name for name in deployment.steps() if "downsample" in name]):
-        assert time.monotonic() < until
-        time.sleep(0.5)
-    deployment.call("wait", "--for=condition=Ready", *at_work, "--timeout=60s")
-    deployment.call("delete", *at_work, *how)
+    gone = at_work(deployment)
+    deployment.call("delete", "pod", gone, *how)
     assert deployment.ended() == "succeeded", deployment.logs()
     [(name, files)] = published(deployment.store, prefix).items()
     assert name == f"{scene.name}_downsampled"
     assert_same(files, expected[name])
     first, last = deployment.pods()
-    reason = f"{at_work[0].rpartition('/')[2]} was deleted before its command had ended"
+    reason = f"{gone} was deleted before its command had ended"
     assert reason in words_of(first)
     reported = deployment.call("logs", first["metadata"]["name"], "--tail=2")
     assert reason in reported
@@ -318,6 +329,50 @@ def test_step_that_is_taken_away_is_done_again(deployment, scenes, expected, wat
     assert deployment.steps() == []
     assert [path for path in deployment.volume() if path.startswith("./tmp/")] == []
     assert_no_leak(deployment, watch())
+
+
+@TAKEN_AWAY
+def test_scatter_goes_on_where_a_step_was_taken_away(deployment, scenes, expected, watch, how):
+    """There a step that was killed counts as a success, with its exit code."""
+    prefix = f"many-again-{len(how)}"
+    inputs = {"href": [*scenes.values()], "to": f"s3://{BUCKET}/{prefix}", "factor": FACTOR, "min_spin_time": 20}
+    deployment.submit("scatter", inputs)
+    gone = at_work(deployment)
+    deployment.call("delete", "pod", gone, *how)
+    assert deployment.ended() == "succeeded", deployment.logs()
+    products = published(deployment.store, prefix)
+    assert set(products) == {f"{scene.name}_downsampled" for scene in scenes}
+    for name, files in products.items():
+        assert_same(files, expected[name])
+    first, last = deployment.pods()
+    assert f"{gone} was deleted before its command had ended" in words_of(first)
+    assert re.search(r"\[job stage_in\w*\] Using cached output", deployment.call("logs", last["metadata"]["name"]))
+    assert deployment.steps() == []
+    assert [path for path in deployment.volume() if path.startswith("./tmp/")] == []
+    assert_no_leak(deployment, watch())
+
+
+@TAKEN_AWAY
+def test_scatter_goes_on_where_calrissian_was_taken_away(deployment, scenes, expected, watch, how):
+    _, (scene, on_volume) = scenes.items()
+    prefix = f"calrissian-{len(how)}"
+    inputs = {"href": [on_volume], "to": f"s3://{BUCKET}/{prefix}", "factor": FACTOR, "min_spin_time": 20}
+    deployment.submit("scatter", inputs)
+    at_work(deployment)
+    [first] = deployment.pods()
+    deployment.call("delete", "pod", first["metadata"]["name"], *how)
+    assert deployment.ended() == "succeeded", deployment.logs()
+    [(name, files)] = published(deployment.store, prefix).items()
+    assert name == f"{scene.name}_downsampled"
+    assert_same(files, expected[name])
+    last = deployment.pods()[-1]["metadata"]["name"]
+    assert last != first["metadata"]["name"]
+    assert "[job stage_in] Using cached output" in deployment.call("logs", last)
+    assert deployment.steps() == []
+    assert [path for path in deployment.volume() if path.startswith("./tmp/")] == []
+    reported = watch()
+    assert ("message: 'Kubernetes ended this pod" in reported) == ("--force" not in how)
+    assert_no_leak(deployment, reported)
 
 
 def test_error_of_a_step_is_the_last_word_and_is_not_tried_again(deployment):
