@@ -26,8 +26,8 @@ from kubernetes import client, config, watch
 AGAIN = 75
 
 #: Seconds without a step's pod and without a line from Calrissian after which it counts as stuck: it moves large
-#: results between steps. Seconds that it gets to end when asked.
-STALL, GRACE = float(os.environ.get("STALL_SECONDS", "600")), 20.0
+#: results between steps. Seconds that it gets to end when asked: a drained pod has 30 for that and all the rest.
+STALL, GRACE = float(os.environ.get("STALL_SECONDS", "600")), 10.0
 
 #: Labels of the pods of steps, as pod-labels.yml gives them.
 STEPS = "app.kubernetes.io/component=step"

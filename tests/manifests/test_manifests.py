@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow  # its validator and kubectl weigh 200 MB
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(path.name for path in (ROOT / "k8s/overlays").iterdir())
 FOLDERS = [*(f"overlays/{name}" for name in OVERLAYS), "access-volumes", "s3", "dask"]
-SCHEMA = "1.34"
+SCHEMA, OLDEST = "1.34", "1.26"  # the oldest has podFailurePolicy, and asks for more of it
 
 
 def kubectl() -> str:
@@ -61,12 +61,13 @@ def test_overlays_are_those_promised():
     assert OVERLAYS == ["aks", "eks", "gke", "gke-small", "local", "longhorn"]
 
 
+@pytest.mark.parametrize("version", [OLDEST, SCHEMA])
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_valid_by_schema(folder):
+def test_valid_by_schema(folder, version):
     import kubernetes_validate
 
     for manifest in rendered(folder):
-        kubernetes_validate.validate(manifest, SCHEMA, strict=True)
+        kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def test_schema_finds_a_misspelt_field():
