@@ -18,7 +18,7 @@ $graph:
     label: Landsat scenes, smaller and still right
     doc: >-
       Reduces every band of a Landsat scene by what it means, on a coarser grid, from every full-resolution pixel.
-      Give exactly one of factor, resolution and size.
+      Give exactly one of factor, resolution and size, or a grid with cells of its own.
     inputs:
       source:
         label: The scene
@@ -38,7 +38,7 @@ $graph:
         type: string?
       grid:
         label: Where cells are counted from
-        doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner."
+        doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner; or a grid with cells of its own, without factor, resolution and size: modis:500m, latlon:0.05, mgrs:32TQM:300, EPSG:3035@500 (the verb grids lists them)."
         type: string?
       anchor:
         label: Corner of a cell
@@ -152,7 +152,7 @@ $graph:
       grid:
         label: Where cells are counted from
         type: string?
-        doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner."
+        doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner; or a grid with cells of its own, without factor, resolution and size: modis:500m, latlon:0.05, mgrs:32TQM:300, EPSG:3035@500 (the verb grids lists them)."
         inputBinding: {prefix: --grid}
       anchor:
         label: Corner of a cell

@@ -3,7 +3,7 @@ class: CommandLineTool
 label: Make a scene smaller
 doc: >-
   Reduces every band of a scene by what it means, on a coarser grid, from every full-resolution pixel. The product
-  appears whole or not at all. Give exactly one of factor, resolution and size.
+  appears whole or not at all. Give exactly one of factor, resolution and size, or a grid with cells of its own.
 
 baseCommand: [landsat-downsample, run]
 # Absolute, since the workers of a cluster have a working folder of their own; the href that is told is not.
@@ -33,7 +33,7 @@ inputs:
     inputBinding: {prefix: --size}
   grid:
     type: string?
-    doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner."
+    doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner; or a grid with cells of its own, without factor, resolution and size: modis:500m, latlon:0.05, mgrs:32TQM:300, EPSG:3035@500 (the verb grids lists them)."
     inputBinding: {prefix: --grid}
   anchor:
     type: string?

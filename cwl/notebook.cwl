@@ -29,7 +29,7 @@ inputs:
     inputBinding: {prefix: --size}
   grid:
     type: string?
-    doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner."
+    doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner; or a grid with cells of its own, without factor, resolution and size: modis:500m, latlon:0.05, mgrs:32TQM:300, EPSG:3035@500 (the verb grids lists them)."
     inputBinding: {prefix: --grid}
   anchor:
     type: string?

@@ -32,7 +32,7 @@ $graph:
       factor: {type: "float?", doc: Pixels per cell along each axis.}
       resolution: {type: "float?", doc: Cell size in units of the scene's CRS (metres).}
       size: {type: "string?", doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."}
-      grid: {type: "string?", doc: "zone (default): cells on one lattice for all scenes of a CRS; scene: from each scene's own corner."}
+      grid: {type: "string?", doc: "zone (default): cells on one lattice for all scenes of a CRS; scene: from each scene's own corner; or a grid with cells of its own, without factor, resolution and size: modis:500m, latlon:0.05, mgrs:32TQM:300, EPSG:3035@500 (the verb grids lists them)."}
       anchor: {type: "string?", doc: "Corner of any cell in units of the CRS, X,Y."}
       bounds: {type: "string?", doc: "Area of interest in units of the CRS: left,bottom,right,top."}
       bands: {type: "string?", doc: "USGS or common names with commas between them: red,SR_B5,QA_PIXEL; all by default."}
@@ -297,7 +297,7 @@ $graph:
     label: Make a scene smaller
     doc: >-
       Reduces every band of a scene by what it means, on a coarser grid, from every full-resolution pixel. The product
-      appears whole or not at all. Give exactly one of factor, resolution and size.
+      appears whole or not at all. Give exactly one of factor, resolution and size, or a grid with cells of its own.
 
     baseCommand: [landsat-downsample, run]
     # Absolute, since the workers of a cluster have a working folder of their own; the href that is told is not.
@@ -327,7 +327,7 @@ $graph:
         inputBinding: {prefix: --size}
       grid:
         type: string?
-        doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner."
+        doc: "zone (default): cells on one lattice for all scenes of a CRS; scene (implied by size): from the scene's own corner; or a grid with cells of its own, without factor, resolution and size: modis:500m, latlon:0.05, mgrs:32TQM:300, EPSG:3035@500 (the verb grids lists them)."
         inputBinding: {prefix: --grid}
       anchor:
         type: string?

@@ -30,6 +30,7 @@ from landsat_downsample.api.array_meaning import (
     origins,
     planes_of,
 )
+from landsat_downsample.api.given_grid import given_grid
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags, methods
 from landsat_downsample.model.band import Band
@@ -131,7 +132,8 @@ def coarsen(
     factor: float | None = None,
     resolution: float | None = None,
     size: tuple[int, int] | None = None,
-    grid: str | None = None,
+    grid: Any = None,
+    like: Any = None,
     anchor: tuple[float, float] | None = None,
     method: str | None = None,
     qa: str = "conservative",
@@ -180,11 +182,15 @@ def coarsen(
         An array that was computed from a band (xarray dropped its ``encoding``) is not that band:
         NaN, not a stated 0 or 1, is no data; conditions give shares; integers must say what they are.
     factor, resolution, size : optional
-        Exactly one: pixels per cell; cell size in CRS units; or (width, height), 0 to keep the aspect.
-    grid : str, optional
+        Exactly one, or none with a grid that has cells of its own: pixels per cell; cell size in CRS units; or
+        (width, height), 0 to keep the aspect.
+    grid : str, TargetGrid, Grid, GeoBox or DataArray, optional
         ``zone``, the default with factor and resolution: cells are counted from a corner that all
         scenes of a CRS share, so that what comes of two dates aligns. ``scene``, implied by size:
-        from the array's own upper-left corner, as ``xarray.coarsen`` does.
+        from the array's own upper-left corner, as ``xarray.coarsen`` does. Or a grid with cells of its own:
+        ``modis:500m`` or another name, ``EPSG:3035@500``, ``like:HREF``, or an object, as of `plan`.
+    like : str, path or object, optional
+        The raster, cube or object whose cells to take, as far as the array reaches.
     anchor : (float, float), optional
         (x, y) of any corner of a cell in CRS units, in place of the zone's.
     method : str, optional
@@ -220,7 +226,7 @@ def coarsen(
     import xarray as xr
 
     request = _request(method, qa, mask, min_valid, stats)
-    target = GridRequest(factor, resolution, size, grid, anchor)
+    target = GridRequest(factor, resolution, size, given_grid(grid, like), anchor)
     if isinstance(obj, xr.DataArray):
         made = _coarsen_array(obj, target, request, None)
         if stats is None:
@@ -262,7 +268,8 @@ def fractions(
     factor: float | None = None,
     resolution: float | None = None,
     size: tuple[int, int] | None = None,
-    grid: str | None = None,
+    grid: Any = None,
+    like: Any = None,
     anchor: tuple[float, float] | None = None,
 ) -> xr.Dataset:
     """Percent of valid, clear, cloudy ... pixels in each cell of a QA_PIXEL array.
@@ -271,7 +278,7 @@ def fractions(
     ----------
     quality : xarray.DataArray
         QA_PIXEL, (y, x).
-    factor, resolution, size, grid, anchor : optional
+    factor, resolution, size, grid, like, anchor : optional
         As in `coarsen`.
 
     Returns
@@ -291,7 +298,7 @@ def fractions(
         raise UsageError(f"cannot give fractions of {quality.name!r}: they are made from QA_PIXEL")
     bands = flags.fraction_names(spec)
     fine = grid_of(quality)
-    placed = placed_over(fine, GridRequest(factor, resolution, size, grid, anchor))
+    placed = placed_over(fine, GridRequest(factor, resolution, size, given_grid(grid, like), anchor))
     rule = QualityRule(spec, fractions=True)
     job = Job(rule, fine, placed, dtype="uint8", pick=1, bands=len(bands))
     (data,) = blocks(quality.data, None, job, source)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
+from landsat_downsample.api.given_grid import given_grid
 from landsat_downsample.errors import RunError, UsageError
 from landsat_downsample.execution.run import Outcome, Progress, run_plans
 from landsat_downsample.model.plan import Options, ScenePlan, distinct, plan_scene
@@ -36,7 +37,8 @@ def plan(
     factor: float | None = None,
     resolution: float | None = None,
     size: tuple[int, int] | None = None,
-    grid: str | None = None,
+    grid: Any = None,
+    like: Any = None,
     anchor: tuple[float, float] | None = None,
     bands: str | Iterable[str] | None = None,
     qa: str = "conservative",
@@ -56,12 +58,17 @@ def plan(
     to : str or path
         Destination folder or prefix; each product becomes a folder in it.
     factor, resolution, size : optional
-        Exactly one: pixels per cell; cell size in CRS units (metres); or (width, height) in
-        cells, where a 0 keeps the aspect.
-    grid : str, optional
+        Exactly one, or none with a grid that has cells of its own: pixels per cell; cell size in CRS
+        units (metres); or (width, height) in cells, where a 0 keeps the aspect.
+    grid : str, TargetGrid, Grid, GeoBox or DataArray, optional
         ``zone``, the default with factor and resolution: cells are counted from a corner that all
         scenes of a CRS share, so that dates, rows and paths stack. ``scene``, implied by size:
-        from the scene's own upper-left corner.
+        from the scene's own upper-left corner. Or a grid with cells of its own, without factor,
+        resolution and size: a name (``modis:500m``, ``latlon:0.05``, ``mgrs:32TQM:300``; the verb
+        ``grids`` lists them), ``EPSG:3035@500``, ``FILE@500`` of a file with WKT or PROJJSON,
+        ``like:HREF``, or an object with ``crs``, ``transform`` and ``shape``.
+    like : str, path or object, optional
+        The raster, cube, product or object whose cells to take: as `grid`, for what is not a word.
     anchor : (float, float), optional
         (x, y) of any corner of a cell in CRS units, in place of the zone's -15, 15.
     bands : str or iterable of str, optional
@@ -75,8 +82,8 @@ def plan(
     methods : dict of str to str, optional
         Reducer by band, where it is not the band's own.
     bounds : (float, float, float, float), optional
-        Area of interest (left, bottom, right, top) in CRS units, widened to whole cells; of a
-        remote source only the blocks under it are fetched.
+        Area of interest (left, bottom, right, top) in units of the grid's CRS, widened to whole cells;
+        of a remote source only the blocks under it are fetched.
     stats : str or iterable of str, optional
         Statistics of bands that are averaged, a file each, from one read: any of mean, median, rms, min, max,
         sum, std and count (the area of valid pixels, in pixels). The mean's file has the band's name, others are
@@ -99,7 +106,7 @@ def plan(
         factor=factor,
         resolution=resolution,
         size=size,
-        grid=grid,
+        grid=given_grid(grid, like),
         anchor=anchor,
         bands=None if bands is None else words(bands),
         qa=qa,

@@ -223,6 +223,8 @@ def _rows(options: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _words(value: object) -> str:
     if isinstance(value, dict):
+        if "lattice" in value:  # a grid that was given by another raster
+            return _words(value["name"])
         return ", ".join(f"{name}={_words(part)}" for name, part in value.items())
     if isinstance(value, list):
         return ", ".join(map(_words, value))

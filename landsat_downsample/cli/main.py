@@ -52,6 +52,7 @@ _VERBS = {
     "stage-in": "verbs.staging",
     "stage-out": "verbs.staging",
     "clean": "verbs.staging",
+    "grids": "verbs.grids",
     "clusters": "verbs.clusters",
     "doctor": "verbs.doctor",
     "status": "verbs.status",

@@ -24,6 +24,7 @@ from landsat_downsample.cli.arguments import (
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 
 if TYPE_CHECKING:
+    from landsat_downsample.model.grid_request import GridRequest
     from landsat_downsample.model.plan import Options
 
 
@@ -36,7 +37,8 @@ def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None
         add_access(parser)
     else:
         parser.add_argument("source", type=href_type, metavar="SOURCE", help=SOURCE)
-    how_small = parser.add_argument_group("how small (exactly one)").add_mutually_exclusive_group(required=True)
+    group = parser.add_argument_group("how small (exactly one, or a --grid that says so)")
+    how_small = group.add_mutually_exclusive_group()
     how_small.add_argument("--factor", type=number, metavar="N", help="pixels per cell along each axis")
     how_small.add_argument("--resolution", type=number, metavar="METRES", help="cell size in units of the CRS")
     how_small.add_argument(
@@ -45,14 +47,15 @@ def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None
     parser.add_argument(
         "--grid", metavar="GRID",
         help="zone (default): cells on one lattice for all scenes of a CRS, so that they stack; "
-        "scene (implied by --size): counted from the scene's own corner",
+        "scene (implied by --size): counted from the scene's own corner; a grid with cells of its own: modis:500m, "
+        "latlon:0.05, mgrs:32TQM:300 ... (the verb grids lists them), CRS@SIZE such as EPSG:3035@500, like:HREF",
     )  # fmt: skip
     parser.add_argument(
         "--anchor", type=position, metavar="X,Y", help="corner of any cell in units of the CRS (default -15,15)"
     )
     parser.add_argument(
         "--bounds", type=bounds, metavar="L,B,R,T",
-        help="area of interest (left,bottom,right,top in units of the CRS), widened to whole cells",
+        help="area of interest (left,bottom,right,top in units of the grid's CRS), widened to whole cells",
     )  # fmt: skip
     _add_methods(parser.add_argument_group("how each band is reduced"))
 
@@ -92,12 +95,13 @@ def options(arguments: argparse.Namespace) -> Options:
     """Make the options of a plan from arguments."""
     from landsat_downsample.model.plan import Options
 
+    cells = grid_request(arguments)
     return Options(
-        factor=arguments.factor,
-        resolution=arguments.resolution,
-        size=arguments.size,
-        grid=arguments.grid,
-        anchor=arguments.anchor,
+        factor=cells.factor,
+        resolution=cells.resolution,
+        size=cells.size,
+        grid=cells.grid,
+        anchor=cells.anchor,
         bands=arguments.bands,
         qa=arguments.qa,
         mask=arguments.mask,
@@ -106,6 +110,26 @@ def options(arguments: argparse.Namespace) -> Options:
         bounds=arguments.bounds,
         stats=arguments.stats,
     )
+
+
+def grid_request(arguments: argparse.Namespace) -> GridRequest:
+    """Which cells arguments ask for.
+
+    Raises
+    ------
+    UsageError
+        There is neither a size nor a grid with cells of its own, or they contradict each other.
+    """
+    sizes = (arguments.factor, arguments.resolution, arguments.size)
+    if arguments.grid in (None, "zone", "scene") and all(size is None for size in sizes):
+        raise UsageError(
+            "one of --factor, --resolution and --size is missing, or a --grid with cells of its own; see "
+            "landsat-downsample run --help"
+        )
+    from landsat_downsample.model.grid_request import GridRequest
+    from landsat_downsample.scenes.given_grid import read_grid
+
+    return GridRequest(*sizes, read_grid(arguments.grid), arguments.anchor)
 
 
 def exit_code(succeeded: int, failures: list[LandsatDownsampleError]) -> int:

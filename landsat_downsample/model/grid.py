@@ -202,7 +202,8 @@ def how_small(
     asked: dict[str, Any] = {"factor": factor, "resolution": resolution, "size": size}
     given = [name for name, value in asked.items() if value is not None]
     if len(given) != 1:
-        raise UsageError(f"give exactly one of factor, resolution and size, not {' and '.join(given) or 'none'}")
+        found = " and ".join(given) or "none; or a grid with cells of its own, such as modis:500m"
+        raise UsageError(f"give exactly one of factor, resolution and size, not {found}")
     [name] = given
     if name != "size":
         return name, positive(name, asked[name])

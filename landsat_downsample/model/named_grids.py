@@ -92,6 +92,28 @@ def named(word: str, image: Grid) -> TargetGrid:
     return _in_region(name, family, image)
 
 
+def listed() -> list[dict[str, Any]]:
+    """What there is of each family, in JSON types."""
+    found = []
+    for name, family in record()["families"].items():
+        sizes, tiles = family.get("sizes"), family.get("tiles", {})
+        crs = family.get("crs", "UTM zone")
+        found.append(
+            {
+                "grid": name,
+                "title": family["title"],
+                "crs": crs,
+                "wkt": record()["crs"].get(crs) if sizes else None,
+                "sizes": list(sizes) if sizes else family["free"],
+                "regions": list(family.get("regions", ())),
+                "tiles": tiles.get("looks"),
+                "examples": [f"{name}:{size}" for size in family.get("examples") or list(sizes)[:1]],
+                "sources": [record()["sources"][key] for key in family["source"]],
+            }
+        )
+    return found
+
+
 def examples() -> list[str]:
     """A word of each family and size."""
     families = record()["families"].items()

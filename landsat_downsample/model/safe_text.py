@@ -6,8 +6,10 @@ import re
 import traceback
 
 _HREF = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>]+")
+#: A CRS and a cell size, which read like a login and a host.
+_CELLS = r"(?:EPSG|ESRI|OGC|IGNF|IAU_\d+):\w+@[\d.,/]+(?!\w)"
 #: Of a URL whose scheme was left out: ``user:password@``, and a query that holds a secret.
-_LOGIN = re.compile(r"(?<![^\s'\"/])[^\s'\"/:@]+:(?!//)[^\s'\"@]+@(?=[^\s'\"])")
+_LOGIN = re.compile(rf"(?<![^\s'\"/])(?!{_CELLS})[^\s'\"/:@]+:(?!//)[^\s'\"@]+@(?=[^\s'\"])")
 #: The same, of a password that holds what looks like the beginning of a URL.
 _LOGIN_BEFORE_URL = re.compile(r"(?<![^\s'\"/])[^\s'\"/:@]+:(?![/:])[^\s'\"@]*://[^\s'\"@]*@(?=[^\s'\"])")
 _SIGNED = re.compile(
@@ -22,6 +24,8 @@ def plain(text: object, limit: int = 2000) -> str:
 
     >>> plain("cannot read https://me:pw@host/B4.TIF?sig=abc: \x1b[31mno"), plain("me:pw@host/Grüße?sig=a")
     ('cannot read https://host/B4.TIF: \\x1b[31mno', 'host/Grüße')
+    >>> plain("grid EPSG:3035@500, or 'me:pw@10.0.0.1'")
+    "grid EPSG:3035@500, or '10.0.0.1'"
     """
     line = public(_LOGIN_BEFORE_URL.sub("", " ".join(str(text)[: 4 * limit].split())))
     line = _SIGNED.sub("", _LOGIN.sub("", line))  # without a scheme

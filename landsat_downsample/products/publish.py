@@ -230,5 +230,5 @@ def _words(key: str, value: Any) -> str:
     if not value:
         return "all bands" if key == "bands" else f"no {key}"
     if isinstance(value, dict):
-        value = [f"{name}={method}" for name, method in value.items()]
+        value = value["name"] if key == "grid" else [f"{name}={method}" for name, method in value.items()]
     return f"{key} {','.join(map(str, value)) if isinstance(value, list) else value}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import rasterio
@@ -91,11 +91,7 @@ def _like(href: str, policy: Policy) -> TargetGrid:
     if path and (path.rstrip("/").endswith((".zarr", ".nc", ".nc4"))):
         return _of_cube(path, location, name)
     if path and os.path.isfile(path) and not path.lower().endswith((".tif", ".tiff", ".json", ".txt", ".tar")):
-        try:
-            with rasterio.Env(**OPTIONS), rasterio.open(path, driver=list(DRIVERS)) as source:
-                return of_placed(source, name)
-        except RasterioError as error:
-            raise UsageError(f"cannot take the grid of {location!r}: GDAL finds no raster in it: give one") from error
+        return _of_file(path, location, name)
     if location.name.lower().endswith((".tif", ".tiff")):
         with ExitStack() as stack, files.reading(location):
             file = stack.enter_context(files.header(files.FetchRequest(location, policy=policy)))
@@ -103,6 +99,14 @@ def _like(href: str, policy: Policy) -> TargetGrid:
             return of_placed(stack.enter_context(open_raster(file.gdal_path, location, pixels=False)), name)
     grid = open_with(policy, href).grid
     return of_raster(grid.crs, grid.transform, grid.shape, name)
+
+
+def _of_file(path: str, location: Location, name: str) -> TargetGrid:
+    """The grid of a raster of another format than GeoTIFF."""
+    for driver in DRIVERS:
+        with suppress(RasterioError), rasterio.Env(**OPTIONS), rasterio.open(path, driver=driver) as source:
+            return of_placed(source, name)
+    raise UsageError(f"cannot take the grid of {location!r}: GDAL finds no raster in it: give one")
 
 
 def _of_cube(path: str, location: Location, name: str) -> TargetGrid:

@@ -72,6 +72,18 @@ def _short(crs: str) -> str:
     return crs if len(crs) < 40 else crs[:37] + "..."
 
 
+def show_grids(grids: list[dict[str, Any]]) -> None:
+    """Print which grids there are, one a line or two."""
+    rows = table("grid", "what it is", "sizes", "CRS", "tiles")
+    for grid in grids:
+        sizes, title = grid["sizes"], " ".join([grid["title"], *grid["regions"]])
+        if not isinstance(sizes, str):
+            same = all(size.endswith("km") for size in sizes)
+            sizes = f"{' '.join(size.removesuffix('km') for size in sizes)} km" if same else " ".join(sizes)
+        rows.add_row(grid["grid"], title, sizes, grid["crs"], grid["tiles"] or "")
+    console().print(rows)
+
+
 def show_plan(item: ScenePlan) -> None:
     """Print what would be done with a scene."""
     out, cost = console(), estimate(item)

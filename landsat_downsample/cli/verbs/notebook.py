@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from landsat_downsample.cli.arguments import Verbs, add_verb, count, href_type, print_line, seconds
-from landsat_downsample.cli.reduction import add_reduction
+from landsat_downsample.cli.reduction import add_reduction, grid_request
 from landsat_downsample.cli.signals import limited
 
 _EXAMPLES = """\
@@ -32,6 +32,7 @@ def add_notebook(verbs: Verbs) -> None:
 
 
 def _notebook(arguments: argparse.Namespace) -> int:
+    grid_request(arguments)  # a contradiction is refused before anything is executed
     from landsat_downsample.cli.executed_notebook import execute
 
     with limited(arguments.timeout):
