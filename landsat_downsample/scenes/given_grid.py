@@ -110,7 +110,10 @@ def _of_file(path: str, location: Location, name: str) -> TargetGrid:
 
 
 def _of_cube(path: str, location: Location, name: str) -> TargetGrid:
-    """The grid of the first variable of a cube that lies on one."""
+    """The grid of the first variable of a cube that lies on one: by GDAL, else by xarray and its engines."""
+    if os.path.isfile(path):
+        with suppress(UsageError):
+            return _of_file(path, location, name)
     import rioxarray  # noqa: F401
     import xarray as xr
 

@@ -78,7 +78,11 @@ def test_a_scene_and_a_product_of_it_give_theirs(scene, tmp_path):
 
 
 def test_a_cube_gives_that_of_its_first_variable_with_y_and_x(tmp_path):
-    pytest.importorskip("h5netcdf", reason="xarray has no engine for files here")
+    path = raster(tmp_path / "cube.nc", driver="netCDF")
+    assert read_grid(f"like:{path}").grid((0, 0, 5, 7)) == IMAGE
+    (tmp_path / "cube.zarr").mkdir()
+    with pytest.raises(UsageError, match="xarray cannot open it"):
+        read_grid(f"like:{tmp_path / 'cube.zarr'}")
 
 
 def test_what_is_not_there_is_no_grid(tmp_path):
