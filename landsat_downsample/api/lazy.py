@@ -192,7 +192,7 @@ def coarsen(
         from the array's own upper-left corner, as ``xarray.coarsen`` does. Or a grid with cells of its own:
         ``modis:500m`` or another name, ``EPSG:3035@500``, ``like:HREF``, or an object, as of `plan`.
     like : str, path or object, optional
-        The raster, cube or object whose cells to take, as far as the array reaches.
+        The raster, cube or object whose cells to take: all of them, so that the result aligns with it.
     anchor : (float, float), optional
         (x, y) of any corner of a cell in CRS units, in place of the zone's.
     method : str, optional

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.model.free_grids import of_raster, on_multiples
@@ -104,8 +105,10 @@ def _like(href: str, policy: Policy) -> TargetGrid:
 def _of_file(path: str, location: Location, name: str) -> TargetGrid:
     """The grid of a raster of another format than GeoTIFF."""
     for driver in DRIVERS:
-        with suppress(RasterioError), rasterio.Env(**OPTIONS), rasterio.open(path, driver=driver) as source:
-            return of_placed(source, name)
+        with suppress(RasterioError), rasterio.Env(**OPTIONS), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by `of_raster`
+            with rasterio.open(path, driver=driver) as source:
+                return of_placed(source, name)
     raise UsageError(f"cannot take the grid of {location!r}: GDAL finds no raster in it: give one")
 
 

@@ -78,11 +78,16 @@ def test_a_scene_and_a_product_of_it_give_theirs(scene, tmp_path):
 
 
 def test_a_cube_gives_that_of_its_first_variable_with_y_and_x(tmp_path):
-    path = raster(tmp_path / "cube.nc", driver="netCDF")
-    assert read_grid(f"like:{path}").grid((0, 0, 5, 7)) == IMAGE
-    (tmp_path / "cube.zarr").mkdir()
+    cube, engines = array().astype("float32").to_dataset(name="ndvi"), xr.backends.list_engines()
+    if engines.keys() & {"h5netcdf", "netcdf4", "scipy"}:
+        cube.to_netcdf(tmp_path / "cube.nc")
+        assert read_grid(f"like:{tmp_path / 'cube.nc'}").grid((0, 0, 5, 7)) == IMAGE
+    if "zarr" in engines:
+        cube.to_zarr(tmp_path / "cube.zarr")
+        assert read_grid(f"like:{tmp_path / 'cube.zarr'}").grid((0, 0, 5, 7)) == IMAGE
+    (tmp_path / "none.zarr").mkdir()
     with pytest.raises(UsageError, match="xarray cannot open it"):
-        read_grid(f"like:{tmp_path / 'cube.zarr'}")
+        read_grid(f"like:{tmp_path / 'none.zarr'}")
 
 
 def test_what_is_not_there_is_no_grid(tmp_path):
