@@ -30,8 +30,8 @@ from landsat_downsample.reduce.area_values import reduce_areas
 from landsat_downsample.reduce.areas import Areas, areas_of
 from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_codes, recognise, reduce_quality, seem_classes
 from landsat_downsample.reduce.rule import Rule, declared_nodata, rule_of
-from landsat_downsample.reduce.several import reducer_of
-from landsat_downsample.reduce.values import ReadRows, finish_sums, reduce_strips, reducer_for
+from landsat_downsample.reduce.several import Several, finish_sums, reducer_of
+from landsat_downsample.reduce.values import ReadRows, reduce_strips, reducer_for
 from landsat_downsample.storage.fetch_request import PixelWindow
 from landsat_downsample.storage.files import reading
 from landsat_downsample.storage.publication import Publication
@@ -229,8 +229,15 @@ def _blocks(
     """Reduce cells whose sides are rows and columns of pixels, by each rule; arguments as of `_reduce_values`."""
     shape = overlay.rows.size, overlay.columns.size
     outs = [np.empty(shape, output_dtype(rule.method, rule.dtype)) for rule in rules]
-    summing = sums and len(rules) == 1 and rules[0].method in ("mean", "sum")
-    summed = sums(overlay, rules[0].nodata) if sums and summing else None
+    several = reducer_of(rules, overlay)
+    if sums and isinstance(several, Several) and not several.whole:
+        summed = sums(overlay, rules[0].nodata, moments=several.moments)
+        if summed is not None:
+            with closing(summed):  # on every way out its threads have ended before the file is closed
+                for cells, arrays in finish_sums(several, summed):
+                    for out, data in zip(outs, arrays, strict=True):
+                        out[cells] = data
+            return outs
 
     def reduce(rows: slice, read: ReadRows) -> None:
         part = Overlay(overlay.rows.part(rows.start, rows.stop), overlay.columns)
@@ -238,12 +245,7 @@ def _blocks(
             for out, data in zip(outs, arrays, strict=True):
                 out[rows][cells] = data
 
-    if summed is None:
-        side_by_side(reduce, shares(overlay.rows, len(reads)), reads)
-    else:
-        with closing(summed):  # on every way out its threads have ended before the file is closed
-            for cells, (data,) in finish_sums(reducer_of(rules, overlay), summed):
-                outs[0][cells] = data
+    side_by_side(reduce, shares(overlay.rows, len(reads)), reads)
     return outs
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
@@ -85,13 +85,13 @@ class Rows:
         return pixels
 
     def sums(
-        self, overlay: Overlay, nodata: float | None, threads: int
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]] | None:
+        self, overlay: Overlay, nodata: float | None, threads: int, *, moments: bool = False
+    ) -> Iterator[tuple[Any, ...]] | None:
         """As of `_tiles.TileRows.sums`, or None where pixels must be read."""
-        tiles = self.tiles
-        if tiles is None or tiles.dtype.itemsize != 2 or not native.sums_fit(overlay):
+        tiles, fit = self.tiles, native.moments_fit if moments else native.sums_fit
+        if tiles is None or tiles.dtype.itemsize != 2 or not fit(overlay):
             return None
-        return tiles.sums(overlay, nodata, threads)
+        return tiles.sums(overlay, nodata, threads, moments=moments)
 
     def readers(self, count: int) -> list[Rows]:
         """Readers for as many threads at one time; one where GDAL reads, or where rows are still arriving in order."""

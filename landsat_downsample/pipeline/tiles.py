@@ -85,14 +85,16 @@ class TileRows:
         return rows[start - top : stop - top]
 
     def sums(
-        self, overlay: Overlay, nodata: float | None, threads: int = 1
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        self, overlay: Overlay, nodata: float | None, threads: int = 1, *, moments: bool = False
+    ) -> Iterator[tuple[Any, ...]]:
         """Add up 16-bit pixels tile by tile, none of which is kept; in full width.
 
         Parameters
         ----------
         threads : int
             How many decode at one time; the sums are the same.
+        moments : bool
+            Whether squares and extremes are asked for too.
 
         Yields
         ------
@@ -101,6 +103,8 @@ class TileRows:
         weights, sums : ndarray of int64
             (cells, cells): of the valid pixels of that cell row, and those that follow. Later ones
             are written over them.
+        squares, least, most : ndarray
+            With `moments`, as of `native.cell_moments`.
 
         Raises
         ------
@@ -111,28 +115,36 @@ class TileRows:
         flip, missing = native.pixel_facts(self.dtype, nodata)
         top, bottom = int(rows.start.min()), int(rows.stop.max())
         down = -(-(bottom - top) // self.image.block_shape[0])
-        most = min(self._most, CELLS * down // max(rows.size * width, 1))
+        most = min(self._most, CELLS * down // max(rows.size * width, 1) // (2 if moments else 1))
         if threads > 1:  # each is to have its part, and the last ones are to end together
             most = min(most // threads, -(-down // (2 * threads)))
         rooms: list[np.ndarray] = []
-        first, known = 0, np.zeros((2, 0, width), np.int64)
-        add_up = partial(self._sums_of, overlay, (flip, missing), rooms)
+        first, known = 0, np.zeros((4 if moments else 2, 0, width), np.int64)
+        known_ends = np.zeros((2, 0, width), np.uint16)
+        add_up = partial(self._sums_of, overlay, (flip, missing), rooms, len(known))
         with closing(in_order(add_up, self._spans(top, bottom, most), threads)) as parts:
-            for span, room, sums in parts:
-                sums[:, : known.shape[1]] += known  # of cells that began above
+            for span, room, sums, ends in parts:
+                before = known.shape[1]
+                sums[:, :before] += known  # of cells that began above
                 complete = int(np.searchsorted(rows.stop[first : first + sums.shape[1]], span.stop, side="right"))
                 if flip:
                     sums[1, :complete] -= flip * sums[0, :complete]
-                yield first, *sums[:, :complete]
+                if moments:
+                    np.minimum(ends[0, :before], known_ends[0], out=ends[0, :before])
+                    np.maximum(ends[1, :before], known_ends[1], out=ends[1, :before])
+                    known_ends = ends[:, complete:]
+                    yield first, *native.moments_of(sums[:, :complete], ends[:, :complete], flip, self.dtype)
+                else:
+                    yield first, *sums[:, :complete]
                 first, known = first + complete, sums[:, complete:].copy()
                 rooms.append(room)
-        beyond = np.zeros((2, rows.size - first, width), np.int64)  # cells without pixels
+        beyond = np.zeros((5 if moments else 2, rows.size - first, width), np.int64)  # cells without pixels
         yield first, *beyond
 
     def _sums_of(
-        self, overlay: Overlay, facts: tuple[int, int], rooms: list[np.ndarray], span: range
-    ) -> tuple[range, np.ndarray, np.ndarray]:
-        """The span, room that is taken from those at hand or made, and in it the weights and sums of its cell rows."""
+        self, overlay: Overlay, facts: tuple[int, int], rooms: list[np.ndarray], planes: int, span: range
+    ) -> tuple[range, np.ndarray, np.ndarray, np.ndarray]:
+        """The span, room that is taken from those at hand or made, in it sums of its cell rows; and their extremes."""
         rows, width = overlay.rows, overlay.columns.size
         last = int(np.searchsorted(rows.start, span.stop))
         ended, begun = np.searchsorted(rows.stop, span.start, side="right"), np.searchsorted(rows.start, span.start)
@@ -140,14 +152,15 @@ class TileRows:
         try:
             room = rooms.pop()
         except IndexError:
-            room = np.zeros((2, 0, width), np.int64)
+            room = np.zeros((planes, 0, width), np.int64)
         if last - first > room.shape[1]:
-            room = _room(2, last - first, width)
-        sums = room[:, : last - first]
+            room = _room(planes, last - first, width)
+        sums, strip = room[:, : last - first], Strip(first, last, span.start, span.stop)
         sums[:] = 0
-        axes = native.axes(overlay, Strip(first, last, span.start, span.stop))
-        self._call(_native.decode_sums, span, len(span), *facts, *axes, sums[1], sums[0])
-        return span, room, sums
+        ends = native.ends_of(strip, overlay) if planes > 2 else np.zeros((0, 0, 0), np.uint16)
+        axes = native.axes(overlay, strip)
+        self._call(_native.decode_sums, span, len(span), *facts, *axes, sums[1], sums[0], *sums[2:], *ends)
+        return span, room, sums, ends
 
     def again(self) -> TileRows:
         """The same band for another thread, which has its own rows in hand."""

@@ -121,6 +121,57 @@ FAST static void add_row(const pixel *v, const uint8_t *ok, pixel flip, int64_t 
         }
 }
 
+/* What is added up of a row of cells, a column of pixels each: sums and weights, and where they are asked for the lower
+ * and upper halves of squares, and the least and the greatest number. */
+typedef struct {
+    uint32_t *sum, *count, *lower, *upper;
+    pixel *least, *most;
+} Lanes;
+
+/* Lanes for some pixels, or NULL in `sum`. */
+static Lanes new_lanes(int64_t width, int moments)
+{
+    Lanes l = {malloc((moments ? 20 : 8) * width), NULL, NULL, NULL, NULL, NULL};
+    if (l.sum) l.count = l.sum + width;
+    if (l.sum && moments) {
+        l.lower = l.count + width, l.upper = l.lower + width;
+        l.least = (pixel *)(l.upper + width), l.most = l.least + width;
+    }
+    return l;
+}
+
+static void clear_lanes(const Lanes *l, int64_t width)
+{
+    memset(l->sum, 0, (l->lower ? 16 : 8) * width);
+    if (l->lower) memset(l->least, 0xFF, 2 * width), memset(l->most, 0, 2 * width);
+}
+
+/* As add_row, of all lanes. Halves of squares, as whole ones would not fit: sums_fit. */
+static inline __attribute__((always_inline)) void add_squares(const pixel *restrict v, const uint8_t *restrict ok, pixel flip,
+                                                              int has_empty, pixel empty, uint32_t w, const Lanes *l, int64_t n)
+{
+    uint32_t *restrict sum = l->sum, *restrict count = l->count, *restrict lower = l->lower, *restrict upper = l->upper;
+    pixel *restrict least = l->least, *restrict most = l->most;
+    for (int64_t i = 0; i < n; i++) {
+        const pixel good = (!has_empty || v[i] != empty) && (!ok || ok[i]) ? UINT16_MAX : 0;
+        const pixel low = (pixel)((v[i] ^ flip) | (pixel)~good), high = (v[i] ^ flip) & good;
+        least[i] = low < least[i] ? low : least[i], most[i] = high > most[i] ? high : most[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t by = (!has_empty || v[i] != empty) && (!ok || ok[i]) ? w : 0;
+        const uint32_t u = (pixel)(v[i] ^ flip), square = u * u;
+        sum[i] += u * by, count[i] += by, lower[i] += (square & UINT16_MAX) * by, upper[i] += (square >> 16) * by;
+    }
+}
+
+FAST static void add_moments(const pixel *v, const uint8_t *ok, pixel flip, int64_t nodata, uint32_t w, const Lanes *l,
+                             int64_t n)
+{
+    if (ok) add_squares(v, ok, flip, nodata >= 0, (pixel)nodata, w, l, n);
+    else if (nodata < 0) add_squares(v, NULL, flip, 0, 0, w, l, n);
+    else add_squares(v, NULL, flip, 1, (pixel)nodata, w, l, n);
+}
+
 static inline int64_t sum_of(const uint32_t *v, int64_t n)
 {
     int64_t s = 0;
@@ -195,6 +246,50 @@ FAST static void add_columns(const uint32_t *row, const Axis *x, const ShortCell
     for (; cell < x->n && x->start[cell] < right; cell++) out[cell] += weighted(row, x, cell, left, right);
 }
 
+/* The least and greatest numbers of the columns `left` to `right` of a cell row, to their cells. */
+FAST static void fold_columns(const Lanes *l, const Axis *x, int64_t cell, int64_t left, int64_t right, pixel *least,
+                              pixel *most)
+{
+    for (; cell < x->n && x->start[cell] < right; cell++) {
+        const int64_t a = x->start[cell] > left ? x->start[cell] : left, b = x->stop[cell] < right ? x->stop[cell] : right;
+        pixel low = least[cell], high = most[cell];
+        for (int64_t i = a - left; i < b - left; i++) {
+            low = l->least[i] < low ? l->least[i] : low;
+            high = l->most[i] > high ? l->most[i] : high;
+        }
+        least[cell] = low, most[cell] = high;
+    }
+}
+
+/* What is made of cells: arrays of all of them; those after `weight` are NULL where they are not asked for. */
+typedef struct {
+    int64_t *total, *weight, *lower, *upper;
+    pixel *least, *most;
+} Cells;
+
+/* Add the columns `left` to `right` of row `k` of cells up into its cells, from `cell` on. */
+static void add_lanes(const Lanes *l, const Axis *x, const ShortCell *brief, int64_t k, int64_t cell, int64_t left,
+                      int64_t right, const Cells *to)
+{
+    const int64_t at = k * x->n;
+    add_columns(l->sum, x, brief, cell, left, right, to->total + at);
+    add_columns(l->count, x, brief, cell, left, right, to->weight + at);
+    if (!to->lower) return;
+    add_columns(l->lower, x, brief, cell, left, right, to->lower + at);
+    add_columns(l->upper, x, brief, cell, left, right, to->upper + at);
+    fold_columns(l, x, cell, left, right, to->least + at, to->most + at);
+}
+
+/* The arrays of a call, from `b` on: two, or six; 0 where one of them is too small. */
+static int cells_fit(Cells *to, const Py_buffer *b, int64_t rows, int64_t columns)
+{
+    to->total = b[0].buf, to->weight = b[1].buf, to->lower = b[2].buf, to->upper = b[3].buf;
+    to->least = b[4].buf, to->most = b[5].buf;
+    for (int i = 0; i < (to->lower ? 6 : 2); i++)
+        if (!b[i].buf || !holds(b + i, i < 4 ? 8 : 2, rows, columns)) return 0;
+    return 1;
+}
+
 /* The exact quotient, rounded half to even, off the fill value unless that is legal: reduce/values.py. */
 FAST static void divide(const int64_t *total, const int64_t *count, pixel *out, int64_t n, const int64_t *rule)
 {
@@ -263,12 +358,12 @@ typedef struct {
     Pair *pair;
     uint8_t *stored[2], *tile[2];
     int64_t at[2], next;            /* tiles in hand, and the first that is not */
-    int64_t *total, *weight;        /* of each cell; NULL where pixels are asked for */
+    Cells to_cells;                 /* NULL in `total` where pixels are asked for */
     const Axis *y, *x;              /* in pixels of all the tiles */
     ShortCell *brief;               /* of x, or NULL */
     pixel flip;
     long long nodata;
-    uint32_t *lanes;                /* of a tile */
+    Lanes lanes;                    /* of a tile */
 } Tiles;
 
 typedef enum { FINE, DAMAGED, UNREAD } Reading;
@@ -302,17 +397,19 @@ static void sum_tile(const Tiles *r, int lane, int differences)
     const Part p = part_of(r, r->at[lane]);
     const int64_t bottom = p.top + p.rows, right = p.left + p.columns;
     const int64_t cell = r->x->block ? p.left / r->x->block : cell_at(r->x, p.left);
-    uint32_t *sum = r->lanes, *weights = sum + r->wide;
+    const Lanes *l = &r->lanes;
     pixel *tile = (pixel *)r->tile[lane];
     for (int64_t row = 0; differences && row < p.rows; row++) undo_16(tile + row * r->wide, tile + row * r->wide, p.columns);
     for (int64_t k = cell_at(r->y, p.top); k < r->y->n && r->y->start[k] < bottom; k++) {
         const int64_t first = r->y->start[k] > p.top ? r->y->start[k] : p.top;
-        memset(sum, 0, 8 * r->wide);
-        for (int64_t row = first; row < r->y->stop[k] && row < bottom; row++)
-            add_row(tile + (row - p.top) * r->wide, NULL, r->flip, r->nodata, (uint32_t)weight(r->y, k, row), sum, weights,
-                    p.columns);
-        add_columns(sum, r->x, r->brief, cell, p.left, right, r->total + k * r->x->n);
-        add_columns(weights, r->x, r->brief, cell, p.left, right, r->weight + k * r->x->n);
+        clear_lanes(l, r->wide);
+        for (int64_t row = first; row < r->y->stop[k] && row < bottom; row++) {
+            const pixel *v = tile + (row - p.top) * r->wide;
+            const uint32_t w = (uint32_t)weight(r->y, k, row);
+            if (l->lower) add_moments(v, NULL, r->flip, r->nodata, w, l, p.columns);
+            else add_row(v, NULL, r->flip, r->nodata, w, l->sum, l->count, p.columns);
+        }
+        add_lanes(l, r->x, r->brief, k, cell, p.left, right, &r->to_cells);
     }
 }
 
@@ -324,14 +421,14 @@ static uint8_t *where(const Tiles *r, const Part *p)
 static void place_tile(const Tiles *r, int lane)
 {
     const Part p = part_of(r, r->at[lane]);
-    if (r->total) sum_tile(r, lane, r->predictor == 2);
+    if (r->to_cells.total) sum_tile(r, lane, r->predictor == 2);
     else place(r->tile[lane], where(r, &p), r->item, r->wide, (int)r->predictor, r->stride, p.rows, p.columns);
 }
 
 static void place_empty(const Tiles *r, int lane)
 {
     const Part p = part_of(r, r->at[lane]);
-    if (r->total) fill(r->tile[lane], r->item, (pixel)r->empty, r->wide, p.rows, p.columns), sum_tile(r, lane, 0);
+    if (r->to_cells.total) fill(r->tile[lane], r->item, (pixel)r->empty, r->wide, p.rows, p.columns), sum_tile(r, lane, 0);
     else fill(where(r, &p), r->item, (pixel)r->empty, r->stride, p.rows, p.columns);
 }
 
@@ -375,7 +472,7 @@ static Reading read_tiles(Tiles *r, int *lane)
     return FINE;
 }
 
-/* Read the tiles of a call: into pixels, or, with `total`, into sums. */
+/* Read the tiles of a call: into pixels, or, with `to_cells`, into sums. */
 static PyObject *read_call(Py_buffer *b, Tiles *r)
 {
     const int64_t bytes = r->high * r->wide * r->item;
@@ -384,10 +481,10 @@ static PyObject *read_call(Py_buffer *b, Tiles *r)
     uint8_t *stored = malloc(2 * (most + PADDING)), *tile = malloc(2 * (bytes + PADDING));
     for (int lane = 0; lane < 2; lane++)
         r->stored[lane] = stored + lane * (most + PADDING), r->tile[lane] = tile + lane * (bytes + PADDING);
-    r->pair = pair_new(), r->lanes = malloc(8 * r->wide);
+    r->pair = pair_new(), r->lanes = new_lanes(r->wide, r->to_cells.lower != NULL);
     r->brief = r->x ? short_cells(r->x, r->stride) : NULL;
     Reading how = FINE;
-    int lane = 0, error = 0, good = r->pair && r->lanes && stored && tile;
+    int lane = 0, error = 0, good = r->pair && r->lanes.sum && stored && tile;
     if (!good) PyErr_NoMemory();
     else {
         Py_BEGIN_ALLOW_THREADS
@@ -395,7 +492,7 @@ static PyObject *read_call(Py_buffer *b, Tiles *r)
         error = errno;
         Py_END_ALLOW_THREADS
     }
-    free(r->pair), free(r->lanes), free(r->brief), free(stored), free(tile);
+    free(r->pair), free(r->lanes.sum), free(r->brief), free(stored), free(tile);
     const long long at = r->at[lane & 1];
     if (how == DAMAGED) PyErr_Format(PyExc_ValueError, "tile %lld is damaged", at);
     else if (how == UNREAD && !error) PyErr_Format(PyExc_EOFError, "the file ends in tile %lld", at);
@@ -441,55 +538,62 @@ static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *args)
     return read_call(b, &r);
 }
 
-/* decode_sums(*tiles, rows, flip, nodata, row cells, column cells, totals, counts): as of `sums`, of the first `rows` of
- * their pixel rows, added to what is there; the sums are of the flipped numbers. */
+/* decode_sums(*tiles, rows, flip, nodata, row cells, column cells, totals, counts[, lower, upper, least, most]): as of
+ * `sums`, of the first `rows` of their pixel rows, added to what is there; the sums are of the flipped numbers. */
 static PyObject *decode_sums(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
     long long flip;
     Tiles r = {0};
     Axis y = {0}, x = {0};
-    if (!PyArg_ParseTuple(args, TILES "LLL(y*LL)(y*LL)w*w*", TILES_TO(r, b), &r.rows, &flip, &r.nodata, b + 2, &y.unit,
-                          &y.block, b + 3, &x.unit, &x.block, b + 4, b + 5)
+    if (!PyArg_ParseTuple(args, TILES "LLL(y*LL)(y*LL)w*w*|w*w*w*w*", TILES_TO(r, b), &r.rows, &flip, &r.nodata, b + 2, &y.unit,
+                          &y.block, b + 3, &x.unit, &x.block, b + 4, b + 5, b + 6, b + 7, b + 8, b + 9)
         || !tiles_fit(&r, b) || r.item != 2 || !rows_fit(&r) || !axis_fits(&y, b + 2, r.rows)
-        || !axis_fits(&x, b + 3, r.stride) || !sums_fit(&y) || !holds(b + 4, 8, y.n, x.n) || !holds(b + 5, 8, y.n, x.n))
+        || !axis_fits(&x, b + 3, r.stride) || !sums_fit(&y) || !cells_fit(&r.to_cells, b + 4, y.n, x.n))
         return done(b, 0);
-    r.flip = (pixel)flip, r.y = &y, r.x = &x, r.total = b[4].buf, r.weight = b[5].buf;
+    r.flip = (pixel)flip, r.y = &y, r.x = &x;
     return read_call(b, &r);
 }
 
-/* sums(values, ok, width, flip, nodata, rows, columns, totals, counts): weighted sums of the valid pixels
- * of each cell, and their weights, int64. `flip` 0x8000 makes int16 of the bits; nodata -1: there is none. */
+/* sums(values, ok, width, flip, nodata, rows, columns, totals, counts[, lower, upper, least, most]): weighted sums of the
+ * valid pixels of each cell, and their weights, int64. `flip` 0x8000 makes int16 of the bits; nodata -1: there is none.
+ * With four more arrays of the flipped numbers: weighted sums of the lower and upper 16 bits of their squares, int64, and
+ * the least and greatest of those that a cell touches, uint16, which are compared with what is there. */
 static PyObject *sums(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
     Axis y = {0}, x = {0};
     long long width, flip, nodata;
-    uint32_t *lanes = NULL;
+    Lanes lanes = {0};
+    Cells to = {0};
     ShortCell *brief = NULL;
-    int good = PyArg_ParseTuple(args, "y*z*LLL(y*LL)(y*LL)w*w*", b, b + 1, &width, &flip, &nodata, b + 2, &y.unit, &y.block,
-                                b + 3, &x.unit, &x.block, b + 4, b + 5)
+    int good = PyArg_ParseTuple(args, "y*z*LLL(y*LL)(y*LL)w*w*|w*w*w*w*", b, b + 1, &width, &flip, &nodata, b + 2, &y.unit,
+                                &y.block, b + 3, &x.unit, &x.block, b + 4, b + 5, b + 6, b + 7, b + 8, b + 9)
         && width > 0 && axis_fits(&y, b + 2, b[0].len / 2 / width) && axis_fits(&x, b + 3, width)
-        && (!b[1].buf || b[1].len >= b[0].len / 2) && holds(b + 4, 8, y.n, x.n) && holds(b + 5, 8, y.n, x.n)
+        && (!b[1].buf || b[1].len >= b[0].len / 2) && cells_fit(&to, b + 4, y.n, x.n)
         && sums_fit(&y) && (flip == 0 || flip == 0x8000)
-        && ((lanes = malloc(8 * width)) || PyErr_NoMemory());
+        && ((lanes = new_lanes(width, to.lower != NULL)).sum || PyErr_NoMemory());
     if (good) {
         brief = short_cells(&x, width);
         Py_BEGIN_ALLOW_THREADS
         for (int64_t k = 0; k < y.n; k++) {
-            int64_t *total = (int64_t *)b[4].buf + k * x.n, *count = (int64_t *)b[5].buf + k * x.n;
-            memset(lanes, 0, 8 * width);
+            int64_t *total = to.total + k * x.n, *count = to.weight + k * x.n;
+            clear_lanes(&lanes, width);
             memset(total, 0, 8 * x.n), memset(count, 0, 8 * x.n);
-            for (int64_t r = y.start[k]; r < y.stop[k]; r++)
-                add_row((const pixel *)b[0].buf + r * width, b[1].buf ? (const uint8_t *)b[1].buf + r * width : NULL,
-                        (pixel)flip, nodata, (uint32_t)weight(&y, k, r), lanes, lanes + width, width);
-            add_columns(lanes, &x, brief, 0, 0, width, total);
-            add_columns(lanes + width, &x, brief, 0, 0, width, count);
+            if (to.lower) memset(to.lower + k * x.n, 0, 8 * x.n), memset(to.upper + k * x.n, 0, 8 * x.n);
+            for (int64_t r = y.start[k]; r < y.stop[k]; r++) {
+                const pixel *v = (const pixel *)b[0].buf + r * width;
+                const uint8_t *ok = b[1].buf ? (const uint8_t *)b[1].buf + r * width : NULL;
+                const uint32_t w = (uint32_t)weight(&y, k, r);
+                if (to.lower) add_moments(v, ok, (pixel)flip, nodata, w, &lanes, width);
+                else add_row(v, ok, (pixel)flip, nodata, w, lanes.sum, lanes.count, width);
+            }
+            add_lanes(&lanes, &x, brief, k, 0, 0, width, &to);
             for (int64_t i = 0; flip && i < x.n; i++) total[i] -= flip * count[i];
         }
         Py_END_ALLOW_THREADS
     }
-    free(lanes), free(brief);
+    free(lanes.sum), free(brief);
     return done(b, good);
 }
 

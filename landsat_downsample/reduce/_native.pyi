@@ -23,6 +23,7 @@ def decode_sums(
     totals: np.ndarray,
     weights: np.ndarray,
     /,
+    *moments: np.ndarray,
 ) -> None: ...
 def sums(
     pixels: np.ndarray,
@@ -35,6 +36,7 @@ def sums(
     totals: np.ndarray,
     weights: np.ndarray,
     /,
+    *moments: np.ndarray,
 ) -> None: ...
 def means(totals: np.ndarray, weights: np.ndarray, out: np.ndarray, facts: np.ndarray, /) -> None: ...
 def quality(

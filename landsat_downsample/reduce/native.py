@@ -55,6 +55,43 @@ def cell_sums(
     return count, total
 
 
+def cell_moments(
+    values: np.ndarray, ok: np.ndarray | None, nodata: float | None, overlay: Overlay, strip: Strip
+) -> tuple[np.ndarray, ...] | None:
+    """As of `cell_sums`, with the sums of the squares, int64, and the least and greatest valid value of each cell."""
+    wide = sixteen(values)
+    if wide is None or not moments_fit(overlay):
+        return None
+    flip, missing = pixel_facts(values.dtype, nodata)
+    sums, ends = np.empty((4, strip.last - strip.first, overlay.columns.size), np.int64), ends_of(strip, overlay)
+    ok = None if ok is None else np.ascontiguousarray(ok, bool)
+    count, total, *halves = sums
+    _native.sums(wide, ok, wide.shape[1], flip, missing, *axes(overlay, strip), total, count, *halves, *ends)
+    return moments_of(sums, ends, flip, values.dtype)
+
+
+def ends_of(strip: Strip, overlay: Overlay) -> np.ndarray:
+    """The least and the greatest number of cells that have none yet: uint16 (2, cells, cells)."""
+    ends = np.zeros((2, strip.last - strip.first, overlay.columns.size), np.uint16)
+    ends[0] = _CODES - 1
+    return ends
+
+
+def moments_of(sums: np.ndarray, ends: np.ndarray, flip: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    """Counts, totals, squares, least and greatest values, from what C gives: of flipped numbers, but for the totals."""
+    count, total, lower, upper = sums
+    squares = (upper << 16) + lower
+    if flip:
+        squares -= 2 * flip * total + flip * flip * count
+    least, most = (ends ^ np.uint16(flip)).astype(dtype)
+    return count, total, squares, least, most
+
+
+def moments_fit(overlay: Overlay) -> bool:
+    """As `sums_fit`, of squares too."""
+    return sums_fit(overlay) and overlay.largest < 1 << 30
+
+
 def sums_fit(overlay: Overlay) -> bool:
     """Whether sums of the pixel rows of a cell fit their counters, which are 32 bits wide, and those of cells 64."""
     return _weights_fit(overlay) and int(overlay.rows.extent.max()) * (_CODES - 1) < 1 << 32

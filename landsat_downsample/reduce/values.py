@@ -7,7 +7,7 @@ are exact, so results do not depend on how the image was cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
@@ -70,14 +70,6 @@ def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterato
         finished = reducer.finish(merged, first, last)
         del part, merged  # not beside those of the next strip
         yield slice(first, last), finished
-
-
-def finish_sums(reducer: Reducer, sums: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> Iterator[tuple[slice, Parts]]:
-    """What `reduce_strips` yields, from the weights and sums of cell rows: first row, both arrays."""
-    for first, count, total in sums:
-        last = first + len(count)
-        if first < last:
-            yield slice(first, last), reducer.finish((count, total), first, last)
 
 
 def reducer_for(rule: Rule, overlay: Overlay | Areas) -> Reducer:

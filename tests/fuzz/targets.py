@@ -315,7 +315,16 @@ class Arguments:
             case "sums":
                 ok = self.rng.choice([None, self.room(self.high * self.wide, np.uint8, full=True)])
                 facts = self.number(self.wide), self.number(self.rng.choice([0, 0x8000])), self.number(-1)
-                return "sums", (self.pixels(), ok, *facts, y, x, self.room(cells), self.room(cells))
+                return "sums", (
+                    self.pixels(),
+                    ok,
+                    *facts,
+                    y,
+                    x,
+                    self.room(cells),
+                    self.room(cells),
+                    *self.moments(cells),
+                )
             case "means":
                 totals, counts = (self.room(cells, np.int32, full=True).astype(np.int64) for _ in range(2))
                 rule = np.array([0, 0, 0, 65535])
@@ -353,4 +362,10 @@ class Arguments:
         given = self.number(0), self.number(0), offsets, counts, layout
         if name == "decode":
             return *given, self.room(self.high * self.wide * item, np.uint8)
-        return *given, self.number(self.high), 0, self.number(-1), y, x, self.room(cells), self.room(cells)
+        sums = self.room(cells), self.room(cells), *self.moments(cells)
+        return *given, self.number(self.high), 0, self.number(-1), y, x, *sums
+
+    def moments(self, cells: int) -> tuple:
+        if self.rng.random() < 0.5:
+            return ()
+        return tuple(self.room(cells, dtype) for dtype in (np.int64, np.int64, np.uint16, np.uint16))

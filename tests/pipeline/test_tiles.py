@@ -127,19 +127,23 @@ def test_sums_equal_matrix_products(data, tmp_path_factory):
     first, last = sorted(data.draw(st.tuples(*[st.integers(0, cells[0].size)] * 2)))
     overlay = Overlay(cells[0].part(first, max(last, min(first + 1, cells[0].size))), cells[1])
     tiles, expected = opened(path)
-    threads = data.draw(st.sampled_from([1, 1, 2, 3]))
+    threads, moments = data.draw(st.sampled_from([1, 1, 2, 3])), data.draw(st.booleans())
     with tiles as rows, drawn_calls(data):
-        parts = (
-            [(row, a.copy(), b.copy()) for row, a, b in rows.sums(overlay, nodata, threads)]
-            if overlay.rows.size
-            else []
-        )
+        parts = []
+        for row, *made in rows.sums(overlay, nodata, threads, moments=moments) if overlay.rows.size else ():
+            parts.append((row, *(array.copy() for array in made)))
     good = np.ones(shape, bool) if nodata is None else expected != nodata
     down, across = weights(overlay.rows), weights(overlay.columns).T
-    assert [first for first, *_ in parts] == np.cumsum([0] + [len(count) for _, count, _ in parts])[:-1].tolist()
-    for found, pixel in ((1, good), (2, np.where(good, expected, 0).astype(np.int64))):
-        got = np.concatenate([part[found] for part in parts]) if parts else np.zeros((0, cells[1].size))
-        np.testing.assert_array_equal(got, down @ pixel @ across)
+    assert [first for first, *_ in parts] == np.cumsum([0] + [len(count) for _, count, *_ in parts])[:-1].tolist()
+    got = [np.concatenate(part) for part in list(zip(*parts, strict=True))[1:]]
+    whole = np.where(good, expected, 0).astype(np.int64)
+    for found, pixel in zip(got, (good, whole, whole**2), strict=False):
+        np.testing.assert_array_equal(found, down @ pixel @ across)
+    for found, least in zip(got[3:], (True, False), strict=False):
+        for cell in zip(*np.nonzero(got[0]), strict=True):
+            at = np.ix_(down[cell[0]] > 0, across[:, cell[1]] > 0)
+            held = expected[at][good[at]]
+            assert found[cell] == (held.min() if least else held.max())
 
 
 def test_an_array_in_use_is_never_written_over(tmp_path):

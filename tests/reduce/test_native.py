@@ -15,9 +15,10 @@ from landsat_downsample.model.methods import POLICIES
 from landsat_downsample.pipeline import tiles as tiles_module
 from landsat_downsample.reduce import bits, native
 from landsat_downsample.reduce.bits import QualityRule
-from landsat_downsample.reduce.kernels import groups
+from landsat_downsample.reduce.kernels import Strip, groups
 from landsat_downsample.reduce.rule import Rule
-from landsat_downsample.reduce.values import reduce_strips, reducer_for
+from landsat_downsample.reduce.several import NEEDS, reducer_of
+from landsat_downsample.reduce.values import reduce_strips
 
 fused = pytest.importorskip("landsat_downsample.reduce._native", reason="installed without a C compiler")
 
@@ -68,10 +69,11 @@ def test_values_equal_the_plain_path(data):
     nodata = data.draw(st.sampled_from([None, 0, 1, int(np.iinfo(dtype).max), -9999, 0.5]))
     fill = data.draw(st.sampled_from([0, 1, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)]))
     share = data.draw(st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1)]))
-    method, legal = data.draw(st.sampled_from(["mean", "sum"])), data.draw(st.booleans())
-    rule = Rule(method, dtype, nodata, fill, fill_is_legal=legal, min_valid=share)
-    run = lambda: reduced(reducer_for(rule, overlay), overlay, values, ok)  # noqa: E731
-    np.testing.assert_array_equal(run(), without_extension(run), strict=True)
+    methods, legal = data.draw(st.lists(st.sampled_from(sorted(NEEDS)), min_size=1)), data.draw(st.booleans())
+    rules = [Rule(method, dtype, nodata, fill, fill_is_legal=legal, min_valid=share) for method in methods]
+    run = lambda: reduced(reducer_of(rules, overlay), overlay, values, ok)  # noqa: E731
+    for one, other in zip(run(), without_extension(run), strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
 
 
 @settings(max_examples=100)
@@ -113,8 +115,11 @@ def test_a_cell_of_several_strips_equals_the_plain_path():
     overlay = Overlay(Cells.cut(1300, 2, Fraction(1001, 1)), Cells.cut(30, 4, Fraction(17, 2)))
     values = np.random.default_rng(1).integers(0, 1 << 16, (1300, 30), np.uint16)
     assert len(next(groups(overlay.rows))) > 1
-    run = lambda: reduced(reducer_for(Rule("mean", values.dtype, 0, 0), overlay), overlay, values)  # noqa: E731
-    np.testing.assert_array_equal(run(), without_extension(run))
+    for methods in (["mean"], ["mean", "std", "min", "max", "count"]):
+        rules = [Rule(method, values.dtype, 0, 0) for method in methods]
+        run = lambda rules=rules: reduced(reducer_of(rules, overlay), overlay, values)  # noqa: E731
+        for one, other in zip(run(), without_extension(run), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_sums_that_need_more_than_32_bits_are_left_to_numpy():
@@ -122,6 +127,9 @@ def test_sums_that_need_more_than_32_bits_are_left_to_numpy():
     strip = next(groups(overlay.rows))[0]
     assert native.cell_sums(np.ones((100, 8), np.uint16), None, 0, overlay, strip) is None
     assert native.cell_sums(np.ones((100, 8), np.float32), None, 0, overlay, strip) is None
+    assert native.cell_moments(np.ones((100, 8), np.uint16), None, 0, overlay, strip) is None
+    long = Overlay(*[Cells.cut(40_000, 1, Fraction(40_000))] * 2)  # cells whose squares need more than 64
+    assert native.cell_moments(np.ones((2, 40_000), np.uint16), None, 0, long, Strip(0, 1, 0, 2)) is None
 
 
 INSIDE, LATER = ((np.array([start, start + 2, 1, 1]), 1, 0) for start in (0, 1))
@@ -134,10 +142,10 @@ def decode(tiles: tuple, out: bytearray, count: int = 1, *, base: int = 0, offse
     return out
 
 
-def decode_sums(tiles: tuple = (2, 2, 4, 1, 0, 4), rows: int = 2, y=None, x=None, size: int = 8):
+def decode_sums(tiles: tuple = (2, 2, 4, 1, 0, 4), rows: int = 2, y=None, x=None, *, size: int = 8, moments=()):
     """Sums of one cell of a tile that holds nothing."""
-    where = 0, 0, bytes(8), bytes(8), tiles
-    fused.decode_sums(*where, rows, 0, -1, y or INSIDE, x or INSIDE, total := bytearray(size), bytearray(8))
+    where, more = (0, 0, bytes(8), bytes(8), tiles), [bytearray(size) for size in moments]
+    fused.decode_sums(*where, rows, 0, -1, y or INSIDE, x or INSIDE, total := bytearray(size), bytearray(8), *more)
     return total
 
 
@@ -155,9 +163,9 @@ def axis(*, start=0, stop=2, head=1, tail=1, unit=1):
     return np.array([start, stop, head, tail]), unit, 0
 
 
-def sums(y=INSIDE, x=INSIDE, *, width=2, flip=0, size=8, ok=None):
+def sums(y=INSIDE, x=INSIDE, *, width=2, flip=0, size=8, ok=None, moments=()):
     """Sums of one cell of two by two pixels."""
-    fused.sums(bytes(8), ok, width, flip, 0, y, x, bytearray(size), bytearray(8))
+    fused.sums(bytes(8), ok, width, flip, 0, y, x, bytearray(size), bytearray(8), *map(bytearray, moments))
 
 
 def quality(y=INSIDE, x=INSIDE, *, width=2, first=0, centres=2, levels=0, planes=0, size=2, meaning=1 << 20, own=0):
@@ -176,6 +184,7 @@ def histogram(cells=(0,), rank=0, width=2, x=INSIDE):
 def test_calls_that_agree_are_answered():
     for call in (sums, quality, histogram):
         call()
+    sums(moments=(8, 8, 2, 2)), decode_sums(moments=(8, 8, 2, 2))
     quality(y=axis(start=2, stop=2))  # a cell below the last row
 
 
@@ -194,6 +203,11 @@ def test_calls_that_agree_are_answered():
     lambda: sums(flip=1),
     lambda: sums(size=0),
     lambda: sums(ok=bytes(3)),
+    lambda: sums(moments=(8,)),  # some of four
+    lambda: sums(moments=(8, 0, 2, 2)),
+    lambda: sums(moments=(8, 8, 2, 0)),
+    lambda: decode_sums(moments=(0, 8, 2, 2)),
+    lambda: decode_sums(moments=(8, 8, 2)),
     lambda: quality(first=1),
     lambda: quality(first=HUGE),
     lambda: quality(first=-1),

@@ -12,6 +12,7 @@ from oracles import shares
 from landsat_downsample.model.bands import unknown
 from landsat_downsample.model.cells import Cells, Overlay
 from landsat_downsample.model.methods import STATS, output_dtype
+from landsat_downsample.reduce import native
 from landsat_downsample.reduce.rule import declared_nodata, rule_of
 from landsat_downsample.reduce.several import reducer_of
 from landsat_downsample.reduce.values import reduce_strips
@@ -94,6 +95,13 @@ def run(rules, overlay, values, ok=None) -> dict[str, np.ndarray]:
 STORED = [("uint8", 255), ("uint8", None), ("uint16", 0), ("uint16", None), ("int16", -9999), ("int16", -32768)]
 
 
+@pytest.fixture(params=["with C", "without"])
+def _kernel(request, monkeypatch):
+    if request.param == "without":
+        monkeypatch.setattr(native, "_native", None)
+
+
+@pytest.mark.usefixtures("_kernel")
 @pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
 @pytest.mark.parametrize("cells", [(3, 0), (10, 7), (16, 0.5), (2.5, 0), ("20/3", 0), (200, 0)], ids=str)
 @pytest.mark.parametrize(("dtype", "nodata"), STORED)
