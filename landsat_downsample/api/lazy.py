@@ -37,7 +37,7 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import unknown
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.grid_request import GridRequest
-from landsat_downsample.model.methods import METHODS
+from landsat_downsample.model.methods import METHODS, output_dtype
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.placement import Placement
 from landsat_downsample.model.product import FRACTIONS
@@ -46,7 +46,7 @@ from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.model.words import words
 from landsat_downsample.pipeline.pixels import open_rows
 from landsat_downsample.reduce.bits import QualityRule
-from landsat_downsample.reduce.rule import Rule, declared_nodata, output_dtype, rule_of
+from landsat_downsample.reduce.rule import Rule, declared_nodata, rule_of
 
 if TYPE_CHECKING:
     import xarray as xr

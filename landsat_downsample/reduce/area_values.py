@@ -7,10 +7,11 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from landsat_downsample.model.methods import output_dtype
 from landsat_downsample.reduce.areas import Areas, Pairs
 from landsat_downsample.reduce.in_order import in_order
 from landsat_downsample.reduce.kernels import Strip
-from landsat_downsample.reduce.rule import Rule, output_dtype
+from landsat_downsample.reduce.rule import Rule
 from landsat_downsample.reduce.several import reducer_of
 from landsat_downsample.reduce.values import Parts, ReadRows, Reducer, read_strip, reducer_for, valid_pixels
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from landsat_downsample.model.bands import BandSpec
-from landsat_downsample.model.methods import output_dtype as output_dtype  # noqa: PLC0414 - reducers take it from here
+from landsat_downsample.model.methods import output_dtype
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ import numpy as np
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.cells import Overlay
-from landsat_downsample.model.methods import METHODS
+from landsat_downsample.model.methods import METHODS, output_dtype
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.areas import Areas
 from landsat_downsample.reduce.kernels import Strip, divide_half_even, fold, groups, sum_columns, sum_rows, windows
-from landsat_downsample.reduce.rule import Rule, _holds, output_dtype
+from landsat_downsample.reduce.rule import Rule, _holds
 
 #: Reads pixel rows ``start`` to ``stop``: values (rows, width), and which of them count
 #: (bool, same shape) or None where the values alone say so.

@@ -20,6 +20,7 @@ from landsat_downsample.errors import UsageError
 from landsat_downsample.model.bands import specs
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
+from landsat_downsample.model.methods import STATS, output_dtype
 from landsat_downsample.model.projection import Projection
 from landsat_downsample.model.ties import Ties, covering
 from landsat_downsample.reduce import packed_shares
@@ -28,7 +29,7 @@ from landsat_downsample.reduce.area_shares import UNIT, Shares, shares_of_pixels
 from landsat_downsample.reduce.area_values import reduce_areas
 from landsat_downsample.reduce.areas import Areas
 from landsat_downsample.reduce.bits import QualityRule
-from landsat_downsample.reduce.rule import Rule, output_dtype
+from landsat_downsample.reduce.rule import Rule
 
 KANSAS = Grid((311, 287), Affine(30, 0, 399885, 0, -30, 4600215), "EPSG:32614")
 #: Odd sizes, that divide by nothing; south, far north, polar; the 15 m band of another scene.
@@ -307,6 +308,18 @@ def test_cells_do_not_depend_on_readers_nor_on_the_room_that_is_kept(method, mon
     areas = Areas(image, coarse, grid, projection)
     seen.add(reduced(rule, areas, [reader(areas, values)]).tobytes())
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+def test_several_statistics_are_those_of_each_alone(readers):
+    areas = laid("Kansas", sinusoidal("463.312716527917"))
+    values = values_for(KANSAS, "int16")
+    ok = np.random.default_rng(2).random(KANSAS.shape) < 0.9
+    rules = [Rule(stat, values.dtype, 0, 0, min_valid=Fraction(1, 2)) for stat in STATS]
+    read = reader(areas, values, ok)
+    for rule, out in zip(rules, reduce_areas(rules, areas, [read] * readers), strict=True):
+        assert out.dtype == output_dtype(rule.method, values.dtype)
+        np.testing.assert_array_equal(out, reduced(rule, areas, [read]), err_msg=rule.method)
 
 
 def test_a_part_of_the_cells_is_what_all_of_them_hold_there():
