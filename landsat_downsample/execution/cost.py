@@ -218,7 +218,12 @@ def _opening(item: ScenePlan, setting: Setting) -> Cost:
 def reduction(target: Target, setting: Setting) -> Cost:
     """A band read, reduced, encoded and stored, with its mask band; and its files stored."""
     kind, cells = _kind(target), target.coarse.height * target.coarse.width
-    window = target.overlay().window
+    # Of cells in another projection, which pixels they take is known only once the band's corners are projected.
+    window = (
+        target.overlay().window
+        if target.projection is None
+        else (0, target.band.grid.height, 0, target.band.grid.width)
+    )
     pixels, raw = _area(window), cells * bytes_of_cell(target)
     cpu = TARGET + pixels * PIXEL[kind] + cells * CELL[kind] + raw * CELL_BYTE
     read = _pixels_of(target.band, window, setting)

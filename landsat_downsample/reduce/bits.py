@@ -223,8 +223,8 @@ class Quality:
         return (code,) if percent is None else (code, percent)
 
     def _centre(self, codes: np.ndarray, strip: Strip) -> np.ndarray:
-        rows = self.overlay.rows.centre[strip.first : strip.last] - strip.start
-        return codes[np.ix_(rows, self.overlay.columns.centre)]
+        rows, columns = self.overlay.rows.centre[strip.first : strip.last] - strip.start, self.overlay.columns
+        return codes[np.ix_(np.clip(rows, 0, len(codes) - 1), columns.centre)]
 
     def _histograms(self, cells: _Cells) -> Iterator[tuple[np.ndarray, Histogram]]:
         """Histograms of the mixed cells in bounded portions, each with which of them it is about."""

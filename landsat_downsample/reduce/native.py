@@ -193,7 +193,10 @@ def quality(
         Weight of valid pixels that a mixed cell needs: (cells, cells); 1 without it.
     """
     rows, columns = overlay.rows, overlay.columns
-    centres = np.concatenate([rows.centre[strip.first : strip.last] - strip.start, columns.centre]).astype(np.int64)
+    if not len(codes):  # all of its cells lie beyond the image
+        codes = np.full((1, codes.shape[1]), meaning.fill, np.uint16)
+    down = np.clip(rows.centre[strip.first : strip.last] - strip.start, 0, len(codes) - 1)
+    centres = np.concatenate([down, columns.centre]).astype(np.int64)
     facts = meaning.policy, meaning.fill_mask, meaning.fill, meaning.clear, meaning.cloudy, len(answers.percent)
     own = shared_rows(rows, strip)  # those are counted in the strip before
     given = codes, codes.shape[1], *axes(overlay, strip), meaning.codes, meaning.levels, facts, least, centres

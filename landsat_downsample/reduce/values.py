@@ -64,6 +64,9 @@ def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterato
         merged = None
         for strip in strips:
             values, ok = read(strip.start, strip.stop)
+            if not len(values):  # all of its cells lie beyond the image: a row that none of them holds
+                values = np.zeros((1, values.shape[1]), values.dtype)
+                ok = np.zeros(values.shape, bool)
             part = reducer.partial(values, ok, strip)
             merged = part if merged is None else reducer.merge(merged, part)
         first, last = strips[0].first, strips[0].last
@@ -384,6 +387,8 @@ class Ranked(CellValues):
         pick = _weighted_median if self.rule.method == "median" else _weighted_mode
         for part, window in windows(self.overlay, strip, np.arange(count.size)):
             pixels = window.gather(values)
+            if not pixels.shape[1]:
+                continue  # cells beyond the image
             weight = None if good is None else window.gather(good)
             if window.weight is not None:
                 weight = window.weight if weight is None else window.weight * weight
@@ -443,16 +448,19 @@ class Count(CellValues):
 
 
 class Nearest(CellValues):
-    """The pixel nearest to the cell's centre, fill or not."""
+    """The pixel nearest to the cell's centre, fill or not; of cells beyond the image fill."""
 
     whole = True
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         assert isinstance(self.overlay, Overlay)
-        rows = self.overlay.rows.centre[strip.first : strip.last] - strip.start
-        picked = np.ix_(rows, self.overlay.columns.centre)
+        rows, columns = self.overlay.rows.part(strip.first, strip.last), self.overlay.columns
+        inside = np.multiply.outer(rows.stop > rows.start, columns.stop > columns.start)
+        picked = np.ix_(np.clip(rows.centre - strip.start, 0, len(values) - 1), columns.centre)
         good = valid_pixels(values, ok, self.rule.nodata)
-        return (values[picked],) if good is None else (values[picked], good[picked])
+        if good is None and inside.all():
+            return (values[picked],)
+        return values[picked], inside if good is None else good[picked] & inside
 
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
         values, *known = partial

@@ -121,7 +121,10 @@ def _of_cube(path: str, location: Location, name: str) -> TargetGrid:
     import xarray as xr
 
     try:
-        with xr.open_dataset(path, decode_coords="all") as cube:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of engines that look for metadata in several places
+            cube = xr.open_dataset(path, decode_coords="all")
+        with cube:
             found = next((array for array in cube.data_vars.values() if array.rio.crs and array.ndim >= 2), None)
             if found is not None:
                 return _of_array(found, name)

@@ -83,7 +83,7 @@ def test_a_cube_gives_that_of_its_first_variable_with_y_and_x(tmp_path):
         cube.to_netcdf(tmp_path / "cube.nc")
         assert read_grid(f"like:{tmp_path / 'cube.nc'}").grid((0, 0, 5, 7)) == IMAGE
     if "zarr" in engines:
-        cube.to_zarr(tmp_path / "cube.zarr")
+        cube.to_zarr(tmp_path / "cube.zarr", consolidated=False)
         assert read_grid(f"like:{tmp_path / 'cube.zarr'}").grid((0, 0, 5, 7)) == IMAGE
     (tmp_path / "none.zarr").mkdir()
     with pytest.raises(UsageError, match="xarray cannot open it"):
@@ -163,6 +163,10 @@ def test_arrays_are_coarsened_to_the_cells_of_another(scene):
     whole = (red.values[:60, :60] != 0).reshape(20, 3, 20, 3).all((1, 3))
     assert found.shape == (20, 20) and whole.any()
     assert (found.values[whole] == np.rint(wanted[whole])).all()
+    wide = Grid((60, 70), Affine(90, 0, left - 900, 0, -90, top + 900), "EPSG:32633")
+    beyond = ld.coarsen(red, like=wide)
+    assert beyond.shape == (60, 70) and (beyond.values[10:30, 10:30] == found.values).all()
+    assert not beyond.values[:10].any() and not beyond.values[:, :10].any() and not beyond.values[:, 60:].any()
     assert ld.coarsen(red, grid="EPSG:32633@90").rio.transform().c % 90 == 0
     quality = ld.open_scene(scene)["QA_PIXEL"]
     assert ld.fractions(quality, like=other).sizes == {"y": 20, "x": 20}
