@@ -34,6 +34,34 @@ FAR = -(1 << 60)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Outlines:
+    """Pixels as parallelograms: all those between the same four tie points have one shape.
+
+    Pairs of (down, right), each int64 (rows, columns), a cell being ``2**(bits + 10)`` units.
+    """
+
+    centre: tuple[np.ndarray, np.ndarray]
+    by_column: tuple[np.ndarray, np.ndarray]
+    """From the centre to the middle of the right side."""
+    by_row: tuple[np.ndarray, np.ndarray]
+    """From the centre to the middle of the lower side."""
+
+    @classmethod
+    def between(cls, corners: tuple[np.ndarray, np.ndarray]) -> Outlines:
+        """Make them from corners (rows + 1, columns + 1), a cell of which is ``2**(bits + 8)`` units."""
+        made = [
+            (
+                axis[:-1, :-1] + axis[:-1, 1:] + axis[1:, :-1] + axis[1:, 1:],
+                axis[:-1, 1:] - axis[:-1, :-1] + axis[1:, 1:] - axis[1:, :-1],
+                axis[1:, :-1] - axis[:-1, :-1] + axis[1:, 1:] - axis[:-1, 1:],
+            )
+            for axis in corners
+        ]
+        centre, by_column, by_row = zip(*made, strict=True)
+        return cls(centre, by_column, by_row)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Ties:
     """Positions of pixel corners on the cells of a lattice, in whole units of a small part of a cell.
 
@@ -47,7 +75,7 @@ class Ties:
     right: np.ndarray
     """int64 (ties, ties): from the left edge of cell column 0 to the right."""
     bits: int
-    """A cell is ``2**bits`` units at tie points; between them ``2**(bits + 8)``."""
+    """A cell is ``2**bits`` units at tie points, 256 times that at corners of pixels, 1024 times that of outlines."""
 
     @classmethod
     def of(cls, image: Grid, lattice: Lattice, projection: Projection) -> Ties:
@@ -76,6 +104,22 @@ class Ties:
     def corners(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions (down, right) of the corners of pixels, int64 (rows, columns), in units of between tie points."""
         return _between(self.down, rows, columns), _between(self.right, rows, columns)
+
+    def outlines(self, rows: tuple[int, int], columns: tuple[int, int]) -> Outlines:
+        """Of the pixels of some rows and columns, first and past the last."""
+        at = np.arange(*rows), np.arange(*columns)
+        i, j = at[0] // STEP, at[1] // STEP
+        below, after = (2 * (at[0] % STEP) + 1)[:, None], 2 * (at[1] % STEP) + 1
+        made = []
+        for ties in (self.down, self.right):
+            edge = ties[i] * (2 * STEP - below) + ties[i + 1] * below
+            centre = edge[:, j] * (2 * STEP - after) + edge[:, j + 1] * after
+            across, along = np.diff(ties, axis=1), np.diff(ties, axis=0)
+            by_column = STEP * (across[:-1] + across[1:])[np.ix_(i, j)]
+            by_row = STEP * (along[:, :-1] + along[:, 1:])[np.ix_(i, j)]
+            made.append((centre, by_column, by_row))
+        (down, down_column, down_row), (right, right_column, right_row) = made
+        return Outlines((down, right), (down_column, right_column), (down_row, right_row))
 
     @property
     def largest_cell(self) -> tuple[float, float]:

@@ -80,10 +80,17 @@ static void whole_pixels(Writer *w, int64_t cell, int64_t count)
     w->run += count, w->last = SIZE_MAX;
 }
 
-static int side_of(const Writer *w, int64_t from, int64_t to)
+/* A pixel of two parts, the second of which is at a side of the first: to the right, or below. */
+static inline void two_parts(Writer *w, const int64_t *cell, int64_t weight, int side)
 {
-    const int64_t by = to - from;
-    return by == 1 ? 0 : by == -1 ? 1 : by == w->wide ? 2 : by == -w->wide ? 3 : -1;
+    int second = cell[0] != w->cell;
+    if (second && cell[1] != w->cell) {
+        second = w->last != SIZE_MAX && !w->run && w->other == cell[1];
+        go_to(w, cell[second]);
+    }
+    end_run(w);
+    w->last = w->count, w->other = cell[!second];
+    put(w, TWO | (unsigned)(side + second) << 13 | (unsigned)(second ? UNIT - weight : weight));
 }
 
 /* A pixel of some parts, those of weight 0 or outside left out. */
@@ -97,15 +104,8 @@ static void shared_pixel(Writer *w, const int64_t *cell, const int64_t *weight, 
         whole_pixels(w, OUTSIDE, 1);
         return;
     }
-    if (parts == 2 && weight[0] + weight[1] == UNIT && side_of(w, cell[0], cell[1]) >= 0) {
-        int first = cell[0] == w->cell ? 0 : cell[1] == w->cell ? 1 : -1;
-        if (first < 0) {
-            first = w->last != SIZE_MAX && !w->run && w->other == cell[1] ? 1 : 0;
-            go_to(w, cell[first]);
-        }
-        end_run(w);
-        w->last = w->count, w->other = cell[1 - first];
-        put(w, TWO | (unsigned)side_of(w, w->cell, w->other) << 13 | (unsigned)weight[first]);
+    if (parts == 2 && weight[0] + weight[1] == UNIT && (cell[1] - cell[0] == 1 || cell[1] - cell[0] == w->wide)) {
+        two_parts(w, cell, weight[0], cell[1] - cell[0] == 1 ? 0 : 2);
         return;
     }
     end_run(w);
@@ -144,7 +144,7 @@ static inline double area_up_to(const double *u, const double *v, double a, doub
 typedef struct {
     const int64_t *down, *right; /* tie points */
     int64_t across;              /* tie points of a row */
-    int bits;                    /* of a cell, between tie points */
+    int bits;                    /* a cell is 2**bits units of outlines */
     double part;                 /* 2**-bits */
     int64_t top, bottom, left, after; /* cells that are counted */
 } Strip;
@@ -206,89 +206,101 @@ static void share_among_many(Writer *w, const Strip *s, const double *u, const d
     tell_parts(w, s, span, weight);
 }
 
-/* Share out a pixel that no cell holds whole: corners clockwise from the upper left. */
-static int share_pixel(Writer *w, const Strip *s, const int64_t *down, const int64_t *right)
+/* The pixels between four tie points along an axis, as parallelograms: area_shares.py, share_before. */
+typedef struct {
+    int64_t column, row, half;      /* from the centre to the middles of the right and the lower side; their sizes' sum */
+    int64_t first, step;            /* centre of a row's first pixel, and from one to the next */
+    double by_column, by_row, reach, bend, slope, shorter, longer; /* the same in cells, and what follows */
+} Axis;
+
+static Axis axis_of(const Strip *s, const int64_t *ties, int64_t at)
 {
-    int64_t low_v = down[0], high_v = down[0], low_u = right[0], high_u = right[0];
-    for (int k = 1; k < 4; k++) {
-        low_v = down[k] < low_v ? down[k] : low_v, high_v = down[k] > high_v ? down[k] : high_v;
-        low_u = right[k] < low_u ? right[k] : low_u, high_u = right[k] > high_u ? right[k] : high_u;
-    }
-    const int64_t row = low_v >> s->bits, column = low_u >> s->bits;
-    const int64_t high = (high_v >> s->bits) - row + 1, across = (high_u >> s->bits) - column + 1;
+    const int64_t a = ties[at], b = ties[at + 1], c = ties[at + s->across], d = ties[at + s->across + 1];
+    Axis x = {.column = STEP * (b - a + d - c), .row = STEP * (c - a + d - b)};
+    x.by_column = (double)x.column * s->part, x.by_row = (double)x.row * s->part;
+    x.half = llabs(x.column) + llabs(x.row);
+    const double one = 2 * fabs(x.by_column), other = 2 * fabs(x.by_row);
+    x.shorter = one < other ? one : other, x.longer = one < other ? other : one;
+    x.bend = 0.5 / (x.shorter * x.longer), x.slope = 1 / x.longer;
+    return x;
+}
+
+static void begin_row(const Strip *s, Axis *x, const int64_t *ties, int64_t at, int64_t row)
+{
+    const int64_t below = 2 * (row % STEP) + 1, above = 2 * STEP - below;
+    const int64_t left = ties[at] * above + ties[at + s->across] * below;
+    const int64_t right = ties[at + 1] * above + ties[at + s->across + 1] * below;
+    x->first = left * (2 * STEP - 1) + right, x->step = 2 * (right - left);
+}
+
+static inline double share_before(const Axis *x, double centre)
+{
+    const double at = 1 - (centre - fabs(x->by_column) - fabs(x->by_row));
+    const double rest = x->shorter + x->longer - at;
+    if (at < x->shorter) return at * at * x->bend;
+    if (at <= x->longer) return (at - x->shorter * 0.5) * x->slope;
+    return 1 - rest * rest * x->bend;
+}
+
+static int share_pixel(Writer *w, const Strip *s, const Axis *v, const Axis *u, int64_t down, int64_t right)
+{
+    const int bits = s->bits;
+    const int64_t row = (down - v->half) >> bits, column = (right - u->half) >> bits;
+    const int64_t high = ((down + v->half) >> bits) - row + 1, across = ((right + u->half) >> bits) - column + 1;
     if (high > MOST_SPAN || across > MOST_SPAN) return 0;
     const int64_t span[4] = {row, column, high, across};
-    double u[4], v[4];
-    for (int k = 0; k < 4; k++) {
-        v[k] = (double)(down[k] - (row << s->bits)) * s->part;
-        u[k] = (double)(right[k] - (column << s->bits)) * s->part;
+    const double y = (double)(down - (row << bits)) * s->part, x = (double)(right - (column << bits)) * s->part;
+    if (high * across == 2) {
+        const int64_t first = rounded((across == 2 ? share_before(u, x) : share_before(v, y)) * UNIT);
+        const int64_t to[2] = {cell_of(w, s, row, column), cell_of(w, s, row + high - 1, column + across - 1)};
+        if (first > 0 && first < UNIT && to[0] != OUTSIDE && to[1] != OUTSIDE) two_parts(w, to, first, across == 2 ? 0 : 2);
+        else {
+            int64_t weight[2] = {first, UNIT - first};
+            tell_parts(w, s, span, weight);
+        }
+        return 1;
     }
-    if (high * across > 2) share_among_many(w, s, u, v, span);
-    else {
-        const double one = area_up_to(u, v, across > 1 ? 1 : -1, high > 1 ? 1 : -1);
-        const double area[2] = {one, area_up_to(u, v, -1, -1) - one};
-        int64_t weight[2] = {0};
-        quantise(area, 2, weight);
-        tell_parts(w, s, span, weight);
-    }
+    const double us[4] = {x - u->by_column - u->by_row, x + u->by_column - u->by_row, x + u->by_column + u->by_row,
+                          x - u->by_column + u->by_row};
+    const double vs[4] = {y - v->by_column - v->by_row, y + v->by_column - v->by_row, y + v->by_column + v->by_row,
+                          y - v->by_column + v->by_row};
+    share_among_many(w, s, us, vs, span);
     return 1;
 }
 
-/* Where a row of pixel corners crosses the columns of tie points, 16 times as fine. */
-static void cross(const int64_t *ties, int64_t across, int64_t row, int64_t *to)
-{
-    const int64_t *above = ties + row / STEP * across, below = row % STEP;
-    if (!below)
-        for (int64_t i = 0; i < across; i++) to[i] = above[i] * STEP;
-    else
-        for (int64_t i = 0; i < across; i++) to[i] = above[i] * (STEP - below) + above[across + i] * below;
-}
+static inline int is_whole(const Axis *x, int64_t at, int bits) { return !(((at - x->half) ^ (at + x->half)) >> bits); }
 
-/* The pixels of a row between two columns of tie points. `v`, `u`: the ends of the edges above and below them. */
-static int share_block(Writer *w, const Strip *s, const int64_t v[2][2], const int64_t u[2][2], int64_t count)
+/* A row of the pixels between four tie points. */
+static int share_block(Writer *w, const Strip *s, const Axis *v, const Axis *u, int64_t count)
 {
-    int64_t fv[2][STEP + 1], fu[2][STEP + 1];
     const int bits = s->bits;
-    const int64_t row = v[0][0] * STEP >> bits, column = u[0][0] * STEP >> bits;
-    int same = 1;
-    for (int e = 0; e < 2; e++)
-        for (int k = 0; k < 2; k++) same &= (v[e][k] * STEP >> bits == row) & (u[e][k] * STEP >> bits == column);
-    if (same) { /* edges are straight */
+    const int64_t down = v->first + (count - 1) * v->step, right = u->first + (count - 1) * u->step;
+    const int64_t row = (v->first - v->half) >> bits, column = (u->first - u->half) >> bits;
+    if (is_whole(v, v->first, bits) && is_whole(u, u->first, bits) && is_whole(v, down, bits) && is_whole(u, right, bits)
+        && (down - v->half) >> bits == row && (right - u->half) >> bits == column) {
         whole_pixels(w, cell_of(w, s, row, column), count);
         return 1;
     }
-    for (int e = 0; e < 2; e++) {
-        const int64_t v0 = v[e][0] * STEP, dv = v[e][1] - v[e][0], u0 = u[e][0] * STEP, du = u[e][1] - u[e][0];
-        for (int k = 0; k <= STEP; k++) fv[e][k] = v0 + k * dv, fu[e][k] = u0 + k * du;
-    }
-    for (int64_t k = 0; k < count; k++) {
-        const int64_t r = fv[0][k] >> bits, c = fu[0][k] >> bits;
-        if (fv[0][k + 1] >> bits == r && fv[1][k] >> bits == r && fv[1][k + 1] >> bits == r && fu[0][k + 1] >> bits == c
-            && fu[1][k] >> bits == c && fu[1][k + 1] >> bits == c)
-            whole_pixels(w, cell_of(w, s, r, c), 1);
-        else {
-            const int64_t down[4] = {fv[0][k], fv[0][k + 1], fv[1][k + 1], fv[1][k]};
-            const int64_t right[4] = {fu[0][k], fu[0][k + 1], fu[1][k + 1], fu[1][k]};
-            if (!share_pixel(w, s, down, right)) return 0;
-        }
-    }
+    int64_t y = v->first, x = u->first;
+    for (int64_t k = 0; k < count; k++, y += v->step, x += u->step)
+        if (is_whole(v, y, bits) && is_whole(u, x, bits))
+            whole_pixels(w, cell_of(w, s, (y - v->half) >> bits, (x - u->half) >> bits), 1);
+        else if (!share_pixel(w, s, v, u, y, x)) return 0;
     return 1;
 }
 
-static int share_rows(Writer *w, const Strip *s, int64_t first, int64_t last, int64_t left, int64_t right, int64_t *room)
+/* `room` is for two axes of each column of tie points. */
+static int share_rows(Writer *w, const Strip *s, int64_t first, int64_t last, int64_t left, int64_t right, Axis *room)
 {
-    int64_t *v[2] = {room, room + s->across}, *u[2] = {v[1] + s->across, v[1] + 2 * s->across};
-    cross(s->down, s->across, first, v[0]), cross(s->right, s->across, first, u[0]);
     for (int64_t row = first; row < last && !w->full; row++) {
-        cross(s->down, s->across, row + 1, v[1]), cross(s->right, s->across, row + 1, u[1]);
+        const int64_t ties = row / STEP * s->across;
         for (int64_t at = left; at < right; at += STEP) {
             const int64_t i = at / STEP, count = right - at < STEP ? right - at : STEP;
-            const int64_t vs[2][2] = {{v[0][i], v[0][i + 1]}, {v[1][i], v[1][i + 1]}};
-            const int64_t us[2][2] = {{u[0][i], u[0][i + 1]}, {u[1][i], u[1][i + 1]}};
-            if (!share_block(w, s, vs, us, count)) return 0;
+            Axis *v = room + 2 * i, *u = v + 1;
+            if (row == first || row % STEP == 0) *v = axis_of(s, s->down, ties + i), *u = axis_of(s, s->right, ties + i);
+            begin_row(s, v, s->down, ties + i, row), begin_row(s, u, s->right, ties + i, row);
+            if (!share_block(w, s, v, u, count)) return 0;
         }
-        int64_t *swap = v[0];
-        v[0] = v[1], v[1] = swap, swap = u[0], u[0] = u[1], u[1] = swap;
     }
     end_run(w);
     return 1;
@@ -306,12 +318,12 @@ PyObject *share_areas(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "y*y*LL(LLLL)(LLLL)", &down, &right, &across, &bits, &first, &last, &left, &after, &top,
                           &bottom, &low, &high)) return NULL;
     const int64_t ties = down.len / 8;
-    const int fits = down.len == right.len && across > 1 && ties % across == 0 && ties / across > 1 && bits >= 8 && bits < 62
+    const int fits = down.len == right.len && across > 1 && ties % across == 0 && ties / across > 1 && bits >= 10 && bits < 62
         && first >= 0 && first < last && last <= (ties / across - 1) * STEP && left >= 0 && left % STEP == 0 && left < after
         && after <= (across - 1) * STEP && top <= bottom && low <= high && high - low <= INT32_MAX && bottom - top <= INT32_MAX
         && (bottom - top) * (high - low) <= INT32_MAX;
     Writer w = {.cell = OUTSIDE, .other = OUTSIDE, .last = SIZE_MAX, .wide = high - low};
-    int64_t *room = fits ? malloc(4 * 8 * (size_t)across) : NULL;
+    Axis *room = fits ? malloc(2 * (size_t)across * sizeof *room) : NULL;
     int whole = 0;
     if (room) {
         s = (Strip){down.buf, right.buf, across, (int)bits, 1 / (double)(1LL << bits), top, bottom, low, high};
@@ -453,28 +465,63 @@ PyObject *list_shares(PyObject *self, PyObject *args)
     return finished(b, good && read_all_shares(&r) && runs == most_runs && parts == most_parts);
 }
 
-/* Sums of the pixels that count, and how many these are. */
-static inline void add_pixels(const pixel *v, const uint8_t *ok, pixel flip, int64_t nodata, int64_t n, int64_t *sum,
-                              int64_t *count)
+typedef struct {
+    const pixel *v;
+    const uint8_t *ok;
+    pixel flip;
+    int64_t nodata;
+} Pixels;
+
+static inline int counts(const Pixels *p, int64_t i)
 {
-    uint64_t s = 0;
-    int64_t k = 0;
-    if (nodata < 0 && !ok) {
-        for (int64_t i = 0; i < n; i++) s += (pixel)(v[i] ^ flip);
-        k = n;
-    } else if (!ok && !flip) {
-        const pixel empty = (pixel)nodata;
-        for (int64_t i = 0; i < n; i++) s += v[i] != empty ? v[i] : 0, k += v[i] != empty;
-    } else
-        for (int64_t i = 0; i < n; i++) {
-            const int good = (!ok || ok[i]) && v[i] != nodata;
-            s += good ? (pixel)(v[i] ^ flip) : 0, k += good;
-        }
-    *sum = (int64_t)s, *count = k;
+    return p->v[i] != p->nodata && (!p->ok || p->ok[i]);
 }
 
-/* (words, pixels, ok or None, flip, nodata, cells of a row, totals, weights): adds to int64 sums of cells. Pixels are 16 bits
- * wide; `flip` and `nodata` as in _native.c. */
+/* Add up until the words end. `plain`: pixels are as they are, and 0 alone counts for nothing. */
+static inline void add_shares(Reader *r, const Pixels *p, int64_t *total, int64_t *weight, const int plain)
+{
+    int64_t sum = 0, count = 0; /* of the current cell, since it is that */
+    for (;;) {
+        /* The words of most pixels; `next_share` reads the others, and finds all errors. */
+        while (!r->left && !r->rest && r->at < r->end && r->cell >= 0) {
+            const word w = *r->at;
+            if (w & TWO) {
+                static const int sign[4] = {1, -1, 1, -1};
+                const int side = w >> 13 & 3;
+                const int64_t other = r->cell + sign[side] * (side < 2 ? 1 : r->wide), by = w & (MOVES - 1);
+                if (r->next >= r->pixels || other < 0 || other >= r->cells) break;
+                const int64_t value = plain ? p->v[r->next] : (pixel)(p->v[r->next] ^ p->flip);
+                const int64_t good = plain ? value != 0 : counts(p, r->next), add = plain || good ? value : 0;
+                sum += add * by, count += good * by;
+                total[other] += add * (UNIT - by), weight[other] += good * (UNIT - by);
+                if (w & MOVES) {
+                    total[r->cell] += sum, weight[r->cell] += count;
+                    sum = count = 0, r->cell = other;
+                }
+                r->next++;
+            } else if (!(w & MANY)) {
+                const int64_t end = r->next + w;
+                if (end > r->pixels) break;
+                uint32_t s = 0, k = 0; /* of LONGEST pixels at most */
+                if (plain)
+                    for (int64_t i = r->next; i < end; i++) s += p->v[i], k += p->v[i] != 0;
+                else
+                    for (int64_t i = r->next; i < end; i++)
+                        if (counts(p, i)) s += (pixel)(p->v[i] ^ p->flip), k++;
+                sum += (int64_t)s * UNIT, count += (int64_t)k * UNIT, r->next = end;
+            } else break;
+            r->at++;
+        }
+        if (r->cell >= 0) total[r->cell] += sum, weight[r->cell] += count;
+        sum = count = 0;
+        if (!next_share(r)) return;
+        for (int64_t i = r->pixel; i < r->pixel + r->length; i++)
+            if (counts(p, i)) total[r->to] += (pixel)(p->v[i] ^ p->flip) * r->weight, weight[r->to] += r->weight;
+    }
+}
+
+/* (words, pixels, ok or None, flip, nodata, cells of a row, totals, weights): adds to int64 sums of cells, those of
+ * pixels as ascending numbers. Pixels are 16 bits wide; `flip` and `nodata` as in _native.c. */
 PyObject *sum_shares(PyObject *self, PyObject *args)
 {
     (void)self;
@@ -485,15 +532,11 @@ PyObject *sum_shares(PyObject *self, PyObject *args)
     good = good && b[3].len == b[4].len && (!b[2].buf || b[2].len >= pixels) && cells <= INT32_MAX && wide > 0;
     if (!good) return finished(b, 0);
     Reader r = read_shares(b, pixels, cells, wide);
-    const pixel *v = b[1].buf;
-    const uint8_t *ok = b[2].buf;
+    const Pixels p = {b[1].buf, b[2].buf, (pixel)flip, nodata};
     int64_t *total = b[3].buf, *weight = b[4].buf;
     Py_BEGIN_ALLOW_THREADS
-    while (next_share(&r)) {
-        int64_t sum, count;
-        add_pixels(v + r.pixel, ok ? ok + r.pixel : NULL, (pixel)flip, nodata, r.length, &sum, &count);
-        total[r.to] += sum * r.weight - flip * count * r.weight, weight[r.to] += count * r.weight;
-    }
+    if (nodata == 0 && !p.ok && !flip) add_shares(&r, &p, total, weight, 1);
+    else add_shares(&r, &p, total, weight, 0);
     Py_END_ALLOW_THREADS
     return finished(b, read_all_shares(&r));
 }

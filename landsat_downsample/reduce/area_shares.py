@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landsat_downsample.model.ties import Ties
+from landsat_downsample.model.ties import Outlines, Ties
 
 Window = tuple[int, int, int, int]
 Point = tuple[np.ndarray, np.ndarray]
@@ -37,58 +37,84 @@ class Shares:
         return sum(getattr(self, name).nbytes for name in self.__slots__)
 
 
-def shares_of(corners: tuple[np.ndarray, np.ndarray], bits: int, window: Window, unit: int = UNIT) -> Shares:
-    """Share out the pixels of a strip.
+def shares_of_pixels(ties: Ties, pixels: Window, window: Window) -> Shares:
+    """Share out the pixels of some rows and columns of an image: first row, row after the last, columns likewise."""
+    if pixels[0] == pixels[1]:
+        return Shares(*(np.empty(0, np.int64),) * 6)
+    return shares_of(ties.outlines(pixels[:2], pixels[2:]), ties.bits + 10, window)
+
+
+def shares_of(outlines: Outlines, bits: int, window: Window, unit: int = UNIT) -> Shares:
+    """Share out pixels.
 
     Parameters
     ----------
-    corners : tuple of ndarray of int64
-        Positions of the corners of its pixels, downwards and to the right, in parts of a cell: (rows + 1, columns + 1).
     bits : int
-        A cell is ``2**bits`` such parts.
+        A cell is ``2**bits`` units of the outlines.
     window : (int, int, int, int)
         Cell rows and columns that are counted, first and past the last of each. Cells are numbered from its first,
         row by row.
     unit : int
         What the weights of a pixel add up to.
     """
-    down, right = corners
-    low_row, high_row = _range_of(down >> bits)
-    low_column, high_column = _range_of(right >> bits)
-    whole = (low_row == high_row) & (low_column == high_column)
-    wide = window[3] - window[2]
-    inside = (low_row >= window[0]) & (low_row < window[1]) & (low_column >= window[2]) & (low_column < window[3])
-    runs = _runs(np.where(whole & inside, (low_row - window[0]) * wide + low_column - window[2], -1))
+    half = [abs(column) + abs(row) for column, row in zip(outlines.by_column, outlines.by_row, strict=True)]
+    low = [centre - reach >> bits for centre, reach in zip(outlines.centre, half, strict=True)]
+    span = [(centre + reach >> bits) - first for centre, reach, first in zip(outlines.centre, half, low, strict=True)]
+    (row, column), wide = low, window[3] - window[2]
+    inside = (row >= window[0]) & (row < window[1]) & (column >= window[2]) & (column < window[3])
+    whole = (span[0] == 0) & (span[1] == 0)
+    runs = _runs(np.where(whole & inside, (row - window[0]) * wide + column - window[2], -1))
     pixels = np.flatnonzero(~whole)
-    outlines = _outlines(corners, bits, (low_row, low_column), pixels)
-    low_row, low_column = low_row.ravel()[pixels], low_column.ravel()[pixels]
-    spans = high_row.ravel()[pixels] - low_row + 1, high_column.ravel()[pixels] - low_column + 1
     parts = [(np.empty(0, np.int64),) * 3]
+    spans = span[0].ravel()[pixels] + 1, span[1].ravel()[pixels] + 1
     for high, across in sorted(set(zip(*(n.tolist() for n in spans), strict=True))):
-        chosen = np.flatnonzero((spans[0] == high) & (spans[1] == across))
-        weight = quantised(areas(outlines[:, :, chosen], high, across), unit)
-        row = low_row[chosen][:, None] + np.repeat(np.arange(high), across)
-        column = low_column[chosen][:, None] + np.tile(np.arange(across), high)
-        kept = (weight > 0) & (row >= window[0]) & (row < window[1]) & (column >= window[2]) & (column < window[3])
-        cell = (row - window[0]) * wide + column - window[2]
-        parts.append((np.broadcast_to(pixels[chosen][:, None], weight.shape)[kept], cell[kept], weight[kept]))
+        chosen = pixels[(spans[0] == high) & (spans[1] == across)]
+        weight = _weights(outlines, bits, (low, chosen), (high, across), unit)
+        to_row = row.ravel()[chosen][:, None] + np.repeat(np.arange(high), across)
+        to_column = column.ravel()[chosen][:, None] + np.tile(np.arange(across), high)
+        kept = (weight > 0) & (to_row >= window[0]) & (to_row < window[1])
+        kept &= (to_column >= window[2]) & (to_column < window[3])
+        cell = (to_row - window[0]) * wide + to_column - window[2]
+        parts.append((np.broadcast_to(chosen[:, None], weight.shape)[kept], cell[kept], weight[kept]))
     pixel, cell, weight = (np.concatenate(items) for items in zip(*parts, strict=True))
     order = np.argsort(pixel, kind="stable")
     return Shares(*runs, pixel[order], cell[order], weight[order])
 
 
-def shares_of_pixels(ties: Ties, pixels: Window, window: Window) -> Shares:
-    """Share out the pixels of some rows and columns of an image: first row, row after the last, columns likewise."""
-    if pixels[0] == pixels[1]:
-        return Shares(*(np.empty(0, np.int64),) * 6)
-    rows, columns = np.arange(pixels[0], pixels[1] + 1), np.arange(pixels[2], pixels[3] + 1)
-    return shares_of(ties.corners(rows, columns), ties.bits + 8, window)
+def _weights(
+    outlines: Outlines, bits: int, chosen: tuple[list[np.ndarray], np.ndarray], span: tuple[int, int], unit: int
+) -> np.ndarray:
+    """Weights of some pixels in the cells of `span` from the first one that each touches: (n, cells)."""
+    low, pixels = chosen
+    exact = 2.0**-bits  # differences are small whole numbers of it
+    v, u = (
+        [
+            (centre.ravel()[pixels] - (first.ravel()[pixels] << bits)) * exact,
+            column.ravel()[pixels] * exact,
+            row.ravel()[pixels] * exact,
+        ]
+        for centre, first, column, row in zip(outlines.centre, low, outlines.by_column, outlines.by_row, strict=True)
+    )
+    if sorted(span) == [1, 2]:
+        before = np.rint(share_before(*(u if span[1] == 2 else v)) * unit).astype(np.int64)
+        return np.stack([before, unit - before], axis=1)
+    corners = [[m - c - r, m + c - r, m + c + r, m - c + r] for m, c, r in (v, u)]
+    return quantised(areas(np.array(corners), *span), unit)
 
 
-def _range_of(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest of the four corners of each pixel."""
-    four = corners[:-1, :-1], corners[:-1, 1:], corners[1:, :-1], corners[1:, 1:]
-    return np.minimum.reduce(four), np.maximum.reduce(four)
+def share_before(centre: np.ndarray, by_column: np.ndarray, by_row: np.ndarray) -> np.ndarray:
+    """Share of parallelograms that lies before position 1 on an axis, by their half sides along it.
+
+    The width of a parallelogram along the other axis rises, stays and falls: the share is quadratic, linear, quadratic.
+    """
+    one, other = 2 * abs(by_column), 2 * abs(by_row)
+    short, long = np.minimum(one, other), np.maximum(one, other)
+    x = 1 - (centre - abs(by_column) - abs(by_row))
+    rest = short + long - x
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bend, slope = 0.5 / (short * long), 1 / long
+        rising, falling = x * x * bend, 1 - rest * rest * bend
+    return np.where(x < short, rising, np.where(x <= long, (x - short * 0.5) * slope, falling))
 
 
 def _runs(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -100,22 +126,6 @@ def _runs(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     length, number = np.diff(start, append=cell.size), cell.ravel()[start]
     kept = number >= 0
     return start[kept], length[kept], number[kept]
-
-
-def _outlines(
-    corners: tuple[np.ndarray, np.ndarray], bits: int, first: tuple[np.ndarray, np.ndarray], pixels: np.ndarray
-) -> np.ndarray:
-    """Corners of some pixels, clockwise from the upper left, in cells from the first one that each touches: (2, 4, n).
-
-    Exact: the differences are small whole numbers of 2**-bits.
-    """
-    row, column = np.divmod(pixels, corners[0].shape[1] - 1)
-    around = (row, column), (row, column + 1), (row + 1, column + 1), (row + 1, column)
-    made = [
-        [(axis[at] - (start.ravel()[pixels] << bits)) * 2.0**-bits for at in around]
-        for axis, start in zip(corners, first, strict=True)
-    ]
-    return np.array(made)
 
 
 def areas(corners: np.ndarray, high: int, across: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.projection import Projection
-from landsat_downsample.model.ties import STEP, Ties, positions
+from landsat_downsample.model.ties import STEP, Outlines, Ties, positions
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.area_shares import UNIT, Shares, shares_of, shares_of_pixels
 from landsat_downsample.reduce.kernels import Strip
@@ -288,7 +288,7 @@ class Areas:
         for rows, columns in beside:
             corners = positions(self._fine, self._lattice, self._projection, (rows, columns), self.ties.bits + 8)
             unit = UNIT * STEP * STEP  # blocks of 16 x 16 pixels; those at the image's edges are smaller
-            shares = shares_of(corners, self.ties.bits + 8, self._cells, unit)
+            shares = shares_of(Outlines.between(corners), self.ties.bits + 10, self._cells, unit)
             size = np.multiply.outer(np.diff(rows), np.diff(columns)).ravel()
             np.add.at(out, shares.run_cell, _of_runs(np.add, size, shares) * UNIT)
             part = shares.part_weight * size[shares.part_pixel]

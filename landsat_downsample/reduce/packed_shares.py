@@ -38,7 +38,9 @@ class PackedShares:
         """Weights and weighted sums of the valid ones of 16-bit pixels: int64 (cells,), twice."""
         count, total = np.zeros((2, self.cells), np.int64)
         ok = None if ok is None else np.ascontiguousarray(ok, bool)
-        _native.sum_shares(self.words, values, ok, *pixel_facts(values.dtype, nodata), self.wide, total, count)
+        flip, missing = pixel_facts(values.dtype, nodata)
+        _native.sum_shares(self.words, values, ok, flip, missing, self.wide, total, count)
+        total -= flip * count
         return count, total
 
     def pairs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,6 +58,6 @@ def share_areas(ties: Ties, pixels: Window, window: Window) -> PackedShares | No
     high, wide = window[1] - window[0], window[3] - window[2]
     if _native is None or high * wide >= 1 << 31 or pixels[0] == pixels[1]:
         return None
-    words = _native.share_areas(ties.down, ties.right, ties.down.shape[1], ties.bits + 8, pixels, window)
+    words = _native.share_areas(ties.down, ties.right, ties.down.shape[1], ties.bits + 10, pixels, window)
     count = (pixels[1] - pixels[0]) * (pixels[3] - pixels[2])
     return PackedShares(words, count, high * wide, wide)
