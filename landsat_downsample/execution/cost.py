@@ -17,6 +17,7 @@ from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.plan import ScenePlan, Target, bytes_of_cell
 from landsat_downsample.pipeline.band import PREVIEW
 from landsat_downsample.products.browse import MAX_SIDE
+from landsat_downsample.products.grid_facts import why_no_mtl
 from landsat_downsample.storage.fetch_request import PixelWindow
 from landsat_downsample.storage.remote import HEADER, MAX_SPANS, PARTIAL, WORTHWHILE
 
@@ -264,6 +265,8 @@ def _publication(item: ScenePlan) -> Cost:
     """Whether it is there looked up; metadata, picture and records made; all files stored, and bands checked."""
     cells = item.coarse.height * item.coarse.width
     texts = {} if item.scene.lone else item.scene.metadata
+    if why_no_mtl(item):
+        texts = {kind: href for kind, href in texts.items() if not kind.startswith("MTL.")}
     rasters = sum(len(target.files) + bool(target.fractions) for target in item.targets)
     puts = rasters + len(texts) + 3  # the picture, met.json and the STAC item
     if item.overwrite:  # the old marker is looked for before each PUT, and what is left of the old product at the end

@@ -25,6 +25,7 @@ from landsat_downsample.model.product import FRACTIONS, MARKER, SUFFIX, same_pro
 from landsat_downsample.model.projection import Projection
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.target_grid import TargetGrid
+from landsat_downsample.model.ties import tie_facts
 
 #: Rows of a strip: enough to amortise a read, few enough to stay in a megabyte-sized cache.
 STRIP_ROWS = 512
@@ -242,11 +243,18 @@ class ScenePlan:
 
     @property
     def ratio(self) -> tuple[Fraction, Fraction]:
-        """Cell size (y, x) in pixels of the scene."""
+        """Cell size (y, x) in pixels of the scene, in whose CRS the cells are."""
         (ry, rx) = (
             side / Fraction(step) for side, step in zip(self.lattice.cell, self.scene.grid.resolution, strict=True)
         )
         return ry, rx
+
+    @property
+    def cell_area(self) -> float:
+        """Area of a cell in pixels of the scene; the mean of those that it meets, where they differ."""
+        if self.projection is None:
+            return float(self.ratio[0] * self.ratio[1])
+        return tie_facts(self.scene.grid, self.lattice, self.projection)[1]
 
     @property
     def marker(self) -> str:

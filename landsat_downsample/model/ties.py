@@ -101,6 +101,11 @@ class Ties:
         """Names the positions: the same wherever PROJ gives the same."""
         return hashlib.sha256(np.stack([self.down, self.right]).astype("<i8").tobytes()).hexdigest()[:16]
 
+    @property
+    def cell_area(self) -> float:
+        """Mean area of a cell, in pixels."""
+        return float((1 << 2 * self.bits) / np.abs(_areas(self.down, self.right)).mean())
+
     def corners(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions (down, right) of the corners of pixels, int64 (rows, columns), in units of between tie points."""
         return _between(self.down, rows, columns), _between(self.right, rows, columns)
@@ -132,6 +137,13 @@ class Ties:
         area = np.abs(u_column * v_row - u_row * v_column)
         high, wide = (abs(v_column) + abs(u_column)) / area, (abs(v_row) + abs(u_row)) / area
         return float(high.max()), float(wide.max())
+
+
+@lru_cache(maxsize=16)
+def tie_facts(image: Grid, lattice: Lattice, projection: Projection) -> tuple[str, float]:
+    """Digest of the tie points of an image, and the mean area of a cell in its pixels."""
+    ties = Ties.of(image, lattice, projection)
+    return ties.digest, ties.cell_area
 
 
 def positions(

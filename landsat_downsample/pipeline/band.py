@@ -36,6 +36,10 @@ from landsat_downsample.storage.fetch_request import PixelWindow
 from landsat_downsample.storage.files import reading
 from landsat_downsample.storage.publication import Publication
 
+#: The program by which USGS makes angle bands splits the vector to the sun or the satellite into parts along parallel
+#: and meridian of the pixel (`gxx_angle_gen_calculate_vector`): its azimuths know of no grid with which to be turned.
+TRUE_NORTH = "azimuths count clockwise from true north, as in the source: they are not turned with the grid"
+
 #: Distinct codes of a file of unknown meaning beyond which it is no quality band.
 MANY_CODES = 256
 
@@ -218,6 +222,8 @@ def _reduce_values(
     notes: tuple[str, ...] = ()
     if spec.fill_from and not mask_role:
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rules[0].nodata:g} were taken as fill",)
+    if spec.kind == "azimuth" and target.projection:
+        notes += (TRUE_NORTH,)
     made = reduce_areas(rules, overlay, reads) if isinstance(overlay, Areas) else _blocks(rules, overlay, sums, reads)
     first, *others = [Reduced(spec, d, declared_nodata(r), r.method) for r, d in zip(rules, made, strict=True)]
     return replace(first, notes=notes, others=tuple(others))

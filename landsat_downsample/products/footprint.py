@@ -12,9 +12,9 @@ from rasterio.warp import transform
 
 from landsat_downsample.model.grid import Grid
 
-#: Pieces of each side of the frame. The edge of a 240 km frame at 80 degrees of latitude then
-#: stays within 100 m of its true course, less than a coarse cell.
-PIECES = 8
+#: Pieces of each side of the frame at least, and metres of one at most. The edge of a 240 km frame at 80 degrees of
+#: latitude then stays within 100 m of its true course, less than a coarse cell; so does that of a tile of 10 degrees.
+PIECES, PIECE = 8, 30_000
 
 #: Decimals of a degree: 1 cm on the ground, as RFC 7946 section 11.2 advises to stop somewhere.
 DECIMALS = 7
@@ -22,11 +22,17 @@ DECIMALS = 7
 #: Metres per degree of latitude on the mean sphere (radius 6371008.8 m).
 METRES_PER_DEGREE = 111195.08
 
+#: PROJ's names of projections whose metres are the longer the further they lie from the equator.
+MERCATOR = ("merc", "webmerc")
+
+#: Cells within which a point of the frame must come back from longitude and latitude to where it was.
+SAME_PLACE = 0.01
+
 Ring = list[tuple[float, float]]
 
 
 def spacing(grid: Grid) -> float:
-    """Pixel size in metres: the larger of the two sides, whatever the unit of the CRS.
+    """Pixel size in metres: the larger of the two sides, whatever the unit of the CRS; on the ground for Mercator's.
 
     >>> from affine import Affine
     >>> spacing(Grid((2, 2), Affine(300, 0, 0, 0, -300, 0), "EPSG:32621"))
@@ -34,15 +40,25 @@ def spacing(grid: Grid) -> float:
     """
     crs = CRS.from_user_input(grid.crs)
     unit = METRES_PER_DEGREE if crs.is_geographic else crs.linear_units_factor[1]
+    if crs.to_dict().get("proj") in MERCATOR:
+        left, bottom, right, top = grid.bounds
+        _, (latitude,) = transform(grid.crs, "EPSG:4326", [(left + right) / 2], [(bottom + top) / 2])
+        unit *= math.cos(math.radians(latitude))
     return round(max(grid.resolution) * unit, 6)
 
 
-def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
+def footprint(grid: Grid, *, has_edge: bool = False) -> tuple[dict[str, Any] | None, list[float] | None]:
     """Outline and bounding box of a grid's frame in longitude and latitude (WGS 84).
 
     Sides are densified, exterior rings run counter-clockwise. A frame that crosses the 180th
     meridian is cut there into a MultiPolygon, and its box has west > east (RFC 7946, sections
     3.1.9 and 5.2); a frame around a pole reaches down to the pole.
+
+    Parameters
+    ----------
+    has_edge : bool
+        Whether the map of its CRS ends somewhere, as the sinusoidal one does at 180 degrees, beyond which
+        points still get a longitude: that of another place.
 
     Returns
     -------
@@ -57,6 +73,11 @@ def footprint(grid: Grid) -> tuple[dict[str, Any] | None, list[float] | None]:
         return None, None
     if not all(map(math.isfinite, [*longitudes, *latitudes])):
         return None, None
+    if has_edge:
+        back = transform("EPSG:4326", grid.crs, longitudes, latitudes)
+        off = (abs(a - b) for axis, old in zip(back, (x, y), strict=True) for a, b in zip(axis, old, strict=True))
+        if not max(off) < SAME_PLACE * min(grid.resolution):
+            return None, None
     ring = _unwrap(longitudes, latitudes)
     west, east = min(lon for lon, _ in ring), max(lon for lon, _ in ring)
     worlds = range(math.floor((west + 180) / 360), math.ceil((east + 180) / 360))
@@ -68,7 +89,8 @@ def _frame(grid: Grid) -> Ring:
     """Counter-clockwise outline in CRS coordinates from the lower left, not closed."""
     left, bottom, right, top = grid.bounds
     corners = [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]
-    steps = [step / PIECES for step in range(PIECES)]
+    pieces = max(PIECES, math.ceil(spacing(grid) * max(grid.shape) / PIECE))
+    steps = [step / pieces for step in range(pieces)]
     return [
         (x0 + (x1 - x0) * step, y0 + (y1 - y0) * step) for (x0, y0), (x1, y1) in pairwise(corners) for step in steps
     ]

@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,15 @@ from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.methods import STATS
 from landsat_downsample.model.plan import ScenePlan
-from landsat_downsample.model.product import Product
+from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.products.grid_facts import (
+    describe_cells,
+    describe_projection,
+    software,
+    ties_digest,
+    why_no_mtl,
+)
 
 #: Methods that pick or count stored values, so that nothing is ever rounded.
 EXACT = frozenset({"conservative", "count", "majority", "max", "min", "mode", "nearest"})
@@ -109,19 +115,6 @@ def _canonical(scene: Scene, parameters: dict[str, Any]) -> dict[str, Any]:
     return asked
 
 
-def describe_ratio(ratio: tuple[Fraction, Fraction]) -> dict[str, Any]:
-    """``ratio`` as [y, x] numbers, and ``factor`` where both are one whole number.
-
-    >>> describe_ratio((Fraction(10), Fraction(10)))
-    {'ratio': [10.0, 10.0], 'factor': 10}
-    """
-    ry, rx = map(Fraction, ratio)
-    record: dict[str, Any] = {"ratio": [float(ry), float(rx)]}
-    if ry == rx and ry.denominator == 1:
-        record["factor"] = int(ry)
-    return record
-
-
 def met(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Describe a product in full: a block like gdalinfo's for each raster, and where it all came from.
 
@@ -139,17 +132,19 @@ def met(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dict
         JSON values only; no local path, host name, signature or password, and no time, so that its bytes repeat.
     """
     scene, grid, parameters = plan.scene, plan.coarse, plan.options.to_dict()
+    why = why_no_mtl(plan)
     record = {
         "name": plan.name,
         "fingerprint": source_identity(scene, parameters)["fingerprint"],
         "source": _source(scene),
         "parameters": parameters,
-        "grid": {**_frame(grid), **describe_ratio(plan.ratio)},
-        "files": [_file(product, scene.bands.get(product.band), grid) for product in products],
+        "grid": {**_frame(grid), **describe_cells(plan)},
+        "projection": describe_projection(plan),
+        "files": [_file(product, plan) for product in products],
         "other_files": [dict(extra) for extra in extra_files],
         "absent": list(scene.absent),
-        "notes": sorted({note for product in products for note in product.notes}),
-        "versions": {**versions(), "python": platform.python_version()},
+        "notes": sorted({note for product in products for note in product.notes} | ({why} if why else set())),
+        "versions": {**versions(), **software(plan), "python": platform.python_version()},
     }
     known: dict[str, Any] = _compact(record)
     return known
@@ -190,8 +185,9 @@ def _frame(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _file(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
+def _file(product: Product, plan: ScenePlan) -> dict[str, Any]:
     """The block of one raster, in gdalinfo's words and orders: sizes are [x, y] here."""
+    grid, band = plan.coarse, plan.scene.bands.get(product.band)
     return {
         "file": product.filename,
         "band": product.band,
@@ -201,6 +197,7 @@ def _file(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
         "reducer": product.method,
         "rounding": None if product.method in EXACT else "half to even",
         "valid_fraction": product.valid_fraction,
+        "tie_points": ties_digest(plan, source_pixels(plan.scene, product)),
         "driver": "GTiff",
         "layout": "COG",
         "size": [grid.width, grid.height],
@@ -210,6 +207,12 @@ def _file(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
         "bands": [_band(product, band, index) for index in range(len(product.names) or 1)],
         "notes": list(product.notes),
     }
+
+
+def source_pixels(scene: Scene, product: Product) -> Grid | None:
+    """The pixels that a file was made from."""
+    band = scene.bands.get("QA_PIXEL" if product.band == FRACTIONS else product.band)
+    return band.grid if band else None
 
 
 def _corners(grid: Grid) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from landsat_downsample.model.scene import Scene
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.products import browse, stac
 from landsat_downsample.products import met as met_module
+from landsat_downsample.products.grid_facts import why_no_mtl
 from landsat_downsample.products.met import dumps, source_identity
 from landsat_downsample.storage.files import list_names, read_bytes
 from landsat_downsample.storage.publication import Publication, read_marker
@@ -97,8 +98,10 @@ def _texts(item: ScenePlan, products: Sequence[Product]) -> Iterator[tuple[str, 
     places = {kind: Location(href) for kind, href in sorted(scene.metadata.items())}
     kinds = {kind: place.name for kind, place in places.items()}
     written = {product.filename: product.dtype for product in products} | dict.fromkeys(kinds.values())
-    policy = Policy.of(scene)
+    policy, without = Policy.of(scene), why_no_mtl(item)
     for kind, place in places.items():
+        if without and kind.startswith("MTL."):
+            continue
         data = read_bytes(place, policy=policy)
         check_metadata(kind, data, place)
         if kind.startswith("MTL."):
@@ -121,8 +124,7 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: dict[str, 
         "SOURCE_PRODUCT_ID": scene.id,
         # A local name says nothing to anybody else, and would tell a folder from a tar of the same bytes.
         **({} if scene.location.is_local else {"SOURCE_HREF": met_module.public_href(scene.location)}),
-        "CELL_SIZE_IN_PIXELS_Y": float(item.ratio[0]),
-        "CELL_SIZE_IN_PIXELS_X": float(item.ratio[1]),
+        **_cell_size(item),
         "GRID_MODE": item.options.grid_request.described(item.lattice),
         "NODATA_RULE": f"a cell is fill when less than {item.options.min_valid:g} of its pixels, or none, are valid",
         "ROUNDING": "half to even",
@@ -134,6 +136,13 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: dict[str, 
         **coarse.notes(item.coarse),
     }
     return rewrite.rewrite(mtl, changes, record)
+
+
+def _cell_size(item: ScenePlan) -> dict[str, float]:
+    """The size of a cell in pixels; on another projection, where their sides are not side by side, its mean area."""
+    if item.projection:
+        return {"CELL_AREA_IN_PIXELS": round(item.cell_area, 6)}
+    return {f"CELL_SIZE_IN_PIXELS_{axis}": float(side) for axis, side in zip("YX", item.ratio, strict=True)}
 
 
 def check_apart(item: ScenePlan) -> None:

@@ -16,8 +16,6 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-from rasterio.crs import CRS
-
 from landsat_downsample.errors import UsageError
 from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model.band import Band
@@ -29,12 +27,21 @@ from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.footprint import footprint, spacing
+from landsat_downsample.products.grid_facts import (
+    cells_in_words,
+    crs_fields,
+    describe_cells,
+    describe_projection,
+    software,
+    ties_digest,
+    why_no_mtl,
+)
 from landsat_downsample.products.met import (
-    describe_ratio,
     dumps,
     nodata_value,
     public_href,
     source_identity,
+    source_pixels,
     statistics_of,
     versions,
 )
@@ -108,7 +115,9 @@ def item(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dic
         JSON values only, relative asset hrefs, no ``self`` link: the item may be moved with its files.
     """
     scene, grid = plan.scene, plan.coarse
-    geometry, bbox = footprint(grid)
+    geometry, bbox = footprint(grid, has_edge=bool(plan.projection and not plan.projection.map_edges))
+    if geometry is None and plan.projection:  # its frame reaches beyond the edge of the map: the scene does not
+        geometry, bbox = footprint(scene.grid)
     properties = {
         **_time(scene.properties.get("datetime")),
         **_kept(scene.properties),
@@ -118,7 +127,7 @@ def item(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dic
         "title": f"{scene.id}, downsampled",
         "gsd": spacing(grid),
     }
-    assets = {product.key: _asset(product, scene.bands.get(product.band), grid) for product in products}
+    assets = {product.key: _asset(product, plan) for product in products}
     assets |= {extra["key"]: _extra_asset(extra) for extra in extra_files}
     record: dict[str, Any] = {
         "type": "Feature",
@@ -162,31 +171,26 @@ def _kept(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def _projection(grid: Grid) -> dict[str, Any]:
-    crs = CRS.from_user_input(grid.crs)
-    authority = crs.to_authority()
-    fields = {
-        "proj:code": ":".join(authority) if authority else None,
+    return {
+        **crs_fields(grid.crs),
         "proj:shape": list(grid.shape),
         "proj:transform": list(grid.transform)[:6],
         "proj:bbox": list(grid.bounds),
     }
-    # proj:epsg is not written beside the code: version 2 of the extension refuses it.
-    return fields if authority else {**fields, "proj:wkt2": crs.to_wkt(version="WKT2_2019")}
 
 
 def _processing(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
-    scene, (ry, rx) = plan.scene, map(float, plan.ratio)
     methods = ", ".join(sorted({product.method for product in products}))
-    software = versions()
+    used = {**versions(), **software(plan)}
     fields = {
-        "processing:lineage": f"Cells of {ry:g} x {rx:g} (y, x) full-resolution pixels of {scene.id}, reduced by "
-        f"{methods}: continuous bands over valid pixels only, rounded half to even; quality flags by their meaning.",
-        "processing:software": software,
-        "processing:version": software["landsat-downsample"],
+        "processing:lineage": f"{cells_in_words(plan)}, reduced by {methods}: "
+        "continuous bands over valid pixels only, rounded half to even; quality flags by their meaning.",
+        "processing:software": used,
+        "processing:version": used["landsat-downsample"],
         "processing:expression": {"format": "landsat-downsample", "expression": plan.options.to_dict()},
     }
-    if scene.level:
-        fields["processing:level"] = f"L{scene.level}"
+    if plan.scene.level:
+        fields["processing:level"] = f"L{plan.scene.level}"
     return fields
 
 
@@ -201,7 +205,9 @@ def _own(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
         "mask": list(options.mask) or None,
         "min_valid": options.min_valid,
         "absent": list(scene.absent) or None,
-        **describe_ratio(plan.ratio),
+        "projection": describe_projection(plan),
+        "notes": [why] if (why := why_no_mtl(plan)) else None,
+        **describe_cells(plan),
     }
     return {f"landsat_ds:{key}": value for key, value in fields.items() if value is not None}
 
@@ -232,7 +238,8 @@ def relative_href(filename: str) -> str:
     return "./" + quote(filename)
 
 
-def _asset(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
+def _asset(product: Product, plan: ScenePlan) -> dict[str, Any]:
+    grid, band = plan.coarse, plan.scene.bands.get(product.band)
     spec = band.spec if band else None
     record = {
         "href": relative_href(product.filename),
@@ -248,6 +255,8 @@ def _asset(product: Product, band: Band | None, grid: Grid) -> dict[str, Any]:
         record["title"] = "Shares of the source pixels, in percent"
     if product.notes:
         record["landsat_ds:notes"] = list(product.notes)
+    if digest := ties_digest(plan, source_pixels(plan.scene, product)):
+        record["landsat_ds:tie_points"] = digest
     if spec and spec.fields:
         record["classification:bitfields"] = [_bitfield(field, product.method) for field in spec.fields]
     return record

@@ -18,6 +18,7 @@ from landsat_downsample.cli.display.products import Products
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Progress
 from landsat_downsample.execution.threads import threads_for
+from landsat_downsample.products.grid_facts import why_no_mtl
 from landsat_downsample.storage.bugs import BugWarning, Traces, is_bug, warn
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Reporter:
     ) -> None:
         self._later, self._interrupted = summary_later, False
         self._closed: float | None = None
+        self._said: set[str] = set()
         self._traces, self._client, self._workers = Traces(verbose=verbose), client, workers
         self._progress = ProgressCounter(scenes, time.monotonic())
         self._lock = threading.RLock()
@@ -125,6 +127,9 @@ class Reporter:
             if step.begun and step.plan and self._client is None:
                 self._workers = threads_for(self._workers, local=step.plan.targets[0].band.location.is_local)
         self._view.show(step, now)
+        if step.begun and step.plan and (without := why_no_mtl(step.plan)) and without not in self._said:
+            self._said.add(without)  # once a run
+            self._view.warn(without)
         if step.outcome and step.outcome.error:
             self._view.fail(step.outcome, self._traces.of(step.outcome.error))
         elif step.outcome:

@@ -10,6 +10,7 @@ from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import count_words, duration_words, grouped, size_words
+from landsat_downsample.products.grid_facts import why_no_mtl
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -69,7 +70,9 @@ def show_scene(scene: Scene) -> None:
 
 
 def _short(crs: str) -> str:
-    return crs if len(crs) < 40 else crs[:37] + "..."
+    """A CRS by its code, else by the name that stands first in its WKT."""
+    name = crs.split('"')[1] if crs.count('"') > 1 else crs
+    return name if len(name) < 40 else name[:37] + "..."
 
 
 def show_grids(grids: list[dict[str, Any]]) -> None:
@@ -88,12 +91,13 @@ def show_plan(item: ScenePlan) -> None:
     """Print what would be done with a scene."""
     out, cost = console(), estimate(item)
     step_y, step_x = item.coarse.resolution
-    ry, rx = (float(r) for r in item.ratio)
     out.print(f"{item.scene.id} -> {item.dest}/{item.name}", soft_wrap=True)
     out.print(
         f"{item.coarse.height} x {item.coarse.width} cells of {step_y:.10g} x {step_x:.10g} "
-        f"({ry:.6g} x {rx:.6g} pixels), {_short(item.coarse.crs)}"
+        f"({_in_pixels(item)}), {_short(item.coarse.crs)}"
     )
+    if without := why_no_mtl(item):
+        out.print(without)
     if item.options.mask:
         out.print(f"masked: without the pixels that QA_PIXEL flags as {', '.join(item.options.mask)}")
     rows = table("band", "reduced by", "source", "type", "read", "file")
@@ -107,6 +111,13 @@ def show_plan(item: ScenePlan) -> None:
         f"about {size_words(cost['peak_memory'])} of memory for each band at work",
         soft_wrap=True,
     )
+
+
+def _in_pixels(item: ScenePlan) -> str:
+    if item.projection:
+        return f"{item.cell_area:.4g} pixels on average"
+    ry, rx = (float(r) for r in item.ratio)
+    return f"{ry:.6g} x {rx:.6g} pixels"
 
 
 def show_plan_line(item: ScenePlan) -> None:

@@ -49,12 +49,33 @@ def coarse_changes(
     """
     places = [*SPATIAL, "LEVEL1_PROJECTION_PARAMETERS"] if _level(mtl) == 1 else SPATIAL
     wanted = _grid_values(coarse)
+    if (zone := northern_zone(coarse.crs)) and mtl.find("MAP_PROJECTION", places) == "UTM":
+        wanted["UTM_ZONE"] = str(zone)
     changes: Changes = {
         (entry.group, entry.key): wanted[entry.key]
         for entry in mtl.entries
         if entry.group in places and entry.key in wanted
     }
     return changes | _file_changes(mtl, files or {}, dtypes or {})
+
+
+def can_say(crs: str, other: str) -> bool:
+    """Whether the MTL of a scene in one CRS has the fields to name another: of two UTM zones as USGS counts them.
+
+    Readers take every zone for a northern one, and fields of another projection are not there to be changed.
+
+    >>> can_say("EPSG:32631", "EPSG:32632"), can_say("EPSG:32731", "EPSG:32732"), can_say("EPSG:32631", "EPSG:3031")
+    (True, False, False)
+    """
+    return northern_zone(crs) is not None and northern_zone(other) is not None
+
+
+def northern_zone(crs: str) -> int | None:
+    """Number of the UTM zone, north, on WGS84 that a CRS is."""
+    from rasterio.crs import CRS
+
+    code = CRS.from_user_input(crs).to_epsg() or 0
+    return code - 32600 if 32601 <= code <= 32660 else None
 
 
 def notes(coarse: Grid) -> dict[str, str | float]:

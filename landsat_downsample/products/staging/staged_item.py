@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rasterio.crs import CRS
-
 from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.location import Location, redact
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.footprint import footprint, spacing
+from landsat_downsample.products.grid_facts import crs_fields
 from landsat_downsample.products.met import public_href
 from landsat_downsample.products.stac import EXTENSIONS, FIRST_LIGHT, NO_END
 
@@ -92,12 +91,11 @@ def _properties(scene: Scene) -> dict[str, Any]:
         kept["view:sun_azimuth"] = round(kept["view:sun_azimuth"] % 360, 8)
     if kept.get("eo:cloud_cover", 0) < 0:  # USGS writes -1 for "not assessed"
         del kept["eo:cloud_cover"]
-    authority = CRS.from_user_input(scene.grid.crs).to_authority()
     return {
         **_time(source),
         **dict(sorted(kept.items())),
         "gsd": spacing(scene.grid),
-        "proj:code": ":".join(authority) if authority else None,
+        **crs_fields(scene.grid.crs),
         "proj:shape": list(scene.grid.shape),
         "proj:transform": list(scene.grid.transform)[:6],
         "title": scene.id,
