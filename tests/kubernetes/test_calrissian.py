@@ -214,6 +214,11 @@ def watch(deployment, tmp_path):
         process.wait(10)
 
 
+def patient(reported: str) -> list[str]:
+    """Verbs in the commands of pods that were given the seconds of retries."""
+    return re.findall(r"landsat-downsample\s+(stage-\w+)[^>]*?--budget\s+77", reported)
+
+
 def test_image_reads_by_the_compiled_kernel(deployment):
     code = "from landsat_downsample.pipeline import tiles; print(tiles._native.__name__, tiles.available)"
     reported = deployment.call("exec", "access-volumes", "--", "python", "-c", code)
@@ -222,7 +227,7 @@ def test_image_reads_by_the_compiled_kernel(deployment):
 
 def test_workflow_from_store_to_store(deployment, scenes, expected, watch):
     [(scene, href), *_] = scenes.items()
-    deployment.submit("workflow", {"href": href, "to": f"s3://{BUCKET}/one", "factor": FACTOR})
+    deployment.submit("workflow", {"href": href, "to": f"s3://{BUCKET}/one", "factor": FACTOR, "budget": 77})
     assert deployment.ended() == "succeeded", deployment.logs()
     [(name, files)] = published(deployment.store, "one").items()
     assert name == f"{scene.name}_downsampled"
@@ -230,6 +235,7 @@ def test_workflow_from_store_to_store(deployment, scenes, expected, watch):
     assert deployment.steps() == []
     reported = watch()
     assert len(set(re.findall(r"^  name: ([\w-]+-pod-\w+)$", reported, re.M))) == 3  # one pod for each step
+    assert set(patient(reported)) == {"stage-in", "stage-out"}
     assert_no_leak(deployment, reported)
     assert_reported(deployment.volume(), name)
 
@@ -252,14 +258,16 @@ def assert_reported(volume: dict[str, bytes], name: str) -> None:
 
 def test_scatter_loses_no_scene_for_one_that_fails(deployment, scenes, expected, watch):
     hrefs = [*scenes.values(), f"s3://{BUCKET}/in/LC08_L2SP_001001_20200101_20200101_02_T1"]
-    deployment.submit("scatter", {"href": hrefs, "to": f"s3://{BUCKET}/many", "factor": FACTOR})
+    deployment.submit("scatter", {"href": hrefs, "to": f"s3://{BUCKET}/many", "factor": FACTOR, "budget": 77})
     assert deployment.ended() == "failed"
     products = published(deployment.store, "many")
     assert set(products) == {f"{scene.name}_downsampled" for scene in scenes}
     for name, files in products.items():
         assert_same(files, expected[name])
     assert deployment.steps() == []
-    assert_no_leak(deployment, watch())
+    reported = watch()
+    assert set(patient(reported)) == {"stage-in", "stage-out"}
+    assert_no_leak(deployment, reported)
     assert "Final process status is permanentFail" in deployment.logs()
 
 
