@@ -611,6 +611,22 @@ static PyObject *means(PyObject *Py_UNUSED(self), PyObject *args)
     return done(b, good);
 }
 
+/* spreads(counts, totals, squares, out): counts times squares less the square of totals, exact until float64 takes it. */
+static PyObject *spreads(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {{0}};
+    int good = PyArg_ParseTuple(args, "y*y*y*w*", b, b + 1, b + 2, b + 3)
+        && b[0].len == b[1].len && b[0].len == b[2].len && b[0].len == b[3].len;
+    if (good) {
+        const int64_t *count = b[0].buf, *total = b[1].buf, *squares = b[2].buf;
+        Py_BEGIN_ALLOW_THREADS
+        for (int64_t i = 0; i < b[3].len / 8; i++)
+            ((double *)b[3].buf)[i] = (double)((__int128)count[i] * squares[i] - (__int128)total[i] * total[i]);
+        Py_END_ALLOW_THREADS
+    }
+    return done(b, good);
+}
+
 /* Area weight of each code in one cell, code by code; equal neighbours are added up first. */
 static void count_cell(const pixel *codes, int64_t width, const Axis *y, const Axis *x, int64_t cell, const int32_t *rank,
                        double *count)
@@ -955,7 +971,8 @@ static PyMethodDef functions[] = {
     {"decode", decode, METH_VARARGS, NULL},
     {"decode_sums", decode_sums, METH_VARARGS, NULL},
     {"sums", sums, METH_VARARGS, NULL},
-    {"means", means, METH_VARARGS, NULL},         {"quality", quality, METH_VARARGS, NULL},
+    {"means", means, METH_VARARGS, NULL},         {"spreads", spreads, METH_VARARGS, NULL},
+    {"quality", quality, METH_VARARGS, NULL},
     {"histogram", histogram, METH_VARARGS, NULL}, {"tally", tally, METH_VARARGS, NULL},
     {"share_areas", share_areas, METH_VARARGS, NULL},   {"count_shares", count_shares, METH_VARARGS, NULL},
     {"list_shares", list_shares, METH_VARARGS, NULL},   {"sum_shares", sum_shares, METH_VARARGS, NULL},

@@ -209,6 +209,16 @@ class Areas:
         count, total = shares.sums(wide, ok, nodata)
         return count.reshape(-1, self.shape[1]), total.reshape(-1, self.shape[1])
 
+    def valid_moments(
+        self, values: np.ndarray, ok: np.ndarray | None, nodata: float | None, strip: Strip
+    ) -> tuple[np.ndarray, ...] | None:
+        """As of `native.cell_moments`; None where only `sum` and `fold` make them."""
+        shares, wide = self._shared_out(strip), native.sixteen(values)
+        if wide is None or isinstance(shares, Shares) or self.largest >= 1 << 30:
+            return None
+        *sums, least, most = (part.reshape(-1, self.shape[1]) for part in shares.moments(wide, ok, nodata))
+        return *sums, least.astype(values.dtype), most.astype(values.dtype)
+
     def _scatter(
         self, shares: Shares, strip: Strip, runs: np.ndarray, parts: np.ndarray | int, dtype: type
     ) -> np.ndarray:

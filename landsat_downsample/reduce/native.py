@@ -128,6 +128,16 @@ def means(count: np.ndarray, total: np.ndarray, rule: Rule) -> np.ndarray | None
     return out
 
 
+def spreads(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np.ndarray | None:
+    """``count * squares - total ** 2`` of int64, rounded to float64 once."""
+    if _native is None or {part.dtype for part in (count, total, squares)} != {np.dtype(np.int64)}:
+        return None
+    out = np.empty(count.shape)
+    one, other, third = (np.ascontiguousarray(part) for part in (count, total, squares))
+    _native.spreads(one, other, third, out)
+    return out
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Meaning:
     """A quality band's codes under a policy, as `quality` needs them."""

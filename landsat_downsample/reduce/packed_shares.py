@@ -43,6 +43,16 @@ class PackedShares:
         total -= flip * count
         return count, total
 
+    def moments(self, values: np.ndarray, ok: np.ndarray | None, nodata: float | None) -> tuple[np.ndarray, ...]:
+        """As of `sums`, with those of squares, and the least and greatest of the valid pixels that a cell touches."""
+        flip, missing = pixel_facts(values.dtype, nodata)
+        count, total, squares = np.zeros((3, self.cells), np.int64)
+        least, most = np.full(self.cells, (1 << 16) - 1, np.uint16), np.zeros(self.cells, np.uint16)
+        ok = None if ok is None else np.ascontiguousarray(ok, bool)
+        ends = least, most
+        _native.sum_shares(self.words, values, ok, flip, missing, self.wide, total, count, squares, *ends)
+        return count, total, squares, *(end ^ np.uint16(flip) for end in ends)
+
     def pairs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cell, code and weight of all that cells have of 16-bit codes, ascending by cell, then by code."""
         made = _native.pair_shares(self.words, codes, self.cells, self.wide)

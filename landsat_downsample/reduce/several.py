@@ -76,14 +76,19 @@ class Several:
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         """An array for each of `names`."""
-        if self.moments and isinstance(self._overlay, Overlay):
-            made = native.cell_moments(values, ok, self._rule.nodata, self._overlay, strip)
-            if made is not None:
-                known = dict(zip(MOMENTS, made, strict=True))
-                ranked = {n: r.partial(values, ok, strip)[1] for n, r in self._others.items() if n not in known}
-                return tuple((known | ranked)[name] for name in self.names)
+        made = self._at_once(values, ok, strip) if self.moments else None
+        if made is not None:
+            known = dict(zip(MOMENTS, made, strict=True))
+            ranked = {n: r.partial(values, ok, strip)[1] for n, r in self._others.items() if n not in known}
+            return tuple((known | ranked)[name] for name in self.names)
         sums = self._sums.partial(values, ok, strip)
         return (*sums, *(reducer.partial(values, ok, strip)[1] for reducer in self._others.values()))
+
+    def _at_once(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts | None:
+        """An array for each of `MOMENTS`; None where the kernel does not make them."""
+        if isinstance(self._overlay, Areas):
+            return self._overlay.valid_moments(values, ok, self._rule.nodata, strip)
+        return native.cell_moments(values, ok, self._rule.nodata, self._overlay, strip)
 
     def merge(self, one: Parts, other: Parts) -> Parts:
         """Join what two strips gave of the same cells."""

@@ -281,9 +281,12 @@ def _variance(count: np.ndarray, total: np.ndarray, squares: np.ndarray, bound: 
     n = np.maximum(count, 1)
     if squares.dtype.kind == "f":
         return np.maximum(squares / n - np.square(total.astype(np.float64) / n), 0)
-    wide = np.int64 if bound < 1 << 62 else object
-    n, total, squares = n.astype(wide), total.astype(wide), squares.astype(wide)
-    return (n * squares - total * total).astype(np.float64) / np.square(n.astype(np.float64))
+    spread = native.spreads(count, total, squares)
+    if spread is None:
+        wide = np.int64 if bound < 1 << 62 else object
+        whole, total, squares = n.astype(wide), total.astype(wide), squares.astype(wide)
+        spread = (whole * squares - total * total).astype(np.float64)
+    return spread / np.square(n.astype(np.float64))
 
 
 def _square(values: np.ndarray) -> np.ndarray:
