@@ -417,7 +417,7 @@ static int read_all_shares(const Reader *r)
     return r->at == r->end && r->next == r->pixels && !r->left;
 }
 
-#define BUFFERS 7
+#define BUFFERS 8
 static PyObject *finished(Py_buffer *b, int good)
 {
     for (int i = 0; i < BUFFERS; i++)
@@ -520,22 +520,43 @@ static inline void add_shares(Reader *r, const Pixels *p, int64_t *total, int64_
     }
 }
 
-/* (words, pixels, ok or None, flip, nodata, cells of a row, totals, weights): adds to int64 sums of cells, those of
- * pixels as ascending numbers. Pixels are 16 bits wide; `flip` and `nodata` as in _native.c. */
+/* As add_shares, with sums of squares, and the least and greatest numbers of each cell. */
+static void add_moments(Reader *r, const Pixels *p, int64_t *total, int64_t *weight, int64_t *squares, pixel *least, pixel *most)
+{
+    while (next_share(r)) {
+        uint64_t square = 0;
+        uint32_t s = 0, k = 0, low = least[r->to], high = most[r->to]; /* of LONGEST pixels at most */
+        for (int64_t i = r->pixel; i < r->pixel + r->length; i++) {
+            if (!counts(p, i)) continue;
+            const uint32_t u = (pixel)(p->v[i] ^ p->flip);
+            low = u < low ? u : low, high = u > high ? u : high;
+            s += u, square += u * u, k++;
+        }
+        total[r->to] += (int64_t)s * r->weight, weight[r->to] += (int64_t)k * r->weight;
+        squares[r->to] += (int64_t)square * r->weight, least[r->to] = (pixel)low, most[r->to] = (pixel)high;
+    }
+}
+
+/* (words, pixels, ok or None, flip, nodata, cells of a row, totals, weights[, squares, least, most]): adds to int64 sums of
+ * cells, and compares with the least and greatest of each, uint16; all of pixels as ascending numbers. Pixels are 16 bits
+ * wide; `flip` and `nodata` as in _native.c. */
 PyObject *sum_shares(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer b[BUFFERS] = {{0}};
     long long flip, nodata, wide;
-    int good = PyArg_ParseTuple(args, "y*y*z*LLLw*w*", b, b + 1, b + 2, &flip, &nodata, &wide, b + 3, b + 4);
+    int good = PyArg_ParseTuple(args, "y*y*z*LLLw*w*|w*w*w*", b, b + 1, b + 2, &flip, &nodata, &wide, b + 3,
+                                b + 4, b + 5, b + 6, b + 7);
     const int64_t pixels = b[1].len / 2, cells = b[3].len / 8;
-    good = good && b[3].len == b[4].len && (!b[2].buf || b[2].len >= pixels) && cells <= INT32_MAX && wide > 0;
+    good = good && b[3].len == b[4].len && (!b[2].buf || b[2].len >= pixels) && cells <= INT32_MAX && wide > 0
+        && (!b[5].buf || (b[7].buf && b[5].len == b[3].len && b[6].len / 2 >= cells && b[7].len / 2 >= cells));
     if (!good) return finished(b, 0);
     Reader r = read_shares(b, pixels, cells, wide);
     const Pixels p = {b[1].buf, b[2].buf, (pixel)flip, nodata};
     int64_t *total = b[3].buf, *weight = b[4].buf;
     Py_BEGIN_ALLOW_THREADS
-    if (nodata == 0 && !p.ok && !flip) add_shares(&r, &p, total, weight, 1);
+    if (b[5].buf) add_moments(&r, &p, total, weight, b[5].buf, b[6].buf, b[7].buf);
+    else if (nodata == 0 && !p.ok && !flip) add_shares(&r, &p, total, weight, 1);
     else add_shares(&r, &p, total, weight, 0);
     Py_END_ALLOW_THREADS
     return finished(b, read_all_shares(&r));

@@ -51,6 +51,8 @@ class PackedShares:
         ok = None if ok is None else np.ascontiguousarray(ok, bool)
         ends = least, most
         _native.sum_shares(self.words, values, ok, flip, missing, self.wide, total, count, squares, *ends)
+        total -= flip * count
+        squares -= 2 * flip * total + flip * flip * count
         return count, total, squares, *(end ^ np.uint16(flip) for end in ends)
 
     def pairs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
