@@ -78,6 +78,7 @@ class Ties:
     """A cell is ``2**bits`` units at tie points, 256 times that at corners of pixels, 1024 times that of outlines."""
 
     @classmethod
+    @lru_cache(maxsize=2)  # a plan asks for those that its bands will need
     def of(cls, image: Grid, lattice: Lattice, projection: Projection) -> Ties:
         """Project the tie points of an image.
 

@@ -361,6 +361,13 @@ static int64_t take_cell(Reader *r)
     return cell;
 }
 
+/* The cell at the side of the current one that a word names. */
+static inline int64_t beside(const Reader *r, word w)
+{
+    const int64_t by = w & (1 << 14) ? r->wide : 1;
+    return w & (1 << 13) ? r->cell - by : r->cell + by;
+}
+
 /* The next pixels that have a cell; 0 at the end, and where words make no sense, `pixels` then not being reached. */
 static inline int next_share(Reader *r)
 {
@@ -381,9 +388,7 @@ static inline int next_share(Reader *r)
         const word w = *r->at++;
         if (r->next >= r->pixels && w != MANY) return 0;
         if (w & TWO) {
-            static const int sign[4] = {1, -1, 1, -1};
-            const int side = w >> 13 & 3;
-            r->other = r->cell + sign[side] * (side < 2 ? 1 : r->wide), r->moves = w & MOVES;
+            r->other = beside(r, w), r->moves = w & MOVES;
             if (r->cell < 0 || r->other < 0 || r->other >= r->cells) return 0;
             r->to = r->cell, r->weight = w & (MOVES - 1), r->rest = UNIT - r->weight;
             r->pixel = r->next++, r->length = 1;
@@ -486,9 +491,7 @@ static inline void add_shares(Reader *r, const Pixels *p, int64_t *total, int64_
         while (!r->left && !r->rest && r->at < r->end && r->cell >= 0) {
             const word w = *r->at;
             if (w & TWO) {
-                static const int sign[4] = {1, -1, 1, -1};
-                const int side = w >> 13 & 3;
-                const int64_t other = r->cell + sign[side] * (side < 2 ? 1 : r->wide), by = w & (MOVES - 1);
+                const int64_t other = beside(r, w), by = w & (MOVES - 1);
                 if (r->next >= r->pixels || other < 0 || other >= r->cells) break;
                 const int64_t value = plain ? p->v[r->next] : (pixel)(p->v[r->next] ^ p->flip);
                 const int64_t good = plain ? value != 0 : counts(p, r->next), add = plain || good ? value : 0;
@@ -589,15 +592,61 @@ static int add_pair(Pairs *p, int64_t cell, pixel code, int64_t weight)
     return 1;
 }
 
+/* Where pixels of a code end. */
+static inline int64_t end_of_code(const pixel *v, int64_t i, int64_t end, pixel code)
+{
+    const uint64_t four = code * 0x0001000100010001ULL;
+    for (uint64_t here; i + 4 <= end; i += 4) {
+        memcpy(&here, v + i, sizeof here);
+        if (here != four) break;
+    }
+    while (i < end && v[i] == code) i++;
+    return i;
+}
+
+/* Pair up until the words end: 0 where memory has run out. */
 static int pair_up(Pairs *p, Reader *r, const pixel *v)
 {
     int good = 1;
-    while (good && next_share(r)) {
-        const pixel *code = v + r->pixel;
-        for (int64_t i = 0, end; good && i < r->length; i = end) {
-            for (end = i + 1; end < r->length && code[end] == code[i];) end++;
-            good = add_pair(p, r->to, code[i], (end - i) * r->weight);
+    pixel code = 0, code_beside = 0;
+    int64_t known = 0; /* what the current cell has of a code, since it is that and the code is */
+    int64_t cell_beside = 0, known_beside = 0; /* the same of the other cell of pixels that have two */
+    while (good) {
+        /* The words of most pixels; `next_share` reads the others, and finds all errors. */
+        while (good && !r->left && !r->rest && r->at < r->end && r->cell >= 0) {
+            const word w = *r->at;
+            int64_t length = 1, by = UNIT;
+            if (w & TWO) {
+                const int64_t other = beside(r, w);
+                if (r->next >= r->pixels || other < 0 || other >= r->cells) break;
+                by = w & (MOVES - 1);
+                if (other != cell_beside || v[r->next] != code_beside) {
+                    if (known_beside) good = add_pair(p, cell_beside, code_beside, known_beside);
+                    cell_beside = other, code_beside = v[r->next], known_beside = 0;
+                }
+                known_beside += UNIT - by, r->other = other;
+            } else if (w & MANY || r->next + w > r->pixels) break;
+            else length = w;
+            const int64_t end = r->next + length;
+            for (int64_t i = r->next, from; good && i < end; known += (i - from) * by) {
+                if (v[i] != code) {
+                    if (known) good = add_pair(p, r->cell, code, known);
+                    code = v[i], known = 0;
+                }
+                from = i, i = end_of_code(v, i, end, code);
+            }
+            r->next = end;
+            if ((w & (TWO | MOVES)) == (TWO | MOVES)) {
+                if (good && known) good = add_pair(p, r->cell, code, known);
+                known = 0, r->cell = r->other;
+            }
+            r->at++;
         }
+        if (good && known) good = add_pair(p, r->cell, code, known);
+        if (good && known_beside) good = add_pair(p, cell_beside, code_beside, known_beside);
+        known = known_beside = 0;
+        if (!good || !next_share(r)) break;
+        for (int64_t i = r->pixel; good && i < r->pixel + r->length; i++) good = add_pair(p, r->to, v[i], r->weight);
     }
     return good;
 }

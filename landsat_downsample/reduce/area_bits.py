@@ -46,7 +46,7 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
     for pairs in whole_cells(areas, pairs_of):
         for cells, histogram in _histograms(pairs):
             valid = histogram.counts @ ((histogram.codes & fill_mask(spec)) == 0)
-            extent = areas.extent_of(cells)
+            extent = histogram.counts.sum(1).astype(np.int64) + areas.outside.flat[cells]
             decided = centre.flat[cells] if rule.policy == "nearest" else decide(rule, histogram, valid)
             codes.flat[cells] = np.where(valid < least_area(extent, rule.min_valid), np.uint16(spec.fill or 0), decided)
             if names:

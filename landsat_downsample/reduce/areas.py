@@ -104,9 +104,6 @@ class Areas:
             self.strips = self._to_the_ends([self._strip(start) for start in starts])
         self._shares: dict[int, Shares | PackedShares] = {}
         self._locks = {strip.start: threading.Lock() for strip in self.strips}
-        self._inside = np.zeros(coarse.shape, np.int64)
-        self._counted: set[int] = set()
-        self._all = threading.Lock()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -148,11 +145,6 @@ class Areas:
                 made = shares_of_pixels(self.ties, pixels, cells)
             if _RECENT.has_room(self, made.nbytes):
                 self._shares[strip.start] = made
-            if strip.start not in self._counted:
-                self._counted.add(strip.start)
-                count = self._weights(made, strip)
-                with self._all:
-                    self._inside[strip.first : strip.last] += count
             return made
 
     @property
@@ -165,16 +157,16 @@ class Areas:
         self._shares.clear()
 
     def extent(self, first: int, last: int) -> np.ndarray:
-        """Area of whole cells of some rows, (rows, cells): int64, a pixel being `unit`.
+        """Area of whole cells of some rows, (rows, cells): int64, a pixel being `unit`."""
+        return self._inside[first:last] + self.outside[first:last]
 
-        Of rows all of whose strips have been shared out.
-        """
-        return self._inside[first:last] + self._outside[first:last]
-
-    def extent_of(self, cells: np.ndarray) -> np.ndarray:
-        """As `extent`, of some cells, numbered from the window's first."""
-        found: np.ndarray = self._inside.ravel()[cells] + self._outside.ravel()[cells]
-        return found
+    @cached_property
+    def _inside(self) -> np.ndarray:
+        """Area of the image's pixels in each cell."""
+        out = np.zeros(self.shape, np.int64)
+        for strip in self.strips:
+            out[strip.first : strip.last] += self.weights(strip)
+        return out
 
     @cached_property
     def largest(self) -> int:
@@ -191,9 +183,7 @@ class Areas:
 
     def weights(self, strip: Strip) -> np.ndarray:
         """Area of the pixels of a strip, (cells, cells)."""
-        return self._weights(self._shared_out(strip), strip)
-
-    def _weights(self, shares: Shares | PackedShares, strip: Strip) -> np.ndarray:
+        shares = self._shared_out(strip)
         if isinstance(shares, Shares):
             return self._scatter(shares, strip, shares.run_length, 1, np.int64)
         nothing = np.zeros(shares.pixels, np.uint16)
@@ -286,7 +276,7 @@ class Areas:
             return np.where(inside, row, -1).astype(np.int64), np.where(inside, column, 0).astype(np.int64)
 
     @cached_property
-    def _outside(self) -> np.ndarray:
+    def outside(self) -> np.ndarray:
         """Area of the cells beyond the image's edges."""
         out = np.zeros(self._coarse.height * self._coarse.width, np.int64)
         high, wide = (-(-int(n + 2) // STEP) for n in self.ties.largest_cell)
