@@ -53,7 +53,7 @@ def build(folder: Path) -> tuple[Path, str]:
         sys.exit("fuzz: needs gcc with its address sanitizer: apt-get install gcc libc6-dev")
     common = [compiler, "-g", "-O1", "-fno-omit-frame-pointer", "-fPIC"]
     subprocess.run([*common, "-c", Path(__file__).with_name("edges.c"), "-o", folder / "edges.o"], check=True)
-    sources = [SOURCES / "_native.c", SOURCES / "_inflate.c", folder / "edges.o"]
+    sources = [*sorted(SOURCES.glob("*.c")), folder / "edges.o"]
     library = folder / "_native.abi3.so"
     headers = f"-I{sysconfig.get_path('include')}"
     flags = [*SANITIZED, "-fsanitize-coverage=trace-pc", headers]
