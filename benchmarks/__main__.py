@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import bounds, cluster, growth, machine, memory, network, report, scenes, steady, whole
+from benchmarks import bounds, cluster, growth, machine, memory, network, report, scenes, several, steady, whole
 from benchmarks.floor import Floor
 from benchmarks.scenes import CACHE
 
@@ -62,6 +62,7 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
         band: _said(f"steady state, {band}", lambda band=band: steady.measure(scene, band, floor, asked.repeats))
         for band in (VALUES, FLAGS)
     }
+    five = _said("statistics", lambda: several.measure(scene, VALUES, asked.repeats))
     extra = _said("memory", lambda: memory_of(scene))
     programs = _said("whole processes", lambda: whole.measure(scene, FACTOR, asked.repeats))
     ways = _said("workers", lambda: cluster.measure(scene, asked.repeats))
@@ -71,7 +72,9 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
     sizes = _said("growth in pixels", lambda: growth.in_pixels(bands, FACTOR, asked.repeats))
     counts = _said("growth in bands", lambda: growth.in_bands(scene, FACTOR, asked.repeats))
     costs = _costs(programs)
-    lines = _steady_sections(tables, extra) + _whole_sections(programs)
+    lines = _steady_sections(tables, extra)
+    lines += ["", f"Statistics of {VALUES} ({several.FIVE}) from one read, encoded and stored:", ""]
+    lines += report.statistics_table(five) + _whole_sections(programs)
     lines += [
         "",
         "## Workers",
@@ -84,6 +87,7 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
     lines += report.growth_lines(sizes, counts, costs)
     verdicts = [
         *bounds.of_steady(*tables.values()),
+        *bounds.of_statistics(five),
         *bounds.of_memory(extra),
         *bounds.of_whole(programs),
         *bounds.of_cluster(ways),

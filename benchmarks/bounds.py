@@ -10,6 +10,7 @@ from benchmarks.cluster import Way, speed_up
 from benchmarks.growth import exponent
 from benchmarks.network import BOUND, busy, ratio
 from benchmarks.peers import COARSEN, ODC, STACKSTAC
+from benchmarks.several import Pairs
 from benchmarks.steady import BETWEEN, Steady
 from benchmarks.whole import HELP, NOTHING, ONE, OURS, PARALLEL, SCENE, TRANSLATE, Row
 
@@ -77,6 +78,13 @@ def _weighted(rows: list[Steady], what: str) -> Bound:
     broken, ratio = _worst(ratios)
     reported = ", ".join(f"{factor:g} beside {' and '.join(map(str, BETWEEN[factor]))}" for factor in ratios)
     return Bound(f"area weights / blocks, CPU, {what}", ratio, 1.2, note=f"worst: factor {broken:g} ({reported})")
+
+
+def of_statistics(pairs: Pairs) -> list[Bound]:
+    """All statistics of a band beside its mean alone."""
+    ratios = {cells: five / mean for cells, (mean, five) in pairs.items()}
+    cells = max(ratios, key=ratios.__getitem__)
+    return [Bound("five statistics stored, CPU / the mean alone", ratios[cells], 1.5, note=f"worst: {cells}")]
 
 
 def of_memory(extra: dict[str, float | None]) -> list[Bound]:

@@ -9,6 +9,7 @@ from statistics import median
 from benchmarks.bounds import Bound
 from benchmarks.cluster import Way, speed_up
 from benchmarks.growth import exponent
+from benchmarks.several import Pairs
 from benchmarks.steady import Steady
 from benchmarks.whole import OURS, Row
 
@@ -40,6 +41,12 @@ def steady_table(rows: list[Steady]) -> list[str]:
         ratios = [figure(row.middle("ours") / row.middle(name)) for name in others]
         cells.append([f"{row.factor:g}", *costs, *ratios, "yes" if row.same else "NO"])
     return table(head, cells)
+
+
+def statistics_table(pairs: Pairs) -> list[str]:
+    """CPU seconds of the mean and of five statistics, by the cells, and their ratio."""
+    rows = [[cells, figure(mean, 3), figure(five, 3), figure(five / mean)] for cells, (mean, five) in pairs.items()]
+    return table(["cells", "mean", "all five", "all five / mean"], rows)
 
 
 def whole_table(rows: list[Row]) -> list[str]:

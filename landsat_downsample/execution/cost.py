@@ -33,6 +33,12 @@ CELL = {"continuous": 35e-9, "bits": 33e-9}
 #: To encode, hash and store a byte of cells, overviews included.
 CELL_BYTE = 24e-9
 
+#: To add up its square and compare it, where several statistics are asked for.
+MOMENTS = 0.6e-9
+
+#: To encode and store a byte of counts, most of which are alike, beside a byte of other cells; and what is left of it.
+COUNT_BYTE, COUNT_KEPT = 0.25, 0.05
+
 #: To read a pixel of QA_PIXEL beside a band, where that says which pixels count.
 MASK_BAND = 2.5e-9
 
@@ -225,15 +231,17 @@ def reduction(target: Target, setting: Setting) -> Cost:
         if target.projection is None
         else (0, target.band.grid.height, 0, target.band.grid.width)
     )
-    pixels, raw = _area(window), cells * bytes_of_cell(target)
-    cpu = TARGET + pixels * PIXEL[kind] + cells * CELL[kind] + raw * CELL_BYTE
+    counts = 8 * cells if "count" in target.files else 0
+    pixels, raw = _area(window), cells * bytes_of_cell(target) - counts
+    cpu = TARGET + pixels * (PIXEL[kind] + MOMENTS * (len(target.stats) > 1)) + cells * CELL[kind]
+    cpu += (raw + counts * COUNT_BYTE) * CELL_BYTE
     read = _pixels_of(target.band, window, setting)
     if target.quality:
         cpu += pixels * MASK_BAND
         share = pixels / (target.band.grid.height * target.band.grid.width)
         height, width = (round(n * share**0.5) for n in target.quality.grid.shape)
         read += _pixels_of(target.quality, (0, height, 0, width), setting)
-    return read + Cost(targets=1, core_seconds=cpu, bytes_out=raw * COMPRESSED[kind])
+    return read + Cost(targets=1, core_seconds=cpu, bytes_out=raw * COMPRESSED[kind] + counts * COUNT_KEPT)
 
 
 def _kind(target: Target) -> str:
