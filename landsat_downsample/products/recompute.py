@@ -1,0 +1,198 @@
+"""The second code path of `verify`, for cells whose sides are rows and columns of pixels.
+
+It shares nothing with the reducers: it reads a cell's own pixel window and answers with Python's exact fractions, one
+cell at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from landsat_downsample.model.bands import BandSpec, BitField
+from landsat_downsample.model.grid import cell_edges
+from landsat_downsample.model.plan import Target
+from landsat_downsample.products.source_pixels import SourcePixels
+
+Recompute = Callable[["Cell"], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One coarse cell and the open rasters that it is recomputed from."""
+
+    source: SourcePixels
+    index: tuple[int, int]
+
+    @property
+    def target(self) -> Target:
+        """What it is a cell of."""
+        return self.source.target
+
+    def weighted(self) -> list[tuple[int | float, Fraction]]:
+        """(value, share of a pixel) for every valid pixel of the cell."""
+        rows, columns = (self.span(axis) for axis in (0, 1))
+        values, counts = self.source.read(rows[0][0], columns[0][0], len(rows), len(columns))
+        return [
+            (values[i, j].item(), high * wide)
+            for i, (_, high) in enumerate(rows)
+            for j, (_, wide) in enumerate(columns)
+            if counts[i, j]
+        ]
+
+    def span(self, axis: int) -> list[tuple[int, Fraction]]:
+        """Pixels that the cell overlaps along an axis, and how much of each."""
+        target, fine = self.target, self.target.band.grid
+        ratio, offset = target.lattice.in_pixels(target.coarse, fine, axis)
+        edges, unit = cell_edges(target.coarse.shape[axis], ratio, -offset)
+        low, high = (Fraction(int(edges[self.index[axis] + end]), unit) for end in (0, 1))
+        low, high = max(low, Fraction(0)), min(high, Fraction(fine.shape[axis]))
+        pixels = range(math.floor(low), math.ceil(high))
+        return [(p, min(high, Fraction(p + 1)) - max(low, Fraction(p))) for p in pixels]
+
+
+def _covered(pairs: Sequence[tuple[float, Fraction]]) -> Fraction:
+    return sum((share for _, share in pairs), Fraction(0))
+
+
+def _enough(cell: Cell, pairs: Sequence[tuple[float, Fraction]]) -> bool:
+    """Whether the valid pixels cover the share of the cell that was asked for."""
+    area, covered = _covered(cell.span(0)) * _covered(cell.span(1)), _covered(pairs)
+    return covered > 0 and covered >= Fraction(str(cell.target.min_valid)) * area
+
+
+def _mean(cell: Cell) -> float | None:
+    pairs = cell.weighted()
+    if not _enough(cell, pairs):
+        return None
+    exact = sum((Fraction(v) * w for v, w in pairs), Fraction(0)) / _covered(pairs)
+    if isinstance(pairs[0][0], float):
+        return float(exact)
+    nodata = cell.target.band.nodata
+    value = round(exact)  # Python rounds fractions half to even
+    if value == nodata and not cell.target.band.spec.fill_from:
+        value += 1 if exact >= value and value < np.iinfo(cell.target.band.dtype).max else -1
+    return value
+
+
+def _extreme(choose: Callable[[Iterable[float]], float]) -> Recompute:
+    def compute(cell: Cell) -> float | None:
+        pairs = cell.weighted()
+        return choose(v for v, _ in pairs) if _enough(cell, pairs) else None
+
+    return compute
+
+
+def _rms(cell: Cell) -> float | None:
+    pairs = cell.weighted()
+    if not _enough(cell, pairs):
+        return None
+    return round(math.sqrt(sum(Fraction(v) ** 2 * w for v, w in pairs) / _covered(pairs)))
+
+
+def _sum(cell: Cell) -> float | None:
+    pairs = cell.weighted()
+    return float(sum(Fraction(v) * w for v, w in pairs)) if _enough(cell, pairs) else None
+
+
+def _std(cell: Cell) -> float | None:
+    pairs = cell.weighted()
+    if not _enough(cell, pairs):
+        return None
+    mean, square = (sum(Fraction(v) ** power * w for v, w in pairs) / _covered(pairs) for power in (1, 2))
+    return math.sqrt(square - mean**2)
+
+
+def _count(cell: Cell) -> float:
+    return float(_covered(cell.weighted()))  # however few they are
+
+
+def _median(cell: Cell) -> float | None:
+    pairs = sorted(cell.weighted())
+    if not _enough(cell, pairs):
+        return None
+    half, running, middle = _covered(pairs) / 2, Fraction(0), []
+    for value, share in pairs:
+        if running <= half <= running + share:
+            middle.append(value)
+        running += share
+    exact = Fraction(middle[0]) / 2 + Fraction(middle[-1]) / 2
+    return float(exact) if isinstance(middle[0], float) else round(exact)
+
+
+def _circular(cell: Cell) -> float | None:
+    pairs = cell.weighted()
+    if not _enough(cell, pairs):
+        return None
+    unit = math.radians(cell.target.band.spec.scale or 1.0)
+    east, north = (sum(f(v * unit) * float(w) for v, w in pairs) for f in (math.sin, math.cos))
+    return math.atan2(east, north) / unit
+
+
+def _code(policy: str) -> Recompute:
+    def compute(cell: Cell) -> float | None:
+        spec = cell.target.band.spec
+        fill = spec.field("fill")
+        pairs = [(int(v), w) for v, w in cell.weighted() if not (fill and int(v) & fill.mask)]
+        if not _enough(cell, pairs):
+            return spec.fill or 0
+        codes = {v for v, _ in pairs}
+        if len(codes) == 1:
+            return codes.pop()
+        decided = (f for f in spec.fields if f is not fill and f.rule != "clear")
+        return sum(_field(f, policy, pairs) << f.offset for f in decided) | _clear(spec, policy, pairs)
+
+    return compute
+
+
+def _field(bits: BitField, policy: str, pairs: Sequence[tuple[int, Fraction]]) -> int:
+    total = _covered(pairs)
+    reached = 0
+    for level in range(1, 1 << bits.length):
+        if bits.levels and bits.levels[level] == "reserved":
+            continue
+        share = sum(w for v, w in pairs if (v >> bits.offset) % (1 << bits.length) >= level)
+        rule = "majority" if policy == "majority" else bits.rule
+        if {"all": share == total, "majority": 2 * share >= total}.get(rule, share > 0):
+            reached = level
+    return reached
+
+
+def _clear(spec: BandSpec, policy: str, pairs: Sequence[tuple[int, Fraction]]) -> int:
+    clear = spec.field("clear")
+    if clear is None:
+        return 0
+    clouds = [f for f in (spec.field("cloud"), spec.field("dilated_cloud")) if f]
+    return 0 if any(_field(f, policy, pairs) for f in clouds) else clear.mask
+
+
+def _mode(cell: Cell) -> float | None:
+    """The value that covers most of the cell, the smallest of equals; of the valid codes of a quality band."""
+    fill = cell.target.band.spec.field("fill")
+    pairs = [(v, w) for v, w in cell.weighted() if not (fill and int(v) & fill.mask)]
+    if not _enough(cell, pairs):
+        return cell.target.band.spec.fill
+    share: dict[float, Fraction] = {}
+    for value, weight in pairs:
+        share[value] = share.get(value, Fraction(0)) + weight
+    return min(share, key=lambda value: (-share[value], value))
+
+
+SECOND_PATH: dict[str, Recompute] = {
+    "mean": _mean,
+    "mode": _mode,
+    "min": _extreme(min),
+    "max": _extreme(max),
+    "rms": _rms,
+    "sum": _sum,
+    "std": _std,
+    "count": _count,
+    "median": _median,
+    "circular": _circular,
+    "conservative": _code("conservative"),
+    "majority": _code("majority"),
+}
