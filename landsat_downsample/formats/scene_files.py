@@ -12,6 +12,7 @@ from landsat_downsample.formats import product_id
 from landsat_downsample.formats.product_id import FileName, ProductId
 from landsat_downsample.model.bands import BandSpec, coded, specs, unknown
 from landsat_downsample.model.location import Location, redacted_repr
+from landsat_downsample.model.methods import STATS
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
 
@@ -129,8 +130,8 @@ def sort_bands(
         suffix = parts.suffix if parts is not None and parts.product.id == product.id else None
         if suffix in known:
             found[suffix] = known[suffix], name
-        elif suffix == FRACTIONS:
-            continue
+        elif suffix == FRACTIONS or (suffix and _statistic_of(suffix) in known):
+            continue  # of a product of ours
         elif product_id.folded(name) in listed:
             band = suffix or product_id.stem(name)
             found[band] = _unknown(band), name
@@ -139,6 +140,12 @@ def sort_bands(
     order = {band: rank for rank, band in enumerate(known)}
     bands = sorted(found, key=lambda band: (order.get(band, len(order)), band))
     return {b: found[b][0] for b in bands}, {b: found[b][1] for b in bands}, tuple(skipped)
+
+
+def _statistic_of(suffix: str) -> str:
+    """The band of whose statistics a file is, by its suffix (``SR_B4_STD``); empty for other files."""
+    band, _, stat = suffix.rpartition("_")
+    return band if stat.lower() in STATS else ""
 
 
 def single_file_spec(name: str) -> BandSpec:

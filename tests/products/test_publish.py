@@ -99,6 +99,7 @@ def test_each_statistic_is_a_file_of_its_own(folder, product, tmp_path):
         assert 'METHOD_SR_B4 = "mean,min,std,count"' in text and "STATISTICS_FILES" in text and "_STD.TIF" not in text
     report = ld.verify(str(made), source=str(folder))
     assert not report.wrong and sum("all equal" in line for line in report.checked) == 11
+    assert set(ld.open_scene(made).bands) == set(ld.open_scene(folder).bands)  # with warnings being errors
     with rasterio.open(made / f"{scene}_SR_B4_COUNT.TIF") as raster:
         assert raster.nodata is None and raster.dtypes == ("float64",)
         assert raster.descriptions == ("Red surface reflectance: area of the valid pixels, in pixels",)
