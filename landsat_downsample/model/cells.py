@@ -28,6 +28,8 @@ class Cells:
     stop: np.ndarray
     head: np.ndarray
     tail: np.ndarray
+    whole: np.ndarray
+    """Weight that each cell has with pixels everywhere in it, those beyond the fine axis too."""
     unit: int
     """Weight of a pixel that lies wholly inside a cell."""
 
@@ -52,12 +54,12 @@ class Cells:
     @property
     def longest(self) -> int:
         """Largest total weight of a cell, or of one pixel, whichever is more."""
-        return max(int(self.extent.max()), self.unit)
+        return max(int(self.whole.max()), self.unit)
 
     def part(self, first: int, last: int) -> Cells:
         """The cells `first` to `last` alone; pixel indices stay those of the whole axis."""
         cut = slice(first, last)
-        arrays = (self.start[cut], self.stop[cut], self.head[cut], self.tail[cut])
+        arrays = (self.start[cut], self.stop[cut], self.head[cut], self.tail[cut], self.whole[cut])
         return Cells(self.pixels, *arrays, self.unit, self.block, self.centre[cut])
 
     @property
@@ -72,7 +74,8 @@ class Cells:
         block = int(stop[0]) if self.unit == 1 and self.size > 1 else self.block
         if not np.array_equal(start, np.arange(self.size) * block):
             block = 0
-        return Cells(last - first, start, stop, self.head, self.tail, self.unit, block, self.centre - first)
+        arrays = start, stop, self.head, self.tail, self.whole
+        return Cells(last - first, *arrays, self.unit, block, self.centre - first)
 
     @classmethod
     def cut(cls, pixels: int, cells: int, ratio: Fraction, offset: Fraction = Fraction(0)) -> Cells:
@@ -93,7 +96,7 @@ class Cells:
         tail = np.where(single, high - low, high - (stop - 1) * unit)
         centre = np.clip((edges[:-1] + edges[1:]) // (2 * unit), 0, pixels - 1)
         block = int(edges[1]) if unit == 1 and not edges[0] else 0
-        return cls(pixels, start, stop, head, tail, unit, block, centre)
+        return cls(pixels, start, stop, head, tail, np.diff(edges), unit, block, centre)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +139,11 @@ class Overlay:
         return self.rows.longest * self.columns.longest
 
     def extent(self, first: int, last: int) -> np.ndarray:
+        """Area weight of whole cells of some rows, be there pixels in them or not: (rows, cells), int64."""
+        area: np.ndarray = np.multiply.outer(self.rows.whole[first:last], self.columns.whole)
+        return area
+
+    def area(self, first: int, last: int) -> np.ndarray:
         """Area weight of the pixels that exist in each cell of some rows: (rows, cells), int64."""
         area: np.ndarray = np.multiply.outer(self.rows.extent[first:last], self.columns.extent)
         return area

@@ -167,7 +167,26 @@ def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summa
             least = least_area(extent, rule.min_valid) if rule.min_valid else None
             pixels = codes_of(*read(strip.start, strip.stop))
             native.quality(pixels, overlay, strip, meaning, answers, least=least)
+            _judge_edges(rule, overlay, (strip, pixels), answers)
     return Summary.of(rule, codes, percent, answers.counts)
+
+
+def _judge_edges(rule: QualityRule, overlay: Overlay, part: tuple[Strip, np.ndarray], answers: Answers) -> None:
+    """Take the valid share of cells that reach beyond the image as one of the whole cell, which C does not know."""
+    strip, pixels = part
+    extent, rows = overlay.extent(strip.first, strip.last).ravel(), slice(strip.first, strip.last)
+    at = np.flatnonzero(extent != overlay.area(strip.first, strip.last).ravel())
+    if not len(at):
+        return
+    present = np.flatnonzero(count_codes(pixels)).astype(np.uint16)
+    histogram = Histogram(present, native.histogram(pixels, overlay, strip, at, present))
+    valid = histogram.counts @ ((present & fill_mask(rule.spec)) == 0)
+    codes = answers.codes[rows].reshape(-1)
+    codes[at[valid < least_area(extent[at], rule.min_valid)]] = rule.spec.fill or 0
+    if len(answers.percent):
+        percent = percentages(rule.spec, histogram, valid, extent[at])
+        row, column = np.divmod(at, overlay.columns.size)
+        answers.percent[:, strip.first + row, column] = percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +210,9 @@ class Quality:
         shared = codes[: shared_rows(self.overlay.rows, strip)]
         present = np.flatnonzero(own + count_codes(shared) if shared.size else own).astype(np.uint16)
         low, high = (fold(ufunc, codes, self.overlay, strip) for ufunc in (np.bitwise_and, np.bitwise_or))
-        mixed = np.flatnonzero(low != high)
+        # Of those that reach beyond the image the valid share is one of the whole cell.
+        edge = self.overlay.extent(strip.first, strip.last) != self.overlay.area(strip.first, strip.last)
+        mixed = np.flatnonzero((low != high) | edge)
         code = self._centre(codes, strip) if self.rule.policy == "nearest" else low
         return _Cells(code, mixed, present, codes, strip)
 
@@ -208,7 +229,8 @@ class Quality:
     def finish(self, cells: _Cells, first: int, last: int) -> tuple[np.ndarray, ...]:
         spec, nearest = self.rule.spec, self.rule.policy == "nearest"
         extent = self.overlay.extent(first, last)
-        empty = (cells.code & fill_mask(spec) != 0) | (extent == 0)  # a band may end before the last cells begin
+        # A band may end before the last cells begin.
+        empty = (cells.code & fill_mask(spec) != 0) | (self.overlay.area(first, last) == 0)
         code = np.where(empty, np.uint16(spec.fill or 0), cells.code)
         percent = self._percent_of_uniform(code) if self.rule.fractions else None
         share = self.rule.min_valid

@@ -174,7 +174,7 @@ class CellValues:
             return self.overlay.weights(strip)
         rows = self.overlay.rows
         if strip.start <= rows.start[strip.first] and strip.stop >= rows.stop[strip.last - 1]:
-            return self.overlay.extent(strip.first, strip.last)
+            return self.overlay.area(strip.first, strip.last)
         ones = np.ones((strip.stop - strip.start, 1), np.uint8)
         return sum_rows(ones, rows, strip, np.int64) * self.overlay.columns.extent
 

@@ -55,6 +55,7 @@ def test_weights_are_the_lengths_in_common(pixels, ratio, offset):
     assert (found == overlaps(pixels, count, ratio, offset)).all()
     assert (found.sum(0) == 1).all()  # no pixel lost, none counted twice
     assert [Fraction(int(e), cells.unit) for e in cells.extent] == list(found.sum(1))
+    assert [Fraction(int(e), cells.unit) for e in cells.whole] == [ratio] * count
 
 
 @settings(max_examples=40)

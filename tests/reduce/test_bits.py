@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import CODES, PIXEL, SENSORS, level, one_cell, shares
+from oracles import CODES, PIXEL, SENSORS, level, one_cell, shares, whole_area
 
 from landsat_downsample import SceneError, UsageError
 from landsat_downsample.model.bands import specs
@@ -196,8 +196,8 @@ def test_the_other_quality_bands_follow_their_tables(band, policy, factor):
 # Percentages ---------------------------------------------------------------------------------
 
 
-def percent_of(name: str, pairs) -> int:
-    area = sum(a for _, a in pairs)
+def percent_of(name: str, pairs, area: Fraction = Fraction(0)) -> int:
+    """Of valid pixels; or of `area`, that of the whole cell, for the valid ones."""
     valid = [(c, a) for c, a in pairs if not c & 1]
     covered = sum(a for _, a in valid)
     if name == "valid":
@@ -219,7 +219,7 @@ def test_percentages_are_exact_whatever_the_policy(sensor, factor):
     right = np.empty((len(names), *first.shape[1:]), np.uint8)
     for i, j in np.ndindex(right.shape[1:]):
         pairs = pixels_of(codes, overlay, i, j)
-        right[:, i, j] = [percent_of(name, pairs) for name in names]
+        right[:, i, j] = [percent_of(name, pairs, whole_area(overlay, i, j)) for name in names]
     np.testing.assert_array_equal(first, right, strict=True)
     for policy in POLICIES[1:]:
         _, found = run(codes, overlay, QualityRule(spec, policy, fractions=True))
@@ -289,7 +289,7 @@ def test_min_valid_makes_cells_fill(share, policy):
     for i, j in np.ndindex(found.shape):
         pairs = pixels_of(codes, overlay, i, j)
         covered = sum(a for c, a in pairs if not c & 1)
-        if not covered or covered < share * sum(a for _, a in pairs):
+        if not covered or covered < share * whole_area(overlay, i, j):
             assert found[i, j] == 1
         elif policy != "nearest":
             assert found[i, j] == one_cell(pairs, PIXEL["tm"], policy)

@@ -53,7 +53,7 @@ def oracle(values, good, overlay, rule, least=Fraction(0)) -> dict[str, np.ndarr
     area = overlay.rows.unit * overlay.columns.unit
     whole = np.where(good, values, 0).astype(np.int64)
     count, total, squares = (down @ part @ across.T for part in (good.astype(np.int64), whole, whole**2))
-    extent = down @ np.ones(values.shape, np.int64) @ across.T
+    extent = np.multiply.outer(overlay.rows.whole, overlay.columns.whole)
     made = {stat: np.empty(count.shape, output_dtype(stat, values.dtype)) for stat in STATS if stat != "median"}
     for cell in np.ndindex(count.shape):
         n, s, q = (int(part[cell]) for part in (count, total, squares))

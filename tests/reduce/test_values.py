@@ -12,6 +12,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lattices import coarse_grid, corner_lattice
+from oracles import whole_area
 
 from landsat_downsample import UsageError
 from landsat_downsample.model.bands import BandSpec, specs, unknown
@@ -48,7 +49,7 @@ def spans(axis: Cells, i: int) -> list[tuple[int, Fraction]]:
 
 
 def cells_of(values, good, overlay):
-    """(index, [(value, area)] of the valid pixels, area of all pixels) for every cell."""
+    """(index, [(value, area)] of the valid pixels, area of the whole cell) for every cell."""
     for i in range(overlay.rows.size):
         for j in range(overlay.columns.size):
             pairs = [
@@ -56,7 +57,7 @@ def cells_of(values, good, overlay):
                 for r, high in spans(overlay.rows, i)
                 for c, wide in spans(overlay.columns, j)
             ]
-            yield (i, j), [(v, w) for v, w, ok in pairs if ok], sum(w for _, w, _ in pairs)
+            yield (i, j), [(v, w) for v, w, ok in pairs if ok], whole_area(overlay, i, j)
 
 
 def exact_mean(pairs) -> Fraction:
@@ -382,7 +383,7 @@ def test_gap_masks_keep_their_gaps():
 )
 @pytest.mark.parametrize("factor", [7, 2.5, 30, (40, 0)])
 @pytest.mark.parametrize("method", ["mean", "min", "median", "circular", "sum"])
-def test_min_valid_is_a_share_of_the_pixels_that_exist(share, factor, method):
+def test_min_valid_is_a_share_of_the_whole_cell(share, factor, method):
     shape = 61, 47
     values, overlay = image("int16", -9999, 13, shape), overlay_of(shape, factor)
     values[:9] = 5  # full cells too

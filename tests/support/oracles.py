@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from landsat_downsample.model.cells import Cells
+from landsat_downsample.model.cells import Cells, Overlay
 
 # Tables: name, offset, length, rule of the conservative policy; of 2-bit levels, whether 2 is reserved.
 _LOW = [("fill", 0, 1, "fill"), ("dilated", 1, 1, "any"), ("cirrus", 2, 1, "any"), ("cloud", 3, 1, "any")]
@@ -60,6 +60,13 @@ def one_cell(pairs: list[tuple[int, Fraction]], table, policy: str) -> int:
     if any(rule == "clear" for *_, rule in table) and not out & 0b1010:
         out |= 1 << 6
     return out
+
+
+def whole_area(overlay: Overlay, i: int, j: int) -> Fraction:
+    """Area of a cell in pixels, be there pixels in it or not."""
+    sides = (overlay.rows, i), (overlay.columns, j)
+    high, wide = (Fraction(int(axis.whole[k]), axis.unit) for axis, k in sides)
+    return high * wide
 
 
 def shares(axis: Cells, i: int):
