@@ -82,9 +82,8 @@ def _weighted(rows: list[Steady], what: str) -> Bound:
 
 def of_statistics(pairs: Pairs) -> list[Bound]:
     """All statistics of a band beside its mean alone."""
-    ratios = {cells: five / mean for cells, (mean, five) in pairs.items()}
-    cells = max(ratios, key=ratios.__getitem__)
-    return [Bound("five statistics stored, CPU / the mean alone", ratios[cells], 1.5, note=f"worst: {cells}")]
+    name = "five statistics stored, CPU / the mean alone"
+    return [Bound(f"{name}, {cells}", five / one, 1.5) for cells, (one, five) in pairs.items()]
 
 
 def of_memory(extra: dict[str, float | None]) -> list[Bound]:

@@ -36,6 +36,9 @@ CELL_BYTE = 24e-9
 #: To add up its square and compare it, where several statistics are asked for.
 MOMENTS = 0.6e-9
 
+#: To encode and store one file more, whatever its size.
+FILE = 2.8e-3
+
 #: To encode and store a byte of counts, most of which are alike, beside a byte of other cells; and what is left of it.
 COUNT_BYTE, COUNT_KEPT = 0.25, 0.05
 
@@ -234,7 +237,7 @@ def reduction(target: Target, setting: Setting) -> Cost:
     counts = 8 * cells if "count" in target.files else 0
     pixels, raw = _area(window), cells * bytes_of_cell(target) - counts
     cpu = TARGET + pixels * (PIXEL[kind] + MOMENTS * (len(target.stats) > 1)) + cells * CELL[kind]
-    cpu += (raw + counts * COUNT_BYTE) * CELL_BYTE
+    cpu += (raw + counts * COUNT_BYTE) * CELL_BYTE + FILE * max(len(target.stats) - 1, 0)
     read = _pixels_of(target.band, window, setting)
     if target.quality:
         cpu += pixels * MASK_BAND

@@ -121,6 +121,7 @@ def test_more_is_never_cheaper(setting, scene):
     no_cheaper(cost_of(plan_of(there, factor=5), setting), usual)
     no_cheaper(usual, cost_of(plan_of(there, bands=("red", "QA_PIXEL")), setting))
     no_cheaper(cost_of(plan_of(there, mask=("cloud",)), setting), usual)
+    no_cheaper(cost_of(plan_of(there, stats=("mean", "std", "count")), setting), usual)
     left, _, _, top = scene.grid.bounds
     part = cost_of(plan_of(there, bounds=(left, top - 9000, left + 9000, top)), setting)
     assert part.bytes_in < usual.bytes_in and part.core_seconds < usual.core_seconds
@@ -167,6 +168,7 @@ CASES = {
     "all": Case({}),
     "masked": Case({"mask": "cloud", "bands": "red,lwir11"}),
     "overwritten": Case({"bands": "SR_B2,SR_B4"}, overwrite=True),
+    "statistics": Case({"bands": "red,QA_PIXEL", "stats": "mean,std,count"}, overwrite=True),
     "dask": Case({}, on_dask=True),
 }
 
