@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from landsat_downsample.api.given_grid import given_grid
 from landsat_downsample.errors import RunError, UsageError
 from landsat_downsample.execution.run import Outcome, Progress, run_plans
-from landsat_downsample.model.plan import Options, ScenePlan, distinct, plan_scene
+from landsat_downsample.model.plan import Options, ScenePlan, distinct, plan_scene, plan_tiles
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import words
@@ -46,6 +46,7 @@ def plan(
     min_valid: float = 0.0,
     methods: dict[str, str] | None = None,
     bounds: tuple[float, float, float, float] | None = None,
+    tiles: bool = False,
     stats: str | Iterable[str] | None = None,
     overwrite: bool = False,
 ) -> list[ScenePlan]:
@@ -84,6 +85,9 @@ def plan(
     bounds : (float, float, float, float), optional
         Area of interest (left, bottom, right, top) in units of the grid's CRS, widened to whole cells;
         of a remote source only the blocks under it are fetched.
+    tiles : bool
+        A product for each tile of the grid that a scene meets, each the whole tile: a grid with tiles, such as
+        ``modis:500m``, ``ard:300`` or ``hls:300``.
     stats : str or iterable of str, optional
         Statistics of bands that are averaged, a file each, from one read: any of mean, median, rms, min, max,
         sum, std and count (the area of valid pixels, in pixels). The mean's file has the band's name, others are
@@ -119,7 +123,10 @@ def plan(
     plans = []
     for source, base in given_scenes([sources] if isinstance(sources, Scene) else sources):
         scene = source if isinstance(source, Scene) else open_given(source, base, options.bands)
-        plans.append(plan_scene(scene, fspath(to), options, overwrite=overwrite))
+        if tiles:
+            plans += plan_tiles(scene, fspath(to), options, overwrite=overwrite)
+        else:
+            plans.append(plan_scene(scene, fspath(to), options, overwrite=overwrite))
     return distinct(plans)
 
 

@@ -31,6 +31,8 @@ class Entry:
     as a scene that is not there does, and the others are done."""
     origin: str | None = None
     """The remote list that named it, which limits what it may lead to."""
+    tile: str | None = None
+    """The grid of the one tile that is wanted of it, such as ``modis:500m:h18v04``, in place of the grid asked for."""
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -50,26 +52,35 @@ class Entry:
         if self.error:
             return ("!", str(self.error))
         if isinstance(self.source, str):
-            return ("", self.source)
-        return (self.base or "-", self.label or json.dumps(self.source))
+            return (self.tile or "", self.source)
+        return (f"{self.tile or ''}{self.base or '-'}", self.label or json.dumps(self.source))
 
     @property
     def identity(self) -> str:
         """What identifies it among the scenes of its run, there and on record."""
-        return _lasting(self.source) if isinstance(self.source, str) and not self.error else self.key[1]
+        named = _lasting(self.source) if isinstance(self.source, str) and not self.error else self.key[1]
+        return f"{named} {self.tile}" if self.tile else named
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types, as a line of a frozen list: paths absolute, no signatures or passwords."""
         if self.error:
             return {"source": self.source, "invalid": plain(self.error)}
         if isinstance(self.source, str):
-            return {"source": _lasting(self.source), **self._origin()}
+            return {"source": _lasting(self.source), **self._origin(), **self._tile()}
         items = [stac_item.without_secrets(item) for item in self.items]
         base = _lasting(self.base) if self.base else os.path.join(os.getcwd(), "-")
-        return {"source": items if isinstance(self.source, list) else items[0], "base": base, **self._origin()}
+        return {
+            "source": items if isinstance(self.source, list) else items[0],
+            "base": base,
+            **self._origin(),
+            **self._tile(),
+        }
 
     def _origin(self) -> dict[str, Any]:
         return {"origin": redact(self.origin)} if self.origin else {}
+
+    def _tile(self) -> dict[str, Any]:
+        return {"tile": self.tile} if self.tile else {}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Entry:
@@ -144,7 +155,9 @@ def entries_of(record: Any, base: str | None = None, limits: str | None = None) 
     elif isinstance(record, dict) and record.get("source") is not None:
         said = record.get("origin")
         limits = _origin(limits) or (said if isinstance(said, str) else limits)
-        yield from entries_of(record["source"], _base(record, base, limits), limits)
+        tile = record["tile"] if isinstance(record.get("tile"), str) else None
+        for entry in entries_of(record["source"], _base(record, base, limits), limits):
+            yield replace(entry, tile=tile)
     elif isinstance(record, dict) and isinstance(record.get("href"), str) and "status" not in record:
         yield href_entry(record["href"], limits)
     else:

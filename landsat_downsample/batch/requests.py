@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from landsat_downsample.batch.entry import Entry
-from landsat_downsample.errors import SceneError
+from landsat_downsample.errors import LandsatDownsampleError, SceneError, UsageError
 from landsat_downsample.formats.product_id import is_tiff, parse, stem
+from landsat_downsample.model.grid_request import PLACEMENTS
 from landsat_downsample.model.location import Location, redacted_repr
-from landsat_downsample.model.plan import Options, ScenePlan, plan_scene
+from landsat_downsample.model.plan import Options, ScenePlan, plan_scene, tiles_of
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import SUFFIX, same_product
+from landsat_downsample.model.scene import Scene
 from landsat_downsample.scenes.open import open_with
+
+#: Scenes whose headers are read at one time to learn which tiles they meet.
+_OPENED_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Order:
     dest: str
     overwrite: bool = False
     requester_pays: bool = False
+    tiles: bool = False
+    """A product for each tile of the grid that a scene meets."""
 
 
 @dataclass(slots=True)
@@ -62,12 +70,47 @@ class SceneRequest:
             return self._sample
         if self.entry.error is not None:
             raise self.entry.error
-        order = self.order
-        policy = Policy.from_environ()
-        policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
-        policy = policy.led_by(Location(self.entry.origin)) if self.entry.origin else policy
-        scene = open_with(policy, self.entry.source, base=self.entry.base, bands=order.options.bands)
-        return plan_scene(scene, order.dest, order.options, overwrite=order.overwrite)
+        order, options, scene = self.order, self.order.options, _opened(self.entry, self.order)
+        tile = self.entry.tile
+        if order.tiles and not tile:  # it could not be opened when its tiles were looked for
+            tile, *others = tiles_of(scene, options)
+            if others:
+                raise UsageError(f"{self.label!r} meets {len(others) + 1} tiles, as is known only now: run it again")
+        options = replace(options, grid=tile) if tile else options
+        return plan_scene(scene, order.dest, options, overwrite=order.overwrite)
+
+
+def by_tiles(entries: Iterable[Entry], order: Order) -> list[Entry]:
+    """An entry for each tile that a scene meets, by the headers of all of them.
+
+    One that cannot be opened stays as it is, and fails when its turn comes.
+
+    Raises
+    ------
+    UsageError
+        The grid has no tiles.
+    """
+    if not isinstance(order.options.grid, str) or order.options.grid in PLACEMENTS or "@" in order.options.grid:
+        raise UsageError("--tiles needs a --grid that has tiles, such as modis:500m, ard:300 or hls:300")
+
+    def found(entry: Entry) -> list[Entry]:
+        if entry.tile or entry.error:
+            return [entry]
+        try:
+            return [replace(entry, tile=grid) for grid in tiles_of(_opened(entry, order), order.options)]
+        except LandsatDownsampleError:
+            return [entry]
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(_OPENED_AT_ONCE, thread_name_prefix="tiles") as pool:
+        warnings.simplefilter("ignore")  # they are given when its turn comes
+        return [one for several in pool.map(found, entries) for one in several]
+
+
+def _opened(entry: Entry, order: Order) -> Scene:
+    policy = Policy.from_environ()
+    policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
+    policy = policy.led_by(Location(entry.origin)) if entry.origin else policy
+    return open_with(policy, entry.source, base=entry.base, bands=order.options.bands)
 
 
 def sample(requests: Sequence[SceneRequest], tries: int = 3) -> ScenePlan | None:
@@ -107,6 +150,7 @@ def distinct(entries: Iterable[Entry], *, listed: bool = False) -> list[Entry]:
     for entry in entries:
         identity = _identity(entry)
         name = (entry.error is None and _product_name(entry, Location(identity).name)) or identity
+        name = f"{name} {entry.tile}" if entry.tile else name
         other, _ = kept.setdefault(name, (identity, entry))
         if other != identity:
             error = same_product(other, identity, name + SUFFIX)
@@ -136,7 +180,8 @@ def place_key(entry: Entry) -> str:
     name = (
         spelling.rpartition("/")[2] if place.is_local else place.name
     )  # not by its absolute path: it is this machine's
-    return _product_name(entry, name) or spelling
+    key = _product_name(entry, name) or spelling
+    return f"{key} {entry.tile}" if entry.tile else key
 
 
 def _identity(entry: Entry) -> str:

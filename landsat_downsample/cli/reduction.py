@@ -50,6 +50,12 @@ def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None
         "scene (implied by --size): counted from the scene's own corner; a grid with cells of its own: modis:500m, "
         "latlon:0.05, mgrs:32TQM:300 ... (the verb grids lists them), CRS@SIZE such as EPSG:3035@500, like:HREF",
     )  # fmt: skip
+    if many:
+        parser.add_argument(
+            "--tiles", action="store_true",
+            help="a product for each tile of the grid that a scene meets, such as ..._h18v04_downsampled with "
+            "--grid modis:500m; the headers of all scenes are read first",
+        )  # fmt: skip
     parser.add_argument(
         "--anchor", type=position, metavar="X,Y", help="corner of any cell in units of the CRS (default -15,15)"
     )

@@ -155,8 +155,8 @@ class _Work:
     def name(self) -> str:
         """Its scene's ID, or what to call it until that is known."""
         if isinstance(self.request, ScenePlan):
-            return self.request.scene.id
-        return self.plan.scene.id if self.plan else self.request.label
+            return self.request.id
+        return self.plan.id if self.plan else self.request.label
 
     def outcome(self, status: str, **facts: Any) -> Outcome:
         """What became of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +18,7 @@ from landsat_downsample.model.grid import Grid, how_small
 from landsat_downsample.model.grid_request import PLACEMENTS, GridRequest
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.location import Location, redacted_repr
+from landsat_downsample.model.met_tiles import cells_met, check_tile, met_tiles
 from landsat_downsample.model.methods import METHODS, check_method, check_policy, check_stats, output_dtype
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.placement import Placement
@@ -223,7 +224,7 @@ class ScenePlan:
     options: Options
     dest: str
     name: str
-    """Folder of the product: ``<product_id>_downsampled``."""
+    """Folder of the product: ``<product_id>_downsampled``; of a tile ``<product_id>_h18v04_downsampled``."""
     coarse: Grid
     lattice: Lattice
     targets: tuple[Target, ...]
@@ -255,6 +256,16 @@ class ScenePlan:
         if self.projection is None:
             return float(self.ratio[0] * self.ratio[1])
         return tie_facts(self.scene.grid, self.lattice, self.projection)[1]
+
+    @property
+    def id(self) -> str:
+        """What the product is called among those of a run: its scene's ID, and the tile."""
+        return self.name.removesuffix(SUFFIX)
+
+    @property
+    def cells_met(self) -> dict[str, Any]:
+        """Which cells and tiles of its grid it meets: see `met_tiles.cells_met`."""
+        return cells_met(self.scene.grid, self.options.grid_request.target(self.scene.grid), self.options.bounds)
 
     @property
     def marker(self) -> str:
@@ -300,7 +311,9 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
         A band or flag the scene does not have, a mean of a bit field, or no destination.
     """
     _check_places(scene, dest)
-    placed = Placement.of(scene.grid, options.grid_request.target(scene.grid))
+    target = options.grid_request.target(scene.grid)
+    check_tile(scene.grid, target)
+    placed = Placement.of(scene.grid, target)
     coarse = placed.coarse.within(options.bounds) if options.bounds else placed.coarse
     wanted, fractions = _wanted(scene, options)
     methods = _methods(scene, options)
@@ -331,9 +344,41 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 stats=stats,
             )
         )
-    name = scene.id + SUFFIX
+    name = f"{scene.id}_{target.tile}{SUFFIX}" if target.tile else scene.id + SUFFIX
     places = coarse, placed.lattice
     return ScenePlan(scene, options, dest, name, *places, tuple(targets), placed.projection, overwrite)
+
+
+def plan_tiles(scene: Scene, dest: str, options: Options, *, overwrite: bool = False) -> list[ScenePlan]:
+    """A plan for each tile of the grid that a scene meets.
+
+    Raises
+    ------
+    UsageError
+        The grid has no tiles, or as of `plan_scene`.
+    """
+    return [
+        plan_scene(scene, dest, replace(options, grid=grid), overwrite=overwrite) for grid in tiles_of(scene, options)
+    ]
+
+
+def tiles_of(scene: Scene, options: Options) -> list[str]:
+    """The names of the tiles of a grid that a scene meets, each a grid to ask for.
+
+    Raises
+    ------
+    UsageError
+        The grid has no tiles, or none of whole cells.
+    """
+    target = options.grid_request.target(scene.grid)
+    if target.tiles is None:
+        raise UsageError(
+            f"grid {target.name} has no tiles of whole cells: give one that has, such as modis:500m, ard:300 or hls:300"
+        )
+    names = [target.tile] if target.tile else met_tiles(scene.grid, target, options.bounds)
+    if not names:
+        raise UsageError(f"the scene meets no tile of grid {target.name}: give another grid")
+    return [target.of_tile(name).name for name in names]
 
 
 def _check_places(scene: Scene, dest: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -73,22 +74,29 @@ class TargetGrid:
         if self.wraps and not self.tile:
             first[1], last[1] = found[1], found[1] + found[3]
         if first[0] >= last[0] or first[1] >= last[1]:
-            raise UsageError(self._unreached(cells))
+            what = f"tile {self.tile} of grid {self.untiled().name}" if self.tile else f"grid {self.name}"
+            raise UsageError(f"the scene does not reach {what}: give another, such as zone")
         if self.tile:
             return self.grid(self.extent)
         return self.grid((first[0], first[1], last[0] - first[0], last[1] - first[1]))
-
-    def _unreached(self, cells: Grid) -> str:
-        if not self.tile:
-            return f"the scene does not reach grid {self.name}: give another, such as zone"
-        names = ", ".join(self.touched(cells)) or "none"
-        return f"the scene does not reach tile {self.tile} of grid {self.name}: it reaches {names}"
 
     def touched(self, cells: Grid) -> tuple[str, ...]:
         """Names of the tiles that a grid of such cells touches; none where the grid has no tiles."""
         if isinstance(self.tiles, MgrsTiles):
             return self.tiles.touched(cells.bounds)
         return self.tiles.touched(self.window(cells)) if self.tiles else ()
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) of the cells that are asked for; infinite where there is no end to them."""
+        return self.grid(self.extent).bounds if self.extent else (-math.inf, -math.inf, math.inf, math.inf)
+
+    def untiled(self) -> TargetGrid:
+        """The whole of the grid that this is a tile of; of a tile with a corner of its own, its cells without end."""
+        if self.tile is None:
+            return self
+        shape = self.shape if isinstance(self.tiles, NumberedTiles) else None
+        return replace(self, name=self.name.replace(f":{self.tile.removeprefix('T')}", ""), shape=shape, tile=None)
 
     def of_tile(self, name: str) -> TargetGrid:
         """The part of the grid that a tile is.
@@ -102,7 +110,7 @@ class TargetGrid:
             raise UsageError(f"grid {self.name} has no tiles")
         if isinstance(self.tiles, NumberedTiles):
             tile, _ = self.tiles.find(name)
-            return replace(self, name=f"{self.name.removesuffix(f':{self.tile}')}:{tile}", tile=tile)
+            return replace(self, name=f"{self.untiled().name}:{tile}", tile=tile)
         tile, lattice = self.tiles.find(name)
         side = int(SIDE / self.tiles.cell)
         word = f"mgrs:{tile.removeprefix('T')}:{decimal(self.tiles.cell)}"

@@ -302,7 +302,7 @@ def test_the_part_of_a_grid_that_a_scene_touches_is_cut_at_its_edge_and_a_tile_i
     assert grid.touched(grid.cut(touched)) == ("h00v00", "h01v00")
     tile = grid.of_tile("h01v00")
     assert grid.window(tile.cut(touched)) == (0, 1200, 1200, 1200)
-    with pytest.raises(UsageError, match=r"does not reach tile h02v00 of grid .*: it reaches h00v00, h01v00"):
+    with pytest.raises(UsageError, match="does not reach tile h02v00 of grid modis:1km"):
         grid.of_tile("h02v00").cut(touched)
     with pytest.raises(UsageError, match="does not reach grid"):
         grid.cut(grid.grid((-30, 1150, 10, 100)))

@@ -44,7 +44,7 @@ def table(*columns: str) -> Table:
     return made
 
 
-def show_scene(scene: Scene) -> None:
+def show_scene(scene: Scene, met: dict[str, Any] | None = None) -> None:
     """Print what a scene is: one table of its bands."""
     out = console()
     left, bottom, right, top = scene.grid.bounds
@@ -54,6 +54,8 @@ def show_scene(scene: Scene) -> None:
     size = f"{scene.grid.height} x {scene.grid.width} pixels of {step_y:g} x {step_x:g}"
     out.print(f"grid    {size}, {_short(scene.grid.crs)}")
     out.print(f"bounds  left {left:.3f}  bottom {bottom:.3f}  right {right:.3f}  top {top:.3f}")
+    if met:
+        out.print(f"cells   {cells_line(met)}")
     for key, word in (("datetime", "date"), ("eo:cloud_cover", "cloud")):
         if key in scene.properties:
             out.print(f"{word:<7} {scene.properties[key]}{' %' if word == 'cloud' else ''}")
@@ -87,6 +89,13 @@ def show_grids(grids: list[dict[str, Any]]) -> None:
     console().print(rows)
 
 
+def cells_line(met: dict[str, Any]) -> str:
+    """Say which cells and tiles of a grid are met."""
+    (row, column), (height, width) = met["first"], met["shape"]
+    cells = f"rows {row} to {row + height - 1}, columns {column} to {column + width - 1} of grid {met['grid']}"
+    return f"{cells}; tiles {' '.join(met['tiles'])}" if met["tiles"] else cells
+
+
 def show_plan(item: ScenePlan) -> None:
     """Print what would be done with a scene."""
     out, cost = console(), estimate(item)
@@ -98,6 +107,7 @@ def show_plan(item: ScenePlan) -> None:
     )
     if without := why_no_mtl(item):
         out.print(without)
+    out.print(cells_line(item.cells_met))
     if item.options.mask:
         out.print(f"masked: without the pixels that QA_PIXEL flags as {', '.join(item.options.mask)}")
     rows = table("band", "reduced by", "source", "type", "read", "file")

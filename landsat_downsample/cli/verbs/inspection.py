@@ -30,6 +30,9 @@ def add_info(verbs: Verbs) -> None:
     parser = add_verb(verbs, "info", _info, "show a scene: id, sensor, grid and bands")
     parser.add_argument("source", type=href_type, metavar="SOURCE", help=SOURCE)
     parser.add_argument("--json", action="store_true", help="as one JSON line")
+    parser.add_argument(
+        "--grid", metavar="GRID", help="say which of its cells and tiles the scene meets, such as modis:500m"
+    )
     add_access(parser)
 
 
@@ -37,11 +40,17 @@ def _info(arguments: argparse.Namespace) -> int:
     from landsat_downsample.cli.display.tables import show_scene
     from landsat_downsample.scenes.open import open_scene
 
-    scene = open_scene(arguments.source, requester_pays=arguments.requester_pays)
+    scene, met = open_scene(arguments.source, requester_pays=arguments.requester_pays), None
+    if arguments.grid:
+        from landsat_downsample.model.grid_request import GridRequest
+        from landsat_downsample.model.met_tiles import cells_met
+        from landsat_downsample.scenes.given_grid import read_grid
+
+        met = cells_met(scene.grid, GridRequest(grid=read_grid(arguments.grid)).target(scene.grid))
     if arguments.json:
-        print(json.dumps(scene.to_dict()))
+        print(json.dumps(scene.to_dict() | ({"cells": met} if met else {})))
     else:
-        show_scene(scene)
+        show_scene(scene, met)
     return DONE
 
 

@@ -64,13 +64,14 @@ def price(text: str) -> tuple[str, float]:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from landsat_downsample.batch.requests import Order, SceneRequest, distinct, names_list
+    from landsat_downsample.batch.requests import Order, SceneRequest, by_tiles, distinct, names_list
     from landsat_downsample.batch.scene_lists import read_entries
     from landsat_downsample.cli.display.tables import show_cost, show_plan, show_plan_line
     from landsat_downsample.execution.cost import Prices, cost_of, total
 
-    order = Order(options(arguments), arguments.to, requester_pays=arguments.requester_pays)
+    order = Order(options(arguments), arguments.to, requester_pays=arguments.requester_pays, tiles=arguments.tiles)
     entries = distinct(read_entries(arguments.sources), listed=names_list(arguments.sources))
+    entries = by_tiles(entries, order) if arguments.tiles else entries
     requests = [SceneRequest(entry, order) for entry in entries]
     if not requests:
         raise UsageError("no scene to plan: give a SOURCE, or @LIST")
@@ -105,7 +106,7 @@ def _record(item: ScenePlan, scenes: int, prices: Prices, setting: Setting) -> d
     cost = cost_of(item, setting)
     costs = {"scene": cost.to_dict(prices), "like_it": cost.like(scenes).to_dict(prices)}
     costs |= {"prices": asdict(prices), "setting": asdict(setting)}
-    return item.to_dict() | {"estimate": estimate(item), "cost": costs}
+    return item.to_dict() | {"estimate": estimate(item), "cost": costs, "cells": item.cells_met}
 
 
 def _setting() -> Setting:

@@ -162,7 +162,11 @@ def _requests(arguments: argparse.Namespace) -> tuple[list[SceneRequest], Share 
     from landsat_downsample.batch.requests import Order, SceneRequest, distinct, names_list
 
     order = Order(  # a contradiction is refused before anything is opened
-        options(arguments), arguments.to, overwrite=arguments.overwrite, requester_pays=arguments.requester_pays
+        options(arguments),
+        arguments.to,
+        overwrite=arguments.overwrite,
+        requester_pays=arguments.requester_pays,
+        tiles=arguments.tiles,
     )
     entries, share = _entries(arguments, order)
     entries = distinct(entries, listed=not arguments.sources or names_list(arguments.sources))
@@ -178,6 +182,10 @@ def _entries(arguments: argparse.Namespace, order: Order) -> tuple[list[Entry], 
     if arguments.retry_failed:
         return _left(arguments, order)
     entries = _found(arguments) if arguments.stac else _listed(arguments)
+    if arguments.tiles:
+        from landsat_downsample.batch.requests import by_tiles
+
+        entries = by_tiles(entries, order)
     if arguments.part is None:
         return entries, None
     from landsat_downsample.batch.parts import share
@@ -211,9 +219,14 @@ def _left(arguments: argparse.Namespace, order: Order) -> tuple[list[Entry], Sha
     left = retry(arguments.retry_failed, order, arguments.part)
     if left.busy:
         say(f"still at work, so that what they have not ended is left to them: {', '.join(left.busy)}")
-    if not left.entries:
+    entries = left.entries
+    if arguments.tiles:
+        from landsat_downsample.batch.requests import by_tiles
+
+        entries = by_tiles(entries, order)
+    if not entries:
         say(f"no scene failed in {arguments.retry_failed!r}: nothing is left to do")
-    return left.entries, left.share
+    return entries, left.share
 
 
 def _outcomes(
