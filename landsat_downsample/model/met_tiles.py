@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from landsat_downsample.errors import UsageError
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.placement import Placement
 from landsat_downsample.model.target_grid import TargetGrid
-from landsat_downsample.model.ties import STEP
+
+#: Pixels from point to point within an image: tiles are larger.
+INNER = 64
 
 
 def met_tiles(
@@ -28,9 +31,12 @@ def met_tiles(
     UsageError
         As of `Placement.of`.
     """
-    if target.tiles is None:
-        return ()
-    placed = Placement.of(image, target.untiled())
+    return () if target.tiles is None else _met(image, target.untiled(), bounds)
+
+
+@lru_cache(maxsize=16)
+def _met(image: Grid, target: TargetGrid, bounds: tuple[float, float, float, float] | None) -> tuple[str, ...]:
+    placed = Placement.of(image, target)
     cells = placed.coarse.within(bounds) if bounds else placed.coarse
     if placed.projection is None:
         return target.touched(cells)
@@ -81,9 +87,9 @@ def check_tile(image: Grid, target: TargetGrid) -> None:
 
 
 def _points(image: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y) of the middles of the pixels along an image's frame, and of some within it."""
+    """(x, y) of the middles of the pixels along an image's frame, and of some within it, for tiles that lie inside."""
     t, (height, width) = image.transform, image.shape
     rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
-    lines = (rows[[0, -1]], columns), (rows, columns[[0, -1]]), (rows[::STEP], columns[::STEP])
+    lines = (rows[[0, -1]], columns), (rows, columns[[0, -1]]), (rows[::INNER], columns[::INNER])
     x, y = zip(*(np.meshgrid(t.c + across * t.a, t.f + down * t.e) for down, across in lines), strict=True)
     return np.concatenate([part.ravel() for part in x]), np.concatenate([part.ravel() for part in y])

@@ -217,7 +217,7 @@ def _check_band(product: str, target: Target, written: dict[str, Any], report: R
     with _open(product, written["file"]) as raster:
         stored, nodata = raster.read(1), raster.nodata
     bad = []
-    cells = list(_sample(stored.shape, *sample))
+    cells = list(_sample_reached(target, None, *sample))
     with open_source(target.band) as pixels, open_source(target.quality) as quality:
         source = SourcePixels(target, pixels, quality)
         for cell in cells:
@@ -278,10 +278,11 @@ def _check_areas(
         report.checked.append(f"{name}: {count} cells recomputed from polygons, all right ({method})")
 
 
-def _sample_reached(target: Target, projection: Projection, count: int, seed: int) -> Iterator[tuple[int, int]]:
+def _sample_reached(target: Target, projection: Projection | None, count: int, seed: int) -> Iterator[tuple[int, int]]:
     """Cells like those of `_sample`, of the part of the grid that the source reaches: a tile may be larger."""
-    reached = covering(target.band.grid, target.lattice, projection)
-    begins = zip(target.lattice.first(reached), target.lattice.first(target.coarse), strict=True)
+    image, lattice = target.band.grid, target.lattice
+    reached = covering(image, lattice, projection) if projection else lattice.covering(image)
+    begins = zip(lattice.first(reached), lattice.first(target.coarse), strict=True)
     shapes = zip(reached.shape, target.coarse.shape, strict=True)
     spans = [
         (max(first - begin, 0), min(first - begin + size, limit))
