@@ -459,9 +459,9 @@ def _itemsize(band: Band) -> int:
 
 
 def _bytes_held(target: Target) -> int:
-    """Bytes of a cell in memory: all statistics, and the largest of them as it is encoded."""
+    """Bytes of a cell in memory: of the statistics that are not yet stored, and of one as it is encoded."""
     sizes = _cell_sizes(target)
-    return max(8, sum(sizes) + 3 * max(sizes, default=0))
+    return max([8, *(sum(sizes[k:]) + 3 * size for k, size in enumerate(sizes))])
 
 
 def bytes_of_cell(target: Target) -> int:

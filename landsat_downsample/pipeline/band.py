@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -299,9 +300,10 @@ def process(target: Target, publication: Publication, idle_threads: Callable[[],
     reduced = reduce_target(target, idle_threads)
     small: np.ndarray = preview(reduced)
     products: list[Product] = []
-    if target.codes_written:
-        products = [_store_band(target, one, publication) for one in (reduced, *reduced.others)]
-    reduced = replace(reduced, data=small, others=())  # the cells are stored: what follows may have their memory
+    waiting = deque((reduced, *reduced.others) if target.codes_written else ())
+    reduced = replace(reduced, data=small, others=())  # what is stored gives its memory to what follows
+    while waiting:
+        products.append(_store_band(target, waiting.popleft(), publication))
     if reduced.fractions is not None:
         products.append(_store_fractions(target, reduced.spec, reduced.fractions, publication))
     return Done(
