@@ -42,7 +42,7 @@ def given_grid(grid: Any, like: Any = None) -> str | TargetGrid | None:
     name = f"{LIKE}{type(grid).__name__}"
     if isinstance(grid, Grid):
         return of_raster(grid.crs, grid.transform, grid.shape, name)
-    if hasattr(grid, "dims") or all(hasattr(grid, part) for part in ("crs", "shape")):
+    if hasattr(grid, "dims") or all(hasattr(grid, part) for part in ("crs", "shape")):  # xarray's, or a GeoBox
         return of_placed(grid, name)
     raise UsageError(
         f"grid of type {type(grid).__name__} is none: give a word such as 'modis:500m', a raster's path, or an object "

@@ -56,9 +56,9 @@ def of_placed(given: Any, name: str) -> TargetGrid:
     UsageError
         It has no CRS, or no regular grid.
     """
-    if hasattr(given, "dims") and hasattr(given, "coords"):
-        import rioxarray  # noqa: F401  (registers the .rio accessor)
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
 
+    if hasattr(given, "rio"):
         return _of_array(given, name)
     transform = getattr(given, "transform", None)
     transform = given.affine if transform is None or callable(transform) else transform
@@ -97,7 +97,8 @@ def _like(href: str, policy: Policy) -> TargetGrid:
         with ExitStack() as stack, files.reading(location):
             file = stack.enter_context(files.header(files.FetchRequest(location, policy=policy)))
             stack.enter_context(rasterio.Env(**OPTIONS))
-            return of_placed(stack.enter_context(open_raster(file.gdal_path, location, pixels=False)), name)
+            source = stack.enter_context(open_raster(file.gdal_path, location, pixels=False))
+            return of_raster(_crs(source.crs, name), source.transform, source.shape, name)
     grid = open_with(policy, href).grid
     return of_raster(grid.crs, grid.transform, grid.shape, name)
 
@@ -108,7 +109,7 @@ def _of_file(path: str, location: Location, name: str) -> TargetGrid:
         with suppress(RasterioError), rasterio.Env(**OPTIONS), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by `of_raster`
             with rasterio.open(path, driver=driver) as source:
-                return of_placed(source, name)
+                return of_raster(_crs(source.crs, name), source.transform, source.shape, name)
     raise UsageError(f"cannot take the grid of {location!r}: GDAL finds no raster in it: give one")
 
 

@@ -115,7 +115,9 @@ def test_a_file_that_describes_a_crs_gives_multiples_of_a_size_in_it(tmp_path, f
 
 
 class GeoBox:
-    """As odc-geo has it: a CRS object, an affine, a shape."""
+    """As odc-geo has it: a CRS object, an affine, a shape; and dimensions, though it is no array."""
+
+    dims = coords = ("y", "x")
 
     crs = CRS.from_epsg(32633)
     affine = transform = HERE
