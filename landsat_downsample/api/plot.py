@@ -13,7 +13,9 @@ import numpy as np
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.crs import same_crs
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.projection import Projection
 from landsat_downsample.products.browse import classify
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def before_after(
         height, width = band.shape
         axis.set_title(f"{word}: {height} × {width} of {_cell_size(band)}{note}", fontsize=10, loc="left")
         _label(axis, band)
-    if _unit_of(bands[0]) == _unit_of(bands[1]) != (1.0, "pixels"):
+    if _unit_of(bands[0]) == _unit_of(bands[1]) != (1.0, "pixels") and same_crs(*map(_crs_of, bands)):
         for axis in axes[0]:  # the same frame, so that one place is at one spot of both
             axis.set(xlim=extents[1][:2], ylim=extents[1][2:])
     figure.suptitle(title or str(before.name or "band"), fontsize=13, x=0.01, ha="left")
@@ -130,23 +132,31 @@ def footprint(scene_grid: Grid, coarse_grid: Grid) -> Figure:
     """Draw how a coarse grid lies over the grid of its scene.
 
     The left panel has both outlines, the right one the lower right corner, where the last
-    cells reach beyond the scene: the product always covers the source.
+    cells reach beyond the scene: the product always covers the source. Cells of another
+    projection are drawn where they lie in the scene's, as the curves that their sides are there.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     divisor, unit = _unit(scene_grid.crs)
+    there = None if same_crs(scene_grid.crs, coarse_grid.crs) else Projection.between(scene_grid, coarse_grid.crs)
     figure, ((whole, corner),) = _panels(1, 2, size=(10.5, 5.2))
     for axis in (whole, corner):
-        _outline(axis, coarse_grid, divisor, color="#d55e00", label=f"coarse: {_described(coarse_grid)}")
-        _outline(axis, scene_grid, divisor, color="#0072b2", label=f"scene: {_described(scene_grid)}")
+        coarse_label, scene_label = (
+            f"{k}: {_described(g)}" for k, g in (("coarse", coarse_grid), ("scene", scene_grid))
+        )
+        _outline(axis, coarse_grid, divisor, there, color="#d55e00", label=coarse_label)
+        _outline(axis, scene_grid, divisor, color="#0072b2", label=scene_label)
         axis.set(xlabel=f"easting ({unit})", ylabel=f"northing ({unit})", aspect="equal")
         axis.tick_params(labelsize=8)
     whole.set_title("outlines", fontsize=10, loc="left")
     whole.margins(0.06)
     figure.legend(*whole.get_legend_handles_labels(), fontsize=8, loc="outside lower left", ncols=2, frameon=False)
-    _lines(corner, scene_grid, coarse_grid, divisor)
+    if there is None:
+        _lines(corner, scene_grid, coarse_grid, divisor)
+    else:
+        _curves(corner, scene_grid, coarse_grid, divisor, there)
     corner.set_title("lower right corner: cells and pixels", fontsize=10, loc="left")
     figure.suptitle(f"{scene_grid.crs[:40]}", fontsize=13, x=0.01, ha="left")
     return figure
@@ -216,8 +226,12 @@ def _unit(crs: object) -> tuple[float, str]:
 def _unit_of(band: xarray.DataArray) -> tuple[float, str]:
     if not all(dim in band.coords for dim in band.dims):
         return 1.0, "pixels"
+    return _unit(_crs_of(band))
+
+
+def _crs_of(band: xarray.DataArray) -> str:
     reference = band.coords.get("spatial_ref")
-    return _unit(reference.attrs.get("crs_wkt", "") if reference is not None else "")
+    return str(reference.attrs.get("crs_wkt", "")) if reference is not None else ""
 
 
 def _steps(band: xarray.DataArray) -> tuple[np.ndarray, np.ndarray, float, float]:
@@ -308,25 +322,56 @@ def _described(grid: Grid) -> str:
     return f"{grid.height} × {grid.width} of {' × '.join(dict.fromkeys(f'{side:.6g}' for side in grid.resolution))}"
 
 
-def _outline(axis: Axes, grid: Grid, divisor: float, *, color: str, label: str) -> None:
-    left, bottom, right, top = (edge / divisor for edge in grid.bounds)
-    xs, ys = (left, right, right, left, left), (bottom, bottom, top, top, bottom)
-    axis.plot(xs, ys, color=color, label=label, linewidth=1.8)
+def _outline(
+    axis: Axes, grid: Grid, divisor: float, projection: Projection | None = None, *, color: str, label: str
+) -> None:
+    left, bottom, right, top = grid.bounds
+    corners = np.array([(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)])
+    xs, ys = corners.T
+    if projection:
+        along = np.linspace(0, 4, 4 * 64 + 1)
+        xs, ys = projection.backward(*(np.interp(along, range(5), axis) for axis in (xs, ys)))
+    axis.plot(xs / divisor, ys / divisor, color=color, label=label, linewidth=1.8)
+
+
+def _curves(axis: Axes, fine: Grid, coarse: Grid, divisor: float, projection: Projection) -> None:
+    """Zoom to the cell of another projection that holds the lower right corner, and to those around it."""
+    t, (_, bottom, right, _) = coarse.transform, fine.bounds
+    x, y = projection.forward(np.array([right]), np.array([bottom]))
+    column, row = math.floor((x[0] - t.c) / t.a), math.floor((y[0] - t.f) / t.e)
+    along, points = np.linspace(-1, 2, 25), []
+    for k in range(-1, 3):
+        for columns, rows in ((column + along, row + np.full(25, k)), (column + np.full(25, k), row + along)):
+            xs, ys = projection.backward(t.c + columns * t.a, t.f + rows * t.e)
+            axis.plot(xs / divisor, ys / divisor, color="#d55e00")
+            points.append((xs, ys))
+    (west, south), (east, north) = (np.array(points).min((0, 2)), np.array(points).max((0, 2)))
+    axis.set(xlim=(west / divisor, east / divisor), ylim=(south / divisor, north / divisor))
+    _pixel_lines(axis, fine, (west, north), divisor, (north - south) / 3)
+    axis.ticklabel_format(useOffset=False)
+    axis.locator_params(nbins=5)
+
+
+def _pixel_lines(axis: Axes, fine: Grid, upper_left: tuple[float, float], divisor: float, cell: float) -> None:
+    """Lines between the pixels from a place to the lower right corner."""
+    (left, top), (high, broad) = upper_left, fine.resolution
+    if cell / min(high, broad) > 40:  # finer pixels than that would be a smear
+        return
+    xs = np.arange(fine.bounds[2], left - broad / 2, -broad) / divisor
+    ys = np.arange(fine.bounds[1], top + high / 2, high) / divisor
+    axis.vlines(xs, ys[0], top / divisor, color="#0072b2", linewidth=0.4, alpha=0.6)
+    axis.hlines(ys, left / divisor, xs[0], color="#0072b2", linewidth=0.4, alpha=0.6)
 
 
 def _lines(axis: Axes, fine: Grid, coarse: Grid, divisor: float) -> None:
     """Zoom to the last three cells, with the lines of both grids."""
     _, bottom, right, _ = coarse.bounds
-    (tall, wide), (high, broad) = coarse.resolution, fine.resolution
+    tall, wide = coarse.resolution
     rows, columns = min(3, coarse.height), min(3, coarse.width)
     left, top = right - columns * wide, bottom + rows * tall
     axis.set_xlim((left - wide / 8) / divisor, (right + wide / 4) / divisor)
     axis.set_ylim((bottom - tall / 4) / divisor, (top + tall / 8) / divisor)
-    if max(tall / high, wide / broad) <= 40:  # finer pixels than that would be a smear
-        xs = np.arange(fine.bounds[2], left - broad / 2, -broad) / divisor
-        ys = np.arange(fine.bounds[1], top + high / 2, high) / divisor
-        axis.vlines(xs, ys[0], top / divisor, color="#0072b2", linewidth=0.4, alpha=0.6)
-        axis.hlines(ys, left / divisor, xs[0], color="#0072b2", linewidth=0.4, alpha=0.6)
+    _pixel_lines(axis, fine, (left, top), divisor, max(tall, wide))
     axis.vlines((right - np.arange(columns + 1) * wide) / divisor, bottom / divisor, top / divisor, color="#d55e00")
     axis.hlines((bottom + np.arange(rows + 1) * tall) / divisor, left / divisor, right / divisor, color="#d55e00")
     axis.ticklabel_format(useOffset=False)

@@ -7,7 +7,9 @@ import sys
 import warnings
 
 import numpy as np
+import pyproj
 import pytest
+import rioxarray  # noqa: F401
 import xarray
 from affine import Affine
 from lattices import coarse_grid
@@ -109,6 +111,28 @@ def test_footprint_has_both_grids():
     assert labels == {"coarse: 104 × 103 of 300", "scene: 1031 × 1025 of 30"}
     coarse, scene = figure.axes[0].lines
     assert (coarse.get_xdata().max(), scene.get_xdata().max()) == (330.9, 330.75)
+
+
+def test_cells_of_another_projection_are_drawn_where_they_lie():
+    wide = Grid((30, 40), Affine(0.01, 0, -57.2, 0, -0.01, 10.86), "EPSG:4326")
+    figure = plot.footprint(GRID, wide)
+    drawn(figure)
+    coarse, scene = figure.axes[0].lines
+    x, y = pyproj.Transformer.from_crs(4326, GRID.crs, always_xy=True).transform(-57.2, 10.56)
+    assert (coarse.get_xdata()[0], coarse.get_ydata()[0]) == pytest.approx((x / 1000, y / 1000))
+    assert np.ptp(coarse.get_ydata()[:65]) > 0.005  # its lower side is a curve
+    assert scene.get_xdata().max() == 330.75
+    (west, east), (south, north) = figure.axes[1].get_xlim(), figure.axes[1].get_ylim()
+    assert west < 330.75 < east and south < 1169.07 < north
+
+
+def test_before_after_of_two_projections_have_frames_of_their_own():
+    wide = Grid((30, 40), Affine(1000, 0, 4_000_000, 0, -1000, 3_000_000), "EPSG:3035")
+    named = [band(np.ones(grid.shape, "int16"), grid).rio.write_crs(grid.crs) for grid in (coarse_grid(GRID, 10), wide)]
+    figure = plot.before_after(*named)
+    drawn(figure)
+    assert figure.axes[0].get_xlim() == pytest.approx((300, 330.9))
+    assert figure.axes[1].get_xlim() == pytest.approx((4000, 4040))
 
 
 def test_figures_show_themselves_in_a_notebook():
