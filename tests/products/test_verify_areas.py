@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from command import write_tif
 from polygon_cells import cells as polygon_cells
 
 import landsat_downsample as ld
@@ -257,3 +258,46 @@ def test_codes_are_not_judged_where_a_sliver_or_a_tie_decides(folder):
     assert wrong_code(tie, cloud, "majority", spec) == wrong_code(
         tie, cloud ^ spec.field("cloud").mask, "majority", spec
     )
+
+
+# Places
+
+
+@pytest.mark.parametrize(
+    ("crs", "place", "grid"),
+    [
+        ("EPSG:32614", (-100.0, 40.0), "ard:480"),
+        ("EPSG:32755", (149.0, -35.0), "dea:300"),
+        ("EPSG:32633", (14.5, 79.0), "modis:500m"),
+        ("EPSG:32760", (179.99, -17.0), "latlon:0.01"),
+        ("EPSG:32601", (-179.99, 66.0), "ease2-m:1km"),
+        ("EPSG:32660", (179.9, 52.0), "modis:1km"),
+        ("EPSG:32631", (3.0, 81.9), "latlon:0.05"),
+        ("EPSG:3031", (50.0, -82.0), "ease2-s:3km"),
+        ("EPSG:3031", (180.0, -80.0), "latlon:0.05"),
+    ],
+)
+def test_products_of_every_place_say_what_is_true(tmp_path, crs, place, grid):
+    from pyproj import Transformer
+
+    x, y = (30 * np.rint(n / 30) for n in Transformer.from_crs(4326, crs, always_xy=True).transform(*place))
+    values = np.random.default_rng(7).integers(1, 60000, (251, 247), "uint16")
+    values[50:90, 20:70] = 0
+    source = write_tif(
+        tmp_path / "a.tif", values, crs=crs, nodata=0, transform=rasterio.Affine(30, 0, x - 3705, 0, -30, y + 3765)
+    )
+    product = made(source, tmp_path / "out", grid=grid)
+    report = ld.verify(str(product), source=str(source), blocks=30)
+    assert not report.wrong and len(recomputed(report)) == 1
+    assert "the STAC 1.1.0 item is valid" in report.checked
+    item = json.loads((product / f"{product.name}.stac.json").read_text())
+    outline = shapely.geometry.shape(item["geometry"])
+    assert outline.is_valid
+    to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
+    inner = rasterio.open(source).bounds
+    corners = np.array(
+        [(x, y) for x in (inner.left + 90, inner.right - 90) for y in (inner.bottom + 90, inner.top - 90)]
+    )
+    assert shapely.contains_xy(outline, *to_degrees.transform(*corners.T)).all()
+    crosses = abs(abs(place[0]) - 180) < 0.02
+    assert (outline.geom_type == "MultiPolygon") == crosses == (item["bbox"][0] > item["bbox"][2])
