@@ -87,9 +87,9 @@ class AreaCell:
         return False if self.covered + off < least else None
 
     def spread(self, terms: np.ndarray) -> float:
-        """By how much a mean of terms of the pixels, whose middle is 0, may be off."""
+        """By how much a mean of terms of the pixels, whose middle is 0, may be off: errors of weights partly cancel."""
         cut = self.shares < 1 - TOUCH
-        return float(WEIGHT * np.abs(terms[cut]).sum() / self.covered)
+        return WEIGHT * float(np.linalg.norm(terms[cut].astype(np.float64))) / self.covered
 
     def mean(self, terms: np.ndarray) -> float:
         """The mean of terms of the pixels."""
@@ -126,15 +126,15 @@ def _outside(got: float, limits: Range) -> str:
 
 def _mean(cell: AreaCell, got: float) -> str:
     middle = cell.mean(cell.values)
-    return _outside(got, _around(middle, 1.0 if cell.whole else cell.spread(cell.values - middle)))
+    return _outside(got, _around(middle, max(float(cell.whole), cell.spread(cell.values - middle))))
 
 
 def _rms(cell: AreaCell, got: float) -> str:
     squares = cell.values.astype(np.float64) ** 2
     middle = cell.mean(squares)
     root = math.sqrt(middle)
-    off = 1.0 if cell.whole else cell.spread(squares - middle) / (2 * root or 1)
-    return _outside(got, _around(root, off))
+    off = cell.spread(squares - middle) / (2 * root or 1)
+    return _outside(got, _around(root, max(float(cell.whole), off)))
 
 
 def _std(cell: AreaCell, got: float) -> str:
@@ -145,7 +145,8 @@ def _std(cell: AreaCell, got: float) -> str:
 
 
 def _sum(cell: AreaCell, got: float) -> str:
-    return _outside(got, _around(cell.mean(cell.values) * cell.covered, cell.spread(cell.values) * cell.covered))
+    off = WEIGHT * float(np.abs(cell.values[cell.shares < 1 - TOUCH]).sum())
+    return _outside(got, _around(cell.mean(cell.values) * cell.covered, off))
 
 
 def _min(cell: AreaCell, got: float) -> str:
