@@ -10,6 +10,7 @@ from affine import Affine
 
 from landsat_downsample.errors import SceneError, UsageError
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.scenes.header import crs_name
 
 if TYPE_CHECKING:
@@ -115,11 +116,14 @@ def _slack(centre: np.ndarray) -> float:
     return 0.0 if digits is None else 0.5 * 10.0**-digits
 
 
-def georeference(array: xr.DataArray, grid: Grid, nodata: float | None) -> xr.DataArray:
-    """An array (..., y, x) with the coordinates, transform and CRS of a grid, and its nodata value."""
+def georeference(array: xr.DataArray, grid: Grid, nodata: float | None, lattice: Lattice | None = None) -> xr.DataArray:
+    """An array (..., y, x) with the coordinates, transform and CRS of a grid, and its nodata value.
+
+    Coordinates of a window of a lattice are the very same floats in all windows.
+    """
     import rioxarray  # noqa: F401  (registers the .rio accessor)
 
-    y, x = grid.coordinates()
+    y, x = lattice.centres(grid) if lattice else grid.coordinates()
     array = array.assign_coords(y=y, x=x)
     array = array.rio.write_crs(grid.crs).rio.write_transform(grid.transform)
     return array if nodata is None else array.rio.write_nodata(nodata)

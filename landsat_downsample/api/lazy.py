@@ -308,7 +308,10 @@ def fractions(
     coords = other_coordinates(quality)
     arrays = {
         name: georeference(
-            xr.DataArray(data[k], dims=("y", "x"), coords=coords, attrs=attrs | {"long_name": name}), placed.coarse, 255
+            xr.DataArray(data[k], dims=("y", "x"), coords=coords, attrs=attrs | {"long_name": name}),
+            placed.coarse,
+            255,
+            placed.lattice,
         )
         for k, name in enumerate(bands)
     }
@@ -358,7 +361,9 @@ def _coarsen_array(
         out = xr.DataArray(data, dims=array.dims, coords=other_coordinates(array), name=array.name, attrs=kept)
         if "source" in array.encoding and out.dtype == array.dtype:
             out.encoding["source"] = array.encoding["source"]  # coarser, but still the band
-        made[stat] = georeference(out, placed.coarse, nodata).rename(dict(zip(("y", "x"), names, strict=True)))
+        made[stat] = georeference(out, placed.coarse, nodata, placed.lattice).rename(
+            dict(zip(("y", "x"), names, strict=True))
+        )
     return made
 
 

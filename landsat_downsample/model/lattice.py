@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 from affine import Affine
 
 from landsat_downsample.model.grid import Grid, meant
@@ -44,6 +45,13 @@ class Lattice:
         row, column = (round(self._distance(window, axis) / self.cell[axis]) for axis in (0, 1))
         return row, column
 
+    def centres(self, window: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Centres (y, x) of the cells of a window, each the float next to it: windows that overlap have the same."""
+        row, column = self.first(window)
+        y = (self.origin[0] - self.cell[0] / 2, -self.cell[0], range(row, row + window.height))
+        x = (self.origin[1] + self.cell[1] / 2, self.cell[1], range(column, column + window.width))
+        return _floats(*y), _floats(*x)
+
     def in_pixels(self, window: Grid, fine: Grid, axis: int) -> tuple[Fraction, Fraction]:
         """Length of a cell along an axis, and from the first cell's edge to that of `fine`, in its pixels."""
         step = Fraction(fine.resolution[axis])
@@ -65,3 +73,10 @@ class Lattice:
         """Make it from what `to_dict` gave."""
         (y, x), (height, width) = ([Fraction(n) for n in record[key]] for key in ("origin", "cell"))
         return cls(record["crs"], (y, x), (height, width))
+
+
+def _floats(start: Fraction, step: Fraction, numbers: range) -> np.ndarray:
+    """The floats nearest to ``start + number * step``: Python rounds quotients of integers right."""
+    below = math.lcm(start.denominator, step.denominator)
+    first, by = (n.numerator * (below // n.denominator) for n in (start, step))
+    return np.array([(first + number * by) / below for number in numbers])

@@ -145,3 +145,25 @@ def test_what_contradicts_itself_is_refused(options, words):
     with pytest.raises(UsageError) as caught:
         GridRequest(**options)
     assert words in str(caught.value)
+
+
+@given(
+    cell=st.sampled_from([Fraction("463.312716527917"), Fraction(1, 100), Fraction(100, 3), Fraction(30)]),
+    first=st.tuples(*[st.integers(-40_000, 40_000)] * 2),
+    moved=st.tuples(*[st.integers(0, 20)] * 2),
+)
+def test_centres_are_the_same_in_all_windows(cell, first, moved):
+    lattice = Lattice(UTM, (Fraction("10007554.677"), Fraction(-180)), (cell, cell))
+
+    def window(row: int, column: int) -> Grid:
+        left, top = float(lattice.origin[1] + column * cell), float(lattice.origin[0] - row * cell)
+        return Grid((30, 31), Affine(float(cell), 0, left, 0, -float(cell), top), UTM)
+
+    (y, x), (below, beside) = (
+        lattice.centres(window(*place)) for place in (first, tuple(a + b for a, b in zip(first, moved, strict=True)))
+    )
+    assert len(y) == 30 and len(x) == 31
+    assert y[moved[0] :].tolist() == below[: 30 - moved[0]].tolist()
+    assert x[moved[1] :].tolist() == beside[: 31 - moved[1]].tolist()
+    assert x[4] == float(lattice.origin[1] + (first[1] + Fraction(9, 2)) * cell)
+    assert y[4] == float(lattice.origin[0] - (first[0] + Fraction(9, 2)) * cell)
