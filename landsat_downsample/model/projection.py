@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 #: Ellipsoids (semi-major axis in metres) that no datum shift of more than a metre or two sets apart from WGS 84's,
 #: as those of ETRS89, NAD83 and GDA94 are; and how far an axis may differ from it.
 WGS84_AXIS, AXIS_SLACK = 6378137.0, 1.0
+
+#: Held while PROJ's package is imported (threads that do so at the same time get parts of it), and while an operation
+#: is chosen: whether PROJ may use a network, and what is warned of, are settings of the whole process.
+_ALONE = threading.RLock()
 
 #: Projections whose x grows with longitude alone, so that the map repeats to the left and right (PROJ's names).
 CYLINDRICAL = {"merc", "webmerc", "cea", "eqc", "mill"}
@@ -48,22 +53,8 @@ class Projection:
         UsageError
             PROJ knows no way, or none between the two datums.
         """
-        from pyproj.exceptions import ProjError
-        from pyproj.transformer import AreaOfInterest, TransformerGroup
-
-        source, target = _crs(image.crs), _crs(crs)
-        west, south, east, north = _degrees(image, source)
-        area = AreaOfInterest(west, south, east, north)
-        try:
-            with _no_network(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that grids, which are not there, would do better
-                found = TransformerGroup(source, target, always_xy=True, area_of_interest=area).transformers
-        except ProjError as error:
-            raise _no_way(image.crs, crs) from error
-        if not found:
-            raise _no_way(image.crs, crs)
-        _check_datum(found[0], target)
-        return cls(found[0].definition, _map_edges(target))
+        with _ALONE:
+            return cls(*_chosen(image, crs))
 
     def forward(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates (x, y) of the grid, on any of the maps where it repeats; infinite where there are none."""
@@ -94,17 +85,38 @@ class Projection:
 
 def proj_version() -> str:
     """The version of PROJ that coordinates are made by."""
-    import pyproj
+    with _ALONE:
+        import pyproj
 
     return str(pyproj.proj_version_str)
 
 
 @lru_cache(maxsize=16)
 def _transformer(definition: str) -> Transformer:
-    from pyproj import Transformer
+    with _ALONE, _no_network():
+        from pyproj import Transformer
 
-    with _no_network():
         return Transformer.from_pipeline(definition)
+
+
+def _chosen(image: Grid, crs: str) -> tuple[str, tuple[float, float] | None]:
+    """Definition and map edges of the projection from an image to a CRS."""
+    from pyproj.exceptions import ProjError
+    from pyproj.transformer import AreaOfInterest, TransformerGroup
+
+    source, target = _crs(image.crs), _crs(crs)
+    west, south, east, north = _degrees(image, source)
+    area = AreaOfInterest(west, south, east, north)
+    try:
+        with _no_network(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that grids, which are not there, would do better
+            found = TransformerGroup(source, target, always_xy=True, area_of_interest=area).transformers
+    except ProjError as error:
+        raise _no_way(image.crs, crs) from error
+    if not found:
+        raise _no_way(image.crs, crs)
+    _check_datum(found[0], target)
+    return found[0].definition, _map_edges(target)
 
 
 @lru_cache(maxsize=64)
