@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import bounds, cluster, growth, machine, memory, network, report, scenes, several, steady, whole
+from benchmarks import bounds, cluster, grids, growth, machine, memory, network, report, scenes, several, steady, whole
 from benchmarks.floor import Floor
 from benchmarks.scenes import CACHE
 
@@ -20,11 +20,16 @@ HOW = """\
 Synthetic bands, laid out as USGS lays them out, all files in the page cache. Cases run in turn, each round beginning
 with another one; a figure is the median of {repeats} rounds and a ratio is between medians. CPU is user + system.
 Answers are compared with exact means (integer sums by NumPy, rounded half to even). What is fair and what is not
-stands at the head of steady.py, whole.py and peers.py."""
+stands at the head of steady.py, grids.py, whole.py and peers.py."""
 STEADY = """\
 CPU seconds. floor: floor.c, no more than inflating, undoing the predictor and adding up (its whole part for a broken
 factor). decode: our reader without a reduction; plain: the same without C, by GDAL and NumPy. exact: the mean at whole
 factors equals NumPy's integer sums; at broken ones, and for QA_PIXEL, our two code paths (C, NumPy) give the same."""
+GRIDS = f"""\
+CPU seconds. A scene of {len(scenes.EIGHT)} bands, the geometry of its cells made anew each time and shared by all,
+beside blocks of the same size in the scene's zone; QA_PIXEL gives flags and fractions. Peers that take minutes a band
+were given cells in the middle, once, their pixels decoded beforehand; what a pixel costs is compared. The heads of
+grids.py and grid_peers.py tell more."""
 WHOLE = """\
 Continuous bands by average, QA_PIXEL by nearest neighbour where ours reduces flag by flag and gives fractions.
 Only ours writes COGs, metadata and a browse picture: gdal_translate writes plain, uncompressed tiles, which is the
@@ -64,6 +69,7 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
     }
     five = _said("statistics", lambda: several.measure(scene, VALUES, asked.repeats))
     extra = _said("memory", lambda: memory_of(scene))
+    others = _said("other grids", lambda: grids.measure(scene, asked.repeats))
     programs = _said("whole processes", lambda: whole.measure(scene, FACTOR, asked.repeats))
     ways = _said("workers", lambda: cluster.measure(scene, asked.repeats))
     remote = _said("over the network", lambda: network.measure(scene, asked.repeats))
@@ -74,7 +80,7 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
     costs = _costs(programs)
     lines = _steady_sections(tables, extra)
     lines += ["", f"Statistics of {VALUES} ({several.FIVE}) from one read, encoded and stored:", ""]
-    lines += report.statistics_table(five) + _whole_sections(programs)
+    lines += report.statistics_table(five) + _grids_section(others) + _whole_sections(programs)
     lines += [
         "",
         "## Workers",
@@ -89,6 +95,7 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
         *bounds.of_steady(*tables.values()),
         *bounds.of_statistics(five),
         *bounds.of_memory(extra),
+        *bounds.of_grids(others),
         *bounds.of_whole(programs),
         *bounds.of_cluster(ways),
         *bounds.of_network(remote),
@@ -123,6 +130,10 @@ def _steady_sections(tables: dict[str, list[steady.Steady]], extra: dict[str, fl
         lines += ["", f"### {band}", "", *report.steady_table(rows)]
     lines += ["", "Memory at its peak beyond imports, reduction and COG together, in a fresh process:", ""]
     return lines + [f"- {name}: {'-' if grown is None else f'{grown:.0f} MiB'}" for name, grown in extra.items()]
+
+
+def _grids_section(others: grids.Grids) -> list[str]:
+    return ["", "## Other grids: a warm worker", "", GRIDS, "", *report.grids_lines(others)]
 
 
 def _whole_sections(programs: list[whole.Row]) -> list[str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import mean
 
 from benchmarks.cluster import Way, speed_up
+from benchmarks.grid_peers import AVERAGE, EXACT, SUMS
+from benchmarks.grids import GRID, Grids
 from benchmarks.growth import exponent
 from benchmarks.network import BOUND, busy, ratio
 from benchmarks.peers import COARSEN, ODC, STACKSTAC
@@ -147,3 +149,31 @@ def of_growth(sizes: dict[float, float], counts: dict[int, float]) -> list[Bound
 def of_cluster(ways: list[Way]) -> list[Bound]:
     """Workers of a LocalCluster."""
     return [Bound("two worker processes / one, speed", speed_up(ways), low=1.85)]
+
+
+def of_grids(found: Grids) -> list[Bound]:
+    """Cells of other projections."""
+    by_size: dict[bool, dict[str, float]] = {True: {}, False: {}}
+    for grid, side in found.sides.items():
+        by_size[side >= 15][grid] = found.ratio(grid, "cells", "blocks")
+    scenes = []
+    for large, what, most in ((True, "15 pixels and more", 1.3), (False, "8 pixels", 1.6)):
+        worst, ratio = _worst(by_size[large])
+        name = f"a scene on other grids / blocks of the same size, CPU, cells of {what}"
+        scenes.append(Bound(name, ratio, most, note=f"worst: {worst}"))
+    lone = found.ratio("lone band", "cells", "blocks")
+    return [
+        Bound(f"geometry of {GRID}, once a scene", found.middle("geometry", "anew"), 0.25, unit="CPU s"),
+        Bound(f"geometry of {GRID} that is kept", found.kept, 64, unit="MiB"),
+        Bound(f"one band on {GRID}, geometry included / blocks, CPU", lone, 2.2),
+        *scenes,
+        Bound(f"one band on {GRID} without C / blocks without C", found.ratio("without C", "cells", "blocks"), 4),
+        *(_beside(found, *peer) for peer in ((AVERAGE, 0.6), (SUMS, 0.02), (EXACT, 0.02))),
+        Bound(f"cells of {GRID} that C and NumPy make alike", 100 * found.same, 100, 100, unit="%"),
+    ]
+
+
+def _beside(found: Grids, name: str, most: float) -> Bound:
+    (peer,) = (peer for peer in found.peers if peer.name == name)
+    note = peer.answer if peer.answer.startswith("absent") else ""
+    return Bound(f"one band on {GRID}, geometry included / {name}, CPU", found.beside(peer), most, note=note)

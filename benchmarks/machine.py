@@ -15,7 +15,7 @@ import rasterio
 from landsat_downsample.pipeline import tiles
 
 PACKAGES = ("numpy", "rasterio", "xarray", "rioxarray", "dask", "distributed", "odc-stac", "stackstac")
-PACKAGES += ("rio-tiler", "pyresample", "xarray-spatial")
+PACKAGES += ("rio-tiler", "pyresample", "xarray-spatial", "exactextract")
 
 
 def load() -> str:

@@ -8,6 +8,8 @@ from statistics import median
 
 from benchmarks.bounds import Bound
 from benchmarks.cluster import Way, speed_up
+from benchmarks.grid_peers import AVERAGE
+from benchmarks.grids import GRID, Grids
 from benchmarks.growth import exponent
 from benchmarks.several import Pairs
 from benchmarks.steady import Steady
@@ -74,6 +76,37 @@ def cluster_table(ways: list[Way]) -> list[str]:
         [way.name, figure(way.wall), figure(way.working), f"{100 * way.lost:.1f} %", figure(way.cpu)] for way in ways
     ]
     return [*table(head, cells), "", f"Two workers are {speed_up(ways):.2f} x as fast as one."]
+
+
+def grids_lines(found: Grids) -> list[str]:
+    """CPU seconds of scenes by grid; of one band, beside peers."""
+    head = ["grid", "side of a cell, pixels", "scene", "scene, blocks", "ratio"]
+    cells = [
+        [
+            grid,
+            figure(side, 1),
+            *(figure(found.middle(grid, case)) for case in ("cells", "blocks")),
+            figure(found.ratio(grid, "cells", "blocks")),
+        ]
+        for grid, side in found.sides.items()
+    ]
+    lone, ours = found.middle("lone band", "cells"), found.middle("lone band", "blocks")
+    lines = [
+        *table(head, cells),
+        "",
+        f"- geometry of {GRID}, once a scene: {found.middle('geometry', 'anew'):.3f}; {found.kept:.0f} MiB are kept",
+        f"- one band on {GRID}, geometry included: {lone:.3f}; on blocks of the same size: {ours:.3f}",
+        f"- one band without C: {found.middle('without C', 'cells'):.2f}; on blocks:"
+        f" {found.middle('without C', 'blocks'):.2f}",
+        "",
+    ]
+    rows = []
+    for peer in found.peers:
+        seconds = found.middle(AVERAGE, "all") if peer.name == AVERAGE else peer.seconds
+        costs = figure(seconds), figure(peer.pixels / 1e6), figure(1e6 * seconds / peer.pixels, 3)
+        rows.append([peer.name, *costs, figure(found.beside(peer), 4), peer.answer])
+    head = [f"one band on {GRID} by", "CPU s", "Mpx", "CPU s / Mpx", "ours / it", "answer"]
+    return [*lines, *table(head, rows)]
 
 
 def growth_lines(sizes: dict[float, float], counts: dict[int, float], programs: dict[str, dict]) -> list[str]:

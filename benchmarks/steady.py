@@ -24,7 +24,7 @@ from benchmarks.scenes import band_of
 from landsat_downsample.model.plan import STRIP_ROWS
 from landsat_downsample.pipeline import pixels, tiles
 from landsat_downsample.pipeline.band import reduce_target
-from landsat_downsample.reduce import native
+from landsat_downsample.reduce import native, packed_shares
 
 FACTORS = (2, 2.5, 3, 4, 5, 7, 10, 10.5, 11, 16, 30, 64)
 #: Factors at which an installation without a compiler is measured too.
@@ -70,12 +70,12 @@ def plain(call: Callable) -> Callable:
     """The same without extension and tile reader: what an installation without a compiler does."""
 
     def run():
-        kept = native._native, tiles.available
-        native._native, tiles.available = None, False
+        kept = native._native, packed_shares._native, tiles.available
+        native._native, packed_shares._native, tiles.available = None, None, False
         try:
             return call()
         finally:
-            native._native, tiles.available = kept
+            native._native, packed_shares._native, tiles.available = kept
 
     return run
 

@@ -14,6 +14,8 @@ from benchmarks import bounds, growth, report, scenes, whole
 from benchmarks.bounds import Bound
 from benchmarks.cluster import Way
 from benchmarks.floor import exact_mean, numpy_sums
+from benchmarks.grid_peers import AVERAGE, EXACT, SUMS, Peer
+from benchmarks.grids import Grids
 from benchmarks.interleave import rounds
 from benchmarks.steady import Steady
 from benchmarks.whole import Cost, Row
@@ -90,6 +92,26 @@ def test_absent_programs_leave_their_bounds_unmet():
     assert not verdicts["scene, CPU / gdal_translate"]
     assert verdicts["one band, peak memory"]
     assert report.whole_table([there[0], gone[0]])[-1].endswith("| absent: nothing here |")
+
+
+def test_bounds_of_grids_take_the_worst_of_each_size_and_say_which_peers_are_absent():
+    nan = math.nan
+    seconds = {
+        ("large", "cells"): [1.2], ("large", "blocks"): [1.0], ("larger", "cells"): [2.6], ("larger", "blocks"): [2.0],
+        ("small", "cells"): [9.0, 1.5, 1.5], ("small", "blocks"): [1.0],
+        ("lone band", "cells"): [2.0], ("lone band", "blocks"): [1.0], (AVERAGE, "all"): [4.0],
+    }  # fmt: skip
+    peers = [Peer(AVERAGE, nan, 100, "differs"), Peer(SUMS, nan, 10, "absent: old"), Peer(EXACT, 10, 1, "differs")]
+    found = Grids({"large": 15.4, "larger": 40, "small": 7.7}, seconds, 41.0, True, 100, peers)
+    by_name = {bound.name: bound for bound in bounds.of_grids(found)}
+    scene = "a scene on other grids / blocks of the same size, CPU, cells of"
+    assert by_name[f"{scene} 15 pixels and more"].measured == pytest.approx(1.3)
+    assert by_name[f"{scene} 8 pixels"].measured == 1.5
+    beside = [bound for bound in by_name.values() if "geometry included / " in bound.name]
+    assert [bound.measured for bound in beside] == pytest.approx([2, 0.5, nan, 0.002], nan_ok=True)
+    assert [bound.note for bound in beside] == ["", "", "absent: old", ""]
+    assert not by_name["geometry of modis:500m, once a scene"].met  # it was not measured
+    assert "| GDAL sum / sum(1), tolerance 0 | - | 0.00 | - | - | absent: old |" in report.grids_lines(found)
 
 
 def test_two_workers_are_compared_with_one():
