@@ -25,6 +25,7 @@ VERBS = {
     "downsample_landsat": "notebook",
     "batch_on_kubernetes": "run",
     "submit_via_ades": "run",
+    "average": "run",
 }
 BESIDES = {"submit_via_ades": {"ades", "package"}}
 
@@ -42,7 +43,7 @@ def code_of(name) -> str:
 # As they are kept --------------------------------------------------------------------------------
 
 
-def test_all_four_are_here():
+def test_all_of_them_are_here():
     assert set(NOTEBOOKS) == set(VERBS)
 
 
@@ -186,3 +187,15 @@ def test_submit_runs(tmp_path):
     outputs = run("submit_via_ades", tmp_path)
     assert "successful" in text_of(outputs) and len(pictures(outputs)) == 1
     assert list(tmp_path.glob("demo/fetched/*/catalog.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", ["modis:500m", "latlon:0.01"])
+def test_average_runs(tmp_path, grid):
+    outputs = run("average", tmp_path, grid=grid)
+    said = text_of(outputs)
+    assert len(pictures(outputs)) == 2  # the maps, the cell
+    found = re.search(r"points: (.*), ld.coarsen: (.*), GDAL's average: (.*) DN", said)
+    points, exact, gdal = map(float, found.groups())
+    assert abs(points - exact) < 3
+    assert abs(gdal - exact) > (3000 if grid == "modis:500m" else 10)  # those of lat/lon are nearly upright
