@@ -119,7 +119,8 @@ class Ties:
         made = []
         for ties in (self.down, self.right):
             edge = ties[i] * (2 * STEP - below) + ties[i + 1] * below
-            centre = edge[:, j] * (2 * STEP - after) + edge[:, j + 1] * after
+            # `take` lays rows one after the other, as all that follows goes through them; `edge[:, j]` lays columns.
+            centre = edge.take(j, axis=1) * (2 * STEP - after) + edge.take(j + 1, axis=1) * after
             across, along = np.diff(ties, axis=1), np.diff(ties, axis=0)
             by_column = STEP * (across[:-1] + across[1:])[np.ix_(i, j)]
             by_row = STEP * (along[:, :-1] + along[:, 1:])[np.ix_(i, j)]

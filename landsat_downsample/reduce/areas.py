@@ -104,6 +104,7 @@ class Areas:
             self.strips = self._to_the_ends([self._strip(start) for start in starts])
         self._shares: dict[int, Shares | PackedShares] = {}
         self._locks = {strip.start: threading.Lock() for strip in self.strips}
+        self._at = threading.local()  # the strip that a thread is at, for which it asks several times
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -135,6 +136,8 @@ class Areas:
         """The shares of a strip, made once as long as there is room for all that is made."""
         with self._locks[strip.start]:
             known = self._shares.get(strip.start)
+            if known is None and getattr(self._at, "start", None) == strip.start:
+                known = self._at.shares
             if known is not None:
                 return known
             top = self._cells[0]
@@ -145,6 +148,8 @@ class Areas:
                 made = shares_of_pixels(self.ties, pixels, cells)
             if _RECENT.has_room(self, made.nbytes):
                 self._shares[strip.start] = made
+            else:
+                self._at.start, self._at.shares = strip.start, made
             return made
 
     @property
