@@ -7,7 +7,7 @@ setup(
         Extension(
             "landsat_downsample.reduce._native",
             [f"landsat_downsample/reduce/{name}.c" for name in ("_native", "_inflate", "_areas")],
-            depends=["landsat_downsample/reduce/_inflate.h", "landsat_downsample/reduce/_areas.h"],
+            depends=[f"landsat_downsample/reduce/{name}.h" for name in ("_inflate", "_areas", "_fast")],
             # Sums of products are to be rounded as NumPy rounds them.
             extra_compile_args=["-O3", "-ffp-contract=off"],
             py_limited_api=True,

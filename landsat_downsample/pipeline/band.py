@@ -160,7 +160,8 @@ def _reduce(
         return _reduce_values(target, spec, overlay, None, [read])
     threads = idle_threads()
     reads: list[ReadRows] = [partial(_read_alone, part) for part in rows.readers(threads)]
-    reduced = _reduce_values(target, spec, overlay, partial(rows.sums, threads=threads), reads)
+    sums = rows.area_sums if isinstance(overlay, Areas) else partial(rows.sums, threads=threads)
+    reduced = _reduce_values(target, spec, overlay, sums, reads)
     if not doubt or reduced.method != "mean":
         return reduced
     return replace(reduced, doubt=doubt, notes=(*reduced.notes, doubt))
@@ -225,7 +226,10 @@ def _reduce_values(
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rules[0].nodata:g} were taken as fill",)
     if spec.kind == "azimuth" and target.projection:
         notes += (TRUE_NORTH,)
-    made = reduce_areas(rules, overlay, reads) if isinstance(overlay, Areas) else _blocks(rules, overlay, sums, reads)
+    if isinstance(overlay, Areas):
+        made = reduce_areas(rules, overlay, reads, sums(overlay, rules[0].nodata) if sums else None)
+    else:
+        made = _blocks(rules, overlay, sums, reads)
     first, *others = [Reduced(spec, d, declared_nodata(r), r.method) for r, d in zip(rules, made, strict=True)]
     return replace(first, notes=notes, others=tuple(others))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +28,9 @@ from landsat_downsample.model.plan import BLOCK_CACHE
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.pipeline.tiles import TileRows, open_tiles
 from landsat_downsample.reduce import native
+from landsat_downsample.reduce.area_shares import TILE
+from landsat_downsample.reduce.area_values import StripSums
+from landsat_downsample.reduce.areas import ROWS, Areas
 from landsat_downsample.scenes.header import open_raster
 from landsat_downsample.storage import cancellation, files
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
@@ -92,6 +96,15 @@ class Rows:
         if tiles is None or tiles.dtype.itemsize != 2 or not fit(overlay):
             return None
         return tiles.sums(overlay, nodata, threads, moments=moments)
+
+    def area_sums(self, areas: Areas, nodata: float | None) -> StripSums | None:
+        """What makes weights and sums of strips of which no pixel is kept; None where pixels must be read."""
+        tiles = self.tiles
+        if tiles is None or tiles.dtype.itemsize != 2 or tiles.image.block_shape != (ROWS, TILE):
+            return None
+        if areas.window != (0, tiles.image.shape[0], 0, tiles.image.shape[1]):
+            return None
+        return lambda strip: areas.decoded_sums(partial(tiles.decode_shares, strip), tiles.dtype, nodata, strip)
 
     def readers(self, count: int) -> list[Rows]:
         """Readers for as many threads at one time; one where GDAL reads, or where rows are still arriving in order."""

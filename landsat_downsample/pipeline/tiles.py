@@ -162,6 +162,17 @@ class TileRows:
         self._call(_native.decode_sums, span, len(span), *facts, *axes, sums[1], sums[0], *sums[2:], *ends)
         return span, room, sums, ends
 
+    def decode_shares(self, strip: Strip, *facts: object) -> None:
+        """Call `_native.decode_shares` for a row of tiles, with what it takes after where they are; for any thread.
+
+        Raises
+        ------
+        ReadError
+            As of `read`.
+        """
+        (span,) = self._spans(strip.start, strip.stop, 1)
+        self._call(_native.decode_shares, span, len(span), *facts)
+
     def again(self) -> TileRows:
         """The same band for another thread, which has its own rows in hand."""
         return replace(self, rows=self.rows[:0], top=0, buffers=[])

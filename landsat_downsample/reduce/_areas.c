@@ -1,8 +1,9 @@
 /* How pixels share their area among cells of another projection: the numbers of area_shares.py, in a tenth of the memory.
  *
- * Shares are kept as words of 16 bits, pixel after pixel, row after row. They tell of a current cell, -1 at first:
+ * Shares are kept as words of 16 bits, tile after tile of TILE columns, in each pixel after pixel and row after row, so
+ * that a tile can be added up as soon as it is decoded. They tell of a current cell, -1 at the start of a tile:
  *
- *   00 length                      some pixels that lie whole in the current cell
+ *   00 length                      some pixels of a row that lie whole in the current cell
  *   01 count, then count parts     one pixel: of each part the cell (two words) and the weight; without a part, a cell
  *                                  (two words) that becomes the current one
  *   1 side moves weight            one pixel: its weight in the current cell (12 bits), the rest in the cell to the
@@ -19,8 +20,9 @@
 #include <string.h>
 
 #include "_areas.h"
+#include "_fast.h"
 
-enum { UNIT = 4096, STEP = 16, LONGEST = (1 << 14) - 1, MOST_SPAN = 64 };
+enum { UNIT = 4096, STEP = 16, TILE = 256, LONGEST = (1 << 14) - 1, MOST_SPAN = 64 };
 enum { MANY = 1 << 14, TWO = 1 << 15, MOVES = 1 << 12, OUTSIDE = -1 };
 
 typedef uint16_t word;
@@ -289,32 +291,66 @@ static int share_block(Writer *w, const Strip *s, const Axis *v, const Axis *u, 
     return 1;
 }
 
-/* `room` is for two axes of each column of tie points. */
-static int share_rows(Writer *w, const Strip *s, int64_t first, int64_t last, int64_t left, int64_t right, Axis *room)
+enum { SEVERAL = -2 };
+
+/* The cell that holds all pixels between four tie points, OUTSIDE included; or SEVERAL. */
+static int64_t cell_of_all(const Writer *w, const Strip *s, int64_t at)
 {
+    const int64_t ties[4] = {at, at + 1, at + s->across, at + s->across + 1};
+    int64_t cells[2];
+    for (int axis = 0; axis < 2; axis++) {
+        const int64_t *t = axis ? s->right : s->down;
+        int64_t low = t[ties[0]], high = low;
+        for (int k = 1; k < 4; k++) low = t[ties[k]] < low ? t[ties[k]] : low, high = t[ties[k]] > high ? t[ties[k]] : high;
+        /* Parallelograms may reach beyond the four points, by less than a pixel is from side to side. */
+        const int64_t reach = (high - low) / STEP + 1, bits = s->bits - 10;
+        cells[axis] = (low - reach) >> bits;
+        if (cells[axis] != (high + reach) >> bits) return SEVERAL;
+    }
+    return cell_of(w, s, cells[0], cells[1]);
+}
+
+/* The pixels of a tile. */
+static int share_tile(Writer *w, const Strip *s, int64_t first, int64_t last, int64_t left, int64_t right)
+{
+    Axis axes[TILE / STEP][2];
+    int64_t all[TILE / STEP];
+    w->cell = w->other = OUTSIDE, w->last = SIZE_MAX;
     for (int64_t row = first; row < last && !w->full; row++) {
         const int64_t ties = row / STEP * s->across;
         for (int64_t at = left; at < right; at += STEP) {
-            const int64_t i = at / STEP, count = right - at < STEP ? right - at : STEP;
-            Axis *v = room + 2 * i, *u = v + 1;
-            if (row == first || row % STEP == 0) *v = axis_of(s, s->down, ties + i), *u = axis_of(s, s->right, ties + i);
-            begin_row(s, v, s->down, ties + i, row), begin_row(s, u, s->right, ties + i, row);
+            const int64_t i = ties + at / STEP, count = right - at < STEP ? right - at : STEP;
+            Axis *v = axes[(at - left) / STEP], *u = v + 1;
+            int64_t *cell = all + (at - left) / STEP;
+            if (row == first || row % STEP == 0)
+                *cell = cell_of_all(w, s, i), *v = axis_of(s, s->down, i), *u = axis_of(s, s->right, i);
+            if (*cell != SEVERAL) {
+                whole_pixels(w, *cell, count);
+                continue;
+            }
+            begin_row(s, v, s->down, i, row), begin_row(s, u, s->right, i, row);
             if (!share_block(w, s, v, u, count)) return 0;
         }
+        end_run(w);
     }
-    end_run(w);
     return 1;
 }
 
-/* (down, right, ties of a row, bits, (first row, last, first column, last), (cell rows, columns)) -> words. Columns begin
- * at a tie point. */
+/* Bytes that hold some items of a size, to be filled. */
+static PyObject *items(size_t count, size_t size, void *to)
+{
+    PyObject *made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * size));
+    *(char **)to = made ? PyBytes_AsString(made) : NULL;
+    return made;
+}
+
+/* (down, right, ties of a row, bits, (first row, last, first column, last), (cell rows, columns)) -> words, and where those
+ * of each tile begin and the last ones end (int64). Columns begin at a tie point. */
 PyObject *share_areas(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer down = {0}, right = {0};
-    long long across, bits, first, last, left, after;
-    Strip s = {0};
-    long long top, bottom, low, high;
+    long long across, bits, first, last, left, after, top, bottom, low, high;
     if (!PyArg_ParseTuple(args, "y*y*LL(LLLL)(LLLL)", &down, &right, &across, &bits, &first, &last, &left, &after, &top,
                           &bottom, &low, &high)) return NULL;
     const int64_t ties = down.len / 8;
@@ -322,37 +358,53 @@ PyObject *share_areas(PyObject *self, PyObject *args)
         && first >= 0 && first < last && last <= (ties / across - 1) * STEP && left >= 0 && left % STEP == 0 && left < after
         && after <= (across - 1) * STEP && top <= bottom && low <= high && high - low <= INT32_MAX && bottom - top <= INT32_MAX
         && (bottom - top) * (high - low) <= INT32_MAX;
-    Writer w = {.cell = OUTSIDE, .other = OUTSIDE, .last = SIZE_MAX, .wide = high - low};
-    Axis *room = fits ? malloc(2 * (size_t)across * sizeof *room) : NULL;
-    int whole = 0;
-    if (room) {
-        s = (Strip){down.buf, right.buf, across, (int)bits, 1 / (double)(1LL << bits), top, bottom, low, high};
+    const size_t tiles = fits ? (size_t)((after - left + TILE - 1) / TILE) : 0;
+    int64_t *begin = NULL;
+    PyObject *begins = fits ? items(tiles + 1, sizeof *begin, &begin) : NULL, *words = NULL, *all = NULL;
+    Writer w = {.wide = high - low};
+    int whole = 1;
+    if (begins) {
+        const Strip s = {down.buf, right.buf, across, (int)bits, 1 / (double)(1LL << bits), top, bottom, low, high};
+        begin[0] = 0;
         Py_BEGIN_ALLOW_THREADS
-        whole = share_rows(&w, &s, first, last, left, after, room);
+        for (size_t k = 0; whole && k < tiles; k++) {
+            const int64_t from = left + (int64_t)k * TILE;
+            whole = share_tile(&w, &s, first, last, from, from + TILE < after ? from + TILE : after);
+            begin[k + 1] = (int64_t)w.count;
+        }
         Py_END_ALLOW_THREADS
     }
-    free(room);
     PyBuffer_Release(&down), PyBuffer_Release(&right);
-    PyObject *made = NULL;
-    if (fits && (!room || w.full)) PyErr_NoMemory();
-    else if (!whole) PyErr_SetString(PyExc_BufferError, "array sizes do not agree");
-    else made = PyBytes_FromStringAndSize((char *)w.to, (Py_ssize_t)(w.count * sizeof(word)));
+    if (w.full) PyErr_NoMemory();
+    else if (!fits || !whole) PyErr_SetString(PyExc_BufferError, "array sizes do not agree");
+    else if (begins) words = PyBytes_FromStringAndSize((char *)w.to, (Py_ssize_t)(w.count * sizeof(word)));
+    if (words) all = Py_BuildValue("(OO)", words, begins);
     free(w.to);
-    return made;
+    Py_XDECREF(words), Py_XDECREF(begins);
+    return all;
 }
 
 /* ------------------------------------------------------------------ reading */
 
 typedef struct {
     const word *at, *end;
-    int64_t pixels, cells, wide;      /* of the strip; those of a row */
-    int64_t next, cell;               /* the pixel to come; the current cell */
+    int64_t rows, columns, stride;    /* of the tile; pixels of a row of the array */
+    int64_t cells, wide;              /* of the strip; those of a row */
+    int64_t row, next, start;         /* the row and column to come; where the row begins in the array */
+    int64_t cell;                     /* the current one */
     int left;                         /* parts of the pixel at hand that are to come */
     int64_t other, rest;              /* the second part of a pixel, and its weight; 0 without one */
     int moves;
     /* What was read: some pixels of a cell, and what each weighs there. */
     int64_t pixel, length, to, weight;
 } Reader;
+
+/* Go on by some pixels of the row, which has them. */
+static inline void pass(Reader *r, int64_t count)
+{
+    r->next += count;
+    if (r->next == r->columns) r->next = 0, r->start += r->stride, r->row++;
+}
 
 static int64_t take_cell(Reader *r)
 {
@@ -368,7 +420,7 @@ static inline int64_t beside(const Reader *r, word w)
     return w & (1 << 13) ? r->cell - by : r->cell + by;
 }
 
-/* The next pixels that have a cell; 0 at the end, and where words make no sense, `pixels` then not being reached. */
+/* The next pixels that have a cell; 0 at the end, and where words make no sense, the last row then not being reached. */
 static inline int next_share(Reader *r)
 {
     if (r->rest) {
@@ -381,17 +433,18 @@ static inline int next_share(Reader *r)
             if (r->end - r->at < 3) return 0;
             r->to = take_cell(r), r->weight = *r->at++;
             if (r->to < 0 || r->to >= r->cells || r->weight > UNIT) return 0;
-            r->pixel = r->next, r->length = 1;
-            if (!--r->left) r->next++;
+            r->pixel = r->start + r->next, r->length = 1;
+            if (!--r->left) pass(r, 1);
             return 1;
         }
         const word w = *r->at++;
-        if (r->next >= r->pixels && w != MANY) return 0;
+        if (r->row >= r->rows && w != MANY) return 0;
         if (w & TWO) {
             r->other = beside(r, w), r->moves = w & MOVES;
             if (r->cell < 0 || r->other < 0 || r->other >= r->cells) return 0;
             r->to = r->cell, r->weight = w & (MOVES - 1), r->rest = UNIT - r->weight;
-            r->pixel = r->next++, r->length = 1;
+            r->pixel = r->start + r->next, r->length = 1;
+            pass(r, 1);
             return 1;
         }
         if (w & MANY) {
@@ -402,8 +455,9 @@ static inline int next_share(Reader *r)
             if (r->cell < OUTSIDE || r->cell >= r->cells) return 0;
             continue;
         }
-        r->pixel = r->next, r->length = w, r->next += w;
-        if (r->next > r->pixels) return 0;
+        if (r->next + w > r->columns) return 0;
+        r->pixel = r->start + r->next, r->length = w;
+        pass(r, w);
         if (r->cell == OUTSIDE) continue;
         r->to = r->cell, r->weight = UNIT;
         return 1;
@@ -411,18 +465,43 @@ static inline int next_share(Reader *r)
     return 0;
 }
 
-static Reader read_shares(const Py_buffer *words, int64_t pixels, int64_t cells, int64_t wide)
-{
-    return (Reader){.at = words->buf, .end = (const word *)words->buf + words->len / 2, .pixels = pixels, .cells = cells,
-                    .wide = wide, .cell = OUTSIDE};
-}
-
 static int read_all_shares(const Reader *r)
 {
-    return r->at == r->end && r->next == r->pixels && !r->left;
+    return r->at == r->end && r->row == r->rows && !r->next && !r->left;
 }
 
-#define BUFFERS 8
+/* Packed shares, and the strip of pixels that they are of. */
+typedef struct {
+    const word *words;
+    const int64_t *begin;
+    int64_t tiles;
+    long long rows, columns, cells, wide;
+} Packed;
+
+/* Of the arguments (words, begins, rows, columns, cells, cells of a row). */
+#define PACKED "y*y*LLLL"
+#define PACKED_TO(p, b) b, b + 1, &p.rows, &p.columns, &p.cells, &p.wide
+
+static int packed_fits(Packed *p, const Py_buffer *b)
+{
+    p->words = b[0].buf, p->begin = b[1].buf, p->tiles = b[1].len / 8 - 1;
+    if (p->rows < 1 || p->columns < 1 || p->rows > INT32_MAX || p->columns > INT32_MAX || p->cells < 0 || p->cells > INT32_MAX
+        || p->wide < 1 || p->tiles != (p->columns + TILE - 1) / TILE || p->begin[0] || p->begin[p->tiles] != b[0].len / 2) return 0;
+    for (int64_t k = 0; k < p->tiles; k++)
+        if (p->begin[k] > p->begin[k + 1]) return 0;
+    return 1;
+}
+
+/* Of a tile, whose first pixel is at some place of an array. */
+static Reader read_tile(const Packed *p, int64_t tile, int64_t start, int64_t stride)
+{
+    const int64_t rest = p->columns - tile * TILE;
+    return (Reader){.at = p->words + p->begin[tile], .end = p->words + p->begin[tile + 1], .rows = p->rows,
+                    .columns = rest < TILE ? rest : TILE, .stride = stride, .cells = p->cells, .wide = p->wide,
+                    .start = start, .cell = OUTSIDE};
+}
+
+#define BUFFERS 10
 static PyObject *finished(Py_buffer *b, int good)
 {
     for (int i = 0; i < BUFFERS; i++)
@@ -432,42 +511,48 @@ static PyObject *finished(Py_buffer *b, int good)
     return NULL;
 }
 
-/* (words, pixels, cells, cells of a row) -> (runs, parts) */
+/* (packed shares) -> (runs, parts) */
 PyObject *count_shares(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer b[BUFFERS] = {{0}};
-    long long pixels, cells, wide, runs = 0, parts = 0;
-    if (!PyArg_ParseTuple(args, "y*LLL", b, &pixels, &cells, &wide)) return NULL;
-    Reader r = read_shares(b, pixels, cells, wide);
-    while (next_share(&r)) *(r.weight == UNIT ? &runs : &parts) += 1;
-    const int good = read_all_shares(&r);
+    Packed p = {0};
+    long long runs = 0, parts = 0;
+    int good = PyArg_ParseTuple(args, PACKED, PACKED_TO(p, b)) && packed_fits(&p, b);
+    for (int64_t k = 0; good && k < p.tiles; k++) {
+        Reader r = read_tile(&p, k, k * TILE, p.columns);
+        while (next_share(&r)) *(r.weight == UNIT ? &runs : &parts) += 1;
+        good = read_all_shares(&r);
+    }
     PyObject *none = finished(b, good);
     return none ? Py_BuildValue("(LL)", runs, parts) : NULL;
 }
 
-/* (words, pixels, cells, cells of a row, run starts, lengths, cells, part pixels, cells, weights), all int64 */
+/* (packed shares, run starts, lengths, cells, part pixels, cells, weights), all int64 */
 PyObject *list_shares(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer b[BUFFERS] = {{0}};
-    long long pixels, cells, wide;
-    int good = PyArg_ParseTuple(args, "y*LLLw*w*w*w*w*w*", b, &pixels, &cells, &wide, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6);
-    if (!good) return finished(b, 0);
-    const int64_t most_runs = b[1].len / 8, most_parts = b[4].len / 8;
-    good = b[2].len == b[1].len && b[3].len == b[1].len && b[5].len == b[4].len && b[6].len == b[4].len;
-    int64_t *to[7], runs = 0, parts = 0;
-    for (int i = 1; i < 7; i++) to[i] = b[i].buf;
-    Reader r = read_shares(b, pixels, cells, wide);
-    while (good && next_share(&r))
-        if (r.weight == UNIT) {
-            if ((good = runs < most_runs)) to[1][runs] = r.pixel, to[2][runs] = r.length, to[3][runs] = r.to;
-            runs++;
-        } else {
-            if ((good = parts < most_parts)) to[4][parts] = r.pixel, to[5][parts] = r.to, to[6][parts] = r.weight;
-            parts++;
-        }
-    return finished(b, good && read_all_shares(&r) && runs == most_runs && parts == most_parts);
+    Packed p = {0};
+    int good = PyArg_ParseTuple(args, PACKED "w*w*w*w*w*w*", PACKED_TO(p, b), b + 2, b + 3, b + 4, b + 5, b + 6, b + 7)
+        && packed_fits(&p, b);
+    const int64_t most_runs = b[2].len / 8, most_parts = b[5].len / 8;
+    good = good && b[3].len == b[2].len && b[4].len == b[2].len && b[6].len == b[5].len && b[7].len == b[5].len;
+    int64_t *to[6], runs = 0, parts = 0;
+    for (int i = 0; i < 6; i++) to[i] = b[i + 2].buf;
+    for (int64_t k = 0; good && k < p.tiles; k++) {
+        Reader r = read_tile(&p, k, k * TILE, p.columns);
+        while (good && next_share(&r))
+            if (r.weight == UNIT) {
+                if ((good = runs < most_runs)) to[0][runs] = r.pixel, to[1][runs] = r.length, to[2][runs] = r.to;
+                runs++;
+            } else {
+                if ((good = parts < most_parts)) to[3][parts] = r.pixel, to[4][parts] = r.to, to[5][parts] = r.weight;
+                parts++;
+            }
+        good = good && read_all_shares(&r);
+    }
+    return finished(b, good && runs == most_runs && parts == most_parts);
 }
 
 typedef struct {
@@ -482,8 +567,12 @@ static inline int counts(const Pixels *p, int64_t i)
     return p->v[i] != p->nodata && (!p->ok || p->ok[i]);
 }
 
-/* Add up until the words end. `plain`: pixels are as they are, and 0 alone counts for nothing. */
-static inline void add_shares(Reader *r, const Pixels *p, int64_t *total, int64_t *weight, const int plain)
+/* What is known of the pixels of a tile: nothing; that they are as they are, and 0 alone counts for nothing; or that they all
+ * count besides. */
+enum { ANY, PLAIN, FULL };
+
+/* Add up until the words end. */
+static inline __attribute__((always_inline)) void add_shares(Reader *r, const Pixels *p, int64_t *total, int64_t *weight, const int kind)
 {
     int64_t sum = 0, count = 0; /* of the current cell, since it is that */
     for (;;) {
@@ -491,27 +580,31 @@ static inline void add_shares(Reader *r, const Pixels *p, int64_t *total, int64_
         while (!r->left && !r->rest && r->at < r->end && r->cell >= 0) {
             const word w = *r->at;
             if (w & TWO) {
-                const int64_t other = beside(r, w), by = w & (MOVES - 1);
-                if (r->next >= r->pixels || other < 0 || other >= r->cells) break;
-                const int64_t value = plain ? p->v[r->next] : (pixel)(p->v[r->next] ^ p->flip);
-                const int64_t good = plain ? value != 0 : counts(p, r->next), add = plain || good ? value : 0;
+                const int64_t other = beside(r, w), by = w & (MOVES - 1), i = r->start + r->next;
+                if (r->row >= r->rows || other < 0 || other >= r->cells) break;
+                const int64_t value = kind ? p->v[i] : (pixel)(p->v[i] ^ p->flip);
+                const int64_t good = kind == FULL || (kind ? value != 0 : counts(p, i)), add = kind || good ? value : 0;
                 sum += add * by, count += good * by;
                 total[other] += add * (UNIT - by), weight[other] += good * (UNIT - by);
                 if (w & MOVES) {
                     total[r->cell] += sum, weight[r->cell] += count;
                     sum = count = 0, r->cell = other;
                 }
-                r->next++;
+                pass(r, 1);
             } else if (!(w & MANY)) {
-                const int64_t end = r->next + w;
-                if (end > r->pixels) break;
+                const int64_t from = r->start + r->next, end = from + w;
+                if (r->row >= r->rows || r->next + w > r->columns) break;
                 uint32_t s = 0, k = 0; /* of LONGEST pixels at most */
-                if (plain)
-                    for (int64_t i = r->next; i < end; i++) s += p->v[i], k += p->v[i] != 0;
+                if (kind == FULL) {
+                    for (int64_t i = from; i < end; i++) s += p->v[i];
+                    k = w;
+                } else if (kind)
+                    for (int64_t i = from; i < end; i++) s += p->v[i], k += p->v[i] != 0;
                 else
-                    for (int64_t i = r->next; i < end; i++)
+                    for (int64_t i = from; i < end; i++)
                         if (counts(p, i)) s += (pixel)(p->v[i] ^ p->flip), k++;
-                sum += (int64_t)s * UNIT, count += (int64_t)k * UNIT, r->next = end;
+                sum += (int64_t)s * UNIT, count += (int64_t)k * UNIT;
+                pass(r, w);
             } else break;
             r->at++;
         }
@@ -540,29 +633,80 @@ static void add_moments(Reader *r, const Pixels *p, int64_t *total, int64_t *wei
     }
 }
 
-/* (words, pixels, ok or None, flip, nodata, cells of a row, totals, weights[, squares, least, most]): adds to int64 sums of
- * cells, and compares with the least and greatest of each, uint16; all of pixels as ascending numbers. Pixels are 16 bits
- * wide; `flip` and `nodata` as in _native.c. */
+/* Sums, and what else is asked for, of cells: as `sum_shares` gives them. */
+typedef struct {
+    int64_t *total, *weight, *squares;
+    pixel *least, *most;
+} Moments;
+
+FAST static void add_any(Reader *r, const Pixels *p, int64_t *total, int64_t *weight)
+{
+    add_shares(r, p, total, weight, ANY);
+}
+
+FAST static void add_plain(Reader *r, const Pixels *p, int64_t *total, int64_t *weight)
+{
+    add_shares(r, p, total, weight, PLAIN);
+}
+
+FAST static void add_full(Reader *r, const Pixels *p, int64_t *total, int64_t *weight)
+{
+    add_shares(r, p, total, weight, FULL);
+}
+
+FAST static int kind_of(const Reader *r, const Pixels *p)
+{
+    if (p->nodata != 0 || p->ok || p->flip) return ANY;
+    for (int64_t row = 0; row < r->rows; row++) {
+        const pixel *v = p->v + r->start + row * r->stride;
+        int some = 0;
+        for (int64_t i = 0; i < r->columns; i++) some |= v[i] == 0;
+        if (some) return PLAIN;
+    }
+    return FULL;
+}
+
+static void add_tile(Reader *r, const Pixels *p, const Moments *to)
+{
+    if (to->squares) add_moments(r, p, to->total, to->weight, to->squares, to->least, to->most);
+    else {
+        const int kind = kind_of(r, p);
+        (kind == FULL ? add_full : kind == PLAIN ? add_plain : add_any)(r, p, to->total, to->weight);
+    }
+}
+
+/* Whether arrays of cells are of one size, from buffers of totals, weights, and squares, least, most or nothing. */
+static int moments_fit(Moments *to, const Py_buffer *b, int64_t cells)
+{
+    *to = (Moments){b[0].buf, b[1].buf, b[2].buf, b[3].buf, b[4].buf};
+    return b[0].len / 8 == cells && b[1].len / 8 == cells
+        && (!to->squares || (to->most && b[2].len / 8 == cells && b[3].len / 2 == cells && b[4].len / 2 == cells));
+}
+
+/* (packed shares, pixels, ok or None, flip, nodata, totals, weights[, squares, least, most]): adds to int64 sums of cells,
+ * and compares with the least and greatest of each, uint16; all of pixels as ascending numbers. Pixels are 16 bits wide;
+ * `flip` and `nodata` as in _native.c. */
 PyObject *sum_shares(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer b[BUFFERS] = {{0}};
-    long long flip, nodata, wide;
-    int good = PyArg_ParseTuple(args, "y*y*z*LLLw*w*|w*w*w*", b, b + 1, b + 2, &flip, &nodata, &wide, b + 3,
-                                b + 4, b + 5, b + 6, b + 7);
-    const int64_t pixels = b[1].len / 2, cells = b[3].len / 8;
-    good = good && b[3].len == b[4].len && (!b[2].buf || b[2].len >= pixels) && cells <= INT32_MAX && wide > 0
-        && (!b[5].buf || (b[7].buf && b[5].len == b[3].len && b[6].len / 2 >= cells && b[7].len / 2 >= cells));
+    Packed p = {0};
+    Moments to = {0};
+    long long flip, nodata;
+    int good = PyArg_ParseTuple(args, PACKED "y*z*LLw*w*|w*w*w*", PACKED_TO(p, b), b + 2, b + 3, &flip, &nodata, b + 4,
+                                b + 5, b + 6, b + 7, b + 8)
+        && packed_fits(&p, b) && moments_fit(&to, b + 4, p.cells) && b[2].len / 2 / p.columns >= p.rows
+        && (!b[3].buf || b[3].len / p.columns >= p.rows);
     if (!good) return finished(b, 0);
-    Reader r = read_shares(b, pixels, cells, wide);
-    const Pixels p = {b[1].buf, b[2].buf, (pixel)flip, nodata};
-    int64_t *total = b[3].buf, *weight = b[4].buf;
+    const Pixels pixels = {b[2].buf, b[3].buf, (pixel)flip, nodata};
     Py_BEGIN_ALLOW_THREADS
-    if (b[5].buf) add_moments(&r, &p, total, weight, b[5].buf, b[6].buf, b[7].buf);
-    else if (nodata == 0 && !p.ok && !flip) add_shares(&r, &p, total, weight, 1);
-    else add_shares(&r, &p, total, weight, 0);
+    for (int64_t k = 0; good && k < p.tiles; k++) {
+        Reader r = read_tile(&p, k, k * TILE, p.columns);
+        add_tile(&r, &pixels, &to);
+        good = read_all_shares(&r);
+    }
     Py_END_ALLOW_THREADS
-    return finished(b, read_all_shares(&r));
+    return finished(b, good);
 }
 
 /* What a cell has of a code, and the place of what it has of the next greater one, 0 at the end. */
@@ -618,24 +762,25 @@ static int pair_up(Pairs *p, Reader *r, const pixel *v)
             int64_t length = 1, by = UNIT;
             if (w & TWO) {
                 const int64_t other = beside(r, w);
-                if (r->next >= r->pixels || other < 0 || other >= r->cells) break;
+                if (r->row >= r->rows || other < 0 || other >= r->cells) break;
                 by = w & (MOVES - 1);
-                if (other != cell_beside || v[r->next] != code_beside) {
+                const pixel here = v[r->start + r->next];
+                if (other != cell_beside || here != code_beside) {
                     if (known_beside) good = add_pair(p, cell_beside, code_beside, known_beside);
-                    cell_beside = other, code_beside = v[r->next], known_beside = 0;
+                    cell_beside = other, code_beside = here, known_beside = 0;
                 }
                 known_beside += UNIT - by, r->other = other;
-            } else if (w & MANY || r->next + w > r->pixels) break;
+            } else if (w & MANY || r->row >= r->rows || r->next + w > r->columns) break;
             else length = w;
-            const int64_t end = r->next + length;
-            for (int64_t i = r->next, from; good && i < end; known += (i - from) * by) {
+            const int64_t end = r->start + r->next + length;
+            for (int64_t i = r->start + r->next, from; good && i < end; known += (i - from) * by) {
                 if (v[i] != code) {
                     if (known) good = add_pair(p, r->cell, code, known);
                     code = v[i], known = 0;
                 }
                 from = i, i = end_of_code(v, i, end, code);
             }
-            r->next = end;
+            pass(r, length);
             if ((w & (TWO | MOVES)) == (TWO | MOVES)) {
                 if (good && known) good = add_pair(p, r->cell, code, known);
                 known = 0, r->cell = r->other;
@@ -651,32 +796,28 @@ static int pair_up(Pairs *p, Reader *r, const pixel *v)
     return good;
 }
 
-/* Bytes that hold some items of a size, to be filled. */
-static PyObject *items(size_t count, size_t size, void *to)
-{
-    PyObject *made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * size));
-    *(char **)to = made ? PyBytes_AsString(made) : NULL;
-    return made;
-}
-
-/* (words, codes of 16 bits, cells, cells of a row) -> cells (int64), codes (uint16) and weights (int64) of all that cells
+/* (packed shares, codes of 16 bits) -> cells (int64), codes (uint16) and weights (int64) of all that cells
  * have of codes, ascending. */
 PyObject *pair_shares(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer b[BUFFERS] = {{0}};
-    long long cells, wide;
-    if (!PyArg_ParseTuple(args, "y*y*LL", b, b + 1, &cells, &wide)) return NULL;
-    const int fits = cells >= 0 && cells <= INT32_MAX && wide > 0;
+    Packed s = {0};
+    const int fits = PyArg_ParseTuple(args, PACKED "y*", PACKED_TO(s, b), b + 2) && packed_fits(&s, b)
+        && b[2].len / 2 / s.columns >= s.rows;
+    if (!fits) return finished(b, 0);
     Pairs p = {.count = 1, .room = 1 << 16};
-    if (fits) p.first = calloc((size_t)cells + 1, sizeof *p.first), p.pair = malloc(p.room * sizeof *p.pair);
-    int good = p.first && p.pair;
-    Reader r = read_shares(b, b[1].len / 2, cells, wide);
+    p.first = calloc((size_t)s.cells + 1, sizeof *p.first), p.pair = malloc(p.room * sizeof *p.pair);
+    int room = p.first && p.pair, good = 1;
     Py_BEGIN_ALLOW_THREADS
-    good = good && pair_up(&p, &r, b[1].buf);
+    for (int64_t k = 0; room && good && k < s.tiles; k++) {
+        Reader r = read_tile(&s, k, k * TILE, s.columns);
+        room = pair_up(&p, &r, b[2].buf);
+        good = read_all_shares(&r);
+    }
     Py_END_ALLOW_THREADS
-    if (fits && !good) PyErr_NoMemory();
-    good = good && read_all_shares(&r);
+    if (!room) PyErr_NoMemory();
+    good = good && room;
     int64_t *cell, *weight;
     pixel *code;
     PyObject *made[3] = {0}, *all = NULL;
@@ -685,7 +826,7 @@ PyObject *pair_shares(PyObject *self, PyObject *args)
         made[2] = items(p.count - 1, sizeof *weight, &weight);
         good = made[0] && made[1] && made[2];
     }
-    for (int64_t i = 0, k = 0; good && i < cells; i++)
+    for (int64_t i = 0, k = 0; good && i < s.cells; i++)
         for (uint32_t at = p.first[i]; at; at = p.pair[at].next, k++)
             cell[k] = i, code[k] = p.pair[at].code, weight[k] = p.pair[at].weight;
     free(p.first), free(p.pair);
@@ -693,4 +834,31 @@ PyObject *pair_shares(PyObject *self, PyObject *args)
     if (none) all = Py_BuildValue("(OOO)", made[0], made[1], made[2]);
     for (int i = 0; i < 3; i++) Py_XDECREF(made[i]);
     return all;
+}
+
+struct TileSums {
+    Packed packed;
+    Moments to;
+    pixel flip;
+    int64_t nodata;
+};
+
+TileSums *tile_sums_new(const Py_buffer *b, const long long *facts)
+{
+    TileSums *t = calloc(1, sizeof *t);
+    if (!t) return NULL;
+    t->packed.rows = facts[0], t->packed.columns = facts[1], t->packed.cells = facts[2], t->packed.wide = facts[3];
+    t->flip = (pixel)facts[4], t->nodata = facts[5];
+    if (packed_fits(&t->packed, b) && moments_fit(&t->to, b + 2, t->packed.cells)) return t;
+    free(t);
+    return NULL;
+}
+
+int tile_sums_add(const TileSums *t, int64_t tile, const uint16_t *pixels, int64_t stride)
+{
+    if (tile < 0 || tile >= t->packed.tiles) return 0;
+    Reader r = read_tile(&t->packed, tile, 0, stride);
+    const Pixels p = {pixels, NULL, t->flip, t->nodata};
+    add_tile(&r, &p, &t->to);
+    return read_all_shares(&r);
 }

@@ -17,14 +17,8 @@
 #include <unistd.h>
 
 #include "_areas.h"
+#include "_fast.h"
 #include "_inflate.h"
-
-/* Not under sanitizers: what chooses between clones runs before they are there. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
-#define FAST __attribute__((target_clones("avx2", "default")))
-#else
-#define FAST
-#endif
 
 typedef uint16_t pixel;
 
@@ -359,6 +353,8 @@ typedef struct {
     uint8_t *stored[2], *tile[2];
     int64_t at[2], next;            /* tiles in hand, and the first that is not */
     Cells to_cells;                 /* NULL in `total` where pixels are asked for */
+    TileSums *shares;               /* of cells of another projection; else NULL */
+    int torn;                       /* whether words of shares made no sense */
     const Axis *y, *x;              /* in pixels of all the tiles */
     ShortCell *brief;               /* of x, or NULL */
     pixel flip;
@@ -418,17 +414,28 @@ static uint8_t *where(const Tiles *r, const Part *p)
     return r->to + (p->top * r->stride + p->left) * r->item;
 }
 
-static void place_tile(const Tiles *r, int lane)
+/* The tile's part of the sums of cells of another projection. */
+static void share_tile(Tiles *r, int lane, int differences)
 {
     const Part p = part_of(r, r->at[lane]);
-    if (r->to_cells.total) sum_tile(r, lane, r->predictor == 2);
+    pixel *tile = (pixel *)r->tile[lane];
+    for (int64_t row = 0; differences && row < p.rows; row++) undo_16(tile + row * r->wide, tile + row * r->wide, p.columns);
+    r->torn |= !tile_sums_add(r->shares, r->at[lane], tile, r->wide);
+}
+
+static void place_tile(Tiles *r, int lane)
+{
+    const Part p = part_of(r, r->at[lane]);
+    if (r->shares) share_tile(r, lane, r->predictor == 2);
+    else if (r->to_cells.total) sum_tile(r, lane, r->predictor == 2);
     else place(r->tile[lane], where(r, &p), r->item, r->wide, (int)r->predictor, r->stride, p.rows, p.columns);
 }
 
-static void place_empty(const Tiles *r, int lane)
+static void place_empty(Tiles *r, int lane)
 {
     const Part p = part_of(r, r->at[lane]);
-    if (r->to_cells.total) fill(r->tile[lane], r->item, (pixel)r->empty, r->wide, p.rows, p.columns), sum_tile(r, lane, 0);
+    if (r->shares) fill(r->tile[lane], r->item, (pixel)r->empty, r->wide, p.rows, p.columns), share_tile(r, lane, 0);
+    else if (r->to_cells.total) fill(r->tile[lane], r->item, (pixel)r->empty, r->wide, p.rows, p.columns), sum_tile(r, lane, 0);
     else fill(where(r, &p), r->item, (pixel)r->empty, r->stride, p.rows, p.columns);
 }
 
@@ -553,6 +560,27 @@ static PyObject *decode_sums(PyObject *Py_UNUSED(self), PyObject *args)
         return done(b, 0);
     r.flip = (pixel)flip, r.y = &y, r.x = &x;
     return read_call(b, &r);
+}
+
+/* decode_shares(*tiles, rows, flip, nodata, words, begins, cells, cells of a row, totals, weights[, squares, least, most]): as
+ * of `sum_shares` in _areas.c, of one row of tiles, which are 256 columns wide. */
+static PyObject *decode_shares(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {{0}};
+    long long flip, cells, wide;
+    Tiles r = {0};
+    if (!PyArg_ParseTuple(args, TILES "LLLy*y*LLw*w*|w*w*w*", TILES_TO(r, b), &r.rows, &flip, &r.nodata, b + 2, b + 3, &cells,
+                          &wide, b + 4, b + 5, b + 6, b + 7, b + 8)
+        || !tiles_fit(&r, b) || r.item != 2 || r.wide != 256 || r.n != r.across || !rows_fit(&r))
+        return done(b, 0);
+    const long long facts[] = {r.rows, r.stride, cells, wide, flip, r.nodata};
+    if (!(r.shares = tile_sums_new(b + 2, facts))) return done(b, 0);
+    PyObject *made = read_call(b, &r);
+    free(r.shares);
+    if (!made || !r.torn) return made;
+    Py_DECREF(made);
+    PyErr_SetString(PyExc_BufferError, "words of shares make no sense");
+    return NULL;
 }
 
 /* sums(values, ok, width, flip, nodata, rows, columns, totals, counts[, lower, upper, least, most]): weighted sums of the
@@ -969,7 +997,7 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
 
 static PyMethodDef functions[] = {
     {"decode", decode, METH_VARARGS, NULL},
-    {"decode_sums", decode_sums, METH_VARARGS, NULL},
+    {"decode_sums", decode_sums, METH_VARARGS, NULL},     {"decode_shares", decode_shares, METH_VARARGS, NULL},
     {"sums", sums, METH_VARARGS, NULL},
     {"means", means, METH_VARARGS, NULL},         {"spreads", spreads, METH_VARARGS, NULL},
     {"quality", quality, METH_VARARGS, NULL},

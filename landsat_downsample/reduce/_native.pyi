@@ -69,20 +69,46 @@ def histogram(
 ) -> None: ...
 def share_areas(
     down: np.ndarray, right: np.ndarray, across: int, bits: int, pixels: _Four, window: _Four, /
-) -> bytes: ...
-def count_shares(words: bytes, pixels: int, cells: int, wide: int, /) -> tuple[int, int]: ...
-def list_shares(words: bytes, pixels: int, cells: int, wide: int, /, *arrays: np.ndarray) -> None: ...
-def pair_shares(words: bytes, codes: np.ndarray, cells: int, wide: int, /) -> tuple[bytes, bytes, bytes]: ...
+) -> tuple[bytes, bytes]: ...
+def count_shares(words: bytes, begins: bytes, rows: int, columns: int, cells: int, wide: int, /) -> tuple[int, int]: ...
+def list_shares(
+    words: bytes, begins: bytes, rows: int, columns: int, cells: int, wide: int, /, *arrays: np.ndarray
+) -> None: ...
 def sum_shares(
     words: bytes,
+    begins: bytes,
+    rows: int,
+    columns: int,
+    cells: int,
+    wide: int,
     pixels: np.ndarray,
     ok: np.ndarray | None,
     flip: int,
     nodata: int,
+    totals: np.ndarray,
+    weights: np.ndarray,
+    /,
+    *more: np.ndarray,
+) -> None: ...
+def pair_shares(
+    words: bytes, begins: bytes, rows: int, columns: int, cells: int, wide: int, codes: np.ndarray, /
+) -> tuple[bytes, bytes, bytes]: ...
+def decode_shares(
+    handle: int,
+    base: int,
+    offsets: np.ndarray,
+    counts: np.ndarray,
+    layout: _Layout,
+    rows: int,
+    flip: int,
+    nodata: int,
+    words: bytes,
+    begins: bytes,
+    cells: int,
     wide: int,
     totals: np.ndarray,
     weights: np.ndarray,
     /,
-    *moments: np.ndarray,
+    *more: np.ndarray,
 ) -> None: ...
 def tally(pixels: np.ndarray, counts: np.ndarray, /) -> None: ...

@@ -18,6 +18,7 @@ from landsat_downsample.reduce.bits import (
     codes_of,
     count_codes,
     decide,
+    percent_of_uniform,
     percentages,
 )
 from landsat_downsample.reduce.kernels import Strip
@@ -44,7 +45,12 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
         return areas.code_pairs(pixels, strip)
 
     for pairs in whole_cells(areas, pairs_of):
-        for cells, histogram in _histograms(pairs):
+        alone, mixed = _apart(pairs, areas)
+        fill = alone.value & fill_mask(spec) != 0
+        codes.flat[alone.cell] = np.where(fill, np.uint16(spec.fill or 0), alone.value)
+        if names:
+            percent.reshape(len(names), -1)[:, alone.cell] = percent_of_uniform(spec, alone.value)
+        for cells, histogram in _histograms(mixed):
             valid = histogram.counts @ ((histogram.codes & fill_mask(spec)) == 0)
             extent = histogram.counts.sum(1).astype(np.int64) + areas.outside.flat[cells]
             decided = centre.flat[cells] if rule.policy == "nearest" else decide(rule, histogram, valid)
@@ -52,6 +58,13 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
             if names:
                 percent.reshape(len(names), -1)[:, cells] = percentages(spec, histogram, valid, extent)
     return Summary.of(rule, codes, percent, counts)
+
+
+def _apart(pairs: Pairs, areas: Areas) -> tuple[Pairs, Pairs]:
+    """Cells inside of the image that hold one code, and the others."""
+    counts = np.diff(pairs.starts, append=len(pairs.cell))
+    alone = np.repeat(counts == 1, counts) & (areas.outside.flat[pairs.cell] == 0)
+    return pairs.where(alone), pairs.where(~alone)
 
 
 def _histograms(pairs: Pairs) -> Iterator[tuple[np.ndarray, Histogram]]:

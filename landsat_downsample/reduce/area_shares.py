@@ -16,6 +16,10 @@ Point = tuple[np.ndarray, np.ndarray]
 UNIT = 4096
 
 
+#: Columns after which runs begin anew: those of USGS's tiles, each of which can then be added up by itself.
+TILE = 256
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shares:
     """Which cells the pixels of a strip belong to. Pixels count from the strip's first, row by row.
@@ -120,8 +124,8 @@ def share_before(centre: np.ndarray, by_column: np.ndarray, by_row: np.ndarray) 
 def _runs(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Start, length and cell of the rows of equal cells; those numbered -1 are left out."""
     edge = np.empty(cell.shape, bool)
-    edge[:, 0] = True
     np.not_equal(cell[:, 1:], cell[:, :-1], out=edge[:, 1:])
+    edge[:, ::TILE] = True
     start = np.flatnonzero(edge)
     length, number = np.diff(start, append=cell.size), cell.ravel()[start]
     kept = number >= 0

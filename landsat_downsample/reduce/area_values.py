@@ -15,10 +15,16 @@ from landsat_downsample.reduce.rule import Rule
 from landsat_downsample.reduce.several import reducer_of
 from landsat_downsample.reduce.values import Parts, ReadRows, Reducer, read_strip, reducer_for, valid_pixels
 
+#: Makes weights and weighted sums of the valid pixels of a strip, (cells, cells) both; or None where it cannot.
+StripSums = Callable[[Strip], Parts | None]
 
-def reduce_areas(rules: list[Rule], areas: Areas, reads: list[ReadRows]) -> list[np.ndarray]:
+
+def reduce_areas(
+    rules: list[Rule], areas: Areas, reads: list[ReadRows], sums: StripSums | None = None
+) -> list[np.ndarray]:
     """Reduce a continuous or class band by each rule, (cells, cells): strips in order, of which each reader holds one.
 
+    Where one mean or sum is asked for, `sums` is tried before a strip is read.
     What is added up comes of one pass over the pixels; what ranks or picks them takes one of its own. The cells are
     the same, however many readers there are: each has a thread.
     """
@@ -33,16 +39,19 @@ def reduce_areas(rules: list[Rule], areas: Areas, reads: list[ReadRows]) -> list
             added.append((rule, out))
     if added:
         reducer = reducer_of([rule for rule, _ in added], areas)
-        for first, waiting in _merged(reducer, areas, reads, added[0][0].dtype):
+        partial = _partials(reducer, reads, added[0][0].dtype)
+        if sums and len(added) == 1 and added[0][0].method in ("mean", "sum"):
+            read, summed = partial, sums
+            partial = lambda strip: summed(strip) or read(strip)  # noqa: E731
+        for first, waiting in _merged(reducer, areas, partial, len(reads)):
             last = first + len(waiting[0])
             for (_, out), data in zip(added, reducer.finish(waiting, first, last), strict=True):
                 out[first:last] = data
     return outs
 
 
-def _merged(reducer: Reducer, areas: Areas, reads: list[ReadRows], dtype: np.dtype) -> Iterator[tuple[int, Parts]]:
-    """Partial results of cell rows that no strip which follows touches: the first row, and what to finish."""
-    low, waiting = areas.strips[0].first, None
+def _partials(reducer: Reducer, reads: list[ReadRows], dtype: np.dtype) -> Callable[[Strip], Parts]:
+    """What reads a strip and gives the partial results of its cells, for as many threads as there are readers."""
     free: SimpleQueue[ReadRows] = SimpleQueue()
     for read in reads:
         free.put(read)
@@ -55,7 +64,15 @@ def _merged(reducer: Reducer, areas: Areas, reads: list[ReadRows], dtype: np.dty
         finally:
             free.put(read)
 
-    for k, part in enumerate(in_order(partial, areas.strips, len(reads))):
+    return partial
+
+
+def _merged(
+    reducer: Reducer, areas: Areas, partial: Callable[[Strip], Parts], threads: int
+) -> Iterator[tuple[int, Parts]]:
+    """Partial results of cell rows that no strip which follows touches: the first row, and what to finish."""
+    low, waiting = areas.strips[0].first, None
+    for k, part in enumerate(in_order(partial, areas.strips, threads)):
         strip = areas.strips[k]
         waiting = part if waiting is None else _stacked(reducer.merge, (low, waiting), (strip.first, part))
         low = min(low, strip.first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -191,7 +192,7 @@ class Areas:
         shares = self._shared_out(strip)
         if isinstance(shares, Shares):
             return self._scatter(shares, strip, shares.run_length, 1, np.int64)
-        nothing = np.zeros(shares.pixels, np.uint16)
+        nothing = np.zeros(shares.shape, np.uint16)
         return shares.sums(nothing, None, None)[0].reshape(-1, self.shape[1])
 
     def valid_sums(
@@ -202,6 +203,16 @@ class Areas:
         if wide is None or isinstance(shares, Shares):
             return None
         count, total = shares.sums(wide, ok, nodata)
+        return count.reshape(-1, self.shape[1]), total.reshape(-1, self.shape[1])
+
+    def decoded_sums(
+        self, decode: Callable[..., None], dtype: np.dtype, nodata: float | None, strip: Strip
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """As `valid_sums`, of the tiles that are a strip: `decode` as of `PackedShares.decoded`."""
+        shares = self._shared_out(strip)
+        if isinstance(shares, Shares):
+            return None
+        count, total = shares.decoded(decode, dtype, nodata, moments=False)
         return count.reshape(-1, self.shape[1]), total.reshape(-1, self.shape[1])
 
     def valid_moments(

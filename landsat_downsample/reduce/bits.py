@@ -232,7 +232,7 @@ class Quality:
         # A band may end before the last cells begin.
         empty = (cells.code & fill_mask(spec) != 0) | (self.overlay.area(first, last) == 0)
         code = np.where(empty, np.uint16(spec.fill or 0), cells.code)
-        percent = self._percent_of_uniform(code) if self.rule.fractions else None
+        percent = percent_of_uniform(self.rule.spec, code) if self.rule.fractions else None
         share = self.rule.min_valid
         least = least_area(extent, share) if share else np.ones(code.shape, np.int8)
         for part, histogram in self._histograms(cells):
@@ -281,10 +281,11 @@ class Quality:
             counts[part] = histogram.counts
         return Histogram(cells.codes, counts)
 
-    def _percent_of_uniform(self, code: np.ndarray) -> np.ndarray:
-        names = fraction_names(self.rule.spec)
-        table = _percent_table(self.rule.spec)[code].view(np.uint8).reshape(*code.shape, 8)
-        return np.ascontiguousarray(np.moveaxis(table, 2, 0)[: len(names)])
+
+def percent_of_uniform(spec: BandSpec, code: np.ndarray) -> np.ndarray:
+    """Bands of QA_FRACTIONS for cells that hold one code, uint8 (bands, ...)."""
+    table = _percent_table(spec)[code].view(np.uint8).reshape(*code.shape, 8)
+    return np.ascontiguousarray(np.moveaxis(table, -1, 0)[: len(fraction_names(spec))])
 
 
 def decide(rule: QualityRule, histogram: Histogram, valid: np.ndarray) -> np.ndarray:
