@@ -60,6 +60,14 @@ class Outlines:
         centre, by_column, by_row = zip(*made, strict=True)
         return cls(centre, by_column, by_row)
 
+    def without_torn(self, limit: int) -> Outlines:
+        """The same, those with a longer half side than `limit` far away and of no size."""
+        sides = *self.by_column, *self.by_row
+        torn = np.logical_or.reduce([abs(side) > limit for side in sides])
+        centre = [np.where(torn, FAR, axis) for axis in self.centre]
+        by_column, by_row = ([np.where(torn, 0, side) for side in pair] for pair in (self.by_column, self.by_row))
+        return Outlines((centre[0], centre[1]), (by_column[0], by_column[1]), (by_row[0], by_row[1]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ties:
@@ -127,6 +135,12 @@ class Ties:
             made.append((centre, by_column, by_row))
         (down, down_column, down_row), (right, right_column, right_row) = made
         return Outlines((down, right), (down_column, right_column), (down_row, right_row))
+
+    @property
+    def longest_side(self) -> int:
+        """Longest half side of a pixel's outline, along either axis, in the units of outlines."""
+        steps = [np.diff(ties, axis=axis) for ties in (self.down, self.right) for axis in (0, 1)]
+        return 2 * STEP * max(int(abs(step).max()) for step in steps)
 
     @property
     def largest_cell(self) -> tuple[float, float]:

@@ -300,11 +300,14 @@ class Areas:
         down, right = np.arange(-high, 1) * STEP, np.arange(-wide, 1) * STEP
         full = np.concatenate([right, np.arange(STEP, width, STEP), width + np.arange(wide + 1) * STEP])
         middle = np.concatenate([np.arange(0, height, STEP), [height]])
+        # Beyond the edge of a map a projection goes on at its other side: blocks across it have no place.
+        limit = 4 * STEP * self.ties.longest_side
         beside = (down, full), (height - down[::-1], full), (middle, right), (middle, width - right[::-1])
         for rows, columns in beside:
             corners = positions(self._fine, self._lattice, self._projection, (rows, columns), self.ties.bits + 8)
             unit = UNIT * STEP * STEP  # blocks of 16 x 16 pixels; those at the image's edges are smaller
-            shares = shares_of(Outlines.between(corners), self.ties.bits + 10, self._cells, unit)
+            outlines = Outlines.between(corners).without_torn(limit)
+            shares = shares_of(outlines, self.ties.bits + 10, self._cells, unit)
             size = np.multiply.outer(np.diff(rows), np.diff(columns)).ravel()
             np.add.at(out, shares.run_cell, _of_runs(np.add, size, shares) * UNIT)
             part = shares.part_weight * size[shares.part_pixel]

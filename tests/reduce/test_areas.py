@@ -368,6 +368,21 @@ def test_a_grid_that_gives_no_right_answer_is_refused(place, grid, words):
         laid(place, grid)
 
 
+def test_what_lies_beyond_the_edge_of_a_map_has_no_area():
+    image = Grid((251, 247), Affine(30, 0, 692985, 0, -30, 5765985), "EPSG:32660")  # 52 N, up to 179.9 E
+    grid = sinusoidal("926.625433055833")
+    areas = Areas(image, covering(image, grid, p := Projection.between(image, grid.crs)), grid, p)
+    extent = areas.extent(0, areas.shape[0]) / UNIT
+    edge, metres = np.pi * 6371007.181, 926.625433055833
+    y, x = areas._coarse.coordinates()
+    half = edge * np.cos(y / 6371007.181)  # where the map ends
+    whole = x[None, :] + metres / 2 < half[:, None] - metres
+    touched = areas._inside > 0
+    assert (whole & touched).any()
+    np.testing.assert_allclose(extent[whole & touched], metres**2 / 900, rtol=5e-3)
+    assert (extent < 1.01 * metres**2 / 900).all()
+
+
 def test_an_image_across_180_degrees_has_neighbours_side_by_side():
     areas = laid("Fiji", LATLON)
     left, _, right, _ = areas._coarse.bounds
