@@ -55,7 +55,7 @@ def test_dashboard_answers_at_its_link(pods):
 
 
 def test_scaling_down_at_work_loses_nothing(pods, bucket, batch):
-    plans = ld.plan(batch, batches.DEST, factor=7)
+    plans = ld.plan(batch, batches.DEST, grid="modis:250m")
     ld.run(plans)
     expected = batches.take(bucket)
     with ThreadPoolExecutor(1) as aside:
