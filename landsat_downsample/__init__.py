@@ -17,6 +17,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
+from landsat_downsample.api.registration import register_with_xarray
+
 if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so that they refuse other names
     from landsat_downsample.api import plot
     from landsat_downsample.api.lazy import coarsen, fractions
@@ -47,6 +49,8 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
 
 if os.name != "posix":
     raise ImportError("landsat_downsample needs POSIX (Linux, macOS, or WSL on Windows): its locks and signals")
+
+register_with_xarray()  # at once where xarray is loaded, else when it is: it need not be
 
 __version__ = "0.1.0"
 

@@ -172,17 +172,17 @@ def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start
     def read(a: int, b: int) -> tuple[np.ndarray, np.ndarray | None]:
         part, ok = values[a - start : b - start, columns], None
         if quality is not None:
-            flags, known = _whole_codes(quality[a - start : b - start, columns])
+            flags, known = whole_codes(quality[a - start : b - start, columns])
             ok = (flags & job.bits) == 0 if known is None else known & ((flags & job.bits) == 0)
         if bits and part.dtype.kind == "f":
-            part, known = _whole_codes(part)
+            part, known = whole_codes(part)
             ok = known if ok is None else ok & known
         return part, ok
 
     return job.run(read, given=True)
 
 
-def _whole_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def whole_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Codes that a stack of floats holds, and where it holds any; integers as they are.
 
     Raises

@@ -126,7 +126,23 @@ def georeference(array: xr.DataArray, grid: Grid, nodata: float | None, lattice:
     y, x = lattice.centres(grid) if lattice else grid.coordinates()
     array = array.assign_coords(y=y, x=x)
     array = array.rio.write_crs(grid.crs).rio.write_transform(grid.transform)
-    return array if nodata is None else array.rio.write_nodata(nodata)
+    return array if nodata is None else _stating(array, nodata)
+
+
+def _stating(array: xr.DataArray, nodata: float) -> xr.DataArray:
+    """State a nodata value: of codes and plain integers so that readers of NetCDF and Zarr do not make them floats.
+
+    ``_FillValue`` does, whoever opens the file; what has a scale is meant to become floats.
+    """
+    if array.dtype.kind in "iu" and "scale_factor" not in array.attrs:
+        return array.assign_attrs(nodata=array.dtype.type(nodata))
+    stated: xr.DataArray = array.rio.write_nodata(nodata)
+    return stated
+
+
+def with_grid_mappings(dataset: xr.Dataset) -> xr.Dataset:
+    """A Dataset whose grid mappings are coordinates: xarray opens NetCDF and Zarr with them among the variables."""
+    return dataset.set_coords([name for name, array in dataset.data_vars.items() if "grid_mapping_name" in array.attrs])
 
 
 def other_coordinates(array: xr.DataArray) -> dict[Hashable, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.api.array_blocks import Request
-from landsat_downsample.api.array_grid import north_up
+from landsat_downsample.api.array_grid import axes, north_up
 from landsat_downsample.api.array_meaning import Meaning, Origin, meaning_of, origin_of
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
@@ -43,6 +44,11 @@ class MaskBand:
         return source if self.bits else Origin(source.band, None)
 
 
+def is_quality(name: Hashable, array: xr.DataArray) -> bool:
+    """Whether a variable of a Dataset is its QA_PIXEL."""
+    return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(axes(array))
+
+
 def mask_band_of(array: xr.DataArray, spec: BandSpec, request: Request, quality: Plane | None) -> MaskBand:
     """Find what says which pixels of an array count: a quality band beside it, or that of its own scene.
 
@@ -59,16 +65,17 @@ def mask_band_of(array: xr.DataArray, spec: BandSpec, request: Request, quality:
     beside = None if given is None else _beside(array, north_up(given))
     own = origin_of(beside) if beside is not None else None
     if source and source.quality and (beside is None or (own and own.band == source.quality)):
-        return MaskBand(_tested(source.quality.spec, wanted, spec), role)
+        return MaskBand(tested_bits(source.quality.spec, wanted, spec), role)
     if beside is not None:
         meaning = meaning or meaning_of(beside)
-        return MaskBand(_tested(meaning.spec, wanted, spec), role, beside)
+        return MaskBand(tested_bits(meaning.spec, wanted, spec), role, beside)
     if wanted:
         raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it on the same grid")
     return MaskBand()
 
 
-def _tested(quality: BandSpec, wanted: tuple[str, ...], spec: BandSpec) -> int:
+def tested_bits(quality: BandSpec, wanted: tuple[str, ...], spec: BandSpec) -> int:
+    """Quality bits of pixels that do not count for a band: of the flags, and of fill where the band cannot say it."""
     return flags.mask_bits(quality, wanted) | (flags.fill_mask(quality) if spec.fill_from else 0)
 
 

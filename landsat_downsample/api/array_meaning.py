@@ -84,7 +84,7 @@ def meaning_of(array: xr.DataArray, plane: str | None = None) -> Meaning:
     """
     if origin := origin_of(array):
         return Meaning(origin.band.spec, origin.band.nodata)
-    label, kept = str(plane or array.name or array.attrs.get("landsat_band", "the array")), _kept(array)
+    label, kept = str(plane or array.name or array.attrs.get("landsat_band", "the array")), is_kept(array)
     if array.dtype.kind == "b":
         return Meaning(bands.unknown(label), masked=True)
     found = _own(array, kept) or _foreign(array, plane, kept)
@@ -93,6 +93,23 @@ def meaning_of(array: xr.DataArray, plane: str | None = None) -> Meaning:
         flag = 1.0 if found.kind == "bits" and "landsat_band" in array.attrs and not kept else None
         return _with_nodata(array, Meaning(found, doubt=flag), kept)
     return _with_nodata(array, Meaning(bands.unknown(label), was=found), kept)
+
+
+def codes_of(array: xr.DataArray) -> BandSpec | None:
+    """The bit field or classes that an array holds by its own word or its name, in whatever type; None for numbers."""
+    if origin := origin_of(array):
+        return origin.band.spec if origin.band.spec.categorical else None
+    kept = is_kept(array)
+    own, file = _own(array, kept), _file_of(array) if kept else None
+    if own:
+        return own if own.categorical else None
+    return next((spec for name in _names(array, file) if (spec := _categorical(array, name, file))), None)
+
+
+def spec_named(name: str, product: tuple[str, int] | None = None) -> BandSpec | None:
+    """The band that a name stands for in a product, sensor and level; by default in those of Level-2."""
+    tables = [product] if product else [("oli_tirs", 2), ("tm", 2)]
+    return next((spec for key in tables if (spec := bands.find(name, bands.specs(*key)))), None)
 
 
 def check_mask(array: xr.DataArray) -> None:
@@ -147,6 +164,19 @@ def planes_of(array: xr.DataArray) -> list[tuple[xr.DataArray, Meaning]]:
     return [(array, first)] if alike else parts
 
 
+def unstacked(array: xr.DataArray) -> xr.DataArray | xr.Dataset:
+    """A stack of bands as a Dataset of them; anything else as it is."""
+    import xarray as xr
+
+    dim, names = _named_steps(array)
+    if dim is None:
+        return array
+    parts = {name: array.isel({dim: k}, drop=True) for k, name in enumerate(names)}
+    for part in parts.values():
+        part.encoding = array.encoding
+    return xr.Dataset(parts, attrs=array.attrs)
+
+
 def _named_steps(array: xr.DataArray) -> tuple[Hashable, list[str]]:
     """The dimension of a stack of bands, and what they are called."""
     labels = {dim: array.coords[dim].values.tolist() for dim in array.dims[:-2] if dim in array.coords}
@@ -161,9 +191,11 @@ def _words(names: list[Any]) -> bool:
     return bool(names) and all(isinstance(name, str) for name in names)
 
 
-def _kept(array: xr.DataArray) -> bool:
+def is_kept(array: xr.DataArray) -> bool:
     """Whether pixels are as somebody stored or made them: no computation dropped their encoding."""
-    return "source" in array.encoding if "landsat_band" in array.attrs else bool(array.encoding)
+    if "landsat_band" in array.attrs:  # of ours as we opened it, or as it came back from NetCDF or Zarr
+        return not {"source", "preferred_chunks"}.isdisjoint(array.encoding)
+    return bool(array.encoding)
 
 
 def _own(array: xr.DataArray, kept: bool) -> BandSpec | None:

@@ -1,4 +1,4 @@
-"""The xarray face: lazy bands, and `coarsen` for any raster that rioxarray understands.
+"""The xarray face: `coarsen` for any raster that rioxarray understands.
 
 A coarse block is made by the reducers that `run` uses. Where the array is one of ours,
 untouched, a block streams its rows from the file through one handle (a third of the cost of
@@ -16,24 +16,28 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
-from landsat_downsample.api.array_blocks import BLOCK_ROWS, Job, Request, blocks, token
-from landsat_downsample.api.array_grid import axes, georeference, grid_of, north_up, other_coordinates
-from landsat_downsample.api.array_mask import MaskBand, mask_band_of
+from landsat_downsample.api.array_blocks import Job, Request, blocks
+from landsat_downsample.api.array_grid import (
+    axes,
+    georeference,
+    grid_of,
+    north_up,
+    other_coordinates,
+    with_grid_mappings,
+)
+from landsat_downsample.api.array_mask import MaskBand, is_quality, mask_band_of
 from landsat_downsample.api.array_meaning import (
     FLAGS,
     NODATA,
     Meaning,
-    Origin,
     check_mask,
     meaning_of,
     origin_of,
-    origins,
     planes_of,
 )
 from landsat_downsample.api.given_grid import given_grid
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags, methods
-from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import unknown
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.grid_request import GridRequest
@@ -41,10 +45,8 @@ from landsat_downsample.model.methods import METHODS, output_dtype
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.placement import Placement
 from landsat_downsample.model.product import FRACTIONS
-from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.model.words import words
-from landsat_downsample.pipeline.pixels import open_rows
 from landsat_downsample.reduce.bits import QualityRule
 from landsat_downsample.reduce.rule import Rule, declared_nodata, rule_of
 
@@ -54,75 +56,6 @@ if TYPE_CHECKING:
     from landsat_downsample.api.array_mask import Plane
 
 Raster = TypeVar("Raster", "xr.DataArray", "xr.Dataset")
-
-
-def lazy_band(scene: Scene, band: Band) -> xr.DataArray:
-    """A band as a DataArray backed by dask: (y, x), stored values, nothing read yet.
-
-    Chunks are whole rows of blocks. Attributes hold the catalogue's scale, offset and unit as
-    ``scale_factor``, ``add_offset`` and ``units``; values are DN, not scaled.
-    """
-    import dask.array as da
-    import xarray as xr
-    from dask.delayed import delayed
-
-    height, width = band.grid.shape
-    step = max(1, BLOCK_ROWS // band.block_shape[0]) * band.block_shape[0]
-    read = delayed(_read_rows, pure=True)
-    quality = scene.bands.get("QA_PIXEL")
-    digest = token((band, quality))  # the quality band too: `origins` must not mix up two scenes that share a file
-    chunks = [
-        da.from_delayed(
-            read(band, start, min(start + step, height), dask_key_name=f"read-{band.name}-{digest}-{start}"),
-            (min(step, height - start), width),
-            np.dtype(band.dtype),
-        )
-        for start in range(0, height, step)
-    ]
-    data = da.concatenate(chunks, axis=0)
-    array = xr.DataArray(data, dims=("y", "x"), name=band.name, attrs=_attributes(scene, band))
-    array.encoding = {"source": band.location.shown, "dtype": band.dtype}  # goes when pixels are computed
-    origins.put(data.name, Origin(band, quality))
-    return georeference(array, band.grid, band.nodata)
-
-
-def lazy_dataset(scene: Scene, names: Iterable[str] | None = None) -> xr.Dataset:
-    """Several bands as a Dataset, by USGS name; all on the scene's grid.
-
-    Raises
-    ------
-    UsageError
-        A name the scene does not have, or bands on two grids (the panchromatic one beside others).
-    """
-    import xarray as xr
-
-    wanted = list(scene.bands) if names is None else [scene.band(name).name for name in names]
-    grids = {scene.bands[name].grid.shape for name in wanted}
-    if names is None and len(grids) > 1:
-        wanted = [name for name in wanted if scene.bands[name].grid.shape == scene.grid.shape]
-    elif len(grids) > 1:
-        raise UsageError(f"bands {', '.join(wanted)} lie on different grids: take the panchromatic band by itself")
-    return xr.Dataset({name: lazy_band(scene, scene.bands[name]) for name in wanted})
-
-
-def _read_rows(band: Band, start: int, stop: int) -> np.ndarray:
-    with open_rows(band) as rows:
-        return rows.read(start, stop)
-
-
-def _attributes(scene: Scene, band: Band) -> dict[str, Any]:
-    spec = band.spec
-    record = {
-        "long_name": spec.title or spec.name,
-        "units": band.unit or spec.unit,
-        "scale_factor": band.scale if band.scale is not None else spec.scale,
-        "add_offset": band.offset if band.offset is not None else spec.offset,
-        "landsat_band": spec.name,
-        "landsat_sensor": scene.sensor,
-        "landsat_level": scene.level,
-        "landsat_product_id": None if scene.lone else scene.id,
-    }
-    return {key: value for key, value in record.items() if value is not None}
 
 
 @overload
@@ -238,7 +171,8 @@ def coarsen(
         return xr.Dataset({stat: array.rename(stat) for stat, array in made.items()})
     if not isinstance(obj, xr.Dataset):
         raise UsageError(f"cannot coarsen a {type(obj).__name__}: give a DataArray or Dataset, such as scene['red']")
-    quality = next(((a, None) for n, a in obj.data_vars.items() if _is_quality(n, a)), None)
+    obj = with_grid_mappings(obj)
+    quality = next(((a, None) for n, a in obj.data_vars.items() if is_quality(n, a)), None)
     parts: dict[Hashable, xr.DataArray] = {}
     for name, array in obj.data_vars.items():
         made = _coarsen_array(array, target, request, quality) if axes(array) else {"": array}
@@ -323,10 +257,6 @@ def fractions(
 def placed_over(image: Grid, request: GridRequest) -> Placement:
     """The cells that are asked for; of a grid that was given, and not named, all."""
     return Placement.of(image, request.target(image), whole=isinstance(request.grid, TargetGrid))
-
-
-def _is_quality(name: Hashable, array: xr.DataArray) -> bool:
-    return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(axes(array))
 
 
 def _coarsen_array(

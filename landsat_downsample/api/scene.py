@@ -34,15 +34,24 @@ class Scene(model.Scene):
 
     def __getitem__(self, name: str) -> xr.DataArray:
         """Open a band lazily, as a dask-backed `xarray.DataArray` of stored values, dimensions (y, x)."""
-        from landsat_downsample.api import lazy
+        from landsat_downsample.api import lazy_bands
 
-        return lazy.lazy_band(self, self.band(name))
+        return lazy_bands.lazy_band(self, self.band(name))
 
-    def dataset(self, names: Iterable[str] | None = None) -> xr.Dataset:
-        """Open bands of one grid lazily, as an `xarray.Dataset`; all of them by default."""
-        from landsat_downsample.api import lazy
+    def dataset(
+        self, names: Iterable[str] | str | None = None, *, masked: bool = False, scaled: bool = False
+    ) -> xr.Dataset:
+        """Open bands of one grid lazily, as an `xarray.Dataset` of variables with the names that were asked for.
 
-        return lazy.lazy_dataset(self, names)
+        By default all bands but the panchromatic one, by USGS name, as stored. With `masked` NaN where there is no
+        data, with `scaled` in physical units too (reflectance, kelvin); bit fields and classes stay as stored.
+        """
+        from landsat_downsample.api import array_values, lazy_bands
+
+        dataset = lazy_bands.lazy_dataset(self, names)
+        if scaled:
+            return array_values.scaled(dataset)
+        return array_values.masked(dataset) if masked else dataset
 
 
 def open_scene(

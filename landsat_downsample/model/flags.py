@@ -42,3 +42,20 @@ def mask_bits(spec: BandSpec, flags: tuple[str, ...]) -> int:
             raise UsageError(f"mask {name!r} is not a flag of {spec.name}{near}: choose from {', '.join(have)}")
         bits |= field.mask
     return bits
+
+
+def meanings(spec: BandSpec) -> dict[str, tuple[int, int]]:
+    """Mask and value of every flag, and of every level of the longer fields, by name.
+
+    >>> from landsat_downsample.model.bands import specs
+    >>> found = meanings(specs("oli_tirs", 2)["QA_PIXEL"])
+    >>> found["water"], found["cloud_confidence_high"]
+    ((128, 128), (768, 768))
+    """
+    found = {}
+    for field in spec.fields:
+        if field.length == 1:
+            found[field.name] = field.mask, field.mask
+        for level, name in enumerate(field.levels):
+            found[f"{field.name}_{name.replace(' ', '_')}"] = field.mask, level << field.offset
+    return found

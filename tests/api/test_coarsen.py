@@ -91,7 +91,7 @@ def test_statistics_come_of_one_read(folders, options):
 def test_statistics_of_a_dataset_are_named_after_their_bands(oli):
     options = {"factor": 7, "mask": "cloud"}
     made = ld.coarsen(oli.dataset(["red", "ST_CDIST", "qa_pixel"]), stats=["std", "mean"], **options)
-    assert list(made) == ["SR_B4", "SR_B4_STD", "ST_CDIST", "QA_PIXEL"]
+    assert list(made) == ["red", "red_STD", "ST_CDIST", "qa_pixel"]
     plain = ld.coarsen(oli.dataset(["red", "ST_CDIST", "qa_pixel"]), **options)
     for name, array in plain.data_vars.items():
         xr.testing.assert_identical(made[name], array)
@@ -138,7 +138,7 @@ def test_nothing_is_read_before_it_is_computed(folders, tmp_path):
     lazy = ld.coarsen(scene.dataset(["red", "qa_pixel"]), factor=7, mask="cloud")
     for file in folder.glob("*.TIF"):
         file.unlink()
-    assert isinstance(lazy["SR_B4"].data, da.Array)
+    assert isinstance(lazy["red"].data, da.Array)
     with pytest.raises(ld.ReadError):
         lazy.compute(scheduler="synchronous")
 
@@ -216,11 +216,11 @@ def test_changed_pixels_are_those_that_count(oli):
 
 def test_a_changed_quality_band_is_the_one_that_masks(oli):
     dataset = oli.dataset(["red", "qa_pixel"])
-    everything = dataset.assign(QA_PIXEL=dataset["QA_PIXEL"] | np.uint16(8))
-    assert (ld.coarsen(everything, factor=7, mask="cloud")["SR_B4"] == 0).all()
-    nothing = dataset.assign(QA_PIXEL=dataset["QA_PIXEL"] & np.uint16(0xFFF7))
+    everything = dataset.assign(qa_pixel=dataset["qa_pixel"] | np.uint16(8))
+    assert (ld.coarsen(everything, factor=7, mask="cloud")["red"] == 0).all()
+    nothing = dataset.assign(qa_pixel=dataset["qa_pixel"] & np.uint16(0xFFF7))
     np.testing.assert_array_equal(
-        ld.coarsen(nothing, factor=7, mask="cloud")["SR_B4"], ld.coarsen(dataset, factor=7)["SR_B4"]
+        ld.coarsen(nothing, factor=7, mask="cloud")["red"], ld.coarsen(dataset, factor=7)["red"]
     )
 
 
@@ -495,7 +495,7 @@ def test_an_interpreter_leaves_in_silence(folders):
         kept = scene.dataset(["red", "qa_pixel"])
         lazy = ld.coarsen(kept, factor=7, mask="cloud")
         half = ld.coarsen(scene["nir08"].isel(y=slice(0, 100)), factor=7)
-        print(int(lazy.compute()["SR_B4"].max() > 0), half.shape)
+        print(int(lazy.compute()["red"].max() > 0), half.shape)
     """)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 (15, 48)\n", "")
 

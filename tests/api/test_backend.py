@@ -1,0 +1,160 @@
+"""`xr.open_dataset(scene, engine="landsat")` and `xr.open_datatree`, against rasterio."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+
+import landsat_downsample as ld
+
+SIZE = (331, 287)
+
+
+@pytest.fixture(scope="module", name="folder")
+def _folder(tmp_path_factory):
+    return Path(ld.make_scene(tmp_path_factory.mktemp("backend"), size=SIZE, seed=4))
+
+
+@pytest.fixture(scope="module", name="etm")
+def _etm(tmp_path_factory):
+    return Path(ld.make_scene(tmp_path_factory.mktemp("backend"), sensor="etm", level=1, size=SIZE, seed=4))
+
+
+def stored(folder, name) -> np.ndarray:
+    with rasterio.open(next(folder.glob(f"*_{name}.TIF"))) as file:
+        return file.read(1)
+
+
+def test_xarray_knows_the_engine():
+    assert "landsat" in xr.backends.list_engines()
+
+
+@pytest.mark.parametrize("chunks", [None, {}], ids=str)
+def test_a_scene_is_a_dataset_of_what_is_stored(folder, chunks):
+    found = xr.open_dataset(folder, engine="landsat", chunks=chunks)
+    wanted = ld.open_scene(folder).dataset()
+    assert set(found) == {path.stem.partition("_T1_")[2] for path in folder.glob("*.TIF")}
+    for name, array in found.data_vars.items():
+        assert isinstance(array.variable._data, da.Array) == (chunks is not None)
+        np.testing.assert_array_equal(array, stored(folder, name))
+    xr.testing.assert_identical(found.compute(), wanted.compute())
+
+
+def test_chunks_are_rows_of_blocks_by_default(tmp_path):
+    folder = ld.make_scene(tmp_path, size=(40, 4500), bands=["SR_B4", "QA_PIXEL"])
+    red = xr.open_dataset(folder, engine="landsat", chunks={}).SR_B4
+    assert red.chunks == ld.open_scene(folder)["red"].chunks == ((2048, 2048, 404), (40,))
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        (slice(3, 50, 3), slice(None, None, -1)),
+        (slice(None, None, -7), 5),
+        (11, slice(2, 300, 11)),
+        (-1, -1),
+        (slice(5, 5), slice(None)),
+        ([5, 2, 200], [1, 1, 330]),
+        (np.arange(287) % 5 == 0, slice(0, 1)),
+    ],
+    ids=str,
+)
+def test_indexing_is_numpys(folder, at):
+    rows, columns = at
+    found = xr.open_dataset(folder, engine="landsat").SR_B4.isel(y=rows, x=columns)
+    values = stored(folder, "SR_B4")[rows]
+    np.testing.assert_array_equal(found, values[..., columns])
+
+
+def test_pixels_are_read_where_they_are_asked_for(folder, tmp_path):
+    here = tmp_path / folder.name
+    shutil.copytree(folder, here)
+    opened, chunked = (xr.open_dataset(here, engine="landsat", chunks=chunks) for chunks in (None, {}))
+    copies = [pickle.loads(pickle.dumps(one)) for one in (opened, chunked)]
+    np.testing.assert_array_equal(copies[0].QA_PIXEL, stored(folder, "QA_PIXEL"))
+    np.testing.assert_array_equal(copies[1].QA_PIXEL, stored(folder, "QA_PIXEL"))
+    for file in here.glob("*.TIF"):
+        file.unlink()
+    for one in (opened, chunked):
+        with pytest.raises(ld.ReadError):
+            one.SR_B4.load()
+
+
+@pytest.mark.parametrize("chunks", [None, {}], ids=str)
+def test_cells_are_those_of_the_scene(folder, chunks):
+    found = xr.open_dataset(folder, engine="landsat", chunks=chunks).landsat.coarsen(factor=7, mask="cloud")
+    wanted = ld.coarsen(ld.open_scene(folder).dataset(), factor=7, mask="cloud")
+    assert isinstance(found.SR_B4.data, da.Array) == (chunks is not None)
+    xr.testing.assert_identical(found.compute(), wanted.compute())
+
+
+def test_bands_names_and_what_is_dropped(folder):
+    found = xr.open_dataset(folder, engine="landsat", bands="red,nir08,qa_pixel", drop_variables="nir08")
+    assert list(found) == ["red", "qa_pixel"]
+    np.testing.assert_array_equal(found.red, stored(folder, "SR_B4"))
+    with pytest.raises(ld.UsageError, match="band 'rouge' is not in"):
+        xr.open_dataset(folder, engine="landsat", bands=["rouge"])
+
+
+def test_masked_and_scaled_as_others_do_it(folder):
+    found = xr.open_dataset(folder, engine="landsat", bands=["red", "qa_pixel"], mask_and_scale=True)
+    red = stored(folder, "SR_B4")
+    np.testing.assert_allclose(found.red, np.where(red == 0, np.nan, red * 2.75e-5 - 0.2), rtol=1e-12)
+    assert found.qa_pixel.dtype == "uint16"
+    xr.testing.assert_identical(found.landsat.scaled().load(), found.load())
+    cells = found.landsat.coarsen(factor=7, mask="cloud")
+    exact = ld.coarsen(ld.open_scene(folder).dataset(["red", "qa_pixel"]), factor=7, mask="cloud").landsat.scaled()
+    np.testing.assert_allclose(cells.red, exact.red, atol=2.75e-5 / 2 + 1e-6)
+
+
+def test_a_tree_has_a_group_for_each_size_of_pixels(etm):
+    scene = ld.open_scene(etm)
+    for chunks in (None, {}):
+        tree = xr.open_datatree(etm, engine="landsat", chunks=chunks)
+        assert set(tree.groups) == {"/", "/30m", "/15m"}
+        assert tree.attrs["id"] == scene.id
+        assert set(tree["15m"].data_vars) == {"B8", "GM_B8"}
+        assert set(tree["30m"].data_vars) == set(scene.bands) - {"B8", "GM_B8"}
+        np.testing.assert_array_equal(tree["15m/B8"], stored(etm, "B8"))
+        np.testing.assert_array_equal(tree["30m/B4"], stored(etm, "B4"))
+        assert tree["15m/B8"].rio.resolution() == (15, -15)
+    groups = xr.open_groups(etm, engine="landsat", bands=["pan", "red"])
+    assert {name: list(group) for name, group in groups.items()} == {"/": [], "/15m": ["pan"], "/30m": ["red"]}
+    cells = tree["15m"].to_dataset().landsat.coarsen(factor=7)
+    xr.testing.assert_identical(cells.B8.compute(), ld.coarsen(scene["pan"], factor=7).compute())
+
+
+def test_a_scene_that_is_open_and_a_single_file(folder):
+    scene = ld.open_scene(folder)
+    for chunks in (None, {}):
+        found = xr.open_dataset(scene, engine="landsat", chunks=chunks)
+        xr.testing.assert_identical(found.compute(), scene.dataset().compute())
+    red = xr.open_dataset(next(folder.glob("*_SR_B4.TIF")), engine="landsat")
+    np.testing.assert_array_equal(red.SR_B4, stored(folder, "SR_B4"))
+
+
+def test_scenes_are_known_by_their_names(folder):
+    assert xr.open_dataset(f"{folder}/").attrs["id"] == folder.name
+    guess = xr.backends.list_engines()["landsat"].guess_can_open
+    name = folder.name
+    ours = (name, f"/a/{name}", f"s3://b/{name}/", f"https://host/{name}.tar", f"{name}_MTL.json", Path(name))
+    theirs = (
+        f"{name}_SR_B4.TIF",
+        f"{name}.nc",
+        f"{name}.zarr",
+        f"{name}_downsampled",
+        "cube.nc",
+        f"x{name}",
+        b"CDF",
+        None,
+        5,
+    )
+    assert all(guess(one) for one in ours)
+    assert not any(guess(one) for one in theirs)
