@@ -25,12 +25,14 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
     from landsat_downsample.api.scene import Scene, open_scene
     from landsat_downsample.api.verbs import plan, run
     from landsat_downsample.errors import (
+        BandError,
         InternalError,
         LandsatDownsampleError,
         ReadError,
         RunError,
         SceneError,
         UsageError,
+        VerifyError,
         WriteError,
     )
     from landsat_downsample.execution.cluster import cluster
@@ -59,6 +61,7 @@ _HOME = {
     "Ades": "ogc.client",
     "AdesError": "ogc.http",
     "Band": "model.band",
+    "BandError": "errors",
     "FoundLeftover": "products.staging.clean",
     "Grid": "model.grid",
     "InternalError": "errors",
@@ -75,6 +78,7 @@ _HOME = {
     "SceneError": "errors",
     "ScenePlan": "model.plan",
     "UsageError": "errors",
+    "VerifyError": "errors",
     "WriteError": "errors",
     "ades": "ogc.client",
     "clean": "products.staging.clean",
@@ -96,6 +100,7 @@ __all__ = [
     "Ades",
     "AdesError",
     "Band",
+    "BandError",
     "FoundLeftover",
     "Grid",
     "InternalError",
@@ -112,6 +117,7 @@ __all__ = [
     "SceneError",
     "ScenePlan",
     "UsageError",
+    "VerifyError",
     "WriteError",
     "ades",
     "clean",

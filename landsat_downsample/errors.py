@@ -1,9 +1,11 @@
 """One family of errors: catch `LandsatDownsampleError` and you catch ours.
 
     LandsatDownsampleError
-    ├── UsageError          the request makes no sense (wrong option, unknown band): exit code 2
+    ├── UsageError          the request makes no sense (wrong option): exit code 2
+    │   └── BandError       a band that the scene does not have; a KeyError too
     ├── SceneError          the source is not a scene we can read rightly
     ├── ReadError           bytes could not be fetched, verified or decoded
+    │   └── VerifyError     a product is not what it should be; carries the report
     ├── WriteError          the destination refused, or holds something else
     ├── RunError            some scenes of a run failed; carries their outcomes
     └── InternalError       a bug in this library: neither the source nor the request is at fault
@@ -31,12 +33,35 @@ class UsageError(LandsatDownsampleError, ValueError):
     exit_code = 2
 
 
+class BandError(UsageError, KeyError):
+    """A band that the scene does not have: what a mapping raises for a missing key."""
+
+    __str__ = Exception.__str__  # that of KeyError puts quotes around it
+
+
 class SceneError(LandsatDownsampleError):
     """The source cannot be understood as a Landsat scene or band."""
 
 
 class ReadError(LandsatDownsampleError):
     """A source could not be fetched, verified or decoded; never turned into nodata."""
+
+
+class VerifyError(ReadError):
+    """A product is not what its records, or its source, say that it is.
+
+    Attributes
+    ----------
+    report : Report
+        What was checked, and what is wrong.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.report)
 
 
 class WriteError(LandsatDownsampleError):

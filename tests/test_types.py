@@ -30,6 +30,8 @@ def test_checkers_and_interpreter_see_the_same_door():
 
 
 RIGHT = """
+from pathlib import Path
+
 import landsat_downsample as ld
 import xarray as xr
 
@@ -43,6 +45,8 @@ red: xr.DataArray = ld.coarsen(scene["red"], factor=10, mask="cloud")
 both: xr.Dataset = ld.coarsen(scene.dataset(["red"]), size=(100, 0))
 scaled: xr.Dataset = scene.dataset("red,qa_pixel", scaled=True)
 several: xr.Dataset = ld.coarsen(scene["red"], factor=10, stats="mean,std")
+names: list[str] = [name for name in scene if "red" in scene]
+bands: dict[str, xr.DataArray] = dict(scene.items())
 shares: xr.Dataset = ld.fractions(scene["QA_PIXEL"], resolution=300)
 ld.plot.before_after(scene["red"], red).savefig("red.png")
 ld.plot.fractions(shares)
@@ -54,8 +58,13 @@ try:
     ld.run(plans[0], workers=4)
 except ld.RunError as error:
     print(error.outcomes)
-report: ld.Report = ld.verify("out/product", source=str(folder))
-print(report.checked, report.wrong)
+report: ld.Report = ld.verify("out/product", source=scene, check=False)
+if not report:
+    print(report.checked, report.wrong)
+try:
+    ld.verify(Path("out/product"), source=folder, check=True)
+except ld.VerifyError as failure:
+    print(failure.report)
 left: tuple[ld.FoundLeftover, ...] = ld.clean("out", delete=True)
 print([(one.leftover.href, one.age, one.state) for one in left])
 print(ld.stage_out(ld.stage_in(folder, "here", bands="red"), "s3://bucket/there").upper())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.model import scene as model
@@ -15,8 +15,18 @@ if TYPE_CHECKING:
     from pystac import Item, ItemCollection
 
 
-class Scene(model.Scene):
-    """A Landsat scene, or a single file: an id, one grid, and its bands by USGS name; lazy arrays on request."""
+class Scene(model.Scene, Mapping[str, "xr.DataArray"]):
+    """A Landsat scene, or a single file: a mapping of the names of its bands to lazy arrays.
+
+    ``scene["red"]`` and ``"red" in scene`` take USGS names (``SR_B4``) and common names (``red``) in any case;
+    iteration gives each band once, by its USGS name, which every band has. ``scene.bands`` has what their headers say.
+
+    Examples
+    --------
+    >>> scene = open_scene("LC08_L2SP_008059_20191201_20200825_02_T1")     # doctest: +SKIP
+    >>> "red" in scene, list(scene)[:2], scene["red"].shape                # doctest: +SKIP
+    (True, ['SR_B1', 'SR_B2'], (7761, 7601))
+    """
 
     __slots__ = ()
     __hash__ = model.Scene.__hash__
@@ -37,6 +47,20 @@ class Scene(model.Scene):
         from landsat_downsample.api import lazy_bands
 
         return lazy_bands.lazy_band(self, self.band(name))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.spec(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.bands)
+
+    def __len__(self) -> int:
+        return len(self.bands)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """What IPython completes ``scene["`` with."""
+        specs = [band.spec for band in self.bands.values()]
+        return [*self.bands, *(spec.common_name for spec in specs if spec.common_name)]
 
     def dataset(
         self, names: Iterable[str] | str | None = None, *, masked: bool = False, scaled: bool = False

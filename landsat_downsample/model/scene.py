@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from landsat_downsample.errors import UsageError
+from landsat_downsample.errors import BandError
 from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
@@ -58,13 +58,17 @@ class Scene:
 
         Raises
         ------
-        UsageError
+        BandError
             The scene has no such band.
         """
-        spec = bands_module.find(name, {key: band.spec for key, band in self.bands.items()})
+        spec = self.spec(name)
         if spec is None:
             raise no_such_band(name, self.id, [band.spec for band in self.bands.values()])
         return self.bands[spec.name]
+
+    def spec(self, name: str) -> BandSpec | None:
+        """Return what the catalogue knows of the band that answers to a name, as of `band`; None where none does."""
+        return bands_module.find(name, {key: band.spec for key, band in self.bands.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types; signatures and passwords are taken out of every href."""
@@ -121,8 +125,8 @@ class Scene:
         return f"<div><strong>{escape(plain(self.id))}</strong><br>{escape(self._facts())}<table>{cells}</table></div>"
 
 
-def no_such_band(name: str, scene: str, specs: Collection[BandSpec]) -> UsageError:
+def no_such_band(name: str, scene: str, specs: Collection[BandSpec]) -> BandError:
     """Return an error that names the bands there are, and the nearest one."""
     near = did_you_mean(name, (word for spec in specs for word in (spec.name, spec.common_name) if word))
     have = ", ".join(f"{s.name} ({s.common_name})" if s.common_name else s.name for s in specs)
-    return UsageError(f"band {name!r} is not in {scene}{near}: it has {have}")
+    return BandError(f"band {name!r} is not in {scene}{near}: it has {have}")

@@ -11,13 +11,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import rasterio
 
-from landsat_downsample.errors import LandsatDownsampleError, UsageError
+from landsat_downsample.errors import LandsatDownsampleError, UsageError, VerifyError
 from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model.crs import same_crs
 from landsat_downsample.model.grid import Grid
@@ -25,7 +26,9 @@ from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import Options, ScenePlan, Target, plan_scene
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.model.projection import Projection, proj_version
+from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.model.shown import Shown
 from landsat_downsample.model.ties import covering, tie_facts
 from landsat_downsample.products import recompute_areas
 from landsat_downsample.products.cell_outline import cell_areas
@@ -37,50 +40,110 @@ from landsat_downsample.scenes.header import open_raster
 from landsat_downsample.scenes.open import open_scene
 from landsat_downsample.storage import files
 
+#: Checks that held, of those that a report shows.
+SHOWN = 30
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, repr=False)
 class Report:
-    """What was checked, and what is wrong."""
+    """What was checked of a product, and what is wrong: true where nothing is.
 
+    Examples
+    --------
+    >>> report = Report("out/scene_downsampled", checked=["the item is valid"], wrong=["file 'a.TIF' cannot be read"])
+    >>> bool(report), len(report.wrong)
+    (False, 1)
+    >>> report
+    <Report out/scene_downsampled: 1 wrong>
+      wrong    file 'a.TIF' cannot be read
+      checked  the item is valid
+    """
+
+    product: str = ""
+    """Where it is."""
     checked: list[str] = field(default_factory=list)
+    """A line for each check that held, or could not be made."""
     wrong: list[str] = field(default_factory=list)
+    """A line for each that did not."""
+
+    def __bool__(self) -> bool:
+        return not self.wrong
+
+    def error(self) -> VerifyError:
+        """What to raise where something is wrong."""
+        more = f"; and {len(self.wrong) - 3} more" if len(self.wrong) > 3 else ""
+        return VerifyError(f"{self.product!r} is not right: {'; '.join(self.wrong[:3])}{more}", self)
+
+    def _shown(self) -> Shown:
+        head = f"Report {self.product}: {f'{len(self.wrong)} wrong' if self.wrong else 'nothing wrong'}"
+        shown, left = self.checked[:SHOWN], len(self.checked) - SHOWN
+        rows = [*(("wrong", line) for line in self.wrong), *(("checked", line) for line in shown)]
+        return Shown((head,), (), tuple(rows), (f"and {left} more checked",) if left > 0 else ())
+
+    def __repr__(self) -> str:
+        shown = self._shown()
+        lines = [f"<{plain(shown.above[0])}>", *(f"  {word:<7}  {plain(line)}" for word, line in shown.rows)]
+        return "\n".join([*lines, *(f"  {line}" for line in shown.below)])
+
+    def _repr_html_(self) -> str:
+        return self._shown().html()
 
 
-def verify(product: str, *, source: str | None = None, blocks: int = 16, seed: int = 0) -> Report:
+def verify(
+    product: str | PathLike[str],
+    *,
+    source: str | PathLike[str] | Scene | None = None,
+    blocks: int = 16,
+    seed: int = 0,
+    check: bool = False,
+) -> Report:
     """Check a product's files, item and grids; with its source, recompute cells of every band.
 
     Parameters
     ----------
-    product : str
+    product : str or path
         Folder of the product.
-    source : str, optional
-        Href of the source scene. Without it the pixels cannot be checked.
+    source : str, path or Scene, optional
+        The source scene. Without it the pixels cannot be checked.
     blocks : int
         Random cells to recompute in each band; edge cells are always among them.
     seed : int
         Which random cells.
+    check : bool
+        Raise a VerifyError if anything is wrong; else the report alone tells.
 
     Returns
     -------
     Report
-        One line for each check that held, and one for each that did not.
+        True where nothing is wrong; a line for each check that held, and for each that did not.
 
     Raises
     ------
     UsageError
         There is no product at that place.
+    VerifyError
+        Something is wrong, with `check`; it carries the report.
+
+    Examples
+    --------
+    >>> if not (report := verify("out/LC08_..._downsampled", source="LC08_...")):     # doctest: +SKIP
+    ...     print(report.wrong)
     """
     if blocks < 1:
         raise UsageError(f"blocks {blocks!r} must be at least 1")
-    report = Report()
+    product = fspath(product)
+    report = Report(Location(product).shown)
     item, met = _read_metadata(product)
     _check_files(product, item, met, report)
     _check_item(item, report)
     _check_grids(product, met, report)
     if source is None:
-        report.checked.append("pixels not recomputed: give the source with --source to check them")
+        report.checked.append("pixels not recomputed: give the source (--source; source= in Python) to check them")
     elif not report.wrong:
-        _check_cells(product, met, open_scene(source), report, (blocks, seed))
+        scene = source if isinstance(source, Scene) else open_scene(source)
+        _check_cells(product, met, scene, report, (blocks, seed))
+    if check and not report:
+        raise report.error()
     return report
 
 

@@ -48,8 +48,9 @@ def _is_stac(source: object) -> bool:
 
 
 def _has_dict(source: object) -> bool:
-    """Whether it is an object of pystac or of its like, which need not be installed here."""
-    return callable(getattr(source, "to_dict", None)) and (hasattr(source, "assets") or hasattr(source, "items"))
+    """Whether it is an object of pystac or of its like, which need not be installed here; no mapping."""
+    several = not callable(getattr(source, "items", len))
+    return callable(getattr(source, "to_dict", None)) and (hasattr(source, "assets") or several)
 
 
 def _items(source: object) -> Iterator[tuple[dict[str, Any], str | None]]:

@@ -22,7 +22,7 @@ from landsat_downsample.cli.arguments import (
     words,
 )
 from landsat_downsample.cli.reduction import exit_code
-from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample.errors import LandsatDownsampleError, UsageError
 
 
 def add_info(verbs: Verbs) -> None:
@@ -96,7 +96,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             print_line(line if alone else f"{product}: {line}")
         for line in report.wrong:
             say(line if alone else f"{product}: {line}")
-        failures += [ReadError(f"{product!r} is not right")] if report.wrong else []
+        failures += [] if report else [report.error()]
     if not alone:
         wrong = f", {len(failures)} wrong or unreadable" if failures else ""
         print(f"{len(found) - len(failures)} of {len(found)} products are right{wrong}")
