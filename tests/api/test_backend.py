@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import dask.array as da
@@ -158,3 +160,17 @@ def test_scenes_are_known_by_their_names(folder):
     )
     assert all(guess(one) for one in ours)
     assert not any(guess(one) for one in theirs)
+
+
+def test_files_of_others_do_not_pay_for_it():
+    """xarray loads all engines to find one for a file."""
+    code = "from landsat_downsample.api.backend import LandsatBackend; LandsatBackend().guess_can_open('x.nc')"
+    code += "; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if name.startswith("landsat_downsample.")}
+    assert loaded == {
+        *(f"landsat_downsample.{name}" for name in ("api", "errors", "formats")),
+        *(f"landsat_downsample.api.{name}" for name in ("accessor", "backend", "registration")),
+        "landsat_downsample.formats.product_id",
+    }
+    assert "rasterio" not in done.stdout.split()
