@@ -162,6 +162,31 @@ def test_scenes_are_known_by_their_names(folder):
     assert not any(guess(one) for one in theirs)
 
 
+def test_dates_open_as_a_cube_of_cells(tmp_path):
+    folders = ld.make_scenes(tmp_path, size=SIZE, dates=2)
+
+    def reduced(dataset):
+        return dataset.landsat.coarsen(factor=10, mask="cloud").landsat.scaled()[["red"]]
+
+    cube = xr.open_mfdataset(
+        folders,
+        engine="landsat",
+        bands="red,qa_pixel",
+        preprocess=reduced,
+        combine="nested",
+        concat_dim="time",
+        join="outer",
+        compat="override",
+        coords="minimal",
+        combine_attrs="drop_conflicts",
+    )
+    assert np.isfinite(cube.red).any(("y", "x")).all()
+    for folder, found in zip(folders, cube.red, strict=True):
+        wanted = reduced(ld.open_scene(folder).dataset(["red", "qa_pixel"])).red
+        assert found.time == wanted.time
+        np.testing.assert_array_equal(found.sel(x=wanted.x, y=wanted.y), wanted)
+
+
 def test_files_of_others_do_not_pay_for_it():
     """xarray loads all engines to find one for a file."""
     code = "from landsat_downsample.api.backend import LandsatBackend; LandsatBackend().guess_can_open('x.nc')"
