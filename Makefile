@@ -12,7 +12,7 @@ BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kubernetes test-containers fuzz check format notebooks package bench image clean
+.PHONY: help demo test test-slow test-kubernetes test-containers fuzz check format picture notebooks package bench image clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -76,6 +76,9 @@ check: $(VENV)/.test  ## lint, format, types, metadata
 format: $(VENV)/.test  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+picture: $(VENV)/.run  ## make the picture of the README anew, from a full-size band
+	$(BIN)/python notebooks/before_after.py
 
 notebooks: $(VENV)/.notebook  ## open the notebooks in Jupyter Lab
 	$(BIN)/jupyter lab notebooks

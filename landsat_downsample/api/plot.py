@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from landsat_downsample.api.array_meaning import codes_of, is_kept
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.crs import same_crs
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+__all__ = ["before_after", "footprint", "fractions"]
 
 #: A panel of a figure has about this many pixels: more than that is read for nothing.
 PANEL_PIXELS = 900
@@ -37,15 +41,24 @@ FRACTION_COLOURS = {
     "cirrus": "RdPu",
 }
 
-#: Behind every picture: darker than the lightest cell, so that no data is not taken for none.
-NO_DATA_COLOUR = "#c6cad0"
+#: Behind every picture, where there is no data: no colour of a value or a class, and hatched where there is room.
+NO_DATA: dict[str, Any] = {"facecolor": "#e6d3b3", "edgecolor": "#c9b084", "hatch": "//////"}
 
 #: What QA_FRACTIONS stores where a cell has no data.
 NO_FRACTION = 255
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def before_after(
-    before: xarray.DataArray, after: xarray.DataArray, *, spec: BandSpec | None = None, title: str | None = None
+    before: xarray.DataArray,
+    after: xarray.DataArray,
+    *,
+    bounds: tuple[float, float, float, float] | None = None,
+    spec: BandSpec | None = None,
+    title: str | None = None,
 ) -> Figure:
     """Draw a band next to its coarse self, on the same axes and colours.
 
@@ -53,9 +66,11 @@ def before_after(
     ----------
     before, after : xarray.DataArray
         One band each, (y, x) or (1, y, x), lazy or not. A band larger than a panel is decimated
-        for display, and the panel says so; its values are not changed.
+        for display, and the panel says so; its values are not changed. A quality band is drawn by class.
+    bounds : (float, float, float, float), optional
+        Part to show (left, bottom, right, top) in units of the CRS, such as one small enough that cells can be seen.
     spec : BandSpec, optional
-        The catalogue's entry: a quality band is then drawn by class instead of by code.
+        The catalogue's entry, where the array does not say which band it is.
     title : str, optional
         Headline; the band's name by default.
 
@@ -66,10 +81,21 @@ def before_after(
     Raises
     ------
     UsageError
-        An array is not one band of two dimensions.
+        An array is not one band of two dimensions, or has nothing within the bounds.
+
+    Examples
+    --------
+    >>> quality = scene["qa_pixel"]                                        # doctest: +SKIP
+    >>> before_after(quality, ld.coarsen(quality, factor=10))              # doctest: +SKIP
     """
-    figure, axes = _panels(1, 2, size=(10.5, 5.4))
+    spec = spec or _classes_of(before)
+    figure, axes = _panels(1, 2, size=(10.5, 5.6))
     bands = [_plane(before), _plane(after)]
+    alike = _unit_of(bands[0]) == _unit_of(bands[1]) != (1.0, "pixels") and same_crs(*map(_crs_of, bands))
+    if bounds:
+        if not alike:
+            raise UsageError(f"bounds {bounds!r} are of one CRS, but the arrays have not the same: crop each by itself")
+        bands = [_crop(band, bounds) for band in bands]
     shown = [_decimate(band) for band in bands]
     pictures = [_masked(band) for band, _ in shown]
     extents = [_extent(band) for band in bands]
@@ -82,9 +108,13 @@ def before_after(
         height, width = band.shape
         axis.set_title(f"{word}: {height} × {width} of {_cell_size(band)}{note}", fontsize=10, loc="left")
         _label(axis, band)
-    if _unit_of(bands[0]) == _unit_of(bands[1]) != (1.0, "pixels") and same_crs(*map(_crs_of, bands)):
+    if alike:
+        divisor, frame = _unit_of(bands[1])[0], extents[1]
+        if bounds:
+            left, bottom, right, top = (edge / divisor for edge in bounds)
+            frame = left, right, bottom, top
         for axis in axes[0]:  # the same frame, so that one place is at one spot of both
-            axis.set(xlim=extents[1][:2], ylim=extents[1][2:])
+            axis.set(xlim=frame[:2], ylim=frame[2:])
     figure.suptitle(title or str(before.name or "band"), fontsize=13, x=0.01, ha="left")
     return figure
 
@@ -108,22 +138,25 @@ def fractions(data: xarray.DataArray | xarray.Dataset, *, title: str | None = No
     columns = min(4, len(bands))
     rows = math.ceil(len(bands) / columns)
     figure, axes = _panels(rows, columns, size=(3.3 * columns, 3.5 * rows + 0.4))
+    lacking = False
     for axis, (name, band) in zip(axes.flat, bands.items(), strict=False):
         picture = _masked(_decimate(band)[0])
         picture = np.ma.masked_where(picture.data == NO_FRACTION, picture)
+        lacking |= bool(np.ma.getmaskarray(picture).any())
         colours = FRACTION_COLOURS.get(name, "cividis_r")
         image = axis.imshow(picture, extent=_extent(band), cmap=colours, vmin=0, vmax=100, interpolation="nearest")
         mean = "no data" if not picture.count() else f"mean {picture.mean():.1f} %"
         axis.set_title(f"{name}: {mean}", fontsize=10, loc="left")
         bar = figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.8, ticks=(0, 25, 50, 75, 100))
         whole = "the cell" if name == "valid" else "its valid pixels"
-        bar.set_label(f"% of {whole} (grey: no data)", fontsize=8)
+        bar.set_label(f"% of {whole}", fontsize=8)
         bar.ax.tick_params(labelsize=8)
         _label(axis, band)
     for axis in axes.flat[len(bands) :]:
         axis.set_visible(False)
     for axis in axes.flat:
         axis.label_outer()
+    _explain(figure, [_no_data()] if lacking else [])
     figure.suptitle(title or "QA fractions", fontsize=13, x=0.01, ha="left")
     return figure
 
@@ -177,6 +210,26 @@ def _plane(band: xarray.DataArray) -> xarray.DataArray:
     if plane.ndim != 2:
         raise UsageError(f"array of dimensions {band.dims} is not one band: select one, such as array.sel(band=1)")
     return plane
+
+
+def _classes_of(band: xarray.DataArray) -> BandSpec | None:
+    """The catalogue's entry of a quality band that was not computed with: what came of that is numbers."""
+    stored = is_kept(band) or "landsat_band" not in band.attrs
+    return codes_of(band) if stored and band.dtype.kind in "iu" else None
+
+
+def _crop(band: xarray.DataArray, bounds: tuple[float, float, float, float]) -> xarray.DataArray:
+    """The pixels that any of which lies within bounds."""
+    left, bottom, right, top = bounds
+    y, x, down, across = _steps(band)
+    rows = (abs(y - (bottom + top) / 2) < (top - bottom + abs(down)) / 2).nonzero()[0]
+    columns = (abs(x - (left + right) / 2) < (right - left + abs(across)) / 2).nonzero()[0]
+    if not (len(rows) and len(columns)):
+        raise UsageError(
+            f"bounds {bounds!r} hold nothing of {band.name!r}: give (left, bottom, right, top) within "
+            f"({min(x):g}, {min(y):g}, {max(x):g}, {max(y):g})"
+        )
+    return band[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _decimate(band: xarray.DataArray) -> tuple[xarray.DataArray, int]:
@@ -266,7 +319,7 @@ def _label(axis: Axes, band: xarray.DataArray) -> None:
     axis.tick_params(labelsize=8)
     axis.locator_params(nbins=5)
     axis.ticklabel_format(useOffset=False)
-    axis.set_facecolor(NO_DATA_COLOUR)
+    axis.patch.set(**NO_DATA)
 
 
 def _draw_values(
@@ -277,12 +330,26 @@ def _draw_values(
     pictures = [picture * scale + offset for picture in pictures]
     known = np.concatenate([picture.compressed() for picture in pictures])
     low, high = np.percentile(known, (1, 99)) if known.size else (0, 1)
-    colours = "inferno" if "(" in label else "gray"  # no grey in it, which means no data
+    colours = "inferno" if "(" in label else "gray"
     for axis, picture, extent in zip(axes, pictures, extents, strict=True):
         image = axis.imshow(picture, extent=extent, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
     bar = axes[0].figure.colorbar(image, ax=list(axes), shrink=0.75, extend="both", pad=0.02)
     bar.set_label(label, fontsize=9)
     bar.ax.tick_params(labelsize=8)
+    lacking = any(np.ma.getmaskarray(picture).any() for picture in pictures)
+    _explain(axes[0].figure, [_no_data()] if lacking else [])
+
+
+def _no_data() -> Patch:
+    from matplotlib.patches import Patch
+
+    return Patch(**NO_DATA, label="no data")
+
+
+def _explain(figure: Figure, handles: list[Patch]) -> None:
+    """Say below what colours mean, and what no data looks like."""
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9, frameon=False)
 
 
 def _meaning(source: xarray.DataArray | BandSpec) -> tuple[float, float, str]:
@@ -302,6 +369,7 @@ def _draw_classes(axes: np.ndarray, pictures: list[Any], extents: list[Any], spe
     from matplotlib.patches import Patch
 
     present: dict[str, Any] = {}
+    lacking = False
     for axis, picture, extent in zip(axes, pictures, extents, strict=True):
         codes = np.ma.getdata(picture)
         flag = spec.field("fill")
@@ -309,10 +377,10 @@ def _draw_classes(axes: np.ndarray, pictures: list[Any], extents: list[Any], spe
         index, table = classify(codes, spec)
         palette = np.array([(*entry.colour, 255) for entry in table], "uint8")
         axis.imshow(np.where(valid[..., None], palette[index], 0), extent=extent, interpolation="nearest")
+        lacking |= not valid.all()
         present |= {entry.label: entry for i, entry in enumerate(table) if (index[valid] == i).any()}
     handles = [Patch(fc=np.divide(e.colour, 255), ec="#8c9298", label=e.label) for e in present.values()]
-    if handles:
-        axes[0].figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9, frameon=False)
+    _explain(axes[0].figure, [*handles, _no_data()] if lacking else handles)
 
 
 # --- footprints

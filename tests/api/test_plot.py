@@ -13,11 +13,15 @@ import rioxarray  # noqa: F401
 import xarray
 from affine import Affine
 from lattices import coarse_grid
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+import landsat_downsample as ld
 from landsat_downsample.api import plot
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import bands
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.products import browse
 
 GRID = Grid((1031, 1025), Affine(30.0, 0.0, 300_000.0, 0.0, -30.0, 1_200_000.0), "EPSG:32621")
 
@@ -74,7 +78,83 @@ def test_before_after_by_class():
     drawn(figure)
     picture = figure.axes[0].images[0].get_array()
     assert tuple(picture[1, 0]) == (236, 240, 244, 255) and not picture[1, 1].any()
-    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"Clear", "Water", "Cloud"}
+    assert set(words_below(figure)) == {"Clear", "Water", "Cloud", "no data"}
+
+
+def words_below(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_a_quality_array_is_drawn_by_its_own_classes(tmp_path):
+    scene = ld.open_scene(ld.make_scene(tmp_path, size=(231, 117), bands=["SR_B4", "QA_PIXEL"]))
+    quality = scene["qa_pixel"]
+    cells = ld.coarsen(quality, factor=7)
+    drawn(figure := plot.before_after(quality, cells))
+    by_spec = plot.before_after(quality, cells, spec=scene.band("qa_pixel").spec)
+    drawn(by_spec)
+    for axis, other in zip(figure.axes, by_spec.axes, strict=True):
+        np.testing.assert_array_equal(axis.images[0].get_array(), other.images[0].get_array())
+    assert words_below(figure) == words_below(by_spec) and "Clear" in words_below(figure)
+    computed = (quality & 8) > 0  # no band any more: numbers
+    assert plot.before_after(computed.astype("uint8"), cells).axes[0].images[0].get_array().ndim == 2
+
+
+def test_only_a_part_is_shown_where_bounds_are_given():
+    before, after = pair()
+    drawn(figure := plot.before_after(before, after, bounds=(303_015, 1_182_000, 306_030, 1_185_000)))
+    left, right = figure.axes[:2]
+    for axis in (left, right):
+        assert (*axis.get_xlim(), *axis.get_ylim()) == pytest.approx((303.015, 306.03, 1182, 1185))
+    stored = before.values[500:600, 100:201]  # the last column is cut by the bounds
+    np.testing.assert_allclose(left.images[0].get_array(), stored * 2.75e-5 - 0.2, rtol=1e-6)
+    np.testing.assert_allclose(right.images[0].get_array(), after.values[50:60, 10:21] * 2.75e-5 - 0.2, rtol=1e-6)
+    upside_down = before[::-1]
+    drawn(turned := plot.before_after(upside_down, after, bounds=(303_015, 1_182_000, 306_030, 1_185_000)))
+    np.testing.assert_allclose(turned.axes[0].images[0].get_array(), (stored * 2.75e-5 - 0.2)[::-1], rtol=1e-6)
+
+
+def test_bounds_that_hold_nothing_are_refused():
+    before, after = pair()
+    with pytest.raises(UsageError, match=r"hold nothing of 'SR_B4'"):
+        plot.before_after(before, after, bounds=(0, 0, 1, 1))
+    with pytest.raises(UsageError, match="not the same"):
+        plot.before_after(before, after.rio.write_crs(3035), bounds=(303_015, 1_182_000, 306_030, 1_185_000))
+
+
+def pixels_of(figure):
+    """What one sees: RGB, (row, column, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def seen_at(figure, axis, x, y):
+    """Colours within 12 pixels of a place in an axis."""
+    rows = pixels_of(figure)
+    column, row = axis.transData.transform((x, y)).astype(int)
+    around = rows[len(rows) - row - 12 : len(rows) - row + 12, column - 12 : column + 12]
+    return {tuple(map(int, one)) for one in around.reshape(-1, 3)}
+
+
+def test_no_data_has_a_look_of_its_own_and_its_name_below():
+    before, after = pair()
+    figure = plot.before_after(before, after)
+    assert words_below(figure) == ["no data"]
+    (patch,) = figure.legends[0].get_patches()
+    of_legend = tuple(round(255 * part) for part in patch.get_facecolor()[:3])
+    for axis in figure.axes[:2]:
+        assert of_legend in seen_at(figure, axis, 315, 1196)  # of the first 300 rows, which are fill
+        assert of_legend not in seen_at(figure, axis, 315, 1180)
+    of_classes = [one.colour for table in (browse.CLOUD_CLASSES, browse.AEROSOL_CLASSES) for one in table]
+    drawn_with = [*browse.SATURATION_COLOURS, *browse.CODE_COLOURS, *of_classes]
+    for name in ("gray", "inferno", "cividis_r", *plot.FRACTION_COLOURS.values()):
+        drawn_with += [tuple(255 * part for part in colormaps[name](level)[:3]) for level in range(256)]
+    assert min(np.abs(np.subtract(colour, of_legend)).max() for colour in drawn_with) > 15
+
+
+def test_nothing_is_said_of_no_data_where_there_is_none():
+    before, after = pair()
+    assert words_below(plot.before_after(before[300:], after[30:])) == []
 
 
 def test_before_after_refuses_several_bands():
