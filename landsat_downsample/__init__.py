@@ -14,6 +14,7 @@ product before all of it is there.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,11 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
     from landsat_downsample.api import plot
     from landsat_downsample.api.lazy import coarsen, fractions
     from landsat_downsample.api.scene import Scene, open_scene
-    from landsat_downsample.api.verbs import plan, run
+    from landsat_downsample.api.verbs import plan, retry_failed, run
+    from landsat_downsample.batch.plans import Plans
+    from landsat_downsample.batch.runs import status
+    from landsat_downsample.batch.search_result import SearchResult, search
+    from landsat_downsample.batch.status import Status
     from landsat_downsample.errors import (
         BandError,
         InternalError,
@@ -56,6 +61,8 @@ register_with_xarray()  # at once where xarray is loaded, else when it is: it ne
 
 __version__ = "0.1.0"
 
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # who uses the library says where its messages go
+
 #: Where each public name lives; modules are imported when a name is first used.
 _HOME = {
     "Ades": "ogc.client",
@@ -70,6 +77,7 @@ _HOME = {
     "LandsatDownsampleError": "errors",
     "Options": "model.plan",
     "Outcome": "execution.run",
+    "Plans": "batch.plans",
     "Progress": "execution.run",
     "ReadError": "errors",
     "Report": "products.verify",
@@ -77,6 +85,8 @@ _HOME = {
     "Scene": "api.scene",
     "SceneError": "errors",
     "ScenePlan": "model.plan",
+    "SearchResult": "batch.search_result",
+    "Status": "batch.status",
     "UsageError": "errors",
     "VerifyError": "errors",
     "WriteError": "errors",
@@ -90,9 +100,12 @@ _HOME = {
     "open_scene": "api.scene",
     "plan": "api.verbs",
     "plot": "api.plot",
+    "retry_failed": "api.verbs",
     "run": "api.verbs",
+    "search": "batch.search_result",
     "stage_in": "products.staging.stage_in",
     "stage_out": "products.staging.stage_out",
+    "status": "batch.runs",
     "verify": "products.verify",
 }
 
@@ -109,6 +122,7 @@ __all__ = [
     "LandsatDownsampleError",
     "Options",
     "Outcome",
+    "Plans",
     "Progress",
     "ReadError",
     "Report",
@@ -116,6 +130,8 @@ __all__ = [
     "Scene",
     "SceneError",
     "ScenePlan",
+    "SearchResult",
+    "Status",
     "UsageError",
     "VerifyError",
     "WriteError",
@@ -129,9 +145,12 @@ __all__ = [
     "open_scene",
     "plan",
     "plot",
+    "retry_failed",
     "run",
+    "search",
     "stage_in",
     "stage_out",
+    "status",
     "verify",
 ]
 

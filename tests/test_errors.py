@@ -47,7 +47,7 @@ def refused(result: Result, dest: Path, code: int, *words: str) -> None:
     assert result.code == code, result.err
     assert result.out == ""
     assert len(result.lines) == 1, result.err
-    assert result.err.startswith("landsat-downsample")
+    assert result.said[0].startswith("landsat-downsample")
     for word in words:
         assert word in result.err
     assert "Traceback" not in result.err and "unexpected" not in result.err

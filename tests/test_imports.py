@@ -56,7 +56,7 @@ ELSEWHERE = {
     *(f"storage.{name}" for name in ("remote", "streaming", "retry", "transport", "header_cache", "signing")),
     *(f"storage.{name}" for name in ("publication_objects", "small_objects", "verified_copy")),
     *("execution.cost", "batch.stac_search", "batch.stac_query", "batch.journal"),
-    *("cli.display.live", "api.lazy"),
+    *("display.live", "display.notebook", "api.lazy"),
 }
 
 

@@ -14,9 +14,10 @@ PACKAGE = Path(landsat_downsample.__file__).parent
 
 #: Each folder of the package and what lives there. It may import what stands below it, and nothing above.
 LAYERS = (
-    ("cli", "the verbs: arguments, display, doctor, demo, signals"),
+    ("cli", "the verbs: arguments, doctor, demo, signals"),
     ("testing", "what helps people test: synthetic scenes, an S3 server, a simulated load"),
     ("api", "what a notebook imports: lazy arrays, the Python verbs, plots"),
+    ("display", "what is shown of a run: its log's handlers, the terminal's display, the notebook's"),
     ("batch", "many scenes: lists, searches, the record of a run, its report"),
     ("execution", "where and in what order: threads, dask, Kubernetes, progress, cost"),
     ("ogc", "a client of OGC API - Processes, and a small service of this machine to try it with"),
@@ -34,7 +35,7 @@ ORDER = [name for name, _ in LAYERS]
 APART = {
     ("testing", "api"),
     ("testing", "batch"),
-    ("api", "batch"),
+    ("display", "batch"),
     ("scenes", "reduce"),
     ("storage", "reduce"),
     ("reduce", "formats"),

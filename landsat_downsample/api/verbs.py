@@ -1,37 +1,40 @@
-"""The two verbs of the library that a shell run is made of: plan, run."""
+"""The verbs of the library that a shell run is made of: plan, run, retry what failed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from landsat_downsample.api.given_grid import given_grid
-from landsat_downsample.errors import RunError, UsageError
+from landsat_downsample.batch.given import planned
+from landsat_downsample.batch.plans import Plans, requests_of
+from landsat_downsample.batch.recorded import recorded
+from landsat_downsample.batch.requests import Order, SceneRequest
+from landsat_downsample.batch.retries import left_of
+from landsat_downsample.display.reporter import Reporter, style_of_python
+from landsat_downsample.errors import RunError
+from landsat_downsample.execution.cluster import on_client
 from landsat_downsample.execution.run import Outcome, Progress, run_plans
-from landsat_downsample.model.plan import Options, ScenePlan, distinct, plan_scene, plan_tiles
+from landsat_downsample.model.plan import Options, ScenePlan
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import words
-from landsat_downsample.scenes.given_items import given_scenes
-from landsat_downsample.scenes.open import open_given
 
 if TYPE_CHECKING:
     from distributed import Client
     from pystac import Item, ItemCollection
 
-    from landsat_downsample.execution.dask_executor import DaskExecutor
+    from landsat_downsample.batch.search_result import SearchResult
+
+    #: What stands for scenes.
+    Sources: TypeAlias = str | PathLike[str] | Scene | dict[str, Any] | Item | ItemCollection | SearchResult
 
 
 def plan(
-    sources: str
-    | PathLike[str]
-    | Scene
-    | dict[str, Any]
-    | Item
-    | ItemCollection
-    | Iterable[str | PathLike[str] | Scene | dict[str, Any] | Item],
+    sources: Sources | Iterable[Sources],
     to: str | PathLike[str],
     *,
     factor: float | None = None,
@@ -49,13 +52,16 @@ def plan(
     tiles: bool = False,
     stats: str | Iterable[str] | None = None,
     overwrite: bool = False,
-) -> list[ScenePlan]:
+) -> Plans:
     """Plan what `run` will do: headers are read, pixels are not, nothing is written.
+
+    The first scene is opened now, each of the others when it is looked at, or when its turn comes in a run.
 
     Parameters
     ----------
-    sources : str, path, Scene, dict, pystac.Item or ItemCollection, or an iterable of them
+    sources : str, path, Scene, dict, pystac.Item or ItemCollection, SearchResult, or an iterable of them
         Hrefs that `open_scene` takes, opened scenes, or STAC items: those of one scene make one plan.
+        ``@scenes.txt`` is a list of scenes, as the command line takes it. What `search` found, or a slice of it.
     to : str or path
         Destination folder or prefix; each product becomes a folder in it.
     factor, resolution, size : optional
@@ -97,14 +103,16 @@ def plan(
 
     Returns
     -------
-    list of ScenePlan
+    Plans
+        A sequence of ScenePlan. Of several scenes, one that cannot be opened fails by itself when it is run, and raises
+        where it is looked at.
 
     Raises
     ------
     UsageError
-        The options contradict each other or the scene.
+        The options contradict each other or the first scenes; a list has nothing in it; two sources make one product.
     SceneError, ReadError
-        A source cannot be opened.
+        The one source that is given cannot be opened.
     """
     options = Options(
         factor=factor,
@@ -120,29 +128,29 @@ def plan(
         bounds=bounds,
         stats=None if stats is None else words(stats),
     )
-    plans = []
-    for source, base in given_scenes([sources] if isinstance(sources, Scene) else sources):
-        scene = source if isinstance(source, Scene) else open_given(source, base, options.bands)
-        if tiles:
-            plans += plan_tiles(scene, fspath(to), options, overwrite=overwrite)
-        else:
-            plans.append(plan_scene(scene, fspath(to), options, overwrite=overwrite))
-    return distinct(plans)
+    order = Order(options, fspath(to), overwrite=overwrite, tiles=tiles)
+    return planned(sources, order)
 
 
 def run(
-    plans: ScenePlan | Iterable[ScenePlan],
+    plans: Plans | ScenePlan | Iterable[ScenePlan],
     *,
     workers: int | None = None,
     client: Client | None = None,
     requests_per_host: int | None = None,
-    report: Callable[[Progress], None] | None = None,
+    record: bool = False,
+    progress: bool | None = None,
+    check: bool = True,
+    report: Callable[[Progress], object] | None = None,
 ) -> list[Outcome]:
     """Reduce and publish every planned scene.
 
+    Each step is told to the logger ``landsat_downsample`` (INFO; a failure ERROR; each band of many scenes DEBUG), with
+    an ``event`` and fields.
+
     Parameters
     ----------
-    plans : ScenePlan or iterable of ScenePlan
+    plans : Plans, ScenePlan or iterable of ScenePlan
         From `plan`.
     workers : int, optional
         Threads; as many as there are CPUs.
@@ -152,53 +160,107 @@ def run(
     requests_per_host : int, optional
         Bands that are fetched from one host or bucket at one time, over all workers;
         LANDSAT_DOWNSAMPLE_REQUESTS_PER_HOST if not given, else 32.
+    record : bool
+        Keep the record of the run and a page of it in ``_runs`` of the destination, as the command line does, for
+        `status` and `retry_failed`. All plans then have one destination and the same options.
+    progress : bool, optional
+        Whether to show how far it is. By default in Jupyter, as a display below the cell; if asked for elsewhere,
+        on stderr: live on a terminal, else in lines, unless the program handles the logger's records itself.
+    check : bool
+        Raise a RunError at the end if scenes failed; else the outcomes alone tell.
     report : callable, optional
         Told of every step, in this thread: a scene begun, a band done, a scene ended.
 
     Returns
     -------
     list of Outcome
-        One for each scene, ``done`` or ``skipped``.
+        One for each scene, ``done`` or ``skipped``; or ``failed``, without `check`.
 
     Raises
     ------
     RunError
         Some scenes failed; the others were published, but for those that did not begin because the
         destination would refuse them too. It carries all outcomes.
+    UsageError
+        What is given is no plan; or a record is asked for of plans that have no one destination and options.
     """
-    plans = _checked(plans) if isinstance(plans, Iterator) else list(_checked(plans))
+    requests = requests_of(plans)
     policy = Policy.from_environ()
     policy = policy if requests_per_host is None else replace(policy, per_host=requests_per_host)
     executor = on_client(client, policy=policy)
-    outcomes = run_plans(plans, workers=workers, executor=executor, policy=policy, report=report)
+    asked: Iterable[SceneRequest] = requests if isinstance(plans, Iterator) and not record else list(requests)
+    listed = len(asked) if isinstance(asked, list) else None
+    with ExitStack() as stack:
+        reporter = Reporter(
+            scenes=listed, style=style_of_python(progress), client=client, workers=workers, summary_later=True
+        )
+        stack.callback(reporter.summarise)
+        listeners: list[Callable[[Progress], object]] = [] if report is None else [report]
+        if record:
+            share = plans.share if isinstance(plans, Plans) else None
+            listeners.append(stack.enter_context(recorded(list(asked), share, workers=workers, executor=executor)))
+        listeners.append(stack.enter_context(reporter))
+        outcomes = run_plans(
+            asked,
+            workers=workers,
+            executor=executor,
+            policy=policy,
+            report=lambda step: [listener(step) for listener in listeners],
+        )
     failed = [outcome for outcome in outcomes if outcome.error]
-    if failed:
+    if failed and check:
         words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
-        left = len(plans) - len(outcomes) if isinstance(plans, list) else 0
+        left = listed - len(outcomes) if listed is not None else 0
         words += f"; {left} did not begin" if left else ""
         raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", tuple(outcomes)) from failed[0].error
     return outcomes
 
 
-def _checked(plans: ScenePlan | Iterable[ScenePlan]) -> Iterator[ScenePlan]:
-    for one in plans if isinstance(plans, Iterable) else [plans]:
-        if not isinstance(one, ScenePlan):
-            raise UsageError(f"run takes plans, and {type(one).__name__!r} is none: give what plan(...) returns")
-        yield one
+def retry_failed(
+    dest: str | PathLike[str],
+    *,
+    workers: int | None = None,
+    client: Client | None = None,
+    requests_per_host: int | None = None,
+    progress: bool | None = None,
+    check: bool = True,
+    report: Callable[[Progress], object] | None = None,
+) -> list[Outcome]:
+    """Try again what failed in the last run that is on record at a destination, or never began in it.
 
-
-def on_client(client: Client | None, *, owned: bool = False, policy: Policy | None = None) -> DaskExecutor | None:
-    """The executor of a dask client; None for none.
+    With the options of that run, whether it was run in Python or by the command line; on record itself.
 
     Parameters
     ----------
-    owned : bool
-        Whether its cluster is this run's alone, so that workers that hang may be restarted.
-    policy : Policy, optional
-        As of `HostQueue`.
-    """
-    if client is None:
-        return None
-    from landsat_downsample.execution.dask_executor import DaskExecutor
+    dest : str or path
+        Where the products go; or the folder of a record, ``DEST/_runs/<run id>``.
+    workers, requests_per_host : int, optional
+        As of `run`.
+    client : distributed.Client, optional
+        As of `run`.
+    progress, check : bool, optional
+        As of `run`.
+    report : callable, optional
+        As of `run`.
 
-    return DaskExecutor(client, owned=owned, policy=policy)
+    Returns
+    -------
+    list of Outcome
+        One for each scene that was tried again; empty where none had failed.
+
+    Raises
+    ------
+    RunError
+        As `run`.
+    UsageError
+        No run is on record there.
+    ReadError
+        The record cannot be read.
+    """
+    plans = left_of(fspath(dest))
+    if not plans:
+        return []
+    return run(
+        plans, workers=workers, client=client, requests_per_host=requests_per_host, record=True, progress=progress,
+        check=check, report=report,
+    )  # fmt: skip

@@ -33,6 +33,8 @@ class Entry:
     """The remote list that named it, which limits what it may lead to."""
     tile: str | None = None
     """The grid of the one tile that is wanted of it, such as ``modis:500m:h18v04``, in place of the grid asked for."""
+    unproven: bool = False
+    """Whether `base` is only what its items say of themselves, which is trusted no more than their other hrefs."""
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -72,6 +74,7 @@ class Entry:
         return {
             "source": items if isinstance(self.source, list) else items[0],
             "base": base,
+            **({"unproven": True} if self.unproven else {}),
             **self._origin(),
             **self._tile(),
         }
@@ -157,7 +160,7 @@ def entries_of(record: Any, base: str | None = None, limits: str | None = None) 
         limits = _origin(limits) or (said if isinstance(said, str) else limits)
         tile = record["tile"] if isinstance(record.get("tile"), str) else None
         for entry in entries_of(record["source"], _base(record, base, limits), limits):
-            yield replace(entry, tile=tile)
+            yield replace(entry, tile=tile, unproven=record.get("unproven") is True)
     elif isinstance(record, dict) and isinstance(record.get("href"), str) and "status" not in record:
         yield href_entry(record["href"], limits)
     else:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import socket
@@ -24,7 +23,6 @@ from typing import Any
 from landsat_downsample.errors import ReadError, UsageError
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.model.safe_text import plain
 from landsat_downsample.storage import files
 from landsat_downsample.storage.regular_files import open_regular
 
@@ -39,8 +37,6 @@ _PIECE = re.compile(r"outcomes-\d{5,}\.ndjson")
 
 #: Bytes of a remote file of a record, which is read whole; a local one is read line by line.
 LIMIT = 128 << 20
-
-_SECRET = re.compile(r"(?i)password|passwd|secret|token|signature|credential|authorization|(^|_)key($|_id$)")
 
 
 def new_run_id(now: datetime | None = None, *, of: str = "") -> str:
@@ -100,23 +96,6 @@ def number_of_parts(run_in_parts: str) -> int:
 def piece_name(number: int) -> str:
     """Name a piece of the outcomes, counted from 1."""
     return f"outcomes-{number:05d}.ndjson"
-
-
-def scrubbed(value: object, name: str = "") -> object:
-    """Take secrets out of JSON values: what is named like one, and what hrefs carry.
-
-    >>> scrubbed({"to": "s3://bucket/out", "token": "abc", "from": ["https://host/a?sig=1"]})
-    {'to': 's3://bucket/out', 'token': '***', 'from': ['https://host/a']}
-    """
-    if value is None or isinstance(value, (bool, int, float)):
-        return value if value is None or math.isfinite(value) else None
-    if _SECRET.search(name):
-        return "***"
-    if isinstance(value, dict):
-        return {str(key): scrubbed(part, str(key)) for key, part in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [scrubbed(part, name) for part in value]
-    return plain(value)
 
 
 def run_ids(dest: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from landsat_downsample.batch.entry import Entry
@@ -18,7 +18,7 @@ from landsat_downsample.model.plan import Options, ScenePlan, plan_scene, tiles_
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import SUFFIX, same_product
 from landsat_downsample.model.scene import Scene
-from landsat_downsample.scenes.open import open_with
+from landsat_downsample.scenes.open import open_with, unproven
 
 #: Scenes whose headers are read at one time to learn which tiles they meet.
 _OPENED_AT_ONCE = 4
@@ -44,7 +44,12 @@ class SceneRequest:
 
     entry: Entry
     order: Order
-    _sample: ScenePlan | None = field(default=None, init=False)
+    _kept: ScenePlan | None = None
+
+    @classmethod
+    def of(cls, plan: ScenePlan) -> SceneRequest:
+        """Make the request of a scene that is planned already."""
+        return cls(Entry(plan.scene.href), Order(plan.options, plan.dest, plan.overwrite), plan)
 
     @property
     def label(self) -> str:
@@ -66,8 +71,8 @@ class SceneRequest:
         UsageError
             It does not have what is asked for.
         """
-        if self._sample is not None:
-            return self._sample
+        if self._kept is not None:
+            return self._kept
         if self.entry.error is not None:
             raise self.entry.error
         order, options, scene = self.order, self.order.options, _opened(self.entry, self.order)
@@ -78,6 +83,16 @@ class SceneRequest:
                 raise UsageError(f"{self.label!r} meets {len(others) + 1} tiles, as is known only now: run it again")
         options = replace(options, grid=tile) if tile else options
         return plan_scene(scene, order.dest, options, overwrite=order.overwrite)
+
+    def keep(self) -> ScenePlan:
+        """Plan it as `plan` does, and keep that: it is opened once."""
+        self._kept = self.plan()
+        return self._kept
+
+    @property
+    def kept(self) -> ScenePlan | None:
+        """Its plan, where that is made."""
+        return self._kept
 
 
 def by_tiles(entries: Iterable[Entry], order: Order) -> list[Entry]:
@@ -110,6 +125,7 @@ def _opened(entry: Entry, order: Order) -> Scene:
     policy = Policy.from_environ()
     policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
     policy = policy.led_by(Location(entry.origin)) if entry.origin else policy
+    policy = unproven(policy, entry.base) if entry.unproven else policy
     return open_with(policy, entry.source, base=entry.base, bands=order.options.bands)
 
 
@@ -124,12 +140,12 @@ def sample(requests: Sequence[SceneRequest], tries: int = 3) -> ScenePlan | None
     for request in requests[:tries]:
         with warnings.catch_warnings(record=True) as caught:
             try:
-                request._sample = request.plan()
+                request.keep()
             except Exception:  # the run meets it again, with its warnings
                 continue
         for one in caught:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        return request._sample
+        return request.kept
     return None
 
 

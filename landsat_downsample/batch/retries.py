@@ -11,13 +11,16 @@ from typing import Any
 from landsat_downsample.batch import record as record_module
 from landsat_downsample.batch.entry import Entry, entries_of, gathered, refusal
 from landsat_downsample.batch.parts import Part, Share, share
+from landsat_downsample.batch.plans import Plans
 from landsat_downsample.batch.record import OUTCOMES, SCENES, dest_of, find_run, part_number, run_id_of
-from landsat_downsample.batch.requests import Order
+from landsat_downsample.batch.requests import Order, SceneRequest, by_tiles, distinct
 from landsat_downsample.batch.runs import of_run
 from landsat_downsample.batch.scene_lists import Where, numbered, recorded_entries
 from landsat_downsample.batch.status import Status
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.location import Location
+from landsat_downsample.model.plan import Options
+from landsat_downsample.model.safe_text import scrubbed
 from landsat_downsample.storage import files
 
 
@@ -68,8 +71,29 @@ def retry(href: str, order: Order, part: Part | None = None) -> Retry:
         entries = _left_of_part(folder, part, found.listed or 0)
     else:
         entries, busy = _left_of_all(folder, found)
-    same = found.options == record_module.scrubbed(order.options.to_dict()) and _is_at(order.dest, dest_of(folder))
+    same = found.options == scrubbed(order.options.to_dict()) and _is_at(order.dest, dest_of(folder))
     return Retry(entries, Share(part, entries, run, found.listed or 0) if same else None, busy)
+
+
+def left_of(href: str) -> Plans:
+    """Plan again what is left of the last run that is on record at a destination, with the options that it had.
+
+    Raises
+    ------
+    UsageError
+        No run is on record there, or its record does not say its options.
+    ReadError
+        It cannot be read.
+    """
+    folder = find_run(href)
+    asked = of_run(folder)
+    if not asked.options:
+        raise UsageError(f"the record {Location(folder)!r} does not say its options: plan its scenes.ndjson anew")
+    order = Order(Options.from_dict(asked.options), dest_of(folder), tiles=asked.tiles)
+    left = retry(folder, order)
+    entries = distinct(left.entries, listed=True)
+    entries = by_tiles(entries, order) if order.tiles else entries
+    return Plans([SceneRequest(entry, order) for entry in entries], left.share)
 
 
 def retry_entries(href: str) -> list[Entry]:

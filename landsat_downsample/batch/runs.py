@@ -52,6 +52,11 @@ def status(place: str | os.PathLike[str], *, run: str | None = None) -> Status:
     run : str, optional
         Its id; the latest run by default, with all of its parts.
 
+    Returns
+    -------
+    Status
+        What the run said of itself last: its state, counts, speed, last failures.
+
     Raises
     ------
     UsageError

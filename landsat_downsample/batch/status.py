@@ -60,6 +60,8 @@ class Status:
     failures: tuple[dict[str, Any], ...] = ()
     """The last ones: ``id``, ``cause``, ``error``."""
     options: dict[str, Any] = field(default_factory=dict[str, Any])
+    tiles: bool = False
+    """Whether a product was made for each tile that a scene meets."""
     listed: int | None = None
     """Of a part: the scenes of the whole list."""
     parts: tuple[Status, ...] = ()
@@ -139,6 +141,7 @@ def from_record(record: dict[str, Any], folder: str, now: datetime | None = None
         version=_text(record.get("version")),
         failures=_failures(record.get("failures")),
         options=_part(record.get("options")),
+        tiles=record.get("tiles") is True,
         listed=_known(_part(record.get("part")).get("scenes")),
     )
 

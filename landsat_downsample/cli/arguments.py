@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeAlias
 
 from landsat_downsample.cli.last_words import leave_words
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.location import Location
+from landsat_downsample.model.log import ERROR, INFO, tell, tell_trace
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.words import words as split_words
@@ -26,8 +24,6 @@ DONE, NONE_SUCCEEDED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 #: None succeeded, but only because a source or store did not answer in time: EX_TEMPFAIL of sysexits.h.
 TEMPORARY = 75
-
-_json_lines = threading.Event()
 
 #: What `add_verb` adds to.
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -40,10 +36,9 @@ def discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(line: str) -> None:
-    """Print one line for the user, on stderr."""
-    line = plain(line)
-    print(json_line(line) if _json_lines.is_set() else f"landsat-downsample: {line}", file=sys.stderr)
+def say(line: str, level: int = INFO) -> None:
+    """Tell the user one line; the shell shows it on stderr."""
+    tell("message", line, level)
 
 
 def print_line(line: str) -> None:
@@ -51,23 +46,11 @@ def print_line(line: str) -> None:
     print(plain(line), flush=True)
 
 
-def log_as_json(wanted: bool) -> None:
-    """Let `say` print JSON, as ``--log-format json`` promises of every line on stderr."""
-    _json_lines.set() if wanted else _json_lines.clear()
-
-
-def json_line(line: str) -> str:
-    """A line as an event."""
-    when = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps({"time": when, "event": "message", "message": line})
-
-
 def complain(error: Exception, arguments: argparse.Namespace, line: str | None = None) -> None:
     """Report an error in one line, with -v its traceback too; the first bug of ours always with its traceback."""
     traces = vars(arguments).setdefault("traces", Traces(verbose=arguments.verbose))
-    if trace := traces.of(error):
-        say(trace) if _json_lines.is_set() else print(trace, end="", file=sys.stderr)
-    say(line or str(error))
+    tell_trace(traces.of(error))
+    say(line or str(error), ERROR)
     leave_words([line or error])
 
 

@@ -13,8 +13,10 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import pairwise
+from logging import LogRecord
 
 from landsat_downsample import __version__
 from landsat_downsample.cli.arguments import (
@@ -26,7 +28,6 @@ from landsat_downsample.cli.arguments import (
     allowed_hosts,
     complain,
     discard_stdout,
-    log_as_json,
     say,
 )
 from landsat_downsample.cli.last_words import leave_words
@@ -38,6 +39,7 @@ from landsat_downsample.cli.signals import (
     signals_taken,
     timed_out,
 )
+from landsat_downsample.display import handlers
 from landsat_downsample.errors import LandsatDownsampleError
 from landsat_downsample.model.shortage import shortage
 from landsat_downsample.storage.bugs import wrapped
@@ -81,7 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         on_signals(signal.SIG_IGN)
         code, why = (TEMPORARY, "the time limit is over") if timed_out() else (INTERRUPTED, "interrupted")
-        say(f"{why}; products already told of are whole, nothing else was published")
+        with handlers.shell(_words(argv)):
+            say(f"{why}; products already told of are whole, nothing else was published")
         leave_words([why])
         if argv is None:
             _leave(code)
@@ -95,14 +98,25 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(argv: list[str] | None) -> int:
     begin_to_listen()
-    warnings.showwarning = _show_warning
+    warnings.showwarning = handlers.show_warning
     _open_streams()
-    log_as_json(False)
     parser = _parser(sys.argv[1:] if argv is None else argv)
     arguments = parser.parse_args(argv, argparse.Namespace(own_process=argv is None))
-    log_as_json(getattr(arguments, "log_format", None) == "json")
     if arguments.quiet:
         warnings.simplefilter("ignore")
+    with handlers.shell(_words(argv)):
+        return _code(arguments)
+
+
+def _words(argv: list[str] | None) -> Callable[[LogRecord], str]:
+    """How lines on stderr are written."""
+    words = sys.argv[1:] if argv is None else argv
+    as_json = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
+    return handlers.as_json if as_json else handlers.in_words
+
+
+def _code(arguments: argparse.Namespace) -> int:
+    """Do what is asked; return the exit code."""
     try:
         with allowed_hosts(arguments):
             code = int(arguments.verb(arguments))
@@ -152,10 +166,6 @@ def _leave(code: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
-
-
-def _show_warning(message: Warning | str, *where: object, **_: object) -> None:
-    say(f"warning: {message}")
 
 
 def _parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:

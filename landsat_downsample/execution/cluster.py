@@ -22,6 +22,9 @@ from landsat_downsample.model.nearest import did_you_mean
 if TYPE_CHECKING:
     from distributed import Client
 
+    from landsat_downsample.execution.dask_executor import DaskExecutor
+    from landsat_downsample.model.policy import Policy
+
 #: Bytes to read beyond which ``auto`` starts worker processes. On one machine they are not faster: a full-size
 #: band takes 0.5 s of CPU either way (110 MiB/s), and threads scale because GDAL and NumPy release the lock.
 #: They keep a crash or a lack of memory to one band, and cost 2 to 4 s to start and end and some
@@ -329,3 +332,20 @@ def lacks_dashboard(client: Client) -> bool:
 
 def _has_pages() -> bool:
     return "distributed.dashboard.scheduler" in sys.modules  # distributed loads it where there is a bokeh that fits
+
+
+def on_client(client: Client | None, *, owned: bool = False, policy: Policy | None = None) -> DaskExecutor | None:
+    """The executor of a dask client; None for none.
+
+    Parameters
+    ----------
+    owned : bool
+        Whether its cluster is this run's alone, so that workers that hang may be restarted.
+    policy : Policy, optional
+        As of `HostQueue`.
+    """
+    if client is None:
+        return None
+    from landsat_downsample.execution.dask_executor import DaskExecutor
+
+    return DaskExecutor(client, owned=owned, policy=policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import traceback
 
@@ -15,6 +16,8 @@ _LOGIN_BEFORE_URL = re.compile(r"(?<![^\s'\"/])[^\s'\"/:@]+:(?![/:])[^\s'\"@]*:/
 _SIGNED = re.compile(
     r"[?;&][^\s'\"?;&=/]*(?:sig|token|key|secret|passw|credential|auth)[^\s'\"?;&=/]*=[^\s'\"]*", re.IGNORECASE
 )
+#: Names of what holds a secret.
+_SECRET = re.compile(r"(?i)password|passwd|secret|token|signature|credential|authorization|(^|_)key($|_id$)")
 
 
 def plain(text: object, limit: int = 2000) -> str:
@@ -43,6 +46,23 @@ def _public(href: str) -> str:
 
     bare = href.rstrip(".,;:)]")
     return redact(bare) + href[len(bare) :]  # the sentence around it
+
+
+def scrubbed(value: object, name: str = "") -> object:
+    """Take secrets out of JSON values: what is named like one, and what hrefs carry.
+
+    >>> scrubbed({"to": "s3://bucket/out", "token": "abc", "from": ["https://host/a?sig=1"]})
+    {'to': 's3://bucket/out', 'token': '***', 'from': ['https://host/a']}
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value if value is None or math.isfinite(value) else None
+    if _SECRET.search(name):
+        return "***"
+    if isinstance(value, dict):
+        return {str(key): scrubbed(part, str(key)) for key, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [scrubbed(part, name) for part in value]
+    return plain(value)
 
 
 def trace(error: BaseException) -> str:

@@ -22,7 +22,7 @@ def given_items(source: object) -> tuple[list[dict[str, Any]], str | None]:
     """
     found = list(_items(source))
     if not found:
-        raise _neither(source)
+        raise no_source(source)
     return [item for item, _ in found], next((place for _, place in found if place), None)
 
 
@@ -31,11 +31,11 @@ def given_scenes(sources: object) -> Iterator[tuple[Any, str | None]]:
 
     Items of one scene, of which USGS has two, come together.
     """
-    if isinstance(sources, str | os.PathLike) or _is_stac(sources) or not isinstance(sources, Iterable):
+    if isinstance(sources, str | os.PathLike) or is_stac(sources) or not isinstance(sources, Iterable):
         sources = [sources]
     scenes: dict[object, tuple[Any, str | None]] = {}
     for number, source in enumerate(sources):
-        if not _is_stac(source):
+        if not is_stac(source):
             scenes[number] = (source, None)
             continue
         for item, place in _items(source):
@@ -43,7 +43,8 @@ def given_scenes(sources: object) -> Iterator[tuple[Any, str | None]]:
     yield from scenes.values()
 
 
-def _is_stac(source: object) -> bool:
+def is_stac(source: object) -> bool:
+    """Whether it is a STAC item, or several, as a dict or as an object of pystac."""
     return isinstance(source, dict) or _has_dict(source)
 
 
@@ -65,13 +66,13 @@ def _items(source: object) -> Iterator[tuple[dict[str, Any], str | None]]:
     elif hasattr(source, "assets") and callable(to_dict := getattr(source, "to_dict", None)):
         item = to_dict(transform_hrefs=False)  # which would ask its catalogue, over the network if need be
         if not is_item(item):
-            raise _neither(source)
+            raise no_source(source)
         yield item, _self(item)
     elif isinstance(source, Iterable) and not isinstance(source, str | bytes | dict):
         for item in source:
             yield from _items(item)
     else:
-        raise _neither(source)
+        raise no_source(source)
 
 
 def _self(item: dict[str, Any]) -> str | None:
@@ -79,7 +80,8 @@ def _self(item: dict[str, Any]) -> str | None:
     return next((link["href"] for link in links(item, "self")), None)
 
 
-def _neither(source: object) -> UsageError:
+def no_source(source: object) -> UsageError:
+    """Say that it is neither an href nor an item, and what to give."""
     name = getattr(source, "name", None)
     hint = f" such as its name, {name!r}" if isinstance(name, str) and not isinstance(source, dict) else ""
     return UsageError(

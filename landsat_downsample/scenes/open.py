@@ -72,19 +72,12 @@ def open_with(
     if as_band is not None:
         raise UsageError(f"as_band {as_band!r} says what a single file holds: a STAC item is not one")
     place = _absolute(os.fspath(base)) if base is not None else Location(own or os.path.join(os.getcwd(), "item.json"))
-    led = Finder(_unproven(policy, own) if base is None else policy)
+    led = Finder(unproven(policy, own) if base is None else policy)
     with files.reading(place):
         return _open(led, led.of_items(items, place), bands, as_band)
 
 
-def open_given(
-    source: str | os.PathLike[str] | Sequence[dict[str, Any]], place: str | None, bands: Iterable[str] | None
-) -> Scene:
-    """Open what `given_scenes` gives."""
-    return open_with(_unproven(Policy.from_environ(), place), source, base=place, bands=bands)
-
-
-def _unproven(policy: Policy, place: str | None) -> Policy:
+def unproven(policy: Policy, place: str | None) -> Policy:
     """Where an item says itself that it is, is trusted no more than its other hrefs."""
     return dataclasses.replace(policy, led=policy.led or (place is not None and not Location(place).is_local))
 

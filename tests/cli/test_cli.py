@@ -87,8 +87,10 @@ def test_stdout_has_one_json_line_for_each_product(scene, tmp_path):
 
 def test_progress_is_plain_lines_on_stderr_when_it_is_no_terminal(scene, tmp_path):
     result = call("run", scene, "--to", tmp_path, *FACTOR)
-    assert len(result.lines) == 4
-    assert all(re.match(rf"\S+ of {scene.name} in \d+\.\d s; [1-4]/4 bands, ", line) for line in result.lines)
+    stamp, of = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO landsat-downsample: ", rf"of {scene.name} in \d+\.\d s"
+    assert all(re.match(rf"{stamp}\S+ {of}; [1-4]/4 bands, ", line) for line in result.lines[:4])
+    assert re.match(rf"{stamp}{scene.name} done in \d+\.\d s; 4/4 bands, ", result.lines[4])
+    assert len(result.lines) == 5
     assert "\x1b" not in result.err
 
 

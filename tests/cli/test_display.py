@@ -19,8 +19,9 @@ import pytest
 from command import call, command, wait_until
 
 import landsat_downsample as ld
-from landsat_downsample.cli.display.lines import summary
-from landsat_downsample.cli.display.reporter import Reporter, choose_style
+from landsat_downsample.display.handlers import as_json, in_words, shell, show_warning
+from landsat_downsample.display.reporter import Reporter, choose_style
+from landsat_downsample.display.words import summary
 from landsat_downsample.errors import ReadError
 from landsat_downsample.execution.progress import RATE_BANDS, ProgressCounter
 from landsat_downsample.execution.run import Outcome, Progress, run_plans
@@ -142,8 +143,12 @@ def test_large_sizes_have_units():
 # Lines -----------------------------------------------------------------------------------------
 
 
+#: What the lines of a run begin with.
+STAMP = r"\S+Z (INFO|WARNING|ERROR) landsat-downsample: "
+
+
 def reported(capsys, steps: list[Progress], style: str, scenes: int | None) -> list[str]:
-    with Reporter(scenes=scenes, style=style) as reporter:
+    with shell(in_words), Reporter(scenes=scenes, style=style) as reporter:
         for step in steps:
             reporter(step)
     return capsys.readouterr().err.splitlines()
@@ -151,10 +156,10 @@ def reported(capsys, steps: list[Progress], style: str, scenes: int | None) -> l
 
 def test_small_runs_get_a_line_for_each_band(steps, capsys):
     lines = reported(capsys, steps, "plain", 3)
-    assert len([line for line in lines if re.match(r"\S+ of \S+ in \d+\.\d s; \d/\d bands, ", line)]) == 6
+    assert len([line for line in lines if re.match(STAMP + r"\S+ of \S+ in \d+\.\d s; \d/\d bands, ", line)]) == 6
     assert len([line for line in lines if "is there already" in line]) == 1
-    assert re.fullmatch(r"landsat-downsample: 2 done, 1 skipped of 3 scenes in .*", lines[-1])
-    assert len(lines) == 8
+    assert re.fullmatch(STAMP + r"2 done, 1 skipped of 3 scenes in .*", lines[-1])
+    assert len(lines) == 10
 
 
 @pytest.mark.parametrize("count", [6, None])
@@ -162,21 +167,22 @@ def test_large_runs_get_a_line_for_each_scene(steps, count, capsys):
     lines = reported(capsys, steps, "plain", count)
     assert len(lines) == 4
     of = "/6" if count else ""
-    assert any(re.match(rf"\S+ done in \d+\.\d s; [123]{of} scenes, ", line) for line in lines)
+    assert any(re.match(rf"{STAMP}\S+ done in \d+\.\d s; [123]{of} scenes, ", line) for line in lines)
 
 
 def test_a_failure_is_reported_at_once_in_every_style(steps, capsys):
     end = failed(ends(steps)[0])
     for style in ("plain", "quiet"):
         lines = reported(capsys, [end], style, 1)
-        assert lines == [f"landsat-downsample: {end.scene_id}: the bytes of B4 are wrong"]
+        assert len(lines) == 1
+        assert lines[0].endswith(f"landsat-downsample: {end.scene_id}: the bytes of B4 are wrong")
     events = [json.loads(line) for line in reported(capsys, [end], "json", 1)]
     assert [event["event"] for event in events] == ["run-begun", "scene-failed", "run-ended"]
     assert events[1]["cause"] == "ReadError" and events[1]["error"] == "the bytes of B4 are wrong"
 
 
 def test_verbose_shows_how_a_failure_came_about(steps, capsys):
-    with Reporter(scenes=1, style="quiet", verbose=True) as reporter:
+    with shell(in_words), Reporter(scenes=1, style="quiet", verbose=True) as reporter:
         reporter(failed(ends(steps)[0]))
     assert "ReadError: the bytes of B4 are wrong" in capsys.readouterr().err
 
@@ -204,16 +210,15 @@ def test_the_command_reports_events_and_prints_products(scenes, tmp_path):
 def test_warnings_are_events_too(capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        before = warnings.showwarning
-        with Reporter(scenes=2, style="json"):
+        warnings.showwarning = show_warning
+        with shell(as_json), Reporter(scenes=2, style="json"):
             warnings.warn("the sky\nis low", UserWarning, stacklevel=1)
-        assert warnings.showwarning is before
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [event.get("message") for event in events if event["event"] == "warning"] == ["the sky is low"]
 
 
 def test_stopping_is_reported(steps, capsys):
-    with Reporter(scenes=3, style="plain") as reporter:
+    with shell(in_words), Reporter(scenes=3, style="plain") as reporter:
         for step in [step for step in steps if step.begun]:
             reporter(step)
         reporter.stopping()
@@ -223,7 +228,7 @@ def test_stopping_is_reported(steps, capsys):
 
 
 def test_an_interrupted_run_says_so(steps, capsys):
-    with pytest.raises(KeyboardInterrupt), Reporter(scenes=3, style="plain") as reporter:
+    with pytest.raises(KeyboardInterrupt), shell(in_words), Reporter(scenes=3, style="plain") as reporter:
         reporter(ends(steps)[0])
         raise KeyboardInterrupt
     assert capsys.readouterr().err.splitlines()[-1].endswith("; interrupted")
@@ -246,7 +251,11 @@ def test_styles(monkeypatch):
 def test_a_cluster_is_counted_and_linked(steps, capsys):
     from landsat_downsample.execution.cluster import cluster
 
-    with cluster("local", workers=1) as client, Reporter(scenes=3, style="json", client=client) as reporter:
+    with (
+        cluster("local", workers=1) as client,
+        shell(as_json),
+        Reporter(scenes=3, style="json", client=client) as reporter,
+    ):
         wait_until(lambda: reporter._workers == 1)
         link = client.dashboard_link
     begun = json.loads(capsys.readouterr().err.splitlines()[0])
@@ -307,15 +316,19 @@ def test_a_terminal_may_want_no_colours_or_no_display(more, codes, scenes, tmp_p
 
 _SPEAKING = """\
 import logging, sys, warnings
-from landsat_downsample.cli.display.reporter import Reporter, choose_style
+from landsat_downsample.display.handlers import as_json, in_words, shell, show_warning
+from landsat_downsample.display.reporter import Reporter, choose_style
+from landsat_downsample.display.words import summary
+from landsat_downsample.display.handlers import in_words, shell, show_warning
 logging.basicConfig(stream=sys.stderr, format="%(message)s")
-with Reporter(scenes=3, style=choose_style()) as reporter:
-    reporter._view._screen.refresh()
+warnings.showwarning = show_warning
+with shell(in_words), Reporter(scenes=3, style=choose_style()) as reporter:
+    reporter._picture._screen.refresh()
     warnings.warn("the sky is low")
     logging.warning("a line of a log")
     print("a print of some library", file=sys.stderr)
     reporter.stopping()
-    reporter._view._screen.refresh()
+    reporter._picture._screen.refresh()
 """
 
 
@@ -335,12 +348,14 @@ def test_what_is_said_meanwhile_stays_above_the_display():
 
 def test_a_terminal_is_not_flooded_with_products(tmp_path):
     code = (
-        "from landsat_downsample.cli.display.reporter import Reporter\n"
+        "from landsat_downsample.display.reporter import Reporter\n"
         "from landsat_downsample.execution.run import Outcome, Progress\n"
-        "with Reporter(scenes=100, style='live') as reporter:\n"
+        "from landsat_downsample.cli.products import Products\n"
+        "with Products() as products, Reporter(scenes=100, style='live') as reporter:\n"
         "    for number in range(100):\n"
         "        name = f'scene-{number}'\n"
-        "        reporter(Progress(name, outcome=Outcome(name, 'done', f'out/{name}.stac.json')))\n"
+        "        step = Progress(name, outcome=Outcome(name, 'done', f'out/{name}.stac.json'))\n"
+        "        reporter(step), products(step)\n"
     )
     code, screen, _ = on_a_terminal([sys.executable, "-c", code])
     lines = plain_text(screen)

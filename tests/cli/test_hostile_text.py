@@ -17,8 +17,9 @@ import landsat_downsample as ld
 from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.scene_lists import read_entries
 from landsat_downsample.cli.arguments import say
-from landsat_downsample.cli.display.tables import console, table
 from landsat_downsample.cli.doctor.finding import OK, Finding, cleaned
+from landsat_downsample.display.handlers import in_words, shell
+from landsat_downsample.display.tables import console, table
 from landsat_downsample.errors import ReadError
 from landsat_downsample.execution.run import Outcome
 from landsat_downsample.formats.scene_files import File, Listing
@@ -130,7 +131,8 @@ def test_letters_of_any_language_stay():
 
 
 def test_every_way_out_is_safe(capsys):
-    say(EVIL)
+    with shell(in_words):
+        say(EVIL)
     out, rows = console(), table("name")
     rows.add_row(EVIL)
     out.print(rows)

@@ -22,7 +22,7 @@ def test_error_is_the_message(message, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     result = call(*words)
     assert result.code == 1
-    assert message.read_text() == result.err.splitlines()[-1].removeprefix("landsat-downsample: ")
+    assert message.read_text() == result.said[-1].removeprefix("landsat-downsample: ")
     assert "no such file or folder" in message.read_text()
 
 

@@ -14,8 +14,9 @@ from affine import Affine
 from command import call
 
 import landsat_downsample as ld
-from landsat_downsample.cli.display.reporter import Reporter
-from landsat_downsample.cli.display.tables import show_plan
+from landsat_downsample.display.handlers import in_words, shell
+from landsat_downsample.display.reporter import Reporter
+from landsat_downsample.display.tables import show_plan
 from landsat_downsample.execution.run import run_plans
 from landsat_downsample.formats.mtl import frame, parse
 from landsat_downsample.model.grid import Grid
@@ -192,7 +193,7 @@ def test_that_the_mtl_is_left_out_is_said_once_while_it_runs(folder, tmp_path, c
     plans = [plan_scene(scene, str(tmp_path / name), Options(grid="ease2-n:3km")) for name in "ab"]
     show_plan(plans[0])
     assert "no MTL" in capfd.readouterr().out
-    with Reporter(scenes=2, style="plain") as reporter:
+    with shell(in_words), Reporter(scenes=2, style="plain") as reporter:
         run_plans(plans, report=reporter)
     assert capfd.readouterr().err.count("no MTL") == 1
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -30,6 +31,11 @@ class Result:
     @property
     def lines(self) -> list[str]:
         return self.err.splitlines()
+
+    @property
+    def said(self) -> list[str]:
+        """Its lines without the time and the level that those of a run begin with."""
+        return [re.sub(r"^\S+Z [A-Z]+ (?=landsat-downsample: )", "", line) for line in self.lines]
 
 
 def call(*argv: object) -> Result:

@@ -81,7 +81,7 @@ def _show(records: list[dict[str, Any]], nothing: str) -> None:
         for record in records:
             print(json.dumps(record), flush=True)
         return
-    from landsat_downsample.cli.display.tables import console, table
+    from landsat_downsample.display.tables import console, table
     from landsat_downsample.model.words import duration_words
 
     out = console()

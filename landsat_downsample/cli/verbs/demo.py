@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from landsat_downsample.cli.display.reporter import Reporter, choose_style
+from landsat_downsample.cli.products import Products
+from landsat_downsample.display.reporter import Reporter, choose_style
 from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteError
 from landsat_downsample.execution.run import Outcome, run_plans
+from landsat_downsample.model.log import tell
 from landsat_downsample.model.plan import Options, plan_scene
-from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.words import size_words
 from landsat_downsample.scenes.open import open_scene
 from landsat_downsample.storage import files
@@ -28,8 +29,8 @@ def demo(folder: str, *, size: tuple[int, int] | None = None, factor: float = 10
     plans = [plan_scene(scene, os.path.join(folder, "out"), Options(factor=factor), overwrite=True)]
     height, width = scene.grid.shape
     _say(f"reducing {scene.id} by {factor:g}: {len(scene.bands)} bands of {height} x {width} pixels")
-    with Reporter(scenes=1, style=choose_style()) as reporter:
-        (outcome,) = run_plans(plans, report=reporter)
+    with Products() as products, Reporter(scenes=1, style=choose_style()) as reporter:
+        (outcome,) = run_plans(plans, report=lambda step: [listener(step) for listener in (reporter, products)])
     if outcome.href is None:  # its error is reported already
         return (outcome.error or LandsatDownsampleError).exit_code
     product = os.path.dirname(outcome.href)
@@ -131,4 +132,4 @@ def _upload(source: str, prefix: str) -> None:
 
 
 def _say(line: str) -> None:
-    print(plain(line), file=sys.stderr)
+    tell("demo", line)

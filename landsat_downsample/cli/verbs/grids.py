@@ -20,7 +20,7 @@ def add_grids(verbs: Verbs) -> None:
 
 
 def _grids(arguments: argparse.Namespace) -> int:
-    from landsat_downsample.cli.display.tables import show_grids
+    from landsat_downsample.display.tables import show_grids
     from landsat_downsample.model.named_grids import listed
 
     grids = listed()

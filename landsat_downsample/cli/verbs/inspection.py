@@ -37,7 +37,7 @@ def add_info(verbs: Verbs) -> None:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from landsat_downsample.cli.display.tables import show_scene
+    from landsat_downsample.display.tables import show_scene
     from landsat_downsample.scenes.open import open_scene
 
     scene, met = open_scene(arguments.source, requester_pays=arguments.requester_pays), None

@@ -66,7 +66,7 @@ def price(text: str) -> tuple[str, float]:
 def _plan(arguments: argparse.Namespace) -> int:
     from landsat_downsample.batch.requests import Order, SceneRequest, by_tiles, distinct, names_list
     from landsat_downsample.batch.scene_lists import read_entries
-    from landsat_downsample.cli.display.tables import show_cost, show_plan, show_plan_line
+    from landsat_downsample.display.tables import show_cost, show_plan, show_plan_line
     from landsat_downsample.execution.cost import Prices, cost_of, total
 
     order = Order(options(arguments), arguments.to, requester_pays=arguments.requester_pays, tiles=arguments.tiles)

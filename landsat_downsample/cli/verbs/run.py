@@ -27,7 +27,6 @@ from landsat_downsample.cli.search import add_search, check_search, query
 from landsat_downsample.cli.signals import draining, limited
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.words import KIB
-from landsat_downsample.storage.bugs import warn
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -116,7 +115,7 @@ def _add_work(group: argparse._ActionsContainer) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     with loading(arguments.own_process):
         import landsat_downsample.batch.requests
-        import landsat_downsample.cli.display.reporter  # noqa: F401 - it needs all that runs
+        import landsat_downsample.display.reporter  # noqa: F401 - it needs all that runs
         from landsat_downsample.model.policy import REQUESTS_PER_HOST
     per_host = arguments.requests_per_host
     with limited(arguments.timeout), variable(REQUESTS_PER_HOST, None if per_host is None else str(per_host)):
@@ -233,7 +232,9 @@ def _outcomes(
     arguments: argparse.Namespace, requests: Sequence[SceneRequest], share: Share | None
 ) -> tuple[list[Outcome], bool]:
     """Run them; also say whether all of them began."""
-    from landsat_downsample.cli.display.reporter import Reporter, choose_style
+    from landsat_downsample.batch.recorded import recorded
+    from landsat_downsample.cli.products import Products
+    from landsat_downsample.display.reporter import Reporter, choose_style
     from landsat_downsample.execution.run import run_plans
     from landsat_downsample.model.policy import Policy
 
@@ -249,67 +250,26 @@ def _outcomes(
             stack.callback(executor.close, now=True)
         reporter = Reporter(
             scenes=len(requests), style=style, client=client, workers=arguments.workers, verbose=arguments.verbose,
-            summary_later=True, relative_to=arguments.relative_to,
+            summary_later=True,
         )  # fmt: skip
         # The record ends after the display: the address of its page comes below that, and the summary last of all.
         stack.callback(reporter.summarise)
-        listeners: list[Journal | Reporter] = []
+        stoppable: list[Journal | Reporter] = []
         if len(requests) > 1 or share:
-            listeners.append(stack.enter_context(_journal(arguments, requests, share, executor)))
-        listeners.append(stack.enter_context(reporter))
-        stack.enter_context(draining(stop, lambda: [listener.stopping() for listener in listeners]))
+            journal = recorded(requests, share, workers=arguments.workers, executor=executor)
+            stoppable.append(stack.enter_context(journal))
+        products = stack.enter_context(Products(arguments.relative_to))
+        stoppable.append(stack.enter_context(reporter))
+        stack.enter_context(draining(stop, lambda: [listener.stopping() for listener in stoppable]))
         outcomes = run_plans(
             requests,
             workers=arguments.workers,
             executor=executor,
-            report=lambda step: [listener(step) for listener in listeners],
+            report=lambda step: [listener(step) for listener in (*stoppable, products)],
             stop=stop,
             policy=policy,
         )
     return outcomes, len(outcomes) == len(requests)
-
-
-@contextmanager
-def _journal(
-    arguments: argparse.Namespace,
-    requests: Sequence[SceneRequest],
-    share: Share | None,
-    executor: DaskExecutor | None,
-) -> Iterator[Journal]:
-    """Keep the record of a run; at the end make a page of it."""
-    from landsat_downsample.batch.journal import Journal
-    from landsat_downsample.batch.search_cache import freeze
-    from landsat_downsample.cli.display.reporter import choose_style
-    from landsat_downsample.execution.cluster import dashboard_link
-
-    about: dict[str, object] = {"options": requests[0].order.options.to_dict(), "workers": arguments.workers}
-    if executor is not None:
-        staff = executor.staff
-        about |= {"workers": lambda: staff.now, "workers_most": lambda: staff.most, "workers_lost": lambda: staff.lost}
-        about["dashboard"] = dashboard_link(executor.client)
-    if share is not None:
-        about["part"] = share.to_dict()
-    entries = [request.entry for request in requests]
-    journal = Journal(
-        arguments.to, entries=lambda href: freeze(entries, href), total=len(requests), about=about,
-        of=share.suffix if share else "",
-    )  # fmt: skip
-    with journal:
-        yield journal
-    _report(journal.href, style=choose_style(quiet=arguments.quiet, log_format=arguments.log_format))
-
-
-def _report(folder: str, *, style: str) -> None:
-    """Make the page of a run; where that fails the run is still what it was."""
-    from landsat_downsample.batch.report import write_report
-
-    try:
-        href = write_report(folder)
-    except Exception as error:
-        warn(error, "no report was made")
-    else:
-        if style in ("live", "plain"):
-            say(f"report: {href}")
 
 
 @contextmanager
@@ -327,7 +287,7 @@ def _client(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -> 
 
 
 def _executor(client: Client | None, policy: Policy) -> DaskExecutor | None:
-    from landsat_downsample.api.verbs import on_client
+    from landsat_downsample.execution.cluster import on_client
 
     # A cluster made here is this run's alone; one that was joined is not.
     owned = client is not None and client.cluster is not None

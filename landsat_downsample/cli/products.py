@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from landsat_downsample.cli.arguments import relative_href
-from landsat_downsample.cli.display.tables import console, table
-from landsat_downsample.execution.run import Outcome
+from landsat_downsample.display.tables import console, table
+from landsat_downsample.execution.run import Outcome, Progress
 from landsat_downsample.model.words import KIB, count_words, size_words
 
 #: Products that the table shows; a screen of a long run has them after the others scrolled away, in its report.
@@ -18,23 +18,30 @@ SHOWN = 40
 
 
 class Products:
-    """Takes what was published as it comes; hrefs of what lies in a folder may be relative to it."""
+    """Takes the steps of a run and prints what was published; hrefs of what lies in a folder may be relative to it."""
 
     def __init__(self, relative_to: str | None = None) -> None:
         self._relative_to = relative_to
         self._kept: list[Outcome] = []
         self._terminal = sys.stdout.isatty()
 
-    def take(self, outcome: Outcome) -> None:
-        """Print a product, or keep it for the table."""
+    def __enter__(self) -> Products:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        self._close()
+
+    def __call__(self, step: Progress) -> None:
+        """Print a product that a step has finished, or keep it for the table."""
+        if (outcome := step.outcome) is None or outcome.error:
+            return
         outcome = replace(outcome, href=outcome.href and relative_href(outcome.href, self._relative_to))
         if self._terminal:
             self._kept.append(outcome)
         else:
             _print_line(_record(outcome))
 
-    def close(self) -> None:
-        """Print the table."""
+    def _close(self) -> None:
         if not self._kept:
             return
         rows = table("scene", "status", "files", "read", "seconds")

@@ -8,13 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from landsat_downsample.cli.display.lines import STATUS_WORDS, failure_line, is_batch, stopping_line, summary
+from landsat_downsample.display.handlers import Lines, in_words
+from landsat_downsample.display.words import figures, scenes_words, share_done
 from landsat_downsample.execution.progress import ProgressCounter
-from landsat_downsample.execution.run import Outcome, Progress
 from landsat_downsample.model.safe_text import plain
-from landsat_downsample.model.words import duration_words, grouped, size_words
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Scenes in hand that are shown one by one.
 SHOWN = 8
+
+#: Events that the display shows by itself.
+SHOWN_ANYWAY = {"run-begun", "scene-begun", "band-done", "scene-done"}
 
 #: Pictures a second.
 PACE = 4
@@ -59,34 +61,23 @@ class Live:
         )
         self._logs = _logs_above()
 
-    def open(self, facts: dict[str, Any]) -> None:
-        self._dashboard = facts.get("dashboard")
+    def open(self, dashboard: str | None) -> None:
+        self._dashboard = dashboard
         self._screen.start()
         self._logs.__enter__()
 
-    def show(self, step: Progress, now: float) -> None:
-        if step.outcome and step.outcome.status == "skipped":
-            self._say(f"{plain(step.scene_id)} {STATUS_WORDS['skipped']}")
+    def refresh(self) -> None:
+        """Nothing to do: it draws itself anew some times a second."""
 
-    def fail(self, outcome: Outcome, trace: str) -> None:
-        self._say(f"{trace}landsat-downsample: {plain(failure_line(outcome))}")
-
-    def warn(self, message: str) -> None:
-        self._say(f"landsat-downsample: warning: {plain(message)}")
-
-    def stopping(self, in_hand: int) -> None:
+    def stopping(self) -> None:
         self._stopping = True
-        self._say(f"landsat-downsample: {stopping_line(in_hand)}")
 
-    def close(self) -> None:
+    def close(self, *, interrupted: bool) -> None:
         self._logs.__exit__(None, None, None)
         self._screen.stop()
 
-    def summarise(self, progress: ProgressCounter, now: float, *, interrupted: bool) -> None:
-        if is_batch(progress):
-            self._say(f"landsat-downsample: {summary(progress, now, interrupted=interrupted)}")
-
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Print a line above the picture, or where it was."""
         self._console.print(line, soft_wrap=True)
 
     def _picture(self) -> Group:
@@ -100,15 +91,7 @@ class Live:
         """The lines of figures; each is cut at the terminal's width, the most important first."""
         progress = self._progress
         yield self._bar_line()
-        rate, left = progress.rate(now), progress.seconds_left(now)
-        bands = grouped(progress.bands)
-        if (total := progress.bands_total) is not None:
-            bands += f"/{'~' if progress.is_estimate else ''}{grouped(total)}"
-        facts = [f"{bands} bands", f"{size_words(rate or 0)}/s"]
-        facts += [f"{duration_words(left)} left"] if left is not None else []
-        yield _line(
-            "  ".join([*facts, f"{size_words(progress.bytes_in)} read", f"{duration_words(progress.elapsed(now))}"])
-        )
+        yield _line(figures(progress, now))
         count = self._workers()
         where = [] if count is None else [f"{count} worker{'' if count == 1 else 's'}"]
         where += [self._dashboard] if self._dashboard else []
@@ -119,12 +102,8 @@ class Live:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        progress, table, share = self._progress, Table.grid(padding=(0, 1)), _share(self._progress)
-        total, ended = progress.scenes_total, grouped(progress.scenes_ended)
-        words = f"{ended} scenes" if total is None else f"{ended}/{grouped(total)} scenes"
-        words += "".join(
-            f", {grouped(count)} {name}" for name in ("failed", "skipped") if (count := progress.ended[name])
-        )
+        progress, table, share = self._progress, Table.grid(padding=(0, 1)), share_done(self._progress)
+        words = scenes_words(progress)
         cells: list[RenderableType] = [_line(words, style="bold red" if progress.ended["failed"] else "bold")]
         if self._stopping:
             cells.append(_line("stopping", style="bold yellow"))
@@ -146,13 +125,17 @@ class Live:
             yield _line(f"  and {len(waiting) - SHOWN} more in hand", style="dim")
 
 
-def _share(progress: ProgressCounter) -> float | None:
-    """Part of the run that is done, by its bands where they are known."""
-    if total := progress.bands_total:
-        skipped = progress.ended["skipped"] / (progress.scenes_total or 1)
-        return skipped + (1 - skipped) * min(progress.bands / total, 1.0)
-    scenes = progress.scenes_total
-    return progress.scenes_ended / scenes if scenes else None
+class Above(Lines):
+    """Prints above the display what is worth a line beside it."""
+
+    def __init__(self, live: Live) -> None:
+        super().__init__(in_words)
+        self._live = live
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        if getattr(record, "event", None) not in SHOWN_ANYWAY:
+            self._live.say(self._words(record))
 
 
 def _line(text: str, *, style: str = "", whole: bool = False) -> Text:
