@@ -157,15 +157,13 @@ static inline int64_t rounded(double x)
     return (int64_t)((x + magic) - magic);
 }
 
-/* Areas as weights that add up to UNIT: rounded, and the largest takes the rest. */
-static void quantise(const double *area, int64_t n, int64_t *weight)
+/* Shares as weights that add up to UNIT: rounded, and the largest takes the rest. */
+static void quantise(const double *share, int64_t n, int64_t *weight)
 {
-    double whole = area[0];
-    weight[0] = 0;
-    for (int64_t i = 1; i < n; i++) whole = whole + area[i];
     int64_t rest = UNIT, most = 0;
+    weight[0] = 0;
     for (int64_t i = 0; i < n; i++) {
-        weight[i] = rounded(area[i] / whole * UNIT);
+        weight[i] = rounded(share[i] * UNIT);
         rest -= weight[i];
         if (weight[i] > weight[most]) most = i;
     }
@@ -204,6 +202,9 @@ static void share_among_many(Writer *w, const Strip *s, const double *u, const d
             area[j * across + i] = (here[i + 1] - before[i + 1]) - (here[i] - before[i]);
         }
     }
+    double whole = area[0];
+    for (int64_t i = 1; i < high * across; i++) whole = whole + area[i];
+    for (int64_t i = 0; i < high * across; i++) area[i] = area[i] / whole;
     quantise(area, high * across, weight);
     tell_parts(w, s, span, weight);
 }
@@ -266,11 +267,30 @@ static int share_pixel(Writer *w, const Strip *s, const Axis *v, const Axis *u, 
                           x - u->by_column + u->by_row};
     const double vs[4] = {y - v->by_column - v->by_row, y + v->by_column - v->by_row, y + v->by_column + v->by_row,
                           y - v->by_column + v->by_row};
-    share_among_many(w, s, us, vs, span);
+    if (high != 2 || across != 2) share_among_many(w, s, us, vs, span);
+    else {
+        const double left = share_before(u, x), above = share_before(v, y);
+        const double whole = -4 * (u->by_column * v->by_row - u->by_row * v->by_column);
+        const double both = area_up_to(us, vs, 1, 1) / whole;
+        const double share[4] = {both, above - both, left - both, 1 - left - above + both};
+        int64_t weight[4];
+        quantise(share, 4, weight);
+        tell_parts(w, s, span, weight);
+    }
     return 1;
 }
 
 static inline int is_whole(const Axis *x, int64_t at, int bits) { return !(((at - x->half) ^ (at + x->half)) >> bits); }
+
+/* Of some pixels in a row, the first of which a cell holds whole along an axis, those up to the first that it does not. */
+static inline int64_t as_whole(const Axis *x, int64_t at, int64_t count, int bits)
+{
+    const int64_t last = at + (count - 1) * x->step, cell = (at - x->half) >> bits;
+    const int64_t most = ((cell + 1) << bits) - 1 - x->half, least = (cell << bits) + x->half;
+    if (last > most) return (most - at) / x->step + 1;
+    if (last < least) return (at - least) / -x->step + 1;
+    return count;
+}
 
 /* A row of the pixels between four tie points. */
 static int share_block(Writer *w, const Strip *s, const Axis *v, const Axis *u, int64_t count)
@@ -284,10 +304,13 @@ static int share_block(Writer *w, const Strip *s, const Axis *v, const Axis *u, 
         return 1;
     }
     int64_t y = v->first, x = u->first;
-    for (int64_t k = 0; k < count; k++, y += v->step, x += u->step)
-        if (is_whole(v, y, bits) && is_whole(u, x, bits))
-            whole_pixels(w, cell_of(w, s, (y - v->half) >> bits, (x - u->half) >> bits), 1);
-        else if (!share_pixel(w, s, v, u, y, x)) return 0;
+    for (int64_t k = 0, n; k < count; k += n, y += n * v->step, x += n * u->step) {
+        if (is_whole(v, y, bits) && is_whole(u, x, bits)) {
+            n = as_whole(u, x, count - k, bits);
+            n = as_whole(v, y, n, bits);
+            whole_pixels(w, cell_of(w, s, (y - v->half) >> bits, (x - u->half) >> bits), n);
+        } else if (n = 1, !share_pixel(w, s, v, u, y, x)) return 0;
+    }
     return 1;
 }
 

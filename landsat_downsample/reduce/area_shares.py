@@ -103,7 +103,15 @@ def _weights(
         before = np.rint(share_before(*(u if span[1] == 2 else v)) * unit).astype(np.int64)
         return np.stack([before, unit - before], axis=1)
     corners = [[m - c - r, m + c - r, m + c + r, m - c + r] for m, c, r in (v, u)]
-    return quantised(areas(np.array(corners), *span), unit)
+    if span != (2, 2):
+        area = areas(np.array(corners), *span)
+        whole = area[:, 0]
+        for k in range(1, area.shape[1]):
+            whole = whole + area[:, k]
+        return quantised(area / whole[:, None], unit)
+    left, above = share_before(*u), share_before(*v)
+    both = _area_up_to(np.array(corners[1]), np.array(corners[0]), 1, 1) / (-4 * (u[1] * v[2] - u[2] * v[1]))
+    return quantised(np.stack([both, above - both, left - both, 1 - left - above + both], axis=1), unit)
 
 
 def share_before(centre: np.ndarray, by_column: np.ndarray, by_row: np.ndarray) -> np.ndarray:
@@ -178,11 +186,8 @@ def _edge(start: Point, end: Point, a: int | None, b: int | None) -> np.ndarray:
     return np.where(low0, np.where(low1, under, falls), np.where(low1, rises, b * (u1 - u0)))
 
 
-def quantised(area: np.ndarray, unit: int) -> np.ndarray:
+def quantised(share: np.ndarray, unit: int) -> np.ndarray:
     """Shares of pixels (n, cells) as whole numbers that add up to `unit`: rounded, and the largest takes the rest."""
-    whole = area[:, 0]
-    for k in range(1, area.shape[1]):
-        whole = whole + area[:, k]
-    weight = np.rint(area / whole[:, None] * unit).astype(np.int64)
+    weight = np.rint(share * unit).astype(np.int64)
     weight[np.arange(len(weight)), np.argmax(weight, axis=1)] += unit - weight.sum(1)
     return weight
