@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from pystac import Item, ItemCollection
 
+    from landsat_downsample.batch.journal import Journal
     from landsat_downsample.batch.search_result import SearchResult
 
     #: What stands for scenes.
@@ -194,11 +195,13 @@ def run(
         reporter = Reporter(
             scenes=listed, style=style_of_python(progress), client=client, workers=workers, summary_later=True
         )
-        stack.callback(reporter.summarise)
+        journal: Journal | None = None
+        stack.callback(lambda: reporter.summarise(journal.report if journal else None))
         listeners: list[Callable[[Progress], object]] = [] if report is None else [report]
         if record:
             share = plans.share if isinstance(plans, Plans) else None
-            listeners.append(stack.enter_context(recorded(list(asked), share, workers=workers, executor=executor)))
+            journal = stack.enter_context(recorded(list(asked), share, workers=workers, executor=executor))
+            listeners.append(journal)
         listeners.append(stack.enter_context(reporter))
         outcomes = run_plans(
             asked,

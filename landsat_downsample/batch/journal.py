@@ -80,6 +80,8 @@ class Journal:
         self.id = new_run_id(of=of)
         folder = Location(os.fspath(dest)) / RUNS / self.id
         self.href = folder.href
+        self.report: str | None = None
+        """Its page, once that is made of it."""
         self._about, self._every = dict(about or {}), every
         self._progress, self._lock = ProgressCounter(total), threading.Lock()
         self._started, self._begun = time.monotonic(), _now()

@@ -51,10 +51,10 @@ def recorded(
     )  # fmt: skip
     with journal:
         yield journal
-    _report(journal.href)
+    journal.report = _report(journal.href)
 
 
-def _report(folder: str) -> None:
+def _report(folder: str) -> str | None:
     """Make the page of a run; where that fails the run is still what it was."""
     from landsat_downsample.batch.report import write_report
 
@@ -62,5 +62,6 @@ def _report(folder: str) -> None:
         href = write_report(folder)
     except Exception as error:
         warn(error, "no report was made")
-    else:
-        tell("report", f"report: {href}", href=href)
+        return None
+    tell("report", f"report: {href}", href=href)
+    return href

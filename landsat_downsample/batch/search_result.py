@@ -10,6 +10,7 @@ from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.search_cache import found
 from landsat_downsample.batch.stac_query import SEARCH_TIME, Query
 from landsat_downsample.model.location import Location
+from landsat_downsample.model.log import tell
 from landsat_downsample.model.words import count_words, words
 
 #: Scenes that a repr names.
@@ -115,4 +116,4 @@ def search(
         limit=limit,
         search_time=search_time,
     )
-    return SearchResult(query, tuple(found(query)))
+    return SearchResult(query, tuple(found(query, report=lambda line: tell("search", line))))

@@ -76,6 +76,9 @@ class Live:
         self._logs.__exit__(None, None, None)
         self._screen.stop()
 
+    def name_report(self, href: str) -> None:
+        """Nothing to do: a line of the log has it."""
+
     def say(self, line: str) -> None:
         """Print a line above the picture, or where it was."""
         self._console.print(line, soft_wrap=True)

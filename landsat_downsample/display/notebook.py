@@ -44,6 +44,7 @@ class Notebook:
         self._state, self._drawn = "running", 0.0
         self._ended: float | None = None
         self._handle: Any = None
+        self._report: str | None = None
 
     def open(self, dashboard: str | None) -> None:
         from IPython.display import display
@@ -62,6 +63,10 @@ class Notebook:
         self._state, self._ended = "interrupted" if interrupted else "ended", time.monotonic()
         self._draw()
 
+    def name_report(self, href: str) -> None:
+        self._report = href
+        self._draw()
+
     def _draw(self) -> None:
         self._drawn = time.monotonic()
         if self._handle is not None:
@@ -70,6 +75,7 @@ class Notebook:
     def __repr__(self) -> str:
         with self._lock:
             lines = [self._line(), *(f"failed: {why}" for why in self._failures())]
+            lines += [f"report: {plain(self._report)}"] if self._report else []
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -98,9 +104,9 @@ class Notebook:
         return [*lines, f"and {left} more before them"] if left > 0 else lines
 
     def _where(self) -> str:
-        """Who works, and where one can watch it."""
+        """Who works, and where one can watch it; in the end where the report is."""
         if self._ended:
-            return ""
+            return f"<br>report: {escape(plain(self._report))}" if self._report else ""
         count = self._workers()
         parts = [] if count is None else [f"{count} worker{'' if count == 1 else 's'}"]
         if self._dashboard:

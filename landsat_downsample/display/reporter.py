@@ -42,6 +42,9 @@ class Picture(Protocol):
     def close(self, *, interrupted: bool) -> None:
         """End what is drawn."""
 
+    def name_report(self, href: str) -> None:
+        """Take note of the page of the run, after its end."""
+
 
 def choose_style(*, quiet: bool = False, log_format: str | None = None) -> str:
     """Choose ``live``, ``plain``, ``json`` or ``quiet``: as asked for, else live on a terminal and plain elsewhere.
@@ -152,10 +155,12 @@ class Reporter:
         if not self._later:
             self.summarise()
 
-    def summarise(self) -> None:
-        """Tell what became of the run: its last line."""
+    def summarise(self, report: str | None = None) -> None:
+        """Tell what became of the run, and where its page is: its last line."""
         if (now := self._closed) is None:
             return
+        if self._picture is not None and report:
+            self._picture.name_report(report)
         counts = {status: self._progress.ended[status] for status in ("done", "skipped", "failed")}
         tell(
             "run-ended", summary(self._progress, now, interrupted=self._interrupted),

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pystac
 import pytest
 from command import call
@@ -113,6 +115,26 @@ def test_what_a_search_finds_is_planned(scenes, tmp_path):
         assert len(found[:2]) == 2 and found[0].ids == found.ids[:1] and scenes[0].name in repr(found)
         outcomes = ld.run(ld.plan(found[:2], tmp_path / "out", factor=7), record=True)
     assert [outcome.scene_id for outcome in outcomes] == found.ids[:2]
+
+
+_CELLS = [
+    "import landsat_downsample as ld, sys",
+    "outcomes = ld.run(ld.plan({sources!r}, {to!r}, factor=7), record=True, check=False)",
+]
+
+
+def test_a_notebook_shows_a_run_in_one_output(scenes, tmp_path):
+    sources = [str(scenes[0]), str(tmp_path / "<b>nothing")]
+    book = nbformat.v4.new_notebook()
+    words = {"sources": sources, "to": str(tmp_path / "out")}
+    book.cells = [nbformat.v4.new_code_cell(cell.format(**words)) for cell in _CELLS]
+    nbclient.NotebookClient(book, timeout=300).execute()
+    (shown,) = book.cells[1].outputs
+    text, html = shown.data["text/plain"], shown.data["text/html"]
+    assert text.startswith("1 done, 1 failed of 2 scenes in ") and "no such file or folder" in text
+    report = Path(ld.status(tmp_path / "out").href) / REPORT
+    assert text.splitlines()[-1] == f"report: {report}" and str(report) in html
+    assert "&lt;b&gt;nothing" in html and "<b>" not in html and "<progress" not in html  # it is over
 
 
 # What is logged ---------------------------------------------------------------------------------
