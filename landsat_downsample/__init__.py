@@ -9,16 +9,23 @@
 Every pixel is read, never an overview. Each band is reduced by what it means: continuous
 bands by an exact mean of valid pixels, bit fields flag by flag. Nothing is visible of a
 product before all of it is there.
+
+Arrays         open_scene, coarsen, fractions, plot (before_after, fractions, footprint)
+Products       plan, run, verify
+Many scenes    search, status, retry_failed, cluster (dask workers, here or on Kubernetes)
+Places         stage_in, stage_out, clean
+Platforms      ades (OGC API - Processes)
+To try it      make_scene, make_scenes
+
+Errors are all `LandsatDownsampleError`; ``help(ld.run)`` tells of one name, the classes stand below.
 """
 
-from __future__ import annotations
-
-import importlib
-import logging
-import os
+import importlib as _importlib
+import logging as _logging
+import os as _os
 from typing import TYPE_CHECKING
 
-from landsat_downsample.api.registration import register_with_xarray
+from landsat_downsample.api.registration import register_with_xarray as _register_with_xarray
 
 if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so that they refuse other names
     from landsat_downsample.api import plot
@@ -44,7 +51,8 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
     from landsat_downsample.execution.run import Outcome, Progress
     from landsat_downsample.model.band import Band
     from landsat_downsample.model.grid import Grid
-    from landsat_downsample.model.plan import Options, ScenePlan
+    from landsat_downsample.model.options import Options
+    from landsat_downsample.model.plan import ScenePlan
     from landsat_downsample.ogc.client import Ades, ades
     from landsat_downsample.ogc.http import AdesError
     from landsat_downsample.ogc.job import Job, JobStatus
@@ -54,14 +62,14 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
     from landsat_downsample.products.verify import Report, verify
     from landsat_downsample.testing.synthetic.make import make_scene, make_scenes
 
-if os.name != "posix":
+if _os.name != "posix":
     raise ImportError("landsat_downsample needs POSIX (Linux, macOS, or WSL on Windows): its locks and signals")
 
-register_with_xarray()  # at once where xarray is loaded, else when it is: it need not be
+_register_with_xarray()  # at once where xarray is loaded, else when it is: it need not be
 
 __version__ = "0.1.0"
 
-logging.getLogger(__name__).addHandler(logging.NullHandler())  # who uses the library says where its messages go
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())  # who uses the library says where its messages go
 
 #: Where each public name lives; modules are imported when a name is first used.
 _HOME = {
@@ -75,7 +83,7 @@ _HOME = {
     "Job": "ogc.job",
     "JobStatus": "ogc.job",
     "LandsatDownsampleError": "errors",
-    "Options": "model.plan",
+    "Options": "model.options",
     "Outcome": "execution.run",
     "Plans": "batch.plans",
     "Progress": "execution.run",
@@ -159,7 +167,7 @@ if not TYPE_CHECKING:
     def __getattr__(name):
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{__name__}.{_HOME[name]}")
+        module = _importlib.import_module(f"{__name__}.{_HOME[name]}")
         value = module if name == "plot" else getattr(module, name)
         globals()[name] = value
         return value

@@ -24,7 +24,8 @@ from rasterio.errors import CRSError
 
 import landsat_downsample as ld
 from landsat_downsample.execution import threads
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.storage.publication import Publication
 
 FACTOR = ("--factor", 4)

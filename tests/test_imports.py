@@ -133,6 +133,16 @@ def test_all_names_are_there_and_explained():
         ld.nothing  # noqa: B018
 
 
+def test_only_public_names_are_listed_and_the_help_names_each_verb():
+    assert dir(ld) == ld.__all__ and dir(ld.plot) == ld.plot.__all__ == ["before_after", "footprint", "fractions"]
+    beside = {name for name in vars(ld) if not name.startswith("_")} - set(ld.__all__)
+    assert all(inspect.ismodule(getattr(ld, name, None) or vars(ld)[name]) for name in beside - {"TYPE_CHECKING"}), (
+        beside
+    )
+    verbs = [name for name in ld.__all__ if inspect.isfunction(getattr(ld, name))]
+    assert [name for name in [*verbs, *dir(ld.plot)] if not re.search(rf"\b{name}\b", ld.__doc__)] == []
+
+
 def documented() -> list[tuple[str, object]]:
     """Public functions, and public methods of public classes."""
     found = []

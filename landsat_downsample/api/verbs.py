@@ -17,8 +17,10 @@ from landsat_downsample.batch.retries import left_of
 from landsat_downsample.display.reporter import Reporter, style_of_python
 from landsat_downsample.errors import RunError
 from landsat_downsample.execution.cluster import on_client
+from landsat_downsample.execution.outcomes import Outcomes
 from landsat_downsample.execution.run import Outcome, Progress, run_plans
-from landsat_downsample.model.plan import Options, ScenePlan
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import words
@@ -216,7 +218,7 @@ def run(
         left = listed - len(outcomes) if listed is not None else 0
         words += f"; {left} did not begin" if left else ""
         raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", tuple(outcomes)) from failed[0].error
-    return outcomes
+    return Outcomes(outcomes)
 
 
 def retry_failed(

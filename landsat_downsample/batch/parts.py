@@ -11,7 +11,7 @@ from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.record import number_of_parts, part_of
 from landsat_downsample.batch.requests import place_key
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model.plan import Options
+from landsat_downsample.model.options import Options
 from landsat_downsample.model.words import count_words
 
 

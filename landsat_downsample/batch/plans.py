@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, overload
 
 from landsat_downsample.batch.requests import SceneRequest
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
-from landsat_downsample.model.plan import ScenePlan
-from landsat_downsample.model.words import count_words
+from landsat_downsample.model.plan import ScenePlan, estimate
+from landsat_downsample.model.shown import Shown
+from landsat_downsample.model.words import count_words, size_words
 
 if TYPE_CHECKING:
     from landsat_downsample.batch.parts import Share
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 #: Scenes that are opened when many are planned: the first that can be, of so many.
 TRIED = 3
 
-#: Scenes that a repr names.
-SHOWN = 5
+#: Plans that are shown, and what of each.
+SHOWN, COLUMNS = 20, ("scene", "bands", "cells", "to read", "to write at most")
 
 
 class Plans(Sequence[ScenePlan]):
@@ -49,17 +50,24 @@ class Plans(Sequence[ScenePlan]):
     def __add__(self, other: Iterable[ScenePlan]) -> Plans:
         return Plans([*self.requests, *requests_of(other)])
 
-    def __repr__(self) -> str:
-        lines = []
-        for request in self.requests[:SHOWN]:
-            if plan := request.kept:
-                size = f"{count_words(len(plan.targets), 'band')}, {plan.coarse.height} x {plan.coarse.width} cells"
-                lines.append(f"\n  {plan.scene.id}: {size}")
-            else:
-                lines.append(f"\n  {request.label}")
+    def _shown(self) -> Shown:
+        """Of one scene its own table; of several a row each, with what is known of those that are open."""
+        if len(self) == 1 and (plan := self.requests[0].kept):
+            return plan.shown()
+        blank = ("",) * (len(COLUMNS) - 1)
+        rows = [_row(one.kept) if one.kept else (one.label, *blank) for one in self.requests[:SHOWN]]
         left = len(self) - SHOWN
-        lines += [f"\n  ... {left} more"] if left > 0 else []
-        return f"<Plans: {count_words(len(self), 'scene')}>{''.join(lines)}"
+        below = [f"and {left} more"] if left > 0 else []
+        if any(one.kept is None for one in self.requests):
+            below.append("sizes of the others are known once they are opened: by plans[n], or list(plans) for all")
+        columns = COLUMNS if rows else ()
+        return Shown((f"{count_words(len(self), 'plan')}",), columns, tuple(rows), tuple(below))
+
+    def __repr__(self) -> str:
+        return self._shown().text()
+
+    def _repr_html_(self) -> str:
+        return self._shown().html()
 
     def check(self, *, alone: bool = False) -> Plans:
         """Open the first scene that can be opened, so that what no scene has is refused before a run.
@@ -111,3 +119,10 @@ def requests_of(plans: object) -> Iterator[SceneRequest]:
             yield from requests_of(one)
     else:
         raise UsageError(f"run takes plans, and {type(plans).__name__!r} is none: give what plan(...) returns")
+
+
+def _row(plan: ScenePlan) -> tuple[str, ...]:
+    """One plan in the table of several."""
+    cost, (height, width) = estimate(plan), plan.coarse.shape
+    sizes = size_words(cost["bytes_in"]), size_words(cost["bytes_out"])
+    return plan.id, str(len(plan.targets)), f"{height} x {width}", *sizes

@@ -14,7 +14,8 @@ from landsat_downsample.errors import LandsatDownsampleError, SceneError, UsageE
 from landsat_downsample.formats.product_id import is_tiff, parse, stem
 from landsat_downsample.model.grid_request import PLACEMENTS
 from landsat_downsample.model.location import Location, redacted_repr
-from landsat_downsample.model.plan import Options, ScenePlan, plan_scene, tiles_of
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import ScenePlan, plan_scene, tiles_of
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import SUFFIX, same_product
 from landsat_downsample.model.scene import Scene

@@ -19,7 +19,7 @@ from landsat_downsample.batch.scene_lists import Where, numbered, recorded_entri
 from landsat_downsample.batch.status import Status
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.location import Location
-from landsat_downsample.model.plan import Options
+from landsat_downsample.model.options import Options
 from landsat_downsample.model.safe_text import scrubbed
 from landsat_downsample.storage import files
 

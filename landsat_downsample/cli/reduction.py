@@ -25,7 +25,7 @@ from landsat_downsample.errors import LandsatDownsampleError, UsageError
 
 if TYPE_CHECKING:
     from landsat_downsample.model.grid_request import GridRequest
-    from landsat_downsample.model.plan import Options
+    from landsat_downsample.model.options import Options
 
 
 def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None:
@@ -99,7 +99,7 @@ def _add_methods(how: argparse._ArgumentGroup) -> None:
 
 def options(arguments: argparse.Namespace) -> Options:
     """Make the options of a plan from arguments."""
-    from landsat_downsample.model.plan import Options
+    from landsat_downsample.model.options import Options
 
     cells = grid_request(arguments)
     return Options(

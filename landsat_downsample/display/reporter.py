@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from landsat_downsample.display.handlers import Lines, Quiet, as_json, showing, timed
-from landsat_downsample.display.words import failure_line, is_batch, is_told_by_scene, so_far, summary
+from landsat_downsample.display.words import is_batch, is_told_by_scene, so_far, summary
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Outcome, Progress
 from landsat_downsample.execution.threads import threads_for
@@ -201,7 +201,7 @@ class Reporter:
     def _tell_end(self, outcome: Outcome, now: float) -> None:
         if outcome.error:
             tell_trace(self._traces.of(outcome.error), id=outcome.scene_id)
-            tell("scene-failed", failure_line(outcome), ERROR, **outcome.to_dict())
+            tell("scene-failed", outcome.reason, ERROR, **outcome.to_dict())
             return
         how = f"done in {duration_words(outcome.seconds)}"
         how = how if outcome.status == "done" else "is there already, made the same way"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from landsat_downsample.model.plan import ScenePlan, Target, estimate
-from landsat_downsample.model.product import FRACTIONS
+from landsat_downsample.model.crs import short_crs
+from landsat_downsample.model.met_tiles import cells_line
+from landsat_downsample.model.plan import ScenePlan, estimate
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import count_words, duration_words, grouped, size_words
@@ -52,7 +53,7 @@ def show_scene(scene: Scene, met: dict[str, Any] | None = None) -> None:
     kind = f"{scene.sensor or 'unknown sensor'}{f', level {scene.level}' if scene.level else ''}"
     out.print(f"{scene.id}  ({kind})")
     size = f"{scene.grid.height} x {scene.grid.width} pixels of {step_y:g} x {step_x:g}"
-    out.print(f"grid    {size}, {_short(scene.grid.crs)}")
+    out.print(f"grid    {size}, {short_crs(scene.grid.crs)}")
     out.print(f"bounds  left {left:.3f}  bottom {bottom:.3f}  right {right:.3f}  top {top:.3f}")
     if met:
         out.print(f"cells   {cells_line(met)}")
@@ -71,12 +72,6 @@ def show_scene(scene: Scene, met: dict[str, Any] | None = None) -> None:
         out.print(f"listed but not here: {', '.join(scene.absent)}")
 
 
-def _short(crs: str) -> str:
-    """A CRS by its code, else by the name that stands first in its WKT."""
-    name = crs.split('"')[1] if crs.count('"') > 1 else crs
-    return name if len(name) < 40 else name[:37] + "..."
-
-
 def show_grids(grids: list[dict[str, Any]]) -> None:
     """Print which grids there are, one a line or two."""
     rows = table("grid", "what it is", "sizes", "CRS", "tiles")
@@ -89,45 +84,18 @@ def show_grids(grids: list[dict[str, Any]]) -> None:
     console().print(rows)
 
 
-def cells_line(met: dict[str, Any]) -> str:
-    """Say which cells and tiles of a grid are met."""
-    (row, column), (height, width) = met["first"], met["shape"]
-    cells = f"rows {row} to {row + height - 1}, columns {column} to {column + width - 1} of grid {met['grid']}"
-    return f"{cells}; tiles {' '.join(met['tiles'])}" if met["tiles"] else cells
-
-
 def show_plan(item: ScenePlan) -> None:
     """Print what would be done with a scene."""
-    out, cost = console(), estimate(item)
-    step_y, step_x = item.coarse.resolution
-    out.print(f"{item.scene.id} -> {item.dest}/{item.name}", soft_wrap=True)
-    out.print(
-        f"{item.coarse.height} x {item.coarse.width} cells of {step_y:.10g} x {step_x:.10g} "
-        f"({_in_pixels(item)}), {_short(item.coarse.crs)}"
-    )
-    if without := why_no_mtl(item):
-        out.print(without)
-    out.print(cells_line(item.cells_met))
-    if item.options.mask:
-        out.print(f"masked: without the pixels that QA_PIXEL flags as {', '.join(item.options.mask)}")
-    rows = table("band", "reduced by", "source", "type", "read", "file")
-    for target in item.targets:
-        for row in _rows_of(target):
-            rows.add_row(*row)
+    out, without = console(), why_no_mtl(item)
+    shown = item.shown(*([without] if without else []))
+    for line in shown.above:
+        out.print(line, soft_wrap=True)
+    rows = table(*shown.columns)
+    for row in shown.rows:
+        rows.add_row(*row)
     out.print(rows)
-    out.print(
-        f"{size_words(cost['bytes_in'])} to read, {size_words(cost['bytes_decoded'])} decoded, "
-        f"at most {size_words(cost['bytes_out'])} to write; "
-        f"about {size_words(cost['peak_memory'])} of memory for each band at work",
-        soft_wrap=True,
-    )
-
-
-def _in_pixels(item: ScenePlan) -> str:
-    if item.projection:
-        return f"{item.cell_area:.4g} pixels on average"
-    ry, rx = (float(r) for r in item.ratio)
-    return f"{ry:.6g} x {rx:.6g} pixels"
+    for line in shown.below:
+        out.print(line, soft_wrap=True)
 
 
 def show_plan_line(item: ScenePlan) -> None:
@@ -188,22 +156,3 @@ def _decimal(count: float) -> str:
         if count >= size or unit == "MB":
             return f"{count / size:.3g} {unit}" if count < 1000 * size else f"{grouped(round(count / size))} {unit}"
     raise AssertionError
-
-
-def _rows_of(target: Target) -> list[tuple[str, ...]]:
-    """A row of the plan's table for each file that a target gives."""
-    height, width = target.band.grid.shape
-    masked = ", masked" if target.mask else ""
-    size, source = size_words(target.bytes_in), f"{height} x {width}"
-    rows: list[tuple[str, ...]] = []
-    for method, file in target.files.items():
-        read = "" if rows else size  # all of them from one read
-        rows.append((target.band.name, method + masked, source, target.band.dtype, read, _tail(target, file)))
-    if target.fractions:
-        rows.append((FRACTIONS, "fractions", source, "uint8", "" if rows else size, _tail(target, target.fractions)))
-    return rows
-
-
-def _tail(target: Target, filename: str) -> str:
-    """A file's name without the scene's, which stands above the table."""
-    return filename.replace(target.scene_id, "...", 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from landsat_downsample.execution.progress import ProgressCounter
-from landsat_downsample.execution.run import Outcome
 from landsat_downsample.model.words import count_words, duration_words, grouped, size_words
 
 #: Runs of more scenes are told of by scene, not by band: 10 000 scenes have 200 000 bands.
@@ -11,12 +10,6 @@ SCENES_BY_BAND = 5
 
 #: Seconds: a shorter time left is not shown.
 LEAST_LEFT = 1.0
-
-
-def failure_line(outcome: Outcome) -> str:
-    """Why a scene failed, with its name."""
-    text = str(outcome.error)
-    return text if outcome.scene_id in text else f"{outcome.scene_id}: {text}"
 
 
 def summary(progress: ProgressCounter, now: float, *, interrupted: bool = False) -> str:

@@ -15,10 +15,10 @@ from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteEr
 from landsat_downsample.execution.destination import Places
 from landsat_downsample.execution.interrupts import undisturbed
 from landsat_downsample.execution.threads import Threads, threads_for
-from landsat_downsample.model.location import redacted_repr
 from landsat_downsample.model.plan import ScenePlan, Target
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.model.words import part_words
+from landsat_downsample.model.safe_text import plain
+from landsat_downsample.model.words import count_words, part_words, size_words
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.products import publish
 from landsat_downsample.storage import cancellation
@@ -36,11 +36,9 @@ OPENING, PUBLISHING = 8, 4
 NOTICED = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outcome:
     """What became of one scene."""
-
-    __repr__ = redacted_repr
 
     scene_id: str
     """Its product ID; the href of its source where that could not be opened."""
@@ -59,6 +57,20 @@ class Outcome:
     source: dict[str, Any] | None = None
     """What was asked for, as a line of a list of scenes holds it; free of secrets."""
 
+    @property
+    def reason(self) -> str:
+        """Why it failed, with its name; empty where it did not."""
+        text = str(self.error or "")
+        return text if not text or self.scene_id in text else f"{self.scene_id}: {text}"
+
+    def __repr__(self) -> str:
+        if self.error:
+            text = f"{self.scene_id}: failed, {type(self.error).__name__}: {self.error}"
+        else:
+            work = f", {count_words(self.files, 'file')}, {size_words(self.bytes_in)} read in {self.seconds:.1f} s"
+            text = f"{self.scene_id}: {self.status}{work if self.files else ''}, {self.href}"
+        return plain(f"<Outcome {text}>", 500)
+
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types: a line of ``outcomes.ndjson``."""
         return {
@@ -75,7 +87,7 @@ class Outcome:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Progress:
     """A step of a run, for whoever shows it or keeps it on record."""
 
@@ -89,6 +101,13 @@ class Progress:
     """A band of it is reduced and stored."""
     outcome: Outcome | None = None
     """All of it has ended."""
+
+    def __repr__(self) -> str:
+        steps = [f"{len(self.plan.targets)} bands begun"] if self.begun and self.plan else []
+        if done := self.done:
+            steps.append(f"{done.name} done, {size_words(done.bytes_in)} read in {done.seconds:.1f} s")
+        steps += [f"{self.outcome.status}"] if self.outcome else []
+        return plain(f"<Progress {self.scene_id}: {'; '.join(steps) or 'opened'}>", 500)
 
 
 class Request(Protocol):

@@ -9,14 +9,13 @@ from typing import Any
 
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.location import Location, redacted_repr
+from landsat_downsample.model.location import Location
+from landsat_downsample.model.safe_text import plain
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Band:
     """One raster of a scene: what it means, where it is, and what its header says."""
-
-    __repr__ = redacted_repr
 
     spec: BandSpec
     href: str
@@ -49,6 +48,13 @@ class Band:
     """Hosts that may be of this machine or its own network when it is read."""
     led: bool = False
     """Whether a document of another host led to it: its own host may not be inside then, unless allowed."""
+
+    def __repr__(self) -> str:
+        common = f" ({self.spec.common_name})" if self.spec.common_name else ""
+        nodata = "" if self.nodata is None else f", nodata {self.nodata:g}"
+        height, width = self.grid.shape
+        facts = f"{self.dtype}, {height} x {width} pixels of {self.grid.resolution[1]:g}{nodata}"
+        return plain(f"<Band {self.name}{common}: {facts}>")
 
     @property
     def location(self) -> Location:

@@ -26,3 +26,9 @@ def utm_zone(crs: str) -> int | None:
 
     code = CRS.from_user_input(crs).to_epsg() or 0
     return code % 100 if code // 100 in (326, 327) and 1 <= code % 100 <= 60 else None
+
+
+def short_crs(crs: str) -> str:
+    """A CRS by its code, else by the name that stands first in its WKT."""
+    name = crs.split('"')[1] if crs.count('"') > 1 else crs
+    return name if len(name) < 40 else name[:37] + "..."

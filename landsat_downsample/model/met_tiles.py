@@ -93,3 +93,10 @@ def _points(image: Grid) -> tuple[np.ndarray, np.ndarray]:
     lines = (rows[[0, -1]], columns), (rows, columns[[0, -1]]), (rows[::INNER], columns[::INNER])
     x, y = zip(*(np.meshgrid(t.c + across * t.a, t.f + down * t.e) for down, across in lines), strict=True)
     return np.concatenate([part.ravel() for part in x]), np.concatenate([part.ravel() for part in y])
+
+
+def cells_line(met: dict[str, Any]) -> str:
+    """Say which cells and tiles of a grid are met."""
+    (row, column), (height, width) = met["first"], met["shape"]
+    cells = f"rows {row} to {row + height - 1}, columns {column} to {column + width - 1} of grid {met['grid']}"
+    return f"{cells}; tiles {' '.join(met['tiles'])}" if met["tiles"] else cells

@@ -1,10 +1,10 @@
-"""What will be done: options checked once, targets listed, nothing decoded and nothing written yet."""
+"""What will be done: targets listed, nothing decoded and nothing written yet."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,19 +14,21 @@ from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Overlay
-from landsat_downsample.model.grid import Grid, how_small
-from landsat_downsample.model.grid_request import PLACEMENTS, GridRequest
+from landsat_downsample.model.crs import short_crs
+from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
-from landsat_downsample.model.location import Location, redacted_repr
-from landsat_downsample.model.met_tiles import cells_met, check_tile, met_tiles
-from landsat_downsample.model.methods import METHODS, check_method, check_policy, check_stats, output_dtype
-from landsat_downsample.model.nearest import did_you_mean
+from landsat_downsample.model.location import Location
+from landsat_downsample.model.met_tiles import cells_line, cells_met, check_tile, met_tiles
+from landsat_downsample.model.methods import check_method, output_dtype
+from landsat_downsample.model.options import Options
 from landsat_downsample.model.placement import Placement
 from landsat_downsample.model.product import FRACTIONS, MARKER, SUFFIX, same_product
 from landsat_downsample.model.projection import Projection
+from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.scene import Scene
-from landsat_downsample.model.target_grid import TargetGrid
+from landsat_downsample.model.shown import Shown
 from landsat_downsample.model.ties import tie_facts
+from landsat_downsample.model.words import size_words
 
 #: Rows of a strip: enough to amortise a read, few enough to stay in a megabyte-sized cache.
 STRIP_ROWS = 512
@@ -35,106 +37,7 @@ STRIP_ROWS = 512
 BLOCK_CACHE = 64 << 20
 
 
-#: Options that JSON holds as lists.
-TUPLES = ("size", "anchor", "bands", "mask", "bounds", "stats")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the user asks for, the same for every scene of a run."""
-
-    factor: float | None = None
-    """Source pixels per cell along each axis."""
-    resolution: float | None = None
-    """Cell size in CRS units (metres)."""
-    size: tuple[int, int] | None = None
-    """(width, height) in cells; a 0 keeps the aspect."""
-    grid: str | TargetGrid | None = None
-    """How cells are placed, or the grid that says so: see `GridRequest`."""
-    anchor: tuple[float, float] | None = None
-    """(x, y) of any corner of a cell, in place of the zone's."""
-    bands: tuple[str, ...] | None = None
-    """USGS or common names; None takes all."""
-    qa: str = "conservative"
-    """How bit fields are reduced: conservative, majority, mode or nearest."""
-    mask: tuple[str, ...] = ()
-    """Flags of QA_PIXEL whose pixels are left out of continuous bands."""
-    min_valid: float = 0.0
-    """Least share of valid pixels in a cell that holds data, 0 to 1."""
-    methods: dict[str, str] = field(default_factory=dict)
-    """Reducer by band, where it is not the catalogue's."""
-    bounds: tuple[float, float, float, float] | None = None
-    """Area of interest (left, bottom, right, top) in CRS units; widened to whole cells. None takes all."""
-    stats: tuple[str, ...] | None = None
-    """Statistics of bands that are averaged, a file each; None for the mean alone."""
-
-    def __post_init__(self) -> None:
-        asked = self.grid_request
-        for name in ("resolution", "grid", "anchor"):
-            object.__setattr__(self, name, getattr(asked, name))
-        if self.grid in PLACEMENTS:
-            name, value = how_small(self.factor, self.resolution, self.size)
-            # One number has one form (7, never 7.0 or numpy's), so that equal requests are recorded alike.
-            object.__setattr__(self, name, value if name == "size" else _plain(getattr(self, name)))
-        object.__setattr__(self, "min_valid", _share(self.min_valid))
-        if self.bands is not None and not self.bands:
-            raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
-        if self.bounds is not None:
-            object.__setattr__(self, "bounds", _bounds(self.bounds))
-        if self.stats is not None:
-            object.__setattr__(self, "stats", check_stats(self.stats))
-        check_policy(self.qa)
-        for band, method in self.methods.items():
-            if method not in METHODS:
-                near = did_you_mean(method, METHODS)
-                raise UsageError(f"method {method!r} for {band} is unknown{near}: choose one of {', '.join(METHODS)}")
-
-    @property
-    def grid_request(self) -> GridRequest:
-        """Which cells are asked for."""
-        return GridRequest(self.factor, self.resolution, self.size, self.grid, self.anchor)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe it in JSON types."""
-        record = asdict(self)
-        for key in TUPLES:
-            record[key] = list(record[key]) if record[key] is not None else None
-        record["grid"] = self.grid.to_dict() if isinstance(self.grid, TargetGrid) else self.grid
-        return record
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Options:
-        """Make it from what `to_dict` gave."""
-        tuples = {k: tuple(record[k]) if record[k] is not None else None for k in TUPLES if k in record}
-        grid = record.get("grid")
-        return cls(**{**record, **tuples, "grid": TargetGrid.from_dict(grid) if isinstance(grid, dict) else grid})
-
-
-def _plain(value: float) -> float:
-    return int(value) if float(value).is_integer() else float(value)
-
-
-def _share(value: float) -> float:
-    try:
-        share = float(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"min_valid {value!r} is not a number: give a share from 0 to 1") from error
-    if not 0 <= share <= 1:
-        raise UsageError(f"min_valid {value!r} must lie between 0 and 1: it is a share of the pixels")
-    return _plain(share)
-
-
-def _bounds(value: Iterable[float]) -> tuple[float, float, float, float]:
-    try:
-        left, bottom, right, top = (float(edge) for edge in value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"bounds {value!r} are not four numbers: give left,bottom,right,top in CRS units") from error
-    if not (left < right and bottom < top):  # also where one is not a number
-        raise UsageError(f"bounds {left:g},{bottom:g},{right:g},{top:g} are empty: give left,bottom,right,top")
-    return left, bottom, right, top
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Target:
     """One band to reduce: all that a worker must know, and nothing big."""
 
@@ -160,6 +63,12 @@ class Target:
     """False where only the fractions of a quality band are wanted."""
     stats: tuple[str, ...] = ()
     """Statistics, a file each, of which `method` is the first; empty for one file, of `method`."""
+
+    def __repr__(self) -> str:
+        height, width = self.coarse.shape
+        names = ", ".join([*self.files.values(), *([self.fractions] if self.fractions else [])])
+        names = names.replace(self.scene_id, "...")
+        return plain(f"<Target {self.band.name}: {', '.join(self.methods)}, {height} x {width} cells -> {names}>")
 
     @property
     def key(self) -> str:
@@ -214,11 +123,9 @@ class Target:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ScenePlan:
-    """One scene on its way to one product."""
-
-    __repr__ = redacted_repr
+    """One scene on its way to one product; it shows itself as ``landsat-downsample plan`` does."""
 
     scene: Scene
     options: Options
@@ -231,6 +138,33 @@ class ScenePlan:
     projection: Projection | None = None
     """From the scene's coordinates to those of `coarse`, where they differ."""
     overwrite: bool = False
+
+    def shown(self, *remarks: str) -> Shown:
+        """What it looks like: a row for each file that it will write; `remarks` are said above too."""
+        cost = estimate(self)
+        step_y, step_x = self.coarse.resolution
+        above = [
+            f"{self.scene.id} -> {self.destination}/{self.name}",
+            f"{self.coarse.height} x {self.coarse.width} cells of {step_y:.10g} x {step_x:.10g} "
+            f"({_in_pixels(self)}), {short_crs(self.coarse.crs)}",
+            *remarks,
+            cells_line(self.cells_met),
+        ]
+        if self.options.mask:
+            above.append(f"masked: without the pixels that QA_PIXEL flags as {', '.join(self.options.mask)}")
+        below = (
+            f"{size_words(cost['bytes_in'])} to read, {size_words(cost['bytes_decoded'])} decoded, "
+            f"at most {size_words(cost['bytes_out'])} to write; "
+            f"about {size_words(cost['peak_memory'])} of memory for each band at work"
+        )
+        rows = tuple(row for target in self.targets for row in _rows_of(target))
+        return Shown(tuple(above), ("band", "reduced by", "source", "type", "read", "file"), rows, (below,))
+
+    def __repr__(self) -> str:
+        return self.shown().text()
+
+    def _repr_html_(self) -> str:
+        return self.shown().html()
 
     @property
     def destination(self) -> Location:
@@ -473,3 +407,22 @@ def bytes_of_cell(target: Target) -> int:
 def _cell_sizes(target: Target) -> list[int]:
     """Bytes of a cell in the file of each method."""
     return [output_dtype(method, np.dtype(target.band.dtype)).itemsize for method in target.files]
+
+
+def _in_pixels(item: ScenePlan) -> str:
+    if item.projection:
+        return f"{item.cell_area:.4g} pixels on average"
+    ry, rx = (float(r) for r in item.ratio)
+    return f"{ry:.6g} x {rx:.6g} pixels"
+
+
+def _rows_of(target: Target) -> Iterator[tuple[str, ...]]:
+    """A row for each file that a target gives."""
+    height, width = target.band.grid.shape
+    masked = ", masked" if target.mask else ""
+    size, source = size_words(target.bytes_in), f"{height} x {width}"
+    files = [(target.band.name, method + masked, target.band.dtype, file) for method, file in target.files.items()]
+    files += [(FRACTIONS, "fractions", "uint8", target.fractions)] if target.fractions else []
+    for number, (band, method, dtype, file) in enumerate(files):
+        read = "" if number else size  # all of them from one read
+        yield band, method, source, dtype, read, file.replace(target.scene_id, "...", 1)  # which stands above the table

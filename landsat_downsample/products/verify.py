@@ -23,7 +23,8 @@ from landsat_downsample.formats.multihash import multihash
 from landsat_downsample.model.crs import same_crs
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
-from landsat_downsample.model.plan import Options, ScenePlan, Target, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import ScenePlan, Target, plan_scene
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.model.projection import Projection, proj_version
 from landsat_downsample.model.safe_text import plain

@@ -19,7 +19,8 @@ from affine import Affine
 from lattices import coarse_grid
 
 import landsat_downsample as ld
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.pipeline.band import reduce_target
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import landsat_downsample as ld
 from landsat_downsample.batch.entry import Entry, gathered
 from landsat_downsample.execution.run import PUBLISHING, SCENES_AT_ONCE, Progress, run_plans
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.products import publish as publish_module
 
 

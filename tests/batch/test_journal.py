@@ -33,7 +33,8 @@ from landsat_downsample.errors import ReadError
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Outcome, Progress, run_plans
 from landsat_downsample.model.location import Location
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.storage import files, small_objects
 
 

@@ -21,7 +21,7 @@ from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.parts import Part, share
 from landsat_downsample.batch.requests import distinct, place_key
 from landsat_downsample.batch.scene_lists import read_entries
-from landsat_downsample.model.plan import Options
+from landsat_downsample.model.options import Options
 from landsat_downsample.testing.seaweed import BUCKET
 
 TEN = Options(factor=10)

@@ -15,7 +15,7 @@ from landsat_downsample.batch.requests import Order
 from landsat_downsample.batch.retries import Retry, retry
 from landsat_downsample.batch.runs import status
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model.plan import Options
+from landsat_downsample.model.options import Options
 
 FACTOR = ("--factor", 7)
 OF = 3

@@ -21,7 +21,7 @@ from landsat_downsample.cli.doctor.finding import OK, Finding, cleaned
 from landsat_downsample.display.handlers import in_words, shell
 from landsat_downsample.display.tables import console, table
 from landsat_downsample.errors import ReadError
-from landsat_downsample.execution.run import Outcome
+from landsat_downsample.execution.run import Outcome, Progress
 from landsat_downsample.formats.scene_files import File, Listing
 from landsat_downsample.model.location import Location, redact
 from landsat_downsample.model.safe_text import plain, trace
@@ -105,16 +105,18 @@ def test_no_repr_shows_a_secret(tmp_path):
     at = Location(href)
     listing = Listing("x", at, files={"B4": File(at)}, metadata={"ANG.txt": at}, item_href=href)
     for thing in (
-        signed,
-        [signed],
+        Outcome("x", "done", href=href),
+        Outcome("x", "failed", error=ReadError(f"cannot read {href}")),
+        Progress(href, outcome=Outcome(href, "done")),
         listing,
         Entry(href, base=href),
         Whole(at),
         Entry({"assets": {"a": {"href": href}}}),
     ):
         assert "Zq" not in repr(thing) and "host/B4.TIF" in repr(thing)
-    assert "B4" in repr(band) and os.path.basename(band.href) in repr(band)
-    assert Outcome.__repr__ is Entry.__repr__
+    hidden = "https://me:Zq@host/out?sig=Zq"
+    for thing in (signed, [signed], ld.plan(scene, hidden, factor=7), ld.plan(scene, hidden, factor=7)[0].targets):
+        assert "Zq" not in repr(thing) and "B4" in repr(thing)
 
 
 # Lines ---------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ import landsat_downsample as ld
 from landsat_downsample.errors import InternalError, ReadError
 from landsat_downsample.execution.dask_executor import DaskExecutor, Limits
 from landsat_downsample.execution.run import run_plans
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage.bugs import BugWarning, Traces, is_bug, wrapped
 from landsat_downsample.storage.files import read_bytes

@@ -29,7 +29,8 @@ from landsat_downsample.execution.cost import (
     cost_of,
     total,
 )
-from landsat_downsample.model.plan import Options, ScenePlan, estimate, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import ScenePlan, estimate, plan_scene
 from landsat_downsample.storage.probe import NAME
 
 BANDS = ["SR_B2", "SR_B4", "ST_B10", "QA_PIXEL"]

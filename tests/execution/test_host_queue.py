@@ -19,7 +19,8 @@ import landsat_downsample as ld
 from landsat_downsample.execution import threads as threads_module
 from landsat_downsample.execution.host_queue import HostQueue, host_of
 from landsat_downsample.execution.threads import Threads
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.pipeline.band import process
 from landsat_downsample.storage.files import exists, read_bytes

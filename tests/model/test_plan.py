@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import landsat_downsample as ld
-from landsat_downsample.model.plan import Options, ScenePlan, Target, distinct, estimate, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import ScenePlan, Target, distinct, estimate, plan_scene
 from landsat_downsample.model.words import words
 
 

@@ -9,7 +9,8 @@ import pytest
 
 import landsat_downsample as ld
 from landsat_downsample.model.named_grids import named
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.pipeline.band import reduce_target
 from landsat_downsample.reduce import native
 

@@ -20,7 +20,8 @@ from landsat_downsample.display.tables import show_plan
 from landsat_downsample.execution.run import run_plans
 from landsat_downsample.formats.mtl import frame, parse
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.plan import Options, ScenePlan, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import ScenePlan, plan_scene
 from landsat_downsample.model.projection import proj_version
 from landsat_downsample.model.ties import Ties
 from landsat_downsample.products import stac

@@ -12,7 +12,8 @@ import rasterio
 from command import holds
 
 import landsat_downsample as ld
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.pipeline.band import process
 from landsat_downsample.products import publish, verify
 from landsat_downsample.storage.publication import Publication

@@ -17,7 +17,8 @@ from polygon_cells import cells as polygon_cells
 import landsat_downsample as ld
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.model.projection import Projection
 from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.products import verify as module

@@ -16,7 +16,7 @@ import landsat_downsample as ld
 from landsat_downsample.errors import ReadError, UsageError
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.named_grids import named
-from landsat_downsample.model.plan import Options
+from landsat_downsample.model.options import Options
 from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.scenes.given_grid import read_grid
 

@@ -19,7 +19,8 @@ import landsat_downsample as ld
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, SceneError
 from landsat_downsample.formats.tiff import check_complete
 from landsat_downsample.formats.tiff_layout import TiffLayout
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.pipeline.band import reduce_target
 
 L2 = {"bands": ["SR_B4", "QA_PIXEL"]}

@@ -26,7 +26,7 @@ from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import stac_source
 from landsat_downsample.model.inner_hosts import canonical, is_inside
 from landsat_downsample.model.location import Location
-from landsat_downsample.model.plan import Options
+from landsat_downsample.model.options import Options
 from landsat_downsample.model.policy import ALLOW_HOSTS, Policy
 from landsat_downsample.storage import files as store
 

@@ -13,7 +13,8 @@ from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.plan import Options, ScenePlan
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 

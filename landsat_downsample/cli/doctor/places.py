@@ -9,7 +9,8 @@ import uuid
 
 from landsat_downsample.errors import WriteError
 from landsat_downsample.model.location import S3, Location
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import size_words

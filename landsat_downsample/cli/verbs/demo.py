@@ -14,7 +14,8 @@ from landsat_downsample.display.reporter import Reporter, choose_style
 from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteError
 from landsat_downsample.execution.run import Outcome, run_plans
 from landsat_downsample.model.log import tell
-from landsat_downsample.model.plan import Options, plan_scene
+from landsat_downsample.model.options import Options
+from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.model.words import size_words
 from landsat_downsample.scenes.open import open_scene
 from landsat_downsample.storage import files
