@@ -227,6 +227,20 @@ def test_a_file_that_says_another_place_or_crs_is_found(folder, tmp_path):
     assert _reported(product, folder) == ["the rasters lie on another CRS than its parameters and its source give"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("proj:shape", [5, 5]), ("proj:transform", [1000, 0, 0, 0, -1000, 0]), ("proj:code", "EPSG:3034")],
+)
+def test_an_item_that_says_another_place_than_its_files_is_found(folder, tmp_path, name, value):
+    product = made(folder, tmp_path, grid="EPSG:3035@1000", bands=("SR_B4",))
+    assert not module.verify(str(product)).wrong
+    (path,) = product.glob("*.stac.json")
+    item = json.loads(path.read_text())
+    item["properties"][name] = value
+    path.write_text(json.dumps(item))
+    assert module.verify(str(product)).wrong == [f"STAC item: {name} is not that of the rasters"]
+
+
 def test_other_tie_points_are_told_of(folder, tmp_path):
     product = made(folder, tmp_path, grid="EPSG:3035@1000", bands=("SR_B4",))
     (path,) = product.glob("*.met.json")
