@@ -46,7 +46,7 @@ $graph:
         type: string?
       bounds:
         label: Area of interest
-        doc: "Area of interest in units of the CRS: left,bottom,right,top; widened to whole cells."
+        doc: "Area of interest in units of the grid's CRS: left,bottom,right,top; widened to whole cells."
         type: string?
       bands:
         label: Bands
@@ -162,7 +162,7 @@ $graph:
       bounds:
         label: Area of interest
         type: string?
-        doc: "Area of interest in units of the CRS: left,bottom,right,top; widened to whole cells."
+        doc: "Area of interest in units of the grid's CRS: left,bottom,right,top; widened to whole cells."
         inputBinding: {prefix: --bounds=, separate: false}
       bands:
         label: Bands

@@ -41,7 +41,7 @@ inputs:
     inputBinding: {prefix: --anchor=, separate: false}
   bounds:
     type: string?
-    doc: "Area of interest in units of the CRS: left,bottom,right,top; widened to whole cells."
+    doc: "Area of interest in units of the grid's CRS: left,bottom,right,top; widened to whole cells."
     inputBinding: {prefix: --bounds=, separate: false}
   bands:
     type: string?

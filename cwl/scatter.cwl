@@ -34,7 +34,7 @@ $graph:
       size: {type: "string?", doc: "Cells across and down, W,H; a 0 keeps the aspect: 100,0."}
       grid: {type: "string?", doc: "zone (default): cells on one lattice for all scenes of a CRS; scene: from each scene's own corner; or a grid with cells of its own, without factor, resolution and size: modis:500m, latlon:0.05, mgrs:32TQM:300, EPSG:3035@500 (the verb grids lists them)."}
       anchor: {type: "string?", doc: "Corner of any cell in units of the CRS, X,Y."}
-      bounds: {type: "string?", doc: "Area of interest in units of the CRS: left,bottom,right,top."}
+      bounds: {type: "string?", doc: "Area of interest in units of the grid's CRS: left,bottom,right,top."}
       bands: {type: "string?", doc: "USGS or common names with commas between them: red,SR_B5,QA_PIXEL; all by default."}
       qa: {type: "string?", doc: "How bit fields are reduced: conservative (default), majority, mode or nearest."}
       mask: {type: "string?", doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."}
@@ -335,7 +335,7 @@ $graph:
         inputBinding: {prefix: --anchor=, separate: false}
       bounds:
         type: string?
-        doc: "Area of interest in units of the CRS: left,bottom,right,top; widened to whole cells."
+        doc: "Area of interest in units of the grid's CRS: left,bottom,right,top; widened to whole cells."
         inputBinding: {prefix: --bounds=, separate: false}
       bands:
         type: string?

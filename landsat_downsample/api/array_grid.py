@@ -86,6 +86,11 @@ def _axis(array: xr.DataArray, dim: str, edge: float, step: float, *, written: b
     if dim not in array.coords:
         raise SceneError(f"cannot coarsen an array without {dim} coordinates: assign pixel centres to it")
     centre = np.asarray(array[dim], np.float64)
+    if len(centre) == 1 and not written:  # rioxarray takes 1 for it
+        raise SceneError(
+            f"cannot coarsen: a single {dim} coordinate does not say how large a pixel is: "
+            "give the array its transform with .rio.write_transform(...)"
+        )
     index, slack = np.arange(len(centre)), _slack(centre)
     if not np.isfinite(centre).all() or not step:
         raise SceneError(f"cannot coarsen: the {dim} coordinates or its stored transform are no numbers of a grid")

@@ -410,6 +410,16 @@ def test_fill_is_not_averaged():
     assert ld.coarsen(foreign(values, nodata=0), factor=2, grid="scene").item() == 1000
 
 
+@pytest.mark.parametrize(("dim", "shape"), [("x", (17, 1)), ("y", (1, 17))])
+def test_one_row_or_column_must_say_how_large_its_pixels_are(dim, shape):
+    y, x = 4e6 - 15 - 30 * np.arange(shape[0]), 5e5 + 15 + 30 * np.arange(shape[1])
+    line = xr.DataArray(noise()[: shape[0], : shape[1]], {"y": y, "x": x}, ("y", "x")).rio.write_crs("EPSG:32632")
+    with pytest.raises(ld.SceneError, match=f"single {dim} coordinate .*write_transform"):
+        ld.coarsen(line, factor=2, grid="scene")
+    told = line.rio.write_transform(Affine(30, 0, 5e5, 0, -30, 4e6))
+    assert ld.coarsen(told, grid="EPSG:3035@600", method="count").sum() == 17
+
+
 def test_what_xarray_coarsened_is_refused_where_its_grid_is_bent():
     bent = foreign(noise(), nodata=0).coarsen(y=10, x=10, boundary="pad").mean()
     with pytest.raises(ld.SceneError, match="not evenly spaced"):
