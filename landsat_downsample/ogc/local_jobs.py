@@ -164,7 +164,7 @@ def _reason(log: str) -> str:
     """The line of a log that says most: what our own verbs say, else the last one."""
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in log.splitlines()]
     lines = [line for line in lines if line]
-    ours = [line for line in lines if line.startswith("landsat-downsample: ")]
+    ours = [found[1] for line in lines if (found := re.match(r"(?:\S+Z ERROR )?(landsat-downsample: .*)", line))]
     errors = [line for line in lines if "ERROR" in line]
     return [*(lines or ["cwltool failed"])[-1:], *errors[-1:], *ours[-1:]][-1]
 

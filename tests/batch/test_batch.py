@@ -243,7 +243,7 @@ def test_a_scheduler_that_dies_fails_what_is_left_and_ends_the_run(scenes, web, 
     assert process.returncode == 3, err
     done = products(tmp_path / "out")
     assert list(done) == [f"{sources[0].name}_downsampled"]
-    failed = [line for line in err.splitlines() if line.startswith("landsat-downsample: band ")]
+    failed = [line for line in err.splitlines() if " ERROR landsat-downsample: band " in line]
     assert len(failed) == len(scenes), err
     assert all("was lost" in line for line in failed) and "the scheduler was lost" in err, err
     assert all(name == "_runs" or name in done for name in holds(tmp_path / "out"))
