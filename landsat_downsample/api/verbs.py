@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from landsat_downsample.api.carry_out import carry_out
 from landsat_downsample.api.given_grid import given_grid
 from landsat_downsample.batch.given import planned
 from landsat_downsample.batch.plans import Plans, requests_of
-from landsat_downsample.batch.recorded import recorded
-from landsat_downsample.batch.requests import Order, SceneRequest
+from landsat_downsample.batch.requests import Order
 from landsat_downsample.batch.retries import left_of
-from landsat_downsample.display.reporter import Reporter, style_of_python
+from landsat_downsample.display.reporter import style_of_python
 from landsat_downsample.errors import RunError
-from landsat_downsample.execution.cluster import on_client
 from landsat_downsample.execution.outcomes import Outcomes
-from landsat_downsample.execution.run import Outcome, Progress, run_plans
+from landsat_downsample.execution.run import Outcome, Progress
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.policy import Policy
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from distributed import Client
     from pystac import Item, ItemCollection
 
-    from landsat_downsample.batch.journal import Journal
     from landsat_downsample.batch.search_result import SearchResult
 
     #: What stands for scenes.
@@ -187,35 +184,24 @@ def run(
     UsageError
         What is given is no plan; or a record is asked for of plans that have no one destination and options.
     """
-    requests = requests_of(plans)
     policy = Policy.from_environ()
     policy = policy if requests_per_host is None else replace(policy, per_host=requests_per_host)
-    executor = on_client(client, policy=policy)
-    asked: Iterable[SceneRequest] = requests if isinstance(plans, Iterator) and not record else list(requests)
-    listed = len(asked) if isinstance(asked, list) else None
-    with ExitStack() as stack:
-        reporter = Reporter(
-            scenes=listed, style=style_of_python(progress), client=client, workers=workers, summary_later=True
-        )
-        journal: Journal | None = None
-        stack.callback(lambda: reporter.summarise(journal.report if journal else None))
-        listeners: list[Callable[[Progress], object]] = [] if report is None else [report]
-        if record:
-            share = plans.share if isinstance(plans, Plans) else None
-            journal = stack.enter_context(recorded(list(asked), share, workers=workers, executor=executor))
-            listeners.append(journal)
-        listeners.append(stack.enter_context(reporter))
-        outcomes = run_plans(
-            asked,
-            workers=workers,
-            executor=executor,
-            policy=policy,
-            report=lambda step: [listener(step) for listener in listeners],
-        )
+    requests = requests_of(plans)
+    listed = None if isinstance(plans, Iterator) and not record else list(requests)
+    outcomes = carry_out(
+        requests if listed is None else listed,
+        policy=policy,
+        style=style_of_python(progress),
+        workers=workers,
+        client=client,
+        record=record,
+        share=plans.share if isinstance(plans, Plans) else None,
+        listeners=() if report is None else (report,),
+    )
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed and check:
         words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
-        left = listed - len(outcomes) if listed is not None else 0
+        left = len(listed) - len(outcomes) if listed is not None else 0
         words += f"; {left} did not begin" if left else ""
         raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", tuple(outcomes)) from failed[0].error
     return Outcomes(outcomes)
@@ -264,7 +250,7 @@ def retry_failed(
     """
     plans = left_of(fspath(dest))
     if not plans:
-        return []
+        return Outcomes()
     return run(
         plans, workers=workers, client=client, requests_per_host=requests_per_host, record=True, progress=progress,
         check=check, report=report,

@@ -16,7 +16,7 @@ from landsat_downsample.model.safe_text import plain
 SILENCE, MISSED = 60.0, 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Status:
     """What a run said of itself with its last heartbeat."""
 
@@ -68,6 +68,11 @@ class Status:
     """Of a run in parts: the records that tell its state; one of all parts (a retry) comes first, then by number."""
     missing: tuple[int, ...] = ()
     """Of a run in parts: the numbers of those that have scenes and have not begun."""
+
+    def __repr__(self) -> str:
+        done = f"{self.done + self.skipped}{'' if self.total is None else f' of {self.total}'} scenes done"
+        seen = f", no heartbeat for {self.age or 0:.0f} s" if self.silent else ""
+        return f"<Status {self.id}: {self.state}{seen}, {done}, {self.failed} failed>"
 
     @property
     def at_work(self) -> bool:

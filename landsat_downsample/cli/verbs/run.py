@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from landsat_downsample.cli.arguments import (
@@ -32,12 +32,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from landsat_downsample.batch.entry import Entry
-    from landsat_downsample.batch.journal import Journal
     from landsat_downsample.batch.parts import Part, Share
     from landsat_downsample.batch.requests import Order, SceneRequest
-    from landsat_downsample.execution.dask_executor import DaskExecutor
     from landsat_downsample.execution.run import Outcome
-    from landsat_downsample.model.policy import Policy
 
 #: MiB that a process takes beside its bands.
 _PROCESS = 128
@@ -232,42 +229,29 @@ def _outcomes(
     arguments: argparse.Namespace, requests: Sequence[SceneRequest], share: Share | None
 ) -> tuple[list[Outcome], bool]:
     """Run them; also say whether all of them began."""
-    from landsat_downsample.batch.recorded import recorded
+    from landsat_downsample.api.carry_out import carry_out
     from landsat_downsample.cli.products import Products
-    from landsat_downsample.display.reporter import Reporter, choose_style
-    from landsat_downsample.execution.run import run_plans
+    from landsat_downsample.display.reporter import choose_style
     from landsat_downsample.model.policy import Policy
 
     if not requests:
         return [], True
     policy = Policy.from_environ()  # refused before a cluster is made
     stop = threading.Event()
-    style = choose_style(quiet=arguments.quiet, log_format=arguments.log_format)
-    with ExitStack() as stack:
-        client = stack.enter_context(_client(arguments, requests))
-        executor = _executor(client, policy)
-        if executor is not None:
-            stack.callback(executor.close, now=True)
-        reporter = Reporter(
-            scenes=len(requests), style=style, client=client, workers=arguments.workers, verbose=arguments.verbose,
-            summary_later=True,
-        )  # fmt: skip
-        # The record ends after the display: the address of its page comes below that, and the summary last of all.
-        stack.callback(reporter.summarise)
-        stoppable: list[Journal | Reporter] = []
-        if len(requests) > 1 or share:
-            journal = recorded(requests, share, workers=arguments.workers, executor=executor)
-            stoppable.append(stack.enter_context(journal))
-        products = stack.enter_context(Products(arguments.relative_to))
-        stoppable.append(stack.enter_context(reporter))
-        stack.enter_context(draining(stop, lambda: [listener.stopping() for listener in stoppable]))
-        outcomes = run_plans(
+    with _client(arguments, requests) as client:
+        outcomes = carry_out(
             requests,
-            workers=arguments.workers,
-            executor=executor,
-            report=lambda step: [listener(step) for listener in (*stoppable, products)],
-            stop=stop,
             policy=policy,
+            style=choose_style(quiet=arguments.quiet, log_format=arguments.log_format),
+            workers=arguments.workers,
+            client=client,
+            owned=client is not None and client.cluster is not None,  # made here; one that was joined is others' too
+            record=len(requests) > 1 or share is not None,
+            share=share,
+            verbose=arguments.verbose,
+            listeners=(Products(arguments.relative_to),),
+            stop=stop,
+            stoppable=lambda announce: draining(stop, announce),
         )
     return outcomes, len(outcomes) == len(requests)
 
@@ -284,11 +268,3 @@ def _client(arguments: argparse.Namespace, requests: Sequence[SceneRequest]) -> 
         work = len(requests) * sum(target.bytes_in for target in first.targets) if first else 0
     with cluster(arguments.cluster, workers=arguments.workers, work=work) as client:
         yield client
-
-
-def _executor(client: Client | None, policy: Policy) -> DaskExecutor | None:
-    from landsat_downsample.execution.cluster import on_client
-
-    # A cluster made here is this run's alone; one that was joined is not.
-    owned = client is not None and client.cluster is not None
-    return on_client(client, owned=owned, policy=policy)
