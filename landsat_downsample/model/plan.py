@@ -369,11 +369,16 @@ def distinct(plans: Iterable[ScenePlan]) -> list[ScenePlan]:
     return list(seen.values())
 
 
+#: Bytes of a pixel and a cell that meet while they are sorted: three numbers, and copies of them (measured).
+_MEETING = 96
+
+
 def estimate(item: ScenePlan) -> dict[str, Any]:
     """What a scene will cost: bytes in, bytes decoded, cells out, and peak memory of one target at a time.
 
     The memory figure is that of `_kernels.STRIP_ROWS` rows, or those of a block, with their masks and sums,
     two blocks, the block cache, and the reduced band with its COG; it excludes the interpreter and its imports.
+    What ranks pixels on cells of another projection also holds a value and a weight for each pixel and cell that meet.
     """
     cells = item.coarse.height * item.coarse.width
     bands = [target.band for target in item.targets]
@@ -384,8 +389,20 @@ def estimate(item: ScenePlan) -> dict[str, Any]:
         "bytes_decoded": sum(t.band.grid.height * t.band.grid.width * _itemsize(t.band) for t in item.targets),
         "shape": list(item.coarse.shape),
         "bytes_out": cells * sum(bytes_of_cell(t) for t in item.targets),
-        "peak_memory": widest * 8 + 2 * block + BLOCK_CACHE + cells * max(map(_bytes_held, item.targets)),
+        "peak_memory": widest * 8
+        + 2 * block
+        + BLOCK_CACHE
+        + cells * max(map(_bytes_held, item.targets))
+        + _ranking(item, widest, cells),
     }
+
+
+def _ranking(item: ScenePlan, pixels: int, cells: int) -> int:
+    """Bytes that a median or mode takes on cells of another projection."""
+    if not any(target.projection and {"median", "mode"} & set(target.files) for target in item.targets):
+        return 0
+    meetings = pixels * (1 + item.cell_area**-0.5) ** 2
+    return int(meetings * _MEETING) + cells * 32  # area and value of each cell, and copies as they are stored
 
 
 def _itemsize(band: Band) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from landsat_downsample.execution.run import run_plans
 from landsat_downsample.formats.mtl import frame, parse
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.options import Options
-from landsat_downsample.model.plan import ScenePlan, plan_scene
+from landsat_downsample.model.plan import ScenePlan, estimate, plan_scene
 from landsat_downsample.model.projection import proj_version
 from landsat_downsample.model.ties import Ties
 from landsat_downsample.products import stac
@@ -278,3 +279,21 @@ def test_pixel_size_of_mercator_is_that_on_the_ground():
 
 def _degrees(crs: int, x: float, y: float) -> tuple[float, float]:
     return pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(x, y)
+
+
+@pytest.mark.parametrize("side", [61, 500])
+def test_the_plan_of_a_median_says_how_much_memory_sorting_takes(tmp_path, side):
+    shape = 1041, 1507
+    values = np.random.default_rng(3).integers(1, 60000, shape, np.uint16)
+    profile = {"driver": "GTiff", "height": shape[0], "width": shape[1], "count": 1, "dtype": "uint16", "nodata": 0}
+    place = {"crs": "EPSG:32633", "transform": rasterio.Affine(30, 0, 256185, 0, -30, 5216415)}
+    with rasterio.open(tmp_path / "noise.tif", "w", tiled=True, **profile, **place) as raster:
+        raster.write(values, 1)
+    plan = ld.plan(tmp_path / "noise.tif", tmp_path / "out", grid=f"EPSG:3035@{side}", methods={"noise": "median"})
+    tracemalloc.start()
+    try:
+        ld.run(plan, workers=1)
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert held < estimate(plan[0])["peak_memory"] < 3 * held
