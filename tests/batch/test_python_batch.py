@@ -62,6 +62,16 @@ def test_a_list_is_run_recorded_and_retried_as_in_the_shell(scenes, listed, tmp_
         assert ld.retry_failed(dest) == []
 
 
+def test_a_retry_makes_tiles_where_the_run_did(scenes, listed, tmp_path):
+    dest = tmp_path / "out"
+    ld.run(ld.plan(listed, dest, grid="modis:1km", bands="SR_B4", tiles=True), record=True, check=False)
+    (tmp_path / "later").symlink_to(scenes[2])
+    (outcome,) = ld.retry_failed(dest)
+    assert outcome.status == "done"
+    tiles = {path.name.removesuffix("_downsampled").rpartition("_")[2] for path in dest.glob("LC*")}
+    assert len(list(dest.glob("LC*"))) == 3 and len(tiles) == 1 and tiles.pop().startswith("h")
+
+
 def test_a_failure_raises_at_the_end_with_every_outcome(listed, tmp_path):
     with pytest.raises(ld.RunError, match=r"1 of 3 scenes failed: .*later") as caught:
         ld.run(ld.plan(listed, tmp_path / "out", factor=7))
