@@ -222,7 +222,7 @@ BAD_REQUESTS = [
     (["--size", "1,2,3"], 2, "is not W,H"),
     (["--size", "a,b"], 2, "is not W,H"),
     (["--size", "9999,0"], 2, "finer than the source"),
-    ([], 2, "one of the arguments"),
+    ([], 2, "one of --factor, --resolution and --size is missing"),
     (["--factor", 4, "--size", "9,9"], 2, "not allowed with"),
     ([*FACTOR, "--bands", "SR_B9"], 2, "it has SR_B3"),
     ([*FACTOR, "--bands", "nir08"], 2, "'nir08' is not in"),
