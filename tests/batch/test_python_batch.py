@@ -133,6 +133,7 @@ _CELLS = [
 ]
 
 
+@pytest.mark.slow  # a kernel comes with the extra `notebook`
 def test_a_notebook_shows_a_run_in_one_output(scenes, tmp_path):
     sources = [str(scenes[0]), str(tmp_path / "<b>nothing")]
     book = nbformat.v4.new_notebook()
