@@ -104,7 +104,7 @@ def test_a_failing_notebook_comes_back_with_the_cell_that_failed(scene, tmp_path
 def test_an_option_that_is_wrong_fails_the_step(scene, tmp_path):
     done = command("notebook", {"source": folder(scene), "factor": 10, "bands": "B99"}, tmp_path)
     assert done.status == "permanentFail"
-    assert "UsageError" in done.text("notebook_log") and errors(check_clean(done.path("output_nb")))
+    assert "BandError" in done.text("notebook_log") and errors(check_clean(done.path("output_nb")))
 
 
 def test_the_workflow_gives_the_notebook_back_where_it_is_asked_for(scene, product, tmp_path):
