@@ -159,10 +159,8 @@ def test_the_mean_of_clear_reflectance(oli):
 
 def there_and_back(dataset, folder, kind, **how):
     if kind == "netcdf":
-        pytest.importorskip("h5netcdf")
         dataset.to_netcdf(folder / "cube.nc", engine="h5netcdf")
         return xr.open_dataset(folder / "cube.nc", engine="h5netcdf", **how)
-    pytest.importorskip("zarr")
     dataset.to_zarr(folder / "cube.zarr", zarr_format=int(kind[-1]), consolidated=False)
     return xr.open_zarr(folder / "cube.zarr", consolidated=False, **how)
 

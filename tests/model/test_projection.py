@@ -6,18 +6,25 @@ import subprocess
 import sys
 
 _TOGETHER = """\
-import time
+import sys
+import threading
 from affine import Affine
 from concurrent.futures import ThreadPoolExecutor
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.projection import Projection, proj_version
 
+ended = threading.Event()
+
 def choose(zone):
-    time.sleep(0.006 * (zone - 31))  # while the first one still imports
+    while zone > 31 and "pyproj" not in sys.modules and not ended.is_set():
+        pass  # until the first one is at its import, which it has not ended then
     if zone % 2:
         proj_version()
     image = Grid((71, 73), Affine(30, 0, 499985, 0, -30, 5200015), f"EPSG:326{zone}")
-    return Projection.between(image, "EPSG:6933").definition
+    try:
+        return Projection.between(image, "EPSG:6933").definition
+    finally:
+        ended.set()
 
 with ThreadPoolExecutor(8) as pool:
     print(len(set(pool.map(choose, range(31, 39)))))
