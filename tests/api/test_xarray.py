@@ -361,13 +361,16 @@ def _item(folders, tmp_path_factory):
 def loaded(item, by):
     names = {"SR_B4": "red", "SR_B5": "nir08", "QA_PIXEL": "qa_pixel"}
     if by == "odc":
-        return pytest.importorskip("odc.stac").load([item], bands=list(names), chunks={}).rename(names)
-    stack = pytest.importorskip("stackstac").stack(
-        [item], assets=list(names), resolution=60, rescale=False, snap_bounds=False
-    )
+        import odc.stac
+
+        return odc.stac.load([item], bands=list(names), chunks={}).rename(names)
+    import stackstac
+
+    stack = stackstac.stack([item], assets=list(names), resolution=60, rescale=False, snap_bounds=False)
     return stack.assign_coords(band=list(names.values()))
 
 
+@pytest.mark.slow  # they come with the extra `test-slow`
 @pytest.mark.filterwarnings("ignore")  # theirs
 @pytest.mark.parametrize("by", ["odc", "stackstac"])
 def test_items_that_others_loaded(item, by):
