@@ -70,20 +70,9 @@ class LandsatBackend(BackendEntrypoint):
         scene = _scene(filename_or_obj, requester_pays=requester_pays)
         return indexed_groups(scene, bands, drop_variables, decode=mask_and_scale)
 
-    def open_datatree(
-        self,
-        filename_or_obj: Any,
-        *,
-        mask_and_scale: bool = False,
-        drop_variables: str | Iterable[str] | None = None,
-        bands: str | Iterable[str] | None = None,
-        requester_pays: bool = False,
-    ) -> xr.DataTree:
-        """Open all bands as a tree with a group for each pixel size."""
-        from landsat_downsample.api.indexed_bands import indexed_groups
-
-        scene = _scene(filename_or_obj, requester_pays=requester_pays)
-        return xr.DataTree.from_dict(indexed_groups(scene, bands, drop_variables, decode=mask_and_scale))
+    def open_datatree(self, filename_or_obj: Any, **how: Any) -> xr.DataTree:
+        """Open all bands as a tree with a group for each pixel size; arguments as of `open_groups_as_dict`."""
+        return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **how))
 
 
 def _scene(given: Any, *, requester_pays: bool) -> Scene:
