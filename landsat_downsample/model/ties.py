@@ -204,8 +204,9 @@ def _between(ties: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndar
     """Bilinear between tie points, times 256: in integers, so that nothing depends on the order of the sums."""
     i, j = np.minimum(rows // STEP, len(ties) - 2), np.minimum(columns // STEP, ties.shape[1] - 2)
     below, after = (rows - i * STEP)[:, None], columns - j * STEP
-    edge = ties[i] * (STEP - below) + ties[i + 1] * below
-    made: np.ndarray = edge[:, j] * (STEP - after) + edge[:, j + 1] * after
+    # Few lines are asked for: only their ends are taken, not all ties of their rows.
+    left, right = (ties[np.ix_(i, k)] * (STEP - below) + ties[np.ix_(i + 1, k)] * below for k in (j, j + 1))
+    made: np.ndarray = left * (STEP - after) + right * after
     return made
 
 
