@@ -1,10 +1,15 @@
 """Landsat scenes, smaller and still right.
 
 >>> import landsat_downsample as ld
->>> scene = ld.open_scene("LC08_L2SP_008059_20191201_20200825_02_T1")     # doctest: +SKIP
->>> scene["red"]                                      # lazy, full size   # doctest: +SKIP
->>> ld.coarsen(scene["red"], factor=10).plot()        # lazy, reduced     # doctest: +SKIP
->>> ld.run(ld.plan(scene, "out", factor=10))          # a whole product   # doctest: +SKIP
+>>> scene = ld.open_scene("LC08_L2SP_192028_20230714_20230724_02_T1")   # or a tar, a STAC item, an s3:// prefix
+>>> scene["red"].shape                               # lazy, full size
+(500, 600)
+>>> ld.coarsen(scene["red"], factor=10).shape        # lazy, reduced
+(50, 60)
+>>> [one.status for one in ld.run(ld.plan(scene, "out", factor=10))]   # a whole product
+['done']
+
+The examples in this help begin with the first two lines. ``ld.make_scene(".", size=(600, 500))`` makes that scene.
 
 Every pixel is read, never an overview. Each band is reduced by what it means: continuous
 bands by an exact mean of valid pixels, bit fields flag by flag. Nothing is visible of a

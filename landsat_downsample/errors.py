@@ -19,7 +19,16 @@ from typing import Any
 
 
 class LandsatDownsampleError(Exception):
-    """Base class of every error this library raises on purpose."""
+    """Base class of every error this library raises on purpose.
+
+    Examples
+    --------
+    >>> try:
+    ...     ld.open_scene("nowhere")
+    ... except ld.LandsatDownsampleError as error:
+    ...     print(type(error).__name__, error.exit_code)
+    ReadError 1
+    """
 
     exit_code = 1
 
@@ -28,23 +37,60 @@ class LandsatDownsampleError(Exception):
 
 
 class UsageError(LandsatDownsampleError, ValueError):
-    """The request itself is wrong: an option, a band name, a factor."""
+    """The request itself is wrong: an option, a band name, a factor.
+
+    Examples
+    --------
+    >>> ld.plan(scene, "out", factor=0.5)
+    Traceback (most recent call last):
+        ...
+    landsat_downsample.errors.UsageError: cell of 0.5 x 0.5 pixels is finer than the source: give a larger one
+    """
 
     exit_code = 2
 
 
 class BandError(UsageError, KeyError):
-    """A band that the scene does not have: what a mapping raises for a missing key."""
+    """A band that the scene does not have: what a mapping raises for a missing key.
+
+    Examples
+    --------
+    >>> scene["redd"]
+    Traceback (most recent call last):
+        ...
+    landsat_downsample.errors.BandError: band 'redd' is not in LC08_... (did you mean red?): it has ...
+    """
 
     __str__ = Exception.__str__  # that of KeyError puts quotes around it
 
 
 class SceneError(LandsatDownsampleError):
-    """The source cannot be understood as a Landsat scene or band."""
+    """The source cannot be understood as a Landsat scene or band.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.mkdir("empty")
+    >>> ld.open_scene("empty")
+    Traceback (most recent call last):
+        ...
+    landsat_downsample.errors.SceneError: '.../empty' holds no Landsat scene: ...
+    """
 
 
 class ReadError(LandsatDownsampleError):
-    """A source could not be fetched, verified or decoded; never turned into nodata."""
+    """A source could not be fetched, verified or decoded; never turned into nodata.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> Path("red.tif").write_text("no raster at all")
+    16
+    >>> ld.open_scene("red.tif")
+    Traceback (most recent call last):
+        ...
+    landsat_downsample.errors.ReadError: cannot read '.../red.tif': not a TIFF: it begins with other bytes
+    """
 
 
 class VerifyError(ReadError):
@@ -54,6 +100,20 @@ class VerifyError(ReadError):
     ----------
     report : Report
         What was checked, and what is wrong.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> (outcome,) = ld.run(ld.plan(scene, "out", factor=10, bands="red"))
+    >>> product = Path(outcome.href).parent
+    >>> with next(product.glob("*_SR_B4.TIF")).open("ab") as file:
+    ...     file.write(b"damage")
+    6
+    >>> try:
+    ...     ld.verify(product, check=True)
+    ... except ld.VerifyError as error:
+    ...     print(len(error.report.wrong), "wrong")
+    2 wrong
     """
 
     def __init__(self, message: str, report: Any = None) -> None:
@@ -65,7 +125,15 @@ class VerifyError(ReadError):
 
 
 class WriteError(LandsatDownsampleError):
-    """A destination could not be written, or holds a different product."""
+    """A destination could not be written, or holds a different product.
+
+    Examples
+    --------
+    >>> outcomes = ld.run(ld.plan(scene, "out", factor=10, bands="red"))
+    >>> others = ld.run(ld.plan(scene, "out", factor=20, bands="red"), check=False)
+    >>> type(others[0].error).__name__
+    'WriteError'
+    """
 
     for_all = False
     """Whether it would refuse all other scenes too: it is full or read-only, or the keys are not taken."""
@@ -78,6 +146,12 @@ class InternalError(LandsatDownsampleError):
     ----------
     trace : str
         The traceback of what went wrong, which survives pickling; free of secrets.
+
+    Examples
+    --------
+    >>> error = ld.InternalError("cannot reduce SR_B4", trace="ZeroDivisionError: division by zero")
+    >>> error.trace
+    'ZeroDivisionError: division by zero'
     """
 
     def __init__(self, message: str, trace: str = "") -> None:
@@ -104,6 +178,14 @@ class RunError(LandsatDownsampleError):
     ----------
     outcomes : tuple of Outcome
         One for each scene of the run, failed or not.
+
+    Examples
+    --------
+    >>> try:
+    ...     ld.run(ld.plan([scene, "nowhere"], "out", factor=10, bands="red"))
+    ... except ld.RunError as error:
+    ...     print([outcome.status for outcome in error.outcomes])
+    ['done', 'failed']
     """
 
     def __init__(self, message: str, outcomes: tuple[Any, ...] = ()) -> None:

@@ -11,7 +11,19 @@ import xarray as xr
 
 @xr.register_dataset_accessor("landsat")
 class DatasetAccessor:
-    """Landsat bands of a Dataset: coarser, without clouds, in physical units, as flags, as an index."""
+    """Landsat bands of a Dataset: coarser, without clouds, in physical units, as flags, as an index.
+
+    Examples
+    --------
+    >>> ds = scene.dataset(["red", "nir08", "qa_pixel"])
+    >>> coarse = ds.landsat.coarsen(factor=10, mask="cloud,shadow")
+    >>> coarse.landsat.scaled()["red"].dtype
+    dtype('float32')
+    >>> ds.landsat.mask("cloud,shadow").landsat.index("ndvi").name
+    'ndvi'
+    >>> ds.landsat.flags.cloud.dtype
+    dtype('bool')
+    """
 
     def __init__(self, obj: xr.Dataset) -> None:
         self._obj = obj
@@ -57,6 +69,17 @@ class DataArrayAccessor:
     """A Landsat band, or a stack of bands along a dimension with their names.
 
     Of a stack the others than `coarsen` give a Dataset: its bands differ in type and meaning.
+
+    Examples
+    --------
+    >>> scene["red"].landsat.coarsen(factor=10).landsat.scaled().dtype
+    dtype('float32')
+    >>> scene["red"].landsat.mask("cloud,shadow").dtype
+    dtype('float32')
+    >>> list(scene["qa_pixel"].landsat.flags)[:3]
+    ['fill', 'dilated_cloud', 'cirrus']
+    >>> scene.dataset(["red", "nir08"]).to_array().landsat.index("ndvi", level=2).shape
+    (500, 600)
     """
 
     def __init__(self, obj: xr.DataArray) -> None:

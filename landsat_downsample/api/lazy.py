@@ -155,8 +155,14 @@ def coarsen(
 
     Examples
     --------
-    >>> import landsat_downsample as ld                                  # doctest: +SKIP
-    >>> red = ld.coarsen(ld.open_scene("scene")["red"], factor=10)       # doctest: +SKIP
+    >>> red = ld.coarsen(scene["red"], factor=10)
+    >>> red.shape, red.dtype, red.rio.resolution()
+    ((50, 60), dtype('uint16'), (300.0, -300.0))
+    >>> clear = ld.coarsen(scene.dataset(["red", "qa_pixel"]), factor=10, mask="cloud,shadow")
+    >>> list(ld.coarsen(scene["red"], factor=10, stats="mean,std,count"))
+    ['mean', 'std', 'count']
+    >>> ld.coarsen(scene["red"], grid="modis:500m").sizes["y"]
+    35
     """
     import xarray as xr
 
@@ -221,6 +227,14 @@ def fractions(
     -------
     xarray.Dataset
         uint8 variables ``valid``, ``clear``, ``cloud`` ...; percent, 255 = no data.
+
+    Examples
+    --------
+    >>> shares = ld.fractions(scene["qa_pixel"], factor=10)
+    >>> list(shares)
+    ['valid', 'clear', 'cloud', 'cloud_shadow', 'snow', 'water', 'cirrus']
+    >>> shares["cloud"].dtype, shares["cloud"].attrs["units"]
+    (dtype('uint8'), 'percent')
     """
     import xarray as xr
 

@@ -85,8 +85,9 @@ def before_after(
 
     Examples
     --------
-    >>> quality = scene["qa_pixel"]                                        # doctest: +SKIP
-    >>> before_after(quality, ld.coarsen(quality, factor=10))              # doctest: +SKIP
+    >>> quality = scene["qa_pixel"]
+    >>> figure = ld.plot.before_after(quality, ld.coarsen(quality, factor=10))
+    >>> figure.savefig("quality.png")
     """
     spec = spec or _classes_of(before)
     figure, axes = _panels(1, 2, size=(10.5, 5.6))
@@ -133,6 +134,11 @@ def fractions(data: xarray.DataArray | xarray.Dataset, *, title: str | None = No
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = ld.plot.fractions(ld.fractions(scene["qa_pixel"], factor=10), title="Clouds and more")
+    >>> figure.savefig("fractions.png")
     """
     bands = _named_bands(data)
     columns = min(4, len(bands))
@@ -171,6 +177,11 @@ def footprint(scene_grid: Grid, coarse_grid: Grid) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> plan = ld.plan(scene, "out", grid="modis:500m")[0]
+    >>> ld.plot.footprint(scene.grid, plan.coarse).savefig("footprint.png")
     """
     divisor, unit = _unit(scene_grid.crs)
     there = None if same_crs(scene_grid.crs, coarse_grid.crs) else Projection.between(scene_grid, coarse_grid.crs)

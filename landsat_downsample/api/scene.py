@@ -23,9 +23,16 @@ class Scene(model.Scene, Mapping[str, "xr.DataArray"]):
 
     Examples
     --------
-    >>> scene = open_scene("LC08_L2SP_008059_20191201_20200825_02_T1")     # doctest: +SKIP
-    >>> "red" in scene, list(scene)[:2], scene["red"].shape                # doctest: +SKIP
-    (True, ['SR_B1', 'SR_B2'], (7761, 7601))
+    >>> "red" in scene, list(scene)[:2], scene["red"].shape
+    (True, ['SR_B1', 'SR_B2'], (500, 600))
+    >>> scene.band("red")
+    <Band SR_B4 (red): uint16, 500 x 600 pixels of 30, nodata 0>
+    >>> scene.spec("red").scale, scene.location.name
+    (2.75e-05, 'LC08_L2SP_192028_20230714_20230724_02_T1')
+    >>> float(scene.dataset(["red", "qa_pixel"], scaled=True)["red"].min()) > 0   # of reflectance
+    True
+    >>> ld.Scene.from_dict(scene.to_dict()) == scene == ld.Scene.of(scene)
+    True
     """
 
     __slots__ = ()
@@ -122,6 +129,16 @@ def open_scene(
         Something could not be fetched, or is not a TIFF.
     UsageError
         A band that the scene does not have.
+
+    Examples
+    --------
+    >>> scene = ld.open_scene("LC08_L2SP_192028_20230714_20230724_02_T1", bands="red")
+    >>> scene
+    <Scene LC08_L2SP_192028_20230714_20230724_02_T1: oli_tirs level 2, 500 x 600 pixels of 30, EPSG:32633>
+      reflective: SR_B4 (red)
+      quality: QA_PIXEL
+    >>> scene["red"].dims, scene["red"].attrs["scale_factor"]
+    (('y', 'x'), 2.75e-05)
     """
     return Scene.of(
         opening.open_scene(

@@ -113,6 +113,22 @@ def plan(
         The options contradict each other or the first scenes; a list has nothing in it; two sources make one product.
     SceneError, ReadError
         The one source that is given cannot be opened.
+
+    Examples
+    --------
+    >>> plans = ld.plan(scene, "out", factor=10, bands=["red", "qa_pixel"], mask="cloud,shadow")
+    >>> plans
+    LC08_L2SP_192028_20230714_20230724_02_T1 -> out/LC08_L2SP_192028_20230714_20230724_02_T1_downsampled
+    50 x 60 cells of 300 x 300 (10 x 10 pixels), EPSG:32633
+    rows -17388 to -17339, columns 854 to 913 of grid zone
+    masked: without the pixels that QA_PIXEL flags as cloud, shadow
+    band          reduced by    source     type    read       file
+    SR_B4         mean, masked  500 x 600  uint16  492.3 KiB  ..._SR_B4.TIF
+    QA_PIXEL      conservative  500 x 600  uint16  50.8 KiB   ..._QA_PIXEL.TIF
+    QA_FRACTIONS  fractions     500 x 600  uint8              ..._QA_FRACTIONS.TIF
+    543.1 KiB to read, 1.1 MiB decoded, at most 32.2 KiB to write; about 66.6 MiB of memory for each band at work
+    >>> len(ld.plan("LC08_L2SP_192028_20230714_20230724_02_T1", "out", grid="modis:500m", tiles=True))
+    1
     """
     options = Options(
         factor=factor,
@@ -183,6 +199,12 @@ def run(
         destination would refuse them too. It carries all outcomes.
     UsageError
         What is given is no plan; or a record is asked for of plans that have no one destination and options.
+
+    Examples
+    --------
+    >>> outcomes = ld.run(ld.plan(scene, "out", factor=10, bands="red"), record=True)
+    >>> [(outcome.scene_id, outcome.status) for outcome in outcomes]
+    [('LC08_L2SP_192028_20230714_20230724_02_T1', 'done')]
     """
     policy = Policy.from_environ()
     policy = policy if requests_per_host is None else replace(policy, per_host=requests_per_host)
@@ -247,6 +269,16 @@ def retry_failed(
         No run is on record there.
     ReadError
         The record cannot be read.
+
+    Examples
+    --------
+    >>> sources = ["LC08_L2SP_192028_20230714_20230724_02_T1", "LC08_L2SP_192028_20240106_20240116_02_T1"]
+    >>> outcomes = ld.run(ld.plan(sources, "out", factor=10, bands="red"), record=True, check=False)
+    >>> [outcome.status for outcome in outcomes]
+    ['done', 'failed']
+    >>> folders = ld.make_scenes(".", dates=2, size=(600, 500), bands=["SR_B4"])   # the other one arrives
+    >>> [(outcome.scene_id, outcome.status) for outcome in ld.retry_failed("out")]
+    [('LC08_L2SP_192028_20240106_20240116_02_T1', 'done')]
     """
     plans = left_of(fspath(dest))
     if not plans:

@@ -26,6 +26,14 @@ class Plans(Sequence[ScenePlan]):
 
     A scene that cannot be opened raises where it is looked at (``plans[3]``); in a run it is an outcome that failed.
     Slices and sums of plans are plans: ``run(plans[:3])`` tries the first three.
+
+    Examples
+    --------
+    >>> plans = ld.plan([scene, "a_scene_that_is_not_there"], "out", factor=10)
+    >>> len(plans), plans[0].name, plans.check() is plans
+    (2, 'LC08_L2SP_192028_20230714_20230724_02_T1_downsampled', True)
+    >>> [outcome.status for outcome in ld.run(plans[:1] + plans[1:], check=False)]
+    ['done', 'failed']
     """
 
     def __init__(self, requests: Iterable[SceneRequest], share: Share | None = None) -> None:

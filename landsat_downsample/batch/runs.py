@@ -63,6 +63,12 @@ def status(place: str | os.PathLike[str], *, run: str | None = None) -> Status:
         No such run is on record there.
     ReadError
         The record cannot be read.
+
+    Examples
+    --------
+    >>> outcomes = ld.run(ld.plan(scene, "out", factor=10, bands="red"), record=True)
+    >>> ld.status("out").state
+    'ended'
     """
     return of_run(find_run(place, run))
 

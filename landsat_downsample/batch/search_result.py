@@ -23,9 +23,10 @@ class SearchResult:
 
     Examples
     --------
-    >>> found = search("https://earth-search.aws.element84.com/v1", "landsat-c2-l2",
-    ...                path_row="192/028", datetime="2023-06", cloud_cover=20)        # doctest: +SKIP
-    >>> plans = plan(found[:10], "out", factor=10)                                    # doctest: +SKIP
+    >>> found = ld.search("https://earth-search.aws.element84.com/v1", "landsat-c2-l2", datetime="2023")
+    >>> found.ids, len(found.items)
+    (['LC08_L2SP_192028_20230714_20230724_02_T1'], 1)
+    >>> plans = ld.plan(found[:10], "out", factor=10)
     """
 
     query: Query
@@ -104,6 +105,13 @@ def search(
         It is no STAC API or has no such collection, something asked makes no sense, or nothing is found.
     ReadError
         The API does not answer, or the search does not come to its end.
+
+    Examples
+    --------
+    >>> found = ld.search("https://earth-search.aws.element84.com/v1", "landsat-c2-l2",
+    ...                   path_row="192/028", datetime="2023-06/2023-08", cloud_cover=90)
+    >>> found.ids
+    ['LC08_L2SP_192028_20230714_20230724_02_T1']
     """
     query = Query(
         url=url,

@@ -18,7 +18,17 @@ SILENCE, MISSED = 60.0, 12
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Status:
-    """What a run said of itself with its last heartbeat."""
+    """What a run said of itself with its last heartbeat.
+
+    Examples
+    --------
+    >>> outcomes = ld.run(ld.plan(scene, "out", factor=10, bands="red"), record=True)
+    >>> status = ld.status("out")
+    >>> status.done, status.failed, status.at_work, status.silent, status.exit_code
+    (1, 0, False, False, 0)
+    >>> sorted(status.to_dict()["options"])[:3]
+    ['anchor', 'bands', 'bounds']
+    """
 
     id: str
     href: str

@@ -38,7 +38,16 @@ NOTICED = 1.0
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Outcome:
-    """What became of one scene."""
+    """What became of one scene.
+
+    Examples
+    --------
+    >>> (outcome,) = ld.run(ld.plan(scene, "out", factor=10, bands="red"))
+    >>> outcome.status, outcome.files, outcome.reason
+    ('done', 1, '')
+    >>> outcome.to_dict()["id"]
+    'LC08_L2SP_192028_20230714_20230724_02_T1'
+    """
 
     scene_id: str
     """Its product ID; the href of its source where that could not be opened."""
@@ -89,7 +98,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Progress:
-    """A step of a run, for whoever shows it or keeps it on record."""
+    """A step of a run, for whoever shows it or keeps it on record.
+
+    Examples
+    --------
+    >>> def show(step):
+    ...     if step.done:
+    ...         print(step.scene_id, step.done.name)
+    >>> outcomes = ld.run(ld.plan(scene, "out", factor=10, bands="red"), report=show)
+    LC08_L2SP_192028_20230714_20230724_02_T1 SR_B4
+    """
 
     scene_id: str
     """As of its outcome."""

@@ -15,7 +15,16 @@ from landsat_downsample.model.safe_text import plain
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Band:
-    """One raster of a scene: what it means, where it is, and what its header says."""
+    """One raster of a scene: what it means, where it is, and what its header says.
+
+    Examples
+    --------
+    >>> band = scene.band("red")
+    >>> band.name, band.dtype, band.nodata, band.grid.shape, band.location.name
+    ('SR_B4', 'uint16', 0.0, (500, 600), 'LC08_L2SP_192028_20230714_20230724_02_T1_SR_B4.TIF')
+    >>> ld.Band.from_dict(band.to_dict()) == band
+    True
+    """
 
     spec: BandSpec
     href: str

@@ -59,7 +59,21 @@ def meant(value: Fraction, times: int = 1) -> Fraction:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A north-up raster grid: shape, transform and coordinate reference system."""
+    """A north-up raster grid: shape, transform and coordinate reference system.
+
+    Examples
+    --------
+    >>> grid = scene.grid
+    >>> grid.height, grid.width, grid.resolution, grid.bounds
+    (500, 600, (30.0, 30.0), (256185.0, 5201415.0, 274185.0, 5216415.0))
+    >>> y, x = grid.coordinates()   # centres of pixels
+    >>> float(y[0]), float(x[0])
+    (5216400.0, 256200.0)
+    >>> grid.within((260000, 5204000, 263000, 5207000)).shape
+    (101, 101)
+    >>> ld.Grid.from_dict(grid.to_dict()) == grid
+    True
+    """
 
     shape: tuple[int, int]
     """(height, width) in pixels."""

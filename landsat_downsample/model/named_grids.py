@@ -67,6 +67,11 @@ def canonical(word: str) -> str:
     ------
     UsageError
         There is no such grid, size, region or tile.
+
+    Examples
+    --------
+    >>> canonical("MODIS:500m")
+    'modis:500m'
     """
     return _parsed(word).word
 
@@ -78,6 +83,11 @@ def named(word: str, image: Grid) -> TargetGrid:
     ------
     UsageError
         There is no such grid, or none where the image is.
+
+    Examples
+    --------
+    >>> named("modis:500m", scene.grid).name
+    'modis:500m'
     """
     name = _parsed(word)
     family = record()["families"][name.family]
@@ -93,7 +103,13 @@ def named(word: str, image: Grid) -> TargetGrid:
 
 
 def listed() -> list[dict[str, Any]]:
-    """What there is of each family, in JSON types."""
+    """What there is of each family, in JSON types.
+
+    Examples
+    --------
+    >>> [grid["grid"] for grid in listed()][:3]
+    ['modis', 'viirs', 'ease2-m']
+    """
     found = []
     for name, family in record()["families"].items():
         sizes, tiles = family.get("sizes"), family.get("tiles", {})
@@ -115,7 +131,11 @@ def listed() -> list[dict[str, Any]]:
 
 
 def examples() -> list[str]:
-    """A word of each family and size."""
+    """A word of each family and size.
+
+    >>> examples()[:3]
+    ['modis:1km', 'modis:500m', 'modis:250m']
+    """
     families = record()["families"].items()
     return [f"{name}:{size}" for name, family in families for size in family.get("sizes") or family["examples"]]
 

@@ -19,7 +19,16 @@ TUPLES = ("size", "anchor", "bands", "mask", "bounds", "stats")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asks for, the same for every scene of a run."""
+    """What the user asks for, the same for every scene of a run.
+
+    Examples
+    --------
+    >>> options = ld.Options(factor=10, bands=("red",), mask=("cloud", "shadow"))
+    >>> options.grid_request.factor, options.qa
+    (10, 'conservative')
+    >>> ld.Options.from_dict(options.to_dict()) == options
+    True
+    """
 
     factor: float | None = None
     """Source pixels per cell along each axis."""

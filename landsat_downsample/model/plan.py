@@ -125,7 +125,22 @@ class Target:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ScenePlan:
-    """One scene on its way to one product; it shows itself as ``landsat-downsample plan`` does."""
+    """One scene on its way to one product; it shows itself as ``landsat-downsample plan`` does.
+
+    Examples
+    --------
+    >>> plan = ld.plan(scene, "out", factor=10, bands="red,qa_pixel")[0]
+    >>> plan.id, plan.destination.name
+    ('LC08_L2SP_192028_20230714_20230724_02_T1', 'out')
+    >>> plan.location.name == plan.name, plan.marker.removeprefix(plan.name)
+    (True, '.stac.json')
+    >>> plan.ratio, plan.cell_area, plan.cells_met["grid"]
+    ((Fraction(10, 1), Fraction(10, 1)), 100.0, 'zone')
+    >>> print(plan.shown("as it was said").above[2])
+    as it was said
+    >>> ld.ScenePlan.from_dict(plan.to_dict()) == plan
+    True
+    """
 
     scene: Scene
     options: Options

@@ -46,10 +46,9 @@ def ades(spec: str, *, token: Callable[[], str] | None = None) -> Ades:
 
     Examples
     --------
-    >>> service = ades("https://ades.example.com/ogc-api")                # doctest: +SKIP
-    >>> process = service.deploy(replace=True)                            # doctest: +SKIP
-    >>> job = service.execute(process, {"factor": 10})                    # doctest: +SKIP
-    >>> job.wait() and job.results()                                      # doctest: +SKIP
+    >>> with ld.ades("local") as service:   # or https://ades.example.com/ogc-api
+    ...     service.deploy()
+    'landsat-downsample'
     """
     if token is not None and not callable(token):
         raise UsageError("token must be a function that gives it, so that it stays out of code and notebooks")
@@ -62,7 +61,23 @@ def ades(spec: str, *, token: Callable[[], str] | None = None) -> Ades:
 
 
 class Ades:
-    """A processing service."""
+    """A processing service.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> service = ld.ades("local")
+    >>> process = service.deploy()
+    >>> service.url.partition(":")[0], service.describe(process)["title"], len(service.processes())
+    ('http', 'Landsat scenes, smaller and still right', 1)
+    >>> service.replace(process) == process
+    True
+    >>> staged = ld.stage_in("LC08_L2SP_192028_20230714_20230724_02_T1", "staged")
+    >>> job = service.execute(process, {"source": {"href": Path(staged).resolve().parent.as_uri()}, "factor": 10})
+    >>> service.job(job.id).dismiss()
+    >>> service.undeploy(process)
+    >>> service.close()
+    """
 
     def __init__(self, client: ServiceClient, local: LocalService | None = None) -> None:
         self._client = client

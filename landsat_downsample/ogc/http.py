@@ -47,6 +47,15 @@ class AdesError(LandsatDownsampleError):
         HTTP status of the answer; 0 for a job that failed.
     kind : str
         Last part of the problem's type URI: ``no-such-process``, ``duplicated-process`` ...
+
+    Examples
+    --------
+    >>> with ld.ades("local") as service:
+    ...     try:
+    ...         service.describe("nothing")
+    ...     except ld.AdesError as error:
+    ...         print(error.status)
+    404
     """
 
     def __init__(self, message: str, status: int = 0, kind: str = "") -> None:

@@ -20,7 +20,14 @@ _ENDED = ("successful", *_WORDS)
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What a service says of a job (``statusInfo`` of OGC API - Processes)."""
+    """What a service says of a job (``statusInfo`` of OGC API - Processes).
+
+    Examples
+    --------
+    >>> status = ld.JobStatus("7", "running", progress=40)
+    >>> print(status, status.ended)
+    running, 40 % False
+    """
 
     job_id: str
     state: str
@@ -44,7 +51,18 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job of a service. In a ``with`` block, a job that has not ended is dismissed when an error leaves the block."""
+    """A job of a service. In a ``with`` block, a job that has not ended is dismissed when an error leaves the block.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> source = Path(ld.stage_in("LC08_L2SP_192028_20230714_20230724_02_T1", "staged")).resolve().parent
+    >>> with ld.ades("local") as service:   # whose jobs need cwltool
+    ...     job = service.execute(service.deploy(), {"source": {"href": source.as_uri()}, "factor": 10})
+    ...     print(job.wait(), list(job.results()), job.status().ended)
+    ...     job.dismiss()
+    successful ['product'] True
+    """
 
     client: ServiceClient = field(repr=False)
     id: str

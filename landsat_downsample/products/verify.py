@@ -52,8 +52,8 @@ class Report:
     Examples
     --------
     >>> report = Report("out/scene_downsampled", checked=["the item is valid"], wrong=["file 'a.TIF' cannot be read"])
-    >>> bool(report), len(report.wrong)
-    (False, 1)
+    >>> bool(report), len(report.wrong), str(report.error())
+    (False, 1, "'out/scene_downsampled' is not right: file 'a.TIF' cannot be read")
     >>> report
     <Report out/scene_downsampled: 1 wrong>
       wrong    file 'a.TIF' cannot be read
@@ -127,8 +127,12 @@ def verify(
 
     Examples
     --------
-    >>> if not (report := verify("out/LC08_..._downsampled", source="LC08_...")):     # doctest: +SKIP
-    ...     print(report.wrong)
+    >>> from pathlib import Path
+    >>> (outcome,) = ld.run(ld.plan(scene, "out", factor=10, bands="red"))
+    >>> product = Path(outcome.href).parent
+    >>> report = ld.verify(product, source=scene)
+    >>> bool(report), report.checked[-1]
+    (True, 'SR_B4: 16 cells recomputed, all equal (mean)')
     """
     if blocks < 1:
         raise UsageError(f"blocks {blocks!r} must be at least 1")

@@ -52,7 +52,18 @@ def _is_free(port: int) -> bool:
 
 @dataclass
 class Seaweed:
-    """A running server; its key pairs are ``RW`` and ``RO``, its bucket ``BUCKET``."""
+    """A running server; its key pairs are ``RW`` and ``RO``, its bucket ``BUCKET``.
+
+    Examples
+    --------
+    >>> from landsat_downsample.testing import seaweed
+    >>> server = seaweed.Seaweed().start()
+    >>> server.endpoint.partition("//")[0], sorted(seaweed.environ(server.endpoint))[:2]
+    ('http:', ['AWS_ACCESS_KEY_ID', 'AWS_DEFAULT_REGION'])
+    >>> server.client().create_bucket(Bucket="mine")["ResponseMetadata"]["HTTPStatusCode"]
+    200
+    >>> server.stop()
+    """
 
     folder: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="seaweed-"))
     port: int = 0

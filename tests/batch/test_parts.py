@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import os
 import random
@@ -16,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import landsat_downsample as ld
-from landsat_downsample.batch import parts, record
 from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.parts import Part, share
 from landsat_downsample.batch.requests import distinct, place_key
@@ -26,11 +24,6 @@ from landsat_downsample.testing.seaweed import BUCKET
 
 TEN = Options(factor=10)
 FACTOR = ("--factor", 7)
-
-
-def test_examples():
-    assert doctest.testmod(parts).failed == 0
-    assert doctest.testmod(record).failed == 0
 
 
 # What a part is asked for as -------------------------------------------------------------------

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import io
 import json
 import os
@@ -19,7 +18,7 @@ from landsat_downsample.batch.entry import Entry, gathered, item_entry
 from landsat_downsample.batch.retries import retry_entries
 from landsat_downsample.batch.scene_lists import read_entries
 from landsat_downsample.errors import ReadError, SceneError, UsageError
-from landsat_downsample.formats import scene_table, stac_item
+from landsat_downsample.formats import stac_item
 
 DATA = os.environ.get("LANDSAT_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="LANDSAT_DATA is not set")
@@ -44,11 +43,6 @@ def listed(path: Path, content: str | bytes) -> list[Entry]:
 
 def sources(entries: list[Entry]) -> list:
     return [entry.source for entry in entries]
-
-
-def test_examples():
-    assert doctest.testmod(stac_item).failed == 0
-    assert doctest.testmod(scene_table).failed == 0
 
 
 # Forms of lists ------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import json
 import random
 from collections import deque
@@ -11,7 +10,7 @@ from stac_api import StacApi, like, one_item, usgs_items
 
 import landsat_downsample as ld
 from landsat_downsample.api.scene import open_scene
-from landsat_downsample.batch import stac_query, stac_search, time_range
+from landsat_downsample.batch import stac_search
 from landsat_downsample.batch.search_cache import found
 from landsat_downsample.batch.stac_query import PAGE, Query
 from landsat_downsample.batch.stac_search import search
@@ -52,11 +51,6 @@ def api(folder):
 
 def ids(query: Query) -> list[str]:
     return [item["id"] for item in search(query, policy=QUICK)]
-
-
-def test_examples():
-    assert doctest.testmod(time_range).failed == 0
-    assert doctest.testmod(stac_query).failed == 0
 
 
 # Flavours and pages --------------------------------------------------------------------------

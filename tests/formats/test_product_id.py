@@ -1,15 +1,9 @@
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
 from landsat_downsample.errors import SceneError
 from landsat_downsample.formats import product_id
-
-
-def test_examples():
-    assert doctest.testmod(product_id).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import json
 import os
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 import landsat_downsample as ld
 from landsat_downsample.api.scene import open_scene
 from landsat_downsample.errors import SceneError, UsageError
-from landsat_downsample.formats import scene_files, stac_item, stac_source
+from landsat_downsample.formats import stac_item, stac_source
 from landsat_downsample.formats.scene_files import File
 from landsat_downsample.model.location import Location
 
@@ -23,10 +22,6 @@ ITEM = Location("/d/i.json")
 
 def item(assets, **more):
     return {"type": "Feature", "id": ID, "properties": {}, "assets": assets, **more}
-
-
-def test_examples():
-    assert doctest.testmod(scene_files).failed == 0
 
 
 # Where hrefs may point -----------------------------------------------------------------------

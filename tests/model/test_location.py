@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import pickle
 from urllib.parse import urlsplit
 
@@ -9,12 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model import location
 from landsat_downsample.model.location import Location, redact
-
-
-def test_examples():
-    assert doctest.testmod(location).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,15 @@ SAFE_AGE = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class FoundLeftover:
-    """A leftover that `clean` found, and what is to be done about it."""
+    """A leftover that `clean` found, and what is to be done about it.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.makedirs("out/.scene_downsampled.partial-" + 32 * "0")   # as a killed run leaves one
+    >>> [(found.state, found.to_dict()["kind"]) for found in ld.clean("out", older_than=0)]
+    [('leftover', 'partial')]
+    """
 
     leftover: Leftover
     age: float | None
@@ -67,6 +75,12 @@ def clean(
         The destination cannot be listed.
     WriteError
         A leftover cannot be removed.
+
+    Examples
+    --------
+    >>> outcomes = ld.run(ld.plan(scene, "out", factor=10, bands="red"))
+    >>> ld.clean("out", delete=True)   # removes what a killed run left; here there was none
+    ()
     """
     place, policy = Location(os.fspath(dest)), Policy.from_environ()
     if not place.is_writable:

@@ -66,6 +66,12 @@ def stage_in(
         The folder refuses, or holds other content under that name.
     UsageError
         The scene has no such band, or the folder is not local.
+
+    Examples
+    --------
+    >>> catalogue = ld.stage_in("LC08_L2SP_192028_20230714_20230724_02_T1", "staged")
+    >>> ld.open_scene(catalogue).id
+    'LC08_L2SP_192028_20230714_20230724_02_T1'
     """
     location, folder = Location(os.fspath(href)), _local(Location(os.fspath(folder)))
     policy = Policy.from_environ().allowing(allow_hosts)

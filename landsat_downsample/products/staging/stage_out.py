@@ -61,6 +61,14 @@ def stage_out(folder: str | os.PathLike[str], dest: str | os.PathLike[str], *, o
         A file is missing or damaged; nothing was sent.
     WriteError
         The destination refused, holds another product of that name, or did not keep what was sent.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> (outcome,) = ld.run(ld.plan(scene, "out", factor=10, bands="red"))
+    >>> product = Path(outcome.href).parent
+    >>> ld.stage_out(product, "published").rpartition("/")[2]
+    'LC08_L2SP_192028_20230714_20230724_02_T1_downsampled.stac.json'
     """
     item = _product(_local(Location(os.fspath(folder))))
     dest = os.fspath(dest)

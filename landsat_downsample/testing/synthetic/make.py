@@ -64,6 +64,11 @@ def make_scene(
         There is no such product, no such band, or the size is too small.
     WriteError
         The folder cannot be written.
+
+    Examples
+    --------
+    >>> ld.make_scene("scenes", sensor="etm", size=(300, 260), bands=["SR_B3", "QA_PIXEL"]).name
+    'LE07_L2SP_192028_20120707_20200908_02_T1'
     """
     recipe = Recipe(sensor, level, _size(sensor, size), int(seed), bool(southern))
     return _make(folder, recipe, _chosen(recipe, bands))
@@ -120,6 +125,11 @@ def make_scenes(
         There is no such product, no such band, the size is too small, or there are too many scenes.
     WriteError
         A folder cannot be written.
+
+    Examples
+    --------
+    >>> [folder.name for folder in ld.make_scenes("scenes", dates=2, size=(300, 260), bands=["SR_B4"])]
+    ['LC08_L2SP_192028_20230714_20230724_02_T1', 'LC08_L2SP_192028_20240106_20240116_02_T1']
     """
     first = Recipe(sensor, level, _size(sensor, size), int(seed), bool(southern))
     scenes = series.recipes(first, dates=dates, rows=rows, paths=paths)
