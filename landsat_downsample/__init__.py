@@ -18,6 +18,7 @@ product before all of it is there.
 Arrays         open_scene, coarsen, fractions, plot (before_after, fractions, footprint)
 Products       plan, run, verify
 Many scenes    search, status, retry_failed, cluster (dask workers, here or on Kubernetes)
+In time        open_products
 Places         stage_in, stage_out, clean
 Platforms      ades (OGC API - Processes)
 To try it      make_scene, make_scenes
@@ -35,6 +36,7 @@ from landsat_downsample.api.registration import register_with_xarray as _registe
 if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so that they refuse other names
     from landsat_downsample.api import plot
     from landsat_downsample.api.lazy import coarsen, fractions
+    from landsat_downsample.api.open_products import open_products
     from landsat_downsample.api.scene import Scene, open_scene
     from landsat_downsample.api.verbs import plan, retry_failed, run
     from landsat_downsample.batch.plans import Plans
@@ -110,6 +112,7 @@ _HOME = {
     "fractions": "api.lazy",
     "make_scene": "testing.synthetic.make",
     "make_scenes": "testing.synthetic.make",
+    "open_products": "api.open_products",
     "open_scene": "api.scene",
     "plan": "api.verbs",
     "plot": "api.plot",
@@ -155,6 +158,7 @@ __all__ = [
     "fractions",
     "make_scene",
     "make_scenes",
+    "open_products",
     "open_scene",
     "plan",
     "plot",

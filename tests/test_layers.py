@@ -18,6 +18,7 @@ LAYERS = (
     ("testing", "what helps people test: synthetic scenes, an S3 server, a simulated load"),
     ("api", "what a notebook imports: lazy arrays, the Python verbs, plots"),
     ("display", "what is shown of a run: its log's handlers, the terminal's display, the notebook's"),
+    ("cubes", "many products as one: the grid they share, their cells in time"),
     ("batch", "many scenes: lists, searches, the record of a run, its report"),
     ("execution", "where and in what order: threads, dask, Kubernetes, progress, cost"),
     ("ogc", "a client of OGC API - Processes, and a small service of this machine to try it with"),

@@ -136,6 +136,12 @@ def _acquired(scene: Scene) -> np.datetime64 | None:
 
 
 def _attributes(scene: Scene, band: Band) -> dict[str, Any]:
+    record = band_attributes(band, scene.sensor, scene.level)
+    return record if scene.lone else record | {"landsat_product_id": scene.id}
+
+
+def band_attributes(band: Band, sensor: str | None, level: int | None) -> dict[str, Any]:
+    """What an array says of its band, whatever scene it is of."""
     spec = band.spec
     record = {
         "long_name": spec.title or spec.name,
@@ -143,9 +149,8 @@ def _attributes(scene: Scene, band: Band) -> dict[str, Any]:
         "scale_factor": band.scale if band.scale is not None else spec.scale,
         "add_offset": band.offset if band.offset is not None else spec.offset,
         "landsat_band": spec.name,
-        "landsat_sensor": scene.sensor,
-        "landsat_level": scene.level,
-        "landsat_product_id": None if scene.lone else scene.id,
+        "landsat_sensor": sensor,
+        "landsat_level": level,
         **flag_attributes(band),
     }
     return {key: value for key, value in record.items() if value is not None}

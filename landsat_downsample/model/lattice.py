@@ -36,9 +36,14 @@ class Lattice:
             first, last = math.floor(before / pixels), math.ceil((before + fine.shape[axis]) / pixels)
             ranges.append((first, last - first))
         (row, height), (column, width) = ranges
+        return self.grid((row, column, height, width))
+
+    def grid(self, window: tuple[int, int, int, int]) -> Grid:
+        """The grid that some cells make: row and column of the upper-left one, height and width."""
+        row, column, *shape = window
         y, x = self.origin[0] - row * self.cell[0], self.origin[1] + column * self.cell[1]
         transform = Affine(float(self.cell[1]), 0.0, float(x), 0.0, -float(self.cell[0]), float(y))
-        return Grid((height, width), transform, self.crs)
+        return Grid((shape[0], shape[1]), transform, self.crs)
 
     def first(self, window: Grid) -> tuple[int, int]:
         """(row, column) of the upper-left cell of a grid of such cells."""

@@ -8,8 +8,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from affine import Affine
-
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.crs import same_crs
 from landsat_downsample.model.grid import Grid
@@ -49,10 +47,7 @@ class TargetGrid:
 
     def grid(self, window: Window) -> Grid:
         """The grid that some of its cells make."""
-        (row, column, *shape), (height, width) = window, self.lattice.cell
-        y, x = self.lattice.origin[0] - row * height, self.lattice.origin[1] + column * width
-        transform = Affine(float(width), 0.0, float(x), 0.0, -float(height), float(y))
-        return Grid((shape[0], shape[1]), transform, self.lattice.crs)
+        return self.lattice.grid(window)
 
     def window(self, cells: Grid) -> Window:
         """Which cells a grid of them is."""

@@ -67,8 +67,8 @@ class Rows:
         """What reads, unless it is GDAL."""
         return self.source if isinstance(self.source, TileRows) else None
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Pixel rows `start` to `stop` in the width that is open: (rows, width).
+    def read(self, start: int, stop: int, number: int = 1) -> np.ndarray:
+        """Pixel rows `start` to `stop` in the width that is open, of a band of the file: (rows, width).
 
         Raises
         ------
@@ -76,11 +76,11 @@ class Rows:
             A block is missing or damaged, or the work was asked to stop.
         """
         cancellation.check()
-        if isinstance(self.source, TileRows):
+        if isinstance(self.source, TileRows):  # of files of one band
             return self.source.read(start, stop)
         window = Window(self.columns[0], start, self.columns[1] - self.columns[0], stop - start)
         try:
-            pixels: np.ndarray = self.source.read(1, window=window)
+            pixels: np.ndarray = self.source.read(number, window=window)
         except RasterioError as error:
             raise ReadError(
                 f"cannot decode rows {start}-{stop} of {self.location!r}: the file is damaged or cut short; "

@@ -12,7 +12,7 @@ import numpy as np
 from rasterio.warp import transform as warp_points
 
 from landsat_downsample.model.bands import BandSpec, BitField
-from landsat_downsample.testing.synthetic.mtl import SCENE_TIME, Contents, is_image
+from landsat_downsample.testing.synthetic.mtl import Contents, is_image
 from landsat_downsample.testing.synthetic.recipe import CORNERS, Recipe
 from landsat_downsample.testing.synthetic.tables import CALIBRATION
 
@@ -155,7 +155,7 @@ def _stac_properties(contents: Contents) -> dict[str, Any]:
     path, row = recipe.path_row
     cover = round(contents.cloud_cover, 2)
     return {
-        "datetime": f"{recipe.acquired.isoformat()}T{SCENE_TIME[:-2]}Z",
+        "datetime": f"{recipe.centre_time:%Y-%m-%dT%H:%M:%S.%f}Z",
         "eo:cloud_cover": cover,
         "view:sun_azimuth": round(azimuth, 8),
         "view:sun_elevation": round(elevation, 8),

@@ -19,7 +19,6 @@ from landsat_downsample.testing.synthetic.recipe import Recipe
 from landsat_downsample.testing.synthetic.tables import CALIBRATION, KELVIN, REFLECTANCE
 
 ORIGIN = "Image courtesy of the U.S. Geological Survey"
-SCENE_TIME = "10:04:17.2530990Z"
 
 #: Ending of FILE_NAME_... and DATA_TYPE_... keys, by band.
 KEYS = {
@@ -199,7 +198,10 @@ def _image_attributes(contents: Contents) -> dict[str, str]:
     if oli:
         group |= {"NADIR_OFFNADIR": "NADIR"} | {f"TARGET_{key}": value for key, value in wrs.items()}
     cover = Bare(f"{contents.cloud_cover:.2f}")
-    group |= {"DATE_ACQUIRED": Bare(recipe.acquired.isoformat()), "SCENE_CENTER_TIME": SCENE_TIME}
+    group |= {
+        "DATE_ACQUIRED": Bare(recipe.acquired.isoformat()),
+        "SCENE_CENTER_TIME": f"{recipe.centre_time:%H:%M:%S.%f}0Z",
+    }
     group |= {"STATION_ID": recipe.mission.station, "CLOUD_COVER": cover, "CLOUD_COVER_LAND": cover}
     group |= {key: Bare(9) for key in (("IMAGE_QUALITY_OLI", "IMAGE_QUALITY_TIRS") if oli else ("IMAGE_QUALITY",))}
     reflective = [name for name in CALIBRATION[recipe.sensor] if not (oli and name in ("B10", "B11"))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from affine import Affine
@@ -115,6 +115,13 @@ class Recipe:
     def satellite(self) -> int:
         """Number of the satellite: 8 for Landsat 8."""
         return int(self.prefix[2:])
+
+    @property
+    def centre_time(self) -> datetime:
+        """When its centre was seen, UTC: rows follow each other down the orbit, 248 of them in its 5933 seconds."""
+        row = self.frame.row if self.frame else 0
+        first = datetime(self.acquired.year, self.acquired.month, self.acquired.day, 10, 4, 17, 253099)
+        return first + row * timedelta(seconds=5933 / 248)
 
     @property
     def path_row(self) -> tuple[int, int]:

@@ -1,0 +1,71 @@
+"""Finished products of destinations, as values: their items are read, none of their rasters."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from landsat_downsample.batch.product_lists import products
+from landsat_downsample.cubes.reduced_scene import ReducedScene
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, SceneError, UsageError
+from landsat_downsample.model.location import Location
+from landsat_downsample.model.product import MARKER, SUFFIX
+from landsat_downsample.storage import files
+
+#: Items of a remote store that are read at once.
+_THREADS = 16
+
+
+def found_products(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[ReducedScene]:
+    """Read the items of products.
+
+    Parameters
+    ----------
+    source : str, path or iterable of them
+        Destinations of runs, folders of products, their items, or ``@LIST``. A folder in a destination that has no
+        item yet is not finished, and passed over.
+
+    Raises
+    ------
+    UsageError
+        There is no product.
+    SceneError
+        An item is not of a product of this library.
+    ReadError
+        It cannot be read.
+    """
+    words = [os.fspath(one) for one in ([source] if isinstance(source, str | os.PathLike) else source)]
+    named = {word.rstrip("/") for word in words}
+    folders = []
+    for found in products(words):
+        if isinstance(found, LandsatDownsampleError):
+            raise found
+        folders.append(Location(found))
+    if folders and folders[0].is_local:
+        read = [_read(folder, named) for folder in folders]
+    else:
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="items") as pool:
+            read = list(pool.map(lambda folder: _read(folder, named), folders))
+    scenes = [scene for scene in read if scene]
+    if not scenes:
+        raise UsageError(f"{', '.join(words[:3])}: no finished product: give the destination of a run, or products")
+    return scenes
+
+
+def _read(folder: Location, named: set[str]) -> ReducedScene | None:
+    item = folder / (folder.name + MARKER)
+    try:
+        data = files.read_bytes(item)
+    except ReadError as error:
+        if folder.name.endswith(SUFFIX) and folder.href not in named and not files.exists(item):
+            return None  # under way
+        if not folder.name.endswith(SUFFIX):
+            raise UsageError(f"{folder!r} holds no finished product: give the destination of a run") from error
+        raise UsageError(f"{folder!r} is not a finished product: {error}") from error
+    try:
+        record = json.loads(data)
+    except ValueError as error:
+        raise SceneError(f"{item!r} is not JSON: {error}") from error
+    return ReducedScene.of(record, item)

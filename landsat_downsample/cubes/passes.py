@@ -1,0 +1,74 @@
+"""Which products are one date: the rows of one pass of a satellite, or each by itself."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+
+from landsat_downsample.cubes.reduced_scene import ReducedScene
+from landsat_downsample.errors import UsageError
+
+#: A path is flown in less time than this, and not again for longer.
+ONE_PASS = np.timedelta64(12, "h")
+
+Date = tuple[ReducedScene, ...]
+
+
+def dates(scenes: Sequence[ReducedScene], group: str | None) -> list[Date]:
+    """Products by date, each of one product, or with ``pass`` of all rows of a path that were taken in one pass.
+
+    Of two products of one acquisition the one that was processed last counts.
+
+    Raises
+    ------
+    UsageError
+        A product has no time, or `group` is none.
+    """
+    if group not in (None, "pass"):
+        raise UsageError(f"group {group!r} is unknown: give 'pass', or leave it out for a date per scene")
+    if undated := next((scene for scene in scenes if scene.time is None), None):
+        raise UsageError(f"{undated.id} has no time: leave it out, as dates cannot be put in order without it")
+    latest = _latest(scenes)
+    if group is None:
+        return [(scene,) for scene in sorted(latest, key=_when)]
+    latest.sort(key=lambda scene: (_track(scene), _when(scene)))
+    found: list[list[ReducedScene]] = []
+    for _, members in groupby(latest, _track):
+        for scene in members:
+            if found and _track(found[-1][0]) == _track(scene) and _time(scene) - _time(found[-1][-1]) < ONE_PASS:
+                found[-1].append(scene)
+            else:
+                found.append([scene])
+    return sorted((tuple(sorted(date, key=_when)) for date in found), key=lambda date: _when(date[0]))
+
+
+def _latest(scenes: Sequence[ReducedScene]) -> list[ReducedScene]:
+    kept: dict[tuple[object, ...], ReducedScene] = {}
+    for scene in sorted(scenes, key=lambda scene: scene.processed):
+        if older := kept.get(scene.acquisition):
+            warnings.warn(
+                f"{older.id} and {scene.id} are one acquisition: the one that was processed last is taken",
+                stacklevel=4,
+            )
+        kept[scene.acquisition] = scene
+    return list(kept.values())
+
+
+def _track(scene: ReducedScene) -> tuple[str, ...]:
+    """Satellite and path; the scene itself where it has no path."""
+    said = scene.properties
+    path = said.get("landsat:wrs_path")
+    return (str(said.get("platform")), str(path)) if path else (scene.id,)
+
+
+def _time(scene: ReducedScene) -> np.datetime64:
+    if scene.time is None:
+        raise ValueError(scene.id)  # `dates` has refused it
+    return scene.time
+
+
+def _when(scene: ReducedScene) -> tuple[np.datetime64, str]:
+    return _time(scene), scene.id
