@@ -91,8 +91,10 @@ def open_products(
 
     Examples
     --------
-    >>> cube = open_products("out", ["red", "qa_pixel"])                     # doctest: +SKIP
-    >>> cube.red.sel(time="2023-07")                                         # doctest: +SKIP
+    >>> done = ld.run(ld.plan(scene, "out", factor=50, bands=["red", "qa_pixel"]))
+    >>> cube = ld.open_products("out", ["red", "qa_pixel"], scaled=True)
+    >>> cube["red"].dims, cube["red"].shape, cube["platform"].item()
+    (('time', 'y', 'x'), (1, 11, 13), 'landsat-8')
     """
     if bounds is not None and geometry is not None:
         raise UsageError("bounds and geometry are two answers to one question: give one of them")
