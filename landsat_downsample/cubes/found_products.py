@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
+from landsat_downsample.batch import time_range
 from landsat_downsample.batch.product_lists import products
 from landsat_downsample.cubes.reduced_scene import ReducedScene
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, SceneError, UsageError
@@ -52,6 +55,29 @@ def found_products(source: str | os.PathLike[str] | Iterable[str | os.PathLike[s
     if not scenes:
         raise UsageError(f"{', '.join(words[:3])}: no finished product: give the destination of a run, or products")
     return scenes
+
+
+def in_time(scenes: Sequence[ReducedScene], text: str | None) -> list[ReducedScene]:
+    """Those of a date or range, as STAC writes it; all of None.
+
+    Raises
+    ------
+    UsageError
+        It is no date or range, or none is of that time.
+    """
+    if text is None:
+        return list(scenes)
+    first, last = (
+        None if one is None else np.datetime64(one.replace(tzinfo=None), "ns") for one in time_range.parse(text)
+    )
+    found = [
+        scene
+        for scene in scenes
+        if scene.time is not None and (first is None or scene.time >= first) and (last is None or scene.time <= last)
+    ]
+    if not found:
+        raise UsageError(f"datetime {text!r}: none of the {len(scenes)} products is of that time")
+    return found
 
 
 def _read(folder: Location, named: set[str]) -> ReducedScene | None:

@@ -18,9 +18,9 @@ Date = tuple[ReducedScene, ...]
 
 
 def dates(scenes: Sequence[ReducedScene], group: str | None) -> list[Date]:
-    """Products by date, each of one product, or with ``pass`` of all rows of a path that were taken in one pass.
+    """Products by date: the tiles of one scene, or with ``pass`` of all rows of a path that were taken in one pass.
 
-    Of two products of one acquisition the one that was processed last counts.
+    Of two products of one acquisition the one whose source was processed last counts.
 
     Raises
     ------
@@ -31,30 +31,37 @@ def dates(scenes: Sequence[ReducedScene], group: str | None) -> list[Date]:
         raise UsageError(f"group {group!r} is unknown: give 'pass', or leave it out for a date per scene")
     if undated := next((scene for scene in scenes if scene.time is None), None):
         raise UsageError(f"{undated.id} has no time: leave it out, as dates cannot be put in order without it")
-    latest = _latest(scenes)
-    if group is None:
-        return [(scene,) for scene in sorted(latest, key=_when)]
-    latest.sort(key=lambda scene: (_track(scene), _when(scene)))
+    same = _track if group else _source
     found: list[list[ReducedScene]] = []
-    for _, members in groupby(latest, _track):
+    for _, members in groupby(sorted(_latest(scenes), key=lambda scene: (same(scene), _when(scene))), same):
+        last: ReducedScene | None = None
         for scene in members:
-            if found and _track(found[-1][0]) == _track(scene) and _time(scene) - _time(found[-1][-1]) < ONE_PASS:
+            if last and _time(scene) - _time(last) < ONE_PASS:
                 found[-1].append(scene)
             else:
                 found.append([scene])
-    return sorted((tuple(sorted(date, key=_when)) for date in found), key=lambda date: _when(date[0]))
+            last = scene
+    return sorted(map(tuple, found), key=lambda date: _when(date[0]))
 
 
 def _latest(scenes: Sequence[ReducedScene]) -> list[ReducedScene]:
-    kept: dict[tuple[object, ...], ReducedScene] = {}
+    """Each cell of an acquisition once."""
+    kept: dict[tuple[object, ...], list[ReducedScene]] = {}
     for scene in sorted(scenes, key=lambda scene: scene.processed):
-        if older := kept.get(scene.acquisition):
+        others = kept.setdefault(scene.acquisition, [])
+        if others and others[0].id != scene.id:
             warnings.warn(
-                f"{older.id} and {scene.id} are one acquisition: the one that was processed last is taken",
-                stacklevel=4,
+                f"{others[0].id} and {scene.id} are one acquisition: the one that was processed last is taken",
+                stacklevel=5,
             )
-        kept[scene.acquisition] = scene
-    return list(kept.values())
+            others.clear()
+        if all(scene.grid != other.grid for other in others):  # another tile
+            others.append(scene)
+    return [scene for some in kept.values() for scene in some]
+
+
+def _source(scene: ReducedScene) -> tuple[str, ...]:
+    return (scene.id,)
 
 
 def _track(scene: ReducedScene) -> tuple[str, ...]:

@@ -267,3 +267,15 @@ def test_what_is_written_comes_back(made, tmp_path):
     for name in cube:
         np.testing.assert_array_equal(back[name].values, cube[name].values)
         assert back[name].dtype == cube[name].dtype
+
+
+def test_tiles_of_a_scene_are_one_date(made, tmp_path):
+    scene = sorted((made.parent / "source").iterdir())[0]
+    whole = ld.open_products(made / f"{scene.name}_downsampled", ["red"])
+    left, bottom, right, top = whole.rio.bounds()
+    middle = left + 210 * 13
+    for name, bounds in (("west", (left, bottom, middle, top)), ("east", (middle, bottom, right, top))):
+        ld.run(ld.plan(scene, str(tmp_path / name), bands="red", factor=7, bounds=bounds))
+    cube = ld.open_products([tmp_path / "west", tmp_path / "east"], ["red"])
+    assert cube["product"].values.tolist() == [scene.name]
+    xr.testing.assert_equal(cube.load(), whole.load())

@@ -1,0 +1,213 @@
+"""Products in time on the grid they share: which variables they make, and of which files each block of one comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from landsat_downsample.cubes.cell_blocks import FileBand, Part, Window
+from landsat_downsample.cubes.common_grid import CommonGrid
+from landsat_downsample.cubes.passes import Date
+from landsat_downsample.cubes.reduced_scene import DECISIVE, Layer, ReducedScene
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model import flags
+from landsat_downsample.model.band_attributes import band_attributes
+from landsat_downsample.model.nearest import did_you_mean
+from landsat_downsample.model.product import FRACTIONS
+from landsat_downsample.model.words import words
+
+#: A date's coordinates: property of items -> name, what it is, unit.
+BY_TIME = {
+    "platform": ("platform", "satellite", None),
+    "landsat:wrs_path": ("wrs_path", "path of the Worldwide Reference System", None),
+    "landsat:wrs_row": ("wrs_row", "row of the Worldwide Reference System", None),
+    "eo:cloud_cover": ("cloud_cover", "cloud cover of the scene", "percent"),
+    "view:sun_azimuth": ("sun_azimuth", "azimuth of the sun at the centre of the scene", "degree"),
+    "view:sun_elevation": ("sun_elevation", "elevation of the sun at the centre of the scene", "degree"),
+}
+
+#: Dimension, values, attributes: what xarray makes a variable of.
+Coordinate = tuple[str, Any, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable of a series: the layer of each product that has it."""
+
+    name: str
+    layers: dict[str, Layer] = field(repr=False)
+    """By the place of the product's item."""
+
+    @property
+    def first(self) -> Layer:
+        """The layer of the first product that has it: the others are stored alike."""
+        return next(iter(self.layers.values()))
+
+    @property
+    def dtype(self) -> str:
+        """Stored type."""
+        return self.first.band.dtype
+
+    @property
+    def fill(self) -> float | None:
+        """What stands for no data: the nodata value, no pixels of a count, NaN of floats; None where nothing does.
+
+        Bit fields without a fill bit (QA_RADSAT) get one that none of them uses.
+        """
+        layer = self.first
+        spec, nodata = layer.band.spec, layer.band.nodata
+        if layer.stat == "count":
+            return 0
+        if nodata is None and layer.band.dtype.startswith("float"):
+            return float("nan")
+        if nodata is None and spec.fill is None and spec.kind == "bits" and layer.band.dtype == "uint16":
+            return flags.OUTSIDE
+        return spec.fill if nodata is None else nodata
+
+    def attributes(self, scenes: Iterable[ReducedScene]) -> dict[str, Any]:
+        """What it says of itself."""
+        layer, described = self.first, self.first.band.description
+        if layer.share:
+            return {"long_name": described or layer.share, "units": "percent", "landsat_band": FRACTIONS}
+        tables = {(scene.sensor, scene.level) for scene in scenes if scene.location.href in self.layers}
+        attrs = band_attributes(layer.band, *(tables.pop() if len(tables) == 1 else (None, None)))
+        if layer.stat and described:
+            attrs["long_name"] = described
+        return attrs
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Dates of products that lie on one grid."""
+
+    common: CommonGrid
+    dates: tuple[Date, ...]
+    variables: tuple[Variable, ...]
+
+    @classmethod
+    def of(cls, common: CommonGrid, dates: Sequence[Date], names: Iterable[str] | str | None) -> Series:
+        """Find the variables that are asked for; all by default, by the names that mean the same for all sensors.
+
+        Raises
+        ------
+        UsageError
+            No product has one, or what products have of it cannot be compared.
+        """
+        scenes = [scene for date in dates for scene in date]
+        return cls(common, tuple(dates), tuple(_variables(scenes, names)))
+
+    @property
+    def scenes(self) -> list[ReducedScene]:
+        """All products."""
+        return [scene for date in self.dates for scene in date]
+
+    def parts(self, variable: Variable, at: int, wanted: Window) -> list[Part]:
+        """What each product of a date gives to some rows and columns of the common grid.
+
+        Raises
+        ------
+        UsageError
+            Cells are missing of a variable that no value of says so.
+        """
+        date, parts = self.dates[at], []
+        for scene in date:
+            layer = variable.layers.get(scene.location.href)
+            if layer is None:
+                continue
+            row, column = self.common.place(scene)
+            height, width = layer.band.grid.shape
+            first, last = max(wanted[0], row), min(wanted[1], row + height)
+            left, right = max(wanted[2], column), min(wanted[3], column + width)
+            if first < last and left < right:
+                weight = _weight(scene, layer) if len(date) > 1 else None
+                window = (first - row, last - row, left - column, right - column)
+                parts.append(Part(FileBand.of(layer), window, (first - wanted[0], left - wanted[2]), weight))
+        whole = (0, wanted[1] - wanted[0], 0, wanted[3] - wanted[2])
+        if variable.fill is None and not any(part.at == (0, 0) and _size(part) == whole[1::2] for part in parts):
+            raise UsageError(
+                f"{variable.name} has no nodata value, and products do not all have the same cells: open them apart"
+            )
+        return parts
+
+    def coordinates(self) -> dict[str, Coordinate]:
+        """What is known of each date."""
+        times = np.array([date[0].time for date in self.dates], "datetime64[ns]")
+        ids = [" ".join(dict.fromkeys(scene.id for scene in date)) for date in self.dates]
+        found: dict[str, Coordinate] = {
+            "time": ("time", times, {"standard_name": "time", "long_name": "time of acquisition, UTC"}),
+            "product": ("time", ids, {"long_name": "source scenes"}),
+        }
+        for key, (name, title, unit) in BY_TIME.items():
+            values = [[scene.properties.get(key) for scene in date] for date in self.dates]
+            if unit:  # of several rows their mean
+                means = [np.mean([one for one in some if one is not None] or [np.nan]) for some in values]
+                found[name] = ("time", np.array(means, "float64"), {"long_name": title, "units": unit})
+            else:
+                texts = [" ".join(dict.fromkeys(str(one) for one in some if one is not None)) for some in values]
+                found[name] = ("time", texts, {"long_name": title})
+        return found
+
+    def attributes(self) -> dict[str, Any]:
+        """What a Dataset of them says of itself."""
+        scenes = self.scenes
+        return {
+            "Conventions": "CF-1.11",
+            "title": f"{len(scenes)} Landsat scenes, downsampled",
+            "landsat_grid": scenes[0].grid_name,
+        }
+
+
+def _variables(scenes: Sequence[ReducedScene], names: Iterable[str] | str | None) -> Iterable[Variable]:
+    if names is None:
+        names = dict.fromkeys(layer.common_name for scene in scenes for layer in scene.layers.values())
+    wanted: dict[str, None] = {}
+    for name in words(names):
+        shares = dict.fromkeys(la.share for scene in scenes for la in scene.layers.values() if la.share)
+        wanted |= shares if name.upper() == FRACTIONS else {name: None}
+    return (_variable(scenes, name) for name in wanted)
+
+
+def _variable(scenes: Sequence[ReducedScene], name: str) -> Variable:
+    having = [(scene, layer) for scene in scenes if (layer := scene.find(name))]
+    if not having:
+        have = dict.fromkeys(layer.common_name for scene in scenes for layer in scene.layers.values())
+        raise UsageError(f"no product has {name!r}{did_you_mean(name, have)}: they have {', '.join(have)}")
+    for scene, layer in having[1:]:
+        if why := _differs(*having[0], scene, layer):
+            raise UsageError(f"{name} of {having[0][0].id} and of {scene.id} is no series: {why}")
+    return Variable(name, {scene.location.href: layer for scene, layer in having})
+
+
+def _differs(one: ReducedScene, of_one: Layer, other: ReducedScene, of_other: Layer) -> str:
+    """Why the values of two products cannot be compared; empty where they can."""
+    if of_one.common_name != of_other.common_name:
+        return (
+            f"the name means {of_one.common_name} in one and {of_other.common_name} in the other: "
+            "ask by common name, which means the same for all sensors"
+        )
+    for fact in ("dtype", "scale", "offset", "unit"):
+        values = getattr(of_one.band, fact), getattr(of_other.band, fact)
+        if values[0] != values[1]:
+            return f"their {fact} is {values[0]} and {values[1]}: open them apart, or reduce both alike"
+    if str(of_one.band.nodata) != str(of_other.band.nodata):
+        return f"their nodata value is {of_one.band.nodata} and {of_other.band.nodata}"
+    if of_one.method != of_other.method:
+        return f"one was made by {of_one.method}, the other by {of_other.method}: reduce both alike"
+    for option in DECISIVE:
+        if one.options.get(option) != other.options.get(option):
+            pair = one.options.get(option), other.options.get(option)
+            return f"{option} was {pair[0]!r} for one and {pair[1]!r} for the other: reduce both alike"
+    return ""
+
+
+def _size(part: Part) -> tuple[int, int]:
+    return part.window[1] - part.window[0], part.window[3] - part.window[2]
+
+
+def _weight(scene: ReducedScene, layer: Layer) -> FileBand | None:
+    """How many valid pixels of a band each cell has: its count where it was kept, else the share by QA_PIXEL."""
+    found = scene.layers.get(f"{layer.band.name}_COUNT") or scene.layers.get("valid")
+    return FileBand.of(found) if found else None
