@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from landsat_downsample.api.array_mask import Plane
 
-Raster = TypeVar("Raster", "xr.DataArray", "xr.Dataset")
+Raster = TypeVar("Raster", bound="xr.DataArray | xr.Dataset")
 
 
 @overload
@@ -94,7 +94,7 @@ def coarsen(
 
 
 def coarsen(
-    obj: Raster,
+    obj: xr.DataArray | xr.Dataset,
     *,
     factor: float | None = None,
     resolution: float | None = None,
@@ -107,7 +107,7 @@ def coarsen(
     mask: str | Iterable[str] = (),
     min_valid: float = 0.0,
     stats: str | Iterable[str] | None = None,
-) -> Raster | xr.Dataset:
+) -> xr.DataArray | xr.Dataset:
     """Reduce a raster to coarser cells, lazily, each band by what it means.
 
     Parameters

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from landsat_downsample.model import scene as model
 from landsat_downsample.scenes import open as opening
 
 if TYPE_CHECKING:
-    import xarray as xr
     from pystac import Item, ItemCollection
 
+    from landsat_downsample.api.accessor import BandArray, BandDataset
 
-class Scene(model.Scene, Mapping[str, "xr.DataArray"]):
+
+class Scene(model.Scene, Mapping[str, "BandArray"]):
     """A Landsat scene, or a single file: a mapping of the names of its bands to lazy arrays.
 
     ``scene["red"]`` and ``"red" in scene`` take USGS names (``SR_B4``) and common names (``red``) in any case;
@@ -49,11 +50,11 @@ class Scene(model.Scene, Mapping[str, "xr.DataArray"]):
         """The same scene with lazy arrays."""
         return cls(**{field.name: getattr(scene, field.name) for field in dataclasses.fields(scene)})
 
-    def __getitem__(self, name: str) -> xr.DataArray:
+    def __getitem__(self, name: str) -> BandArray:
         """Open a band lazily, as a dask-backed `xarray.DataArray` of stored values, dimensions (y, x)."""
         from landsat_downsample.api import lazy_bands
 
-        return lazy_bands.lazy_band(self, self.band(name))
+        return cast("BandArray", lazy_bands.lazy_band(self, self.band(name)))
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.spec(name) is not None
@@ -71,7 +72,7 @@ class Scene(model.Scene, Mapping[str, "xr.DataArray"]):
 
     def dataset(
         self, names: Iterable[str] | str | None = None, *, masked: bool = False, scaled: bool = False
-    ) -> xr.Dataset:
+    ) -> BandDataset:
         """Open bands of one grid lazily, as an `xarray.Dataset` of variables with the names that were asked for.
 
         By default all bands but the panchromatic one, by USGS name, as stored. With `masked` NaN where there is no
@@ -81,8 +82,10 @@ class Scene(model.Scene, Mapping[str, "xr.DataArray"]):
 
         dataset = lazy_bands.lazy_dataset(self, names)
         if scaled:
-            return array_values.scaled(dataset)
-        return array_values.masked(dataset) if masked else dataset
+            dataset = array_values.scaled(dataset)
+        elif masked:
+            dataset = array_values.masked(dataset)
+        return cast("BandDataset", dataset)
 
 
 def open_scene(
