@@ -1,6 +1,6 @@
 """Many scenes through the real scheduler with stub work: ``python -m benchmarks.simulate [--scenes N]``.
 
-What is real: `_run.run_plans`, `DaskExecutor`, a LocalCluster of worker processes, and `reduce_on_worker`, which gets
+What is real: `run_plans`, `DaskExecutor`, a LocalCluster of worker processes, and `carry_out_on_worker`, which gets
 a real Target and Publication for each band and gives back a real Done with a full preview. What is not: sources,
 the reduction inside a worker, and what `_publish.publish` writes, of which only the product's folder is made. So all
 CPU that is spent is overhead. The scheduler has a process apart from the client, as it has a pod of its own elsewhere.
@@ -96,7 +96,7 @@ class StubRequest:
         return plan_scene(scene, self.dest, Options(factor=10))
 
 
-def stub_process(target: Target, publication: Publication, preview: np.ndarray) -> Done:
+def stub_process(target: Target, publication: Publication, _threads: object, preview: np.ndarray) -> Done:
     """Give back what a target gives, all but the work."""
     numbers = {"minimum": 7301.0, "maximum": 43210.0, "mean": 11234.5, "stddev": 2345.6}
     band, coarse = target.band, target.coarse
@@ -119,11 +119,11 @@ class StubWork(WorkerPlugin):
     """Puts the stub where workers reduce targets, in those too that start later."""
 
     def setup(self, worker) -> None:
-        from landsat_downsample.execution import dask_worker
+        from landsat_downsample.execution import work
 
         height, width = min(GRID.height // 10 + 1, PREVIEW), min(GRID.width // 10 + 1, PREVIEW)
         preview = np.random.default_rng(1).integers(7273, 43636, (height, width)).astype("uint16")
-        dask_worker.process = partial(stub_process, preview=preview)
+        work.process = partial(stub_process, preview=preview)
 
 
 class Held(SchedulerPlugin):

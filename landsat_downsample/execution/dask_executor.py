@@ -1,4 +1,4 @@
-"""Targets on a dask cluster, behind futures of the standard library; never stuck, never silent.
+"""Work on a dask cluster, behind futures of the standard library; never stuck, never silent.
 
 One thread owns all state and acts on messages: a target handed in, begun, ended; a scene given
 up. Between messages it looks after the cluster: whatever dask itself would wait for without end
@@ -18,13 +18,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import InternalError, LandsatDownsampleError, ReadError
-from landsat_downsample.execution.dask_worker import reduce_on_worker, stop_on_worker
-from landsat_downsample.execution.host_queue import HostQueue, host_of
-from landsat_downsample.model.plan import Target
+from landsat_downsample.execution.dask_worker import carry_out_on_worker, stop_on_worker
+from landsat_downsample.execution.host_queue import HostQueue
+from landsat_downsample.execution.work import Work
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.pipeline.band import Done
 from landsat_downsample.storage.bugs import is_bug, warn, wrapped
-from landsat_downsample.storage.publication import Publication
 
 if TYPE_CHECKING:
     import distributed
@@ -39,8 +37,8 @@ FETCH, FETCH_DIRECT = 30.0, 5.0
 class Limits:
     """How long to wait for what, in seconds, and how often to try again."""
 
-    target: float = 900.0
-    """For one target from its beginning, besides the time for its bytes."""
+    piece: float = 900.0
+    """For one piece of work from its beginning, besides the time for its bytes."""
     slowest: float = 250_000.0
     """Bytes per second that its source gives at the least."""
     starved: float = 120.0
@@ -58,9 +56,9 @@ class Limits:
     poll: float = 2.0
     """Between two looks at the cluster."""
 
-    def of(self, target: Target) -> float:
-        """Return the seconds that a target may take."""
-        return self.target + target.bytes_in / self.slowest
+    def of(self, work: Work) -> float:
+        """Return the seconds that a piece of work may take."""
+        return self.piece + work.bytes_in / self.slowest
 
 
 @dataclass(slots=True)
@@ -74,8 +72,8 @@ class Staff:
     """That went without being asked to."""
 
 
-class TargetFuture(Future[Any]):
-    """What will become of a target. To cancel one asks its whole scene to end: see `DaskExecutor.halt`."""
+class WorkFuture(Future[Any]):
+    """What will become of a piece of work. To cancel one asks its whole group to end: see `DaskExecutor.halt`."""
 
     def __init__(self, halt: Callable[[], None]) -> None:
         super().__init__()
@@ -90,9 +88,8 @@ class TargetFuture(Future[Any]):
 
 @dataclass(slots=True)
 class _Item:
-    target: Target
-    publication: Publication
-    future: TargetFuture
+    work: Work
+    future: WorkFuture
     order: int
     """Of its scene: earlier ones first, so that scenes get finished."""
     part: str
@@ -100,13 +97,13 @@ class _Item:
     begun: float | None = None
     worker: str | None = None
     memory_limit: int = 0
-    sent: distributed.Future[Done] | None = field(default=None, repr=False)
+    sent: distributed.Future[Any] | None = field(default=None, repr=False)
     key: tuple[str | int, ...] = ()
     """Of its present try: no two are alike, so that nothing is taken for something done before."""
 
 
 class DaskExecutor:
-    """Runs targets on a dask client's cluster.
+    """Works on a dask client's cluster.
 
     Parameters
     ----------
@@ -131,7 +128,7 @@ class DaskExecutor:
         self._client, self._limits, self._owned = client, limits or Limits(), owned
         self.part = ""
         self._inbox: queue.SimpleQueue[tuple[Callable[[Any], bool | None], Any]] = queue.SimpleQueue()
-        self._scene, self._order = "", 0
+        self._group, self._order = "", 0
         self._queue: HostQueue[_Item] = HostQueue(policy)
         self._in_flight: dict[Key, _Item] = {}
         if client.scheduler is None:
@@ -159,19 +156,19 @@ class DaskExecutor:
         """Targets that the cluster works on at one time."""
         return max(sum(self._workers.values()), 1)
 
-    def submit(self, target: Target, publication: Publication) -> TargetFuture:
-        """Hand a target in; it is sent to the cluster when its turn comes."""
+    def submit(self, work: Work) -> WorkFuture:
+        """Hand work in; it is sent to the cluster when its turn comes."""
         if not self._thread.is_alive():
             raise RuntimeError("submit to an executor that is closed")
-        future = TargetFuture(lambda: self.halt(publication))
-        if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember
-            self._scene, self._order = publication.token, self._order + 1
-        self._inbox.put((self._on_submit, _Item(target, publication, future, self._order, self.part)))
+        future = WorkFuture(lambda: self.halt(work.group))
+        if work.group != self._group:  # groups come one after the other: the last one is all to remember
+            self._group, self._order = work.group, self._order + 1
+        self._inbox.put((self._on_submit, _Item(work, future, self._order, self.part)))
         return future
 
-    def halt(self, publication: Publication) -> None:
-        """Take back a scene's targets that have not begun; let the others end at their next strip."""
-        self._inbox.put((self._on_halt, publication.token))
+    def halt(self, group: str) -> None:
+        """Take back a group's work that has not begun; let the rest end at its next strip."""
+        self._inbox.put((self._on_halt, group))
 
     def __enter__(self) -> DaskExecutor:
         return self
@@ -220,7 +217,7 @@ class DaskExecutor:
         if self._gone is not None:
             item.future.set_exception(_failure(item, self._gone))
             return
-        self._queue.push(item.order, host_of(item.target), item)
+        self._queue.push(item.order, item.work.host, item)
 
     def _on_begun(self, event: dict[str, Any]) -> None:
         if item := self._in_flight.get(tuple(event["key"])):
@@ -228,17 +225,17 @@ class DaskExecutor:
             item.worker, item.memory_limit = event["worker"], event["memory_limit"]
 
     def _on_halt(self, token: str) -> None:
-        for item in self._queue.withdraw(lambda item: item.publication.token == token):
+        for item in self._queue.withdraw(lambda item: item.work.group == token):
             Future.cancel(item.future)
             item.future.set_running_or_notify_cancel()
-        if any(item.publication.token == token for item in self._in_flight.values()):
+        if any(item.work.group == token for item in self._in_flight.values()):
             run = self._client._run
             self._ask(run, stop_on_worker, token, wait=False, on_error="ignore")
 
     def _on_close(self, now: bool) -> bool:
         if now and self._closing is None:
             self._closing = time.monotonic()
-            for token in {item.publication.token for item in self._in_flight.values()}:
+            for token in {item.work.group for item in self._in_flight.values()}:
                 self._on_halt(token)
         # What has begun would store its files after its scene was cleared away; it ends at its next strip.
         patient = self._closing is None or time.monotonic() - self._closing < self._limits.ending
@@ -265,12 +262,11 @@ class DaskExecutor:
             # dask's progress has a bar for what stands before the run's name, and counts in it only what is handed
             # out: how far the run is, the bar's name must tell.
             name = f"{item.part or 'reduce'}-{self._run}"
-            item.key = (name, item.target.band.name, item.target.scene_id, next(self._tries))
+            item.key = (name, *item.work.names, next(self._tries))
             self._in_flight[item.key] = item  # before it is sent, which may fail
             item.sent = self._client.submit(
-                reduce_on_worker,
-                item.target,
-                item.publication,
+                carry_out_on_worker,
+                item.work,
                 self._topic,
                 item.key,
                 key=item.key,
@@ -279,7 +275,7 @@ class DaskExecutor:
             )
             item.sent.add_done_callback(lambda sent: self._inbox.put((self._on_landed, sent)))
 
-    def _on_landed(self, sent: distributed.Future[Done]) -> None:
+    def _on_landed(self, sent: distributed.Future[Any]) -> None:
         item = self._in_flight.get(sent.key)
         if item is None or item.sent is not sent:
             return
@@ -302,9 +298,9 @@ class DaskExecutor:
     def _land(self, item: _Item) -> None:
         """It is with the cluster no more."""
         if self._in_flight.pop(item.key, None):
-            self._queue.ended(host_of(item.target))
+            self._queue.ended(item.work.host)
 
-    def _settle(self, item: _Item, result: Done | BaseException) -> None:
+    def _settle(self, item: _Item, result: object) -> None:
         self._land(item)
         self._active, item.sent = time.monotonic(), None
         if isinstance(result, BaseException):
@@ -315,7 +311,7 @@ class DaskExecutor:
     def _again(self, item: _Item, what: str, error: BaseException | None = None) -> None:
         """Try a target once more, or report that it failed."""
         if item.tries >= self._limits.retries or self._closing is not None:
-            name = f"band {item.target.key}"
+            name = item.work.label
             bug = wrapped(error, f"{name} failed") if error is not None and is_bug(error) else None
             self._settle(item, bug or ReadError(f"{name} {what}"))
             return
@@ -340,7 +336,7 @@ class DaskExecutor:
         for item in list(self._in_flight.values()):
             if item.worker and item.worker not in workers:
                 item.begun = item.worker = None
-            elif item.begun and now - item.begun > limits.of(item.target):
+            elif item.begun and now - item.begun > limits.of(item.work):
                 self._unhang(item)
         if workers or not self._in_flight:
             self._fed = now
@@ -362,7 +358,7 @@ class DaskExecutor:
         self.staff.now, self.staff.most = len(workers), max(self.staff.most, len(workers))
 
     def _unhang(self, item: _Item) -> None:
-        worker, seconds = item.worker, self._limits.of(item.target)
+        worker, seconds = item.worker, self._limits.of(item.work)
         if item.sent is not None:
             item.sent.cancel()
         self._again(item, f"did not end within {seconds:.0f} s on worker {worker}: see that its source answers")
@@ -405,8 +401,8 @@ class DaskExecutor:
 
 
 def _failure(item: _Item, why: LandsatDownsampleError) -> LandsatDownsampleError:
-    """Why a target failed that is not to blame itself; a bug stays what it is."""
-    return why if isinstance(why, InternalError) else ReadError(f"band {item.target.key} failed: {why}")
+    """Why work failed that is not to blame itself; a bug stays what it is."""
+    return why if isinstance(why, InternalError) else ReadError(f"{item.work.label} failed: {why}")
 
 
 def _killed(item: _Item) -> str:

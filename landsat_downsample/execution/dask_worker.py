@@ -1,24 +1,22 @@
-"""What dask workers run: one target, reported when it begins, asked to stop between two strips."""
+"""What dask workers run: one piece of work, reported when it begins, asked to stop between two strips."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-from landsat_downsample.model.plan import Target
-from landsat_downsample.pipeline.band import Done, process
+from landsat_downsample.execution.work import Work
 from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.bugs import wrapping
-from landsat_downsample.storage.publication import Publication
 from landsat_downsample.storage.recent import Recent
 
-#: Publications of this worker's tasks, by token; the oldest are forgotten beyond this number.
+#: Groups of this worker's tasks, by token; the oldest are forgotten beyond this number.
 REMEMBERED = 4096
 _flags: Recent[str, threading.Event] = Recent(REMEMBERED)
 
 
-def reduce_on_worker(target: Target, publication: Publication, topic: str, key: tuple[Any, ...]) -> Done:
-    """Reduce a target and store its files, on a dask worker.
+def carry_out_on_worker(work: Work, topic: str, key: tuple[Any, ...]) -> Any:
+    """Do a piece of work on a dask worker.
 
     Raises
     ------
@@ -30,13 +28,13 @@ def reduce_on_worker(target: Target, publication: Publication, topic: str, key: 
     worker = get_worker()
     limit = worker.memory_manager.memory_limit or 0
     worker.log_event(topic, {"key": key, "worker": worker.address, "memory_limit": limit})
-    with wrapping(f"band {target.key} failed"), cancellation.stoppable(_flag(publication.token)):
+    with wrapping(f"{work.label} failed"), cancellation.stoppable(_flag(work.group)):
         cancellation.check()
-        return process(target, publication)
+        return work.carry_out(lambda: 1)
 
 
 def stop_on_worker(token: str) -> None:
-    """Ask this worker's tasks of one publication to end at their next strip, and those to come at once."""
+    """Ask this worker's tasks of one group to end at their next strip, and those to come at once."""
     _flag(token).set()
 
 

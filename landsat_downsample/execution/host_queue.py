@@ -8,15 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from landsat_downsample.model.plan import Target
 from landsat_downsample.model.policy import Policy
 
 T = TypeVar("T")
-
-
-def host_of(target: Target) -> str | None:
-    """Host or bucket that a target's bytes come from; None for this machine's disks."""
-    return target.band.location.host
 
 
 class HostQueue(Generic[T]):

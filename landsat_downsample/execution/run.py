@@ -15,7 +15,8 @@ from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteEr
 from landsat_downsample.execution.destination import Places
 from landsat_downsample.execution.interrupts import undisturbed
 from landsat_downsample.execution.threads import Threads, threads_for
-from landsat_downsample.model.plan import ScenePlan, Target
+from landsat_downsample.execution.work import BandWork, Work
+from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.words import count_words, part_words, size_words
@@ -148,19 +149,19 @@ class Executor(Protocol):
 
     @property
     def width(self) -> int:
-        """Targets at work at one time."""
+        """Pieces of work that are done at one time."""
 
     part: str
-    """Which part of the run the targets to be handed in belong to, for whoever looks at the executor."""
+    """Which part of the run the work to be handed in belongs to, for whoever looks at the executor."""
 
-    def submit(self, target: Target, publication: Publication) -> Future[Any]:
-        """Begin to reduce a target and to store it, now or when its turn comes."""
+    def submit(self, work: Work) -> Future[Any]:
+        """Begin it, now or when its turn comes."""
 
-    def halt(self, publication: Publication) -> None:
-        """Take back and stop the targets of a publication."""
+    def halt(self, group: str) -> None:
+        """Take back and stop the work of a group."""
 
     def close(self, *, now: bool = False) -> None:
-        """End; with `now`, without waiting for targets."""
+        """End; with `now`, without waiting for work."""
 
 
 @dataclass(slots=True, eq=False)
@@ -356,7 +357,7 @@ class _Run:
         work.begun = time.perf_counter()
         self._executor.part = part_words(work.number, self._total) if self._total else ""
         for target in opened.plan.targets:
-            work.waiting.add(self._executor.submit(target, opened.publication))
+            work.waiting.add(self._executor.submit(BandWork(target, opened.publication)))
         self._report(Progress(work.name, work.plan, begun=True))
 
     def _collect(self, work: _Work) -> None:
@@ -387,7 +388,7 @@ class _Run:
     def _halt(self, work: _Work) -> None:
         """Take back what has not begun, and let what has begun end at its next strip."""
         if self._executor is not None and work.waiting:
-            self._executor.halt(work.opened.publication)
+            self._executor.halt(work.opened.publication.token)
 
     def _clean(self) -> None:
         """End all work, and leave nothing behind of scenes that were interrupted."""

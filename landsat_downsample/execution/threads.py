@@ -1,4 +1,4 @@
-"""The serial executor and its threads: targets reduced in this process. What comes out of it is the specification."""
+"""The serial executor and its threads: work done in this process. What comes out of it is the specification."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.execution.host_queue import HostQueue, host_of
+from landsat_downsample.execution.host_queue import HostQueue
 from landsat_downsample.execution.interrupts import undisturbed
-from landsat_downsample.model.plan import Target
+from landsat_downsample.execution.work import Work
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.pipeline.band import Done, process
 from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.bugs import wrapping
-from landsat_downsample.storage.publication import Publication
 from landsat_downsample.storage.recent import Recent
 
 #: Threads that wait for the network while as many as there are CPUs decode.
@@ -29,14 +27,13 @@ REMEMBERED = 4096
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    target: Target
-    publication: Publication
+    work: Work
     future: Future[Any]
     stop: threading.Event
 
 
 class Threads:
-    """Reduces targets on threads of this process; GDAL and NumPy release the interpreter's lock.
+    """Works on threads of this process; GDAL and NumPy release the interpreter's lock.
 
     Parameters
     ----------
@@ -52,31 +49,31 @@ class Threads:
         self._lock = threading.Lock()
         self._queue: HostQueue[_Item] = HostQueue(policy)
         self._flags: Recent[str, threading.Event] = Recent(REMEMBERED)
-        self._scene, self._order = "", 0
+        self._group, self._order = "", 0
         self._working = 0
 
-    def submit(self, target: Target, publication: Publication) -> Future[Any]:
-        """Hand a target in."""
+    def submit(self, work: Work) -> Future[Any]:
+        """Hand work in."""
         with self._lock:
-            if publication.token != self._scene:  # scenes come one after the other: the last one is all to remember
-                self._scene, self._order = publication.token, self._order + 1
-            item = _Item(target, publication, Future(), self._flags.setdefault(publication.token, threading.Event()))
-            self._queue.push(self._order, host_of(target), item)
+            if work.group != self._group:  # groups come one after the other: the last one is all to remember
+                self._group, self._order = work.group, self._order + 1
+            item = _Item(work, Future(), self._flags.setdefault(work.group, threading.Event()))
+            self._queue.push(self._order, work.host, item)
         with undisturbed():  # a pool that is cut while it starts a thread does not know it, nor wait for it
             self._pool.submit(self._work)
         return item.future
 
-    def halt(self, publication: Publication) -> None:
-        """Take back a scene's targets that have not begun; let the others end at their next strip."""
+    def halt(self, group: str) -> None:
+        """Take back a group's work that has not begun; let the rest end at its next strip."""
         with self._lock:
-            self._flags.setdefault(publication.token, threading.Event()).set()
-            gone = self._queue.withdraw(lambda item: item.publication.token == publication.token)
+            self._flags.setdefault(group, threading.Event()).set()
+            gone = self._queue.withdraw(lambda item: item.work.group == group)
         for item in gone:
             item.future.cancel()
             item.future.set_running_or_notify_cancel()
 
     def close(self, *, now: bool = False) -> None:
-        """Wait for the targets that have begun; of the others too, but for ``now``."""
+        """Wait for the work that has begun; for the rest too, but for ``now``."""
         if now:
             with self._lock:
                 gone = self._queue.withdraw(lambda item: True)
@@ -86,7 +83,7 @@ class Threads:
         self._pool.shutdown(wait=True)
 
     def _work(self) -> None:
-        """Reduce until nothing may be: bands of a host that is asked enough are left to the threads at it."""
+        """Work until nothing may be done: what a host that is asked enough must give is left to the threads at it."""
         while (item := self._next()) is not None:
             try:
                 if item.future.set_running_or_notify_cancel():
@@ -94,7 +91,7 @@ class Threads:
             finally:
                 with self._lock:
                     self._working -= 1
-                    self._queue.ended(host_of(item.target))
+                    self._queue.ended(item.work.host)
 
     def _next(self) -> _Item | None:
         with self._lock:
@@ -103,7 +100,7 @@ class Threads:
             return item
 
     def _idle_threads(self) -> int:
-        """Threads for a band that begins now: more than one where no other waits for them."""
+        """Threads for a piece that begins now: more than one where no other waits for them."""
         with self._lock:
             return 1 if self._queue else max(1, min(self.width, cpus()) // self._working)
 
@@ -115,10 +112,10 @@ def _settle(item: _Item, idle_threads: Callable[[], int]) -> None:
         item.future.set_exception(error)
 
 
-def _process(item: _Item, idle_threads: Callable[[], int]) -> Done:
-    with wrapping(f"band {item.target.key} failed"), cancellation.stoppable(item.stop):
+def _process(item: _Item, idle_threads: Callable[[], int]) -> Any:
+    with wrapping(f"{item.work.label} failed"), cancellation.stoppable(item.stop):
         cancellation.check()
-        return process(item.target, item.publication, idle_threads)
+        return item.work.carry_out(idle_threads)
 
 
 def threads_for(workers: int | None, *, local: bool) -> int:

@@ -126,12 +126,12 @@ class Raising:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def submit(self, target, publication) -> Future:
+    def submit(self, work) -> Future:
         future = Future()
         future.set_exception(self.error)
         return future
 
-    def halt(self, publication) -> None:
+    def halt(self, group) -> None:
         """Nothing is at work."""
 
     def close(self, *, now: bool = False) -> None:

@@ -25,6 +25,7 @@ import landsat_downsample as ld
 from landsat_downsample.errors import ReadError
 from landsat_downsample.execution.cluster import cluster
 from landsat_downsample.execution.dask_executor import DaskExecutor, Limits
+from landsat_downsample.execution.work import BandWork
 from landsat_downsample.pipeline.band import process
 from landsat_downsample.storage.publication import Publication
 
@@ -62,7 +63,7 @@ def test_bytes_of_one_process(local, targets, publication, tmp_path):
     expected = [process(target, here) for target in targets]
     with DaskExecutor(local) as executor:
         assert executor.width == 2
-        found = [future.result() for future in [executor.submit(target, publication) for target in targets]]
+        found = [future.result() for future in [executor.submit(BandWork(target, publication)) for target in targets]]
     assert files(publication) == files(here)
     assert [done.products for done in found] == [done.products for done in expected]
 
@@ -75,7 +76,7 @@ def test_error_of_a_target_is_its_own(local, targets, publication, tmp_path):
     broken = single(tmp_path / "broken.tif")
     (tmp_path / "broken.tif").write_bytes(b"II*\0")
     with DaskExecutor(local) as executor:
-        bad, good = executor.submit(broken, publication), executor.submit(targets[0], publication)
+        bad, good = executor.submit(BandWork(broken, publication)), executor.submit(BandWork(targets[0], publication))
         assert isinstance(bad.exception(), ReadError)
         assert good.result().name == targets[0].band.name
 
@@ -90,7 +91,7 @@ def test_worker_killed_at_work(local, targets, publication, tmp_path, monkeypatc
         held = ld.plan(f"{web.endpoint}/scene/{scene.name}_MTL.json", "unused", factor=7)[0].targets[0]
         web.hold(".TIF")  # a source that keeps one target at work
         with DaskExecutor(local, owned=True) as executor:
-            futures = [executor.submit(target, publication) for target in (held, *targets[1:])]
+            futures = [executor.submit(BandWork(target, publication)) for target in (held, *targets[1:])]
             wait(futures[1:])
             [busy] = [worker for worker, keys in local.processing().items() if keys]
             os.kill(local.run(os.getpid, workers=[busy])[busy], signal.SIGKILL)
@@ -103,7 +104,7 @@ def test_worker_killed_at_work(local, targets, publication, tmp_path, monkeypatc
 def test_a_worker_that_was_asked_to_go_is_not_lost(targets, publication):
     with cluster("local", workers=2) as client:
         with DaskExecutor(client) as executor:
-            executor.submit(targets[0], publication).result()
+            executor.submit(BandWork(targets[0], publication)).result()
             client.retire_workers([next(iter(client.nthreads()))])
             wait_until(lambda: len(client.nthreads()) == 1)
         assert (executor.staff.now, executor.staff.most, executor.staff.lost) == (1, 2, 0)
@@ -114,8 +115,8 @@ def test_halted_scene_ends_and_others_go_on(local, targets, publication, tmp_pat
     other, free = Publication(str(tmp_path / "other"), "scene_downsampled"), tmp_path / "free"
     busy = [local.submit(wait_until, free.exists, key=f"busy-{worker}", workers=worker) for worker in local.nthreads()]
     with DaskExecutor(local) as executor:
-        given_up = [executor.submit(target, publication) for target in targets * 5]
-        kept = [executor.submit(target, other) for target in targets[:3]]
+        given_up = [executor.submit(BandWork(target, publication)) for target in targets * 5]
+        kept = [executor.submit(BandWork(target, other)) for target in targets[:3]]
         assert given_up[0].cancel() is False
         window = 2 * executor.width + 4  # with the cluster already
         assert all(future.cancelled() for future in wait(given_up[window:]).done)
@@ -127,13 +128,13 @@ def test_halted_scene_ends_and_others_go_on(local, targets, publication, tmp_pat
 
 def test_closing_at_once_leaves_nobody_waiting(local, targets, publication):
     executor = DaskExecutor(local)
-    futures = [executor.submit(target, publication) for target in targets * 3]
+    futures = [executor.submit(BandWork(target, publication)) for target in targets * 3]
     executor.close(now=True)
     wait(futures)
     assert all(future.cancelled() or future.exception() or future.result() for future in futures)
     assert futures[-1].cancelled() or "the run was interrupted" in str(futures[-1].exception())
     with pytest.raises(RuntimeError):
-        executor.submit(targets[0], publication)
+        executor.submit(BandWork(targets[0], publication))
 
 
 @pytest.mark.slow
@@ -142,11 +143,11 @@ def test_hung_target_is_reported_and_its_worker_restarted(local, publication, tm
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
         href = f"http://127.0.0.1:{silent.getsockname()[1]}/hung.tif"
         hung = replace(hung, band=replace(hung.band, href=href))
-        with DaskExecutor(local, owned=True, limits=Limits(target=1.0, poll=0.2, retries=1)) as executor:
-            future = executor.submit(hung, publication)
+        with DaskExecutor(local, owned=True, limits=Limits(piece=1.0, poll=0.2, retries=1)) as executor:
+            future = executor.submit(BandWork(hung, publication))
             assert "did not end within 1 s on worker" in str(future.exception())
         with DaskExecutor(local) as executor:
-            assert executor.submit(targets[0], publication).result()
+            assert executor.submit(BandWork(targets[0], publication)).result()
 
 
 @pytest.mark.slow
@@ -156,7 +157,7 @@ def test_hundreds_of_files_through_a_window(local, tmp_path):
     publications = [Publication(str(tmp_path / "out"), f"scene{k}_downsampled") for k in range(30)]
     most = 0
     with DaskExecutor(local) as executor:
-        futures = [executor.submit(target, publication) for publication in publications for _ in range(20)]
+        futures = [executor.submit(BandWork(target, publication)) for publication in publications for _ in range(20)]
         while wait(futures, timeout=0.1).not_done:
             most = max(most, local.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
         assert sum(future.result().products[0].size > 0 for future in futures) == 600
@@ -177,10 +178,10 @@ def test_target_beyond_the_memory_of_its_worker(tmp_path, targets, publication):
         Client(made) as client,
         DaskExecutor(client, owned=True, limits=limits) as executor,
     ):
-        reported = str(executor.submit(large, publication).exception())
+        reported = str(executor.submit(BandWork(large, publication)).exception())
         assert "most likely out of memory, whose limit is 0.39 GiB" in reported
         assert "large" in reported
-        assert executor.submit(targets[0], publication).result()
+        assert executor.submit(BandWork(targets[0], publication)).result()
 
 
 @pytest.mark.slow
@@ -191,7 +192,7 @@ def test_no_worker_left(targets, publication):
         made.scale(0)
         wait_until(lambda: not client.nthreads())
         with DaskExecutor(client, limits=Limits(starved=2.0, poll=0.2)) as executor:
-            future = executor.submit(targets[0], publication)
+            future = executor.submit(BandWork(targets[0], publication))
             assert "there was no worker for 2 s" in str(future.exception())
 
 
@@ -204,7 +205,7 @@ def test_scheduler_lost(tmp_path, targets, publication):
     try:
         wait_until(path.exists, process)
         with cluster(str(path)) as client, DaskExecutor(client, limits=Limits(lost=3.0, poll=0.3)) as executor:
-            future = executor.submit(targets[0], publication)
+            future = executor.submit(BandWork(targets[0], publication))
             process.kill()
             assert "the scheduler was lost" in str(future.exception())
     finally:

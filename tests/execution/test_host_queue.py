@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from loopback import Files, serving
 
 import landsat_downsample as ld
-from landsat_downsample.execution import threads as threads_module
-from landsat_downsample.execution.host_queue import HostQueue, host_of
+from landsat_downsample.execution import work as work_module
+from landsat_downsample.execution.host_queue import HostQueue
 from landsat_downsample.execution.threads import Threads
+from landsat_downsample.execution.work import BandWork
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.model.policy import Policy
@@ -88,9 +89,9 @@ def targets(tmp_path_factory):
         ("s3://bucket/a/B4.TIF", "s3://bucket"),
     ],
 )
-def test_the_host_of_a_target(href, host, targets):
+def test_the_host_of_a_target(href, host, targets, tmp_path):
     target = replace(targets[0], band=replace(targets[0].band, href=href))
-    assert host_of(target) == host
+    assert BandWork(target, Publication(str(tmp_path), "product")).host == host
 
 
 class Counting(Files):
@@ -184,12 +185,12 @@ def test_turns_at_a_gate_come_in_order():
 
 def test_a_scene_that_is_given_up_leaves_the_others_alone(targets, tmp_path, monkeypatch):
     halted = threading.Event()
-    monkeypatch.setattr(threads_module, "process", lambda *what: halted.wait() and process(*what))
+    monkeypatch.setattr(work_module, "process", lambda *what: halted.wait() and process(*what))
     threads = Threads(1)
     first, second = (Publication(str(tmp_path), name) for name in ("first", "second"))
-    given_up = [threads.submit(target, first) for target in targets * 5]
-    kept = [threads.submit(target, second) for target in targets]
-    threads.halt(first)
+    given_up = [threads.submit(BandWork(target, first)) for target in targets * 5]
+    kept = [threads.submit(BandWork(target, second)) for target in targets]
+    threads.halt(first.token)
     halted.set()
     for future in given_up:
         assert future.cancelled() or future.exception() or future.result()
