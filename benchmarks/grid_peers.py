@@ -103,7 +103,7 @@ def _part(target: Target, row: int, column: int, side: int) -> Part:
     window = Window(left, top, int(columns.max()) + 3 - left, int(rows.max()) + 3 - top)
     with rasterio.open(target.band.location.href) as source:
         values = source.read(1, window=window)
-    area = tie_facts(fine, target.lattice, target.projection)[1]
+    area = tie_facts(fine, target.lattice, target.projection).cell_area
     at = fine.transform @ Affine.translation(left, top)
     return Part(values, at, fine.crs, target.band.nodata, cells, area * side * side)
 

@@ -135,7 +135,7 @@ def _targets(scene: ld.Scene, **how) -> list[Target]:
 
 def _side(target: Target) -> float:
     """Of a cell, in pixels, by its area."""
-    return tie_facts(target.band.grid, target.lattice, target.projection)[1] ** 0.5
+    return tie_facts(target.band.grid, target.lattice, target.projection).cell_area ** 0.5
 
 
 def _rounded(target: Target, side: float) -> float:

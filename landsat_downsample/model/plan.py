@@ -204,7 +204,7 @@ class ScenePlan:
         """Area of a cell in pixels of the scene; the mean of those that it meets, where they differ."""
         if self.projection is None:
             return float(self.ratio[0] * self.ratio[1])
-        return tie_facts(self.scene.grid, self.lattice, self.projection)[1]
+        return tie_facts(self.scene.grid, self.lattice, self.projection).cell_area
 
     @property
     def id(self) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from affine import Affine
@@ -15,9 +16,19 @@ from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.projection import Projection
 
-#: Pixels from tie point to tie point. Between them positions are off by at most 0.0004 of a pixel at middle latitudes
-#: and 0.0015 at 82 degrees, measured over frames of 230 km from UTM to sinusoidal, lat/lon and equal-area grids.
+#: Most pixels from tie point to tie point; halved until positions between them are right to `OFF`, which pixels of 30 m
+#: need from some 70 degrees on (8 to 83 degrees), larger pixels everywhere.
 STEP = 16
+
+#: Pixels by which positions between tie points may be off. An edge that crosses a pixel is 1.41 of its sides long at
+#: most, and shares are rounded to 1/4096 of a pixel: weights are then right to 0.001 of a pixel.
+OFF = 4e-4
+
+#: Blocks between tie points, along either axis, in which that is measured.
+MEASURED = 16
+
+#: Tie points of an image, about: in a scene of 30 m they are at least 4 pixels apart, also at the creases of a map.
+MOST = 1 << 22
 
 #: Tie points are rounded to a power of two of a cell that is at most this part of a pixel. Positions between them
 #: are then whole numbers too, whatever the order in which they are made.
@@ -37,7 +48,7 @@ FAR = -(1 << 60)
 class Outlines:
     """Pixels as parallelograms: all those between the same four tie points have one shape.
 
-    Pairs of (down, right), each int64 (rows, columns), a cell being ``2**(bits + 10)`` units.
+    Pairs of (down, right), each int64 (rows, columns), a cell being ``2**outline_bits`` units: `Ties`.
     """
 
     centre: tuple[np.ndarray, np.ndarray]
@@ -48,7 +59,7 @@ class Outlines:
 
     @classmethod
     def between(cls, corners: tuple[np.ndarray, np.ndarray]) -> Outlines:
-        """Make them from corners (rows + 1, columns + 1), a cell of which is ``2**(bits + 8)`` units."""
+        """Make them from corners (rows + 1, columns + 1), a cell of which is a quarter of the units of outlines."""
         made = [
             (
                 axis[:-1, :-1] + axis[:-1, 1:] + axis[1:, :-1] + axis[1:, 1:],
@@ -73,7 +84,7 @@ class Outlines:
 class Ties:
     """Positions of pixel corners on the cells of a lattice, in whole units of a small part of a cell.
 
-    Tie point (i, j) is the upper-left corner of pixel (16 i, 16 j); the last ones lie on or beyond the image's edges.
+    Tie point (i, j) is the upper-left corner of pixel (step i, step j); the last lie on or beyond the image's edges.
     """
 
     shape: tuple[int, int]
@@ -83,7 +94,9 @@ class Ties:
     right: np.ndarray
     """int64 (ties, ties): from the left edge of cell column 0 to the right."""
     bits: int
-    """A cell is ``2**bits`` units at tie points, 256 times that at corners of pixels, 1024 times that of outlines."""
+    """A cell is ``2**bits`` units at tie points."""
+    step: int = STEP
+    """Pixels from one to the next: a power of two."""
 
     @classmethod
     @lru_cache(maxsize=2)  # a plan asks for those that its bands will need
@@ -95,15 +108,27 @@ class Ties:
         UsageError
             The image has no place on the grid, or no unique one; or cells are finer than its pixels.
         """
-        rows, columns = (np.arange(-(-n // STEP) + 1) * STEP for n in image.shape)
-        here, there = _projected(image, projection, rows, columns)
+        here, there = _projected(image, projection, *_lines(image, STEP))
         _check(projection, image, here, there)
+        step = _step(image, projection)
+        if step < STEP:
+            _, there = _projected(image, projection, *_lines(image, step))
         down, right = _in_cells(lattice, there)
-        area = _areas(down, right)
+        area = _areas(down, right) / step**2
         _check_cells(area, lattice)
         pixels = 1 / math.sqrt(float(np.median(np.abs(area))))  # along a side of a cell
         bits = max(1, math.ceil(math.log2(PARTS_OF_A_PIXEL * pixels)))
-        return cls(image.shape, _rounded(down, bits), _rounded(right, bits), bits)
+        return cls(image.shape, _rounded(down, bits), _rounded(right, bits), bits, step)
+
+    @property
+    def corner_bits(self) -> int:
+        """A cell is ``2**corner_bits`` units at corners of pixels: ``step**2`` of them are one of tie points."""
+        return self.bits + 2 * (self.step.bit_length() - 1)
+
+    @property
+    def outline_bits(self) -> int:
+        """A cell is ``2**outline_bits`` units of outlines: four of them are one of corners."""
+        return self.corner_bits + 2
 
     @property
     def digest(self) -> str:
@@ -113,25 +138,35 @@ class Ties:
     @property
     def cell_area(self) -> float:
         """Mean area of a cell, in pixels."""
-        return float((1 << 2 * self.bits) / np.abs(_areas(self.down, self.right)).mean())
+        return float((1 << 2 * self.bits) * self.step**2 / np.abs(_areas(self.down, self.right)).mean())
 
     def corners(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (down, right) of the corners of pixels, int64 (rows, columns), in units of between tie points."""
-        return _between(self.down, rows, columns), _between(self.right, rows, columns)
+        """Positions (down, right) of the corners of pixels, int64 (rows, columns), in units of corners."""
+        return self._between(self.down, rows, columns), self._between(self.right, rows, columns)
+
+    def _between(self, ties: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Bilinear between tie points: in integers, so that nothing depends on the order of the sums."""
+        step = self.step
+        i, j = np.minimum(rows // step, len(ties) - 2), np.minimum(columns // step, ties.shape[1] - 2)
+        below, after = (rows - i * step)[:, None], columns - j * step
+        # Few lines are asked for: only their ends are taken, not all ties of their rows.
+        left, right = (ties[np.ix_(i, k)] * (step - below) + ties[np.ix_(i + 1, k)] * below for k in (j, j + 1))
+        made: np.ndarray = left * (step - after) + right * after
+        return made
 
     def outlines(self, rows: tuple[int, int], columns: tuple[int, int]) -> Outlines:
         """Of the pixels of some rows and columns, first and past the last."""
-        at = np.arange(*rows), np.arange(*columns)
-        i, j = at[0] // STEP, at[1] // STEP
-        below, after = (2 * (at[0] % STEP) + 1)[:, None], 2 * (at[1] % STEP) + 1
+        step, at = self.step, (np.arange(*rows), np.arange(*columns))
+        i, j = at[0] // step, at[1] // step
+        below, after = (2 * (at[0] % step) + 1)[:, None], 2 * (at[1] % step) + 1
         made = []
         for ties in (self.down, self.right):
-            edge = ties[i] * (2 * STEP - below) + ties[i + 1] * below
+            edge = ties[i] * (2 * step - below) + ties[i + 1] * below
             # `take` lays rows one after the other, as all that follows goes through them; `edge[:, j]` lays columns.
-            centre = edge.take(j, axis=1) * (2 * STEP - after) + edge.take(j + 1, axis=1) * after
+            centre = edge.take(j, axis=1) * (2 * step - after) + edge.take(j + 1, axis=1) * after
             across, along = np.diff(ties, axis=1), np.diff(ties, axis=0)
-            by_column = STEP * (across[:-1] + across[1:])[np.ix_(i, j)]
-            by_row = STEP * (along[:, :-1] + along[:, 1:])[np.ix_(i, j)]
+            by_column = step * (across[:-1] + across[1:])[np.ix_(i, j)]
+            by_row = step * (along[:, :-1] + along[:, 1:])[np.ix_(i, j)]
             made.append((centre, by_column, by_row))
         (down, down_column, down_row), (right, right_column, right_row) = made
         return Outlines((down, right), (down_column, right_column), (down_row, right_row))
@@ -140,7 +175,7 @@ class Ties:
     def longest_side(self) -> int:
         """Longest half side of a pixel's outline, along either axis, in the units of outlines."""
         steps = [np.diff(ties, axis=axis) for ties in (self.down, self.right) for axis in (0, 1)]
-        return 2 * STEP * max(int(abs(step).max()) for step in steps)
+        return 2 * self.step * max(int(abs(step).max()) for step in steps)
 
     @property
     def largest_cell(self) -> tuple[float, float]:
@@ -148,18 +183,27 @@ class Ties:
         one = float(1 << self.bits)
         down, right = self.down / one, self.right / one
         (v_row, v_column), (u_row, u_column) = (
-            (np.diff(axis, axis=0)[:, :-1] / STEP, np.diff(axis, axis=1)[:-1] / STEP) for axis in (down, right)
+            (np.diff(axis, axis=0)[:, :-1] / self.step, np.diff(axis, axis=1)[:-1] / self.step)
+            for axis in (down, right)
         )
         area = np.abs(u_column * v_row - u_row * v_column)
         high, wide = (abs(v_column) + abs(u_column)) / area, (abs(v_row) + abs(u_row)) / area
         return float(high.max()), float(wide.max())
 
 
+class TieFacts(NamedTuple):
+    """What is told of `Ties`."""
+
+    digest: str
+    step: int
+    cell_area: float
+
+
 @lru_cache(maxsize=16)
-def tie_facts(image: Grid, lattice: Lattice, projection: Projection) -> tuple[str, float]:
-    """Digest of the tie points of an image, and the mean area of a cell in its pixels."""
+def tie_facts(image: Grid, lattice: Lattice, projection: Projection) -> TieFacts:
+    """Facts of the tie points of an image, which outlive them."""
     ties = Ties.of(image, lattice, projection)
-    return ties.digest, ties.cell_area
+    return TieFacts(ties.digest, ties.step, ties.cell_area)
 
 
 def positions(
@@ -184,7 +228,7 @@ def covering(image: Grid, lattice: Lattice, projection: Projection) -> Grid:
     """
     ties = Ties.of(image, lattice, projection)
     (top, bottom), (left, right) = outline(ties)
-    one = 1 << (ties.bits + 8)
+    one = 1 << ties.corner_bits
     first, last = (top // one, left // one), (-(-bottom // one), -(-right // one))
     y, x = (lattice.origin[0] - first[0] * lattice.cell[0], lattice.origin[1] + first[1] * lattice.cell[1])
     transform = Affine(float(lattice.cell[1]), 0.0, float(x), 0.0, -float(lattice.cell[0]), float(y))
@@ -200,14 +244,33 @@ def outline(ties: Ties) -> tuple[tuple[int, int], tuple[int, int]]:
     return found[0], found[1]
 
 
-def _between(ties: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Bilinear between tie points, times 256: in integers, so that nothing depends on the order of the sums."""
-    i, j = np.minimum(rows // STEP, len(ties) - 2), np.minimum(columns // STEP, ties.shape[1] - 2)
-    below, after = (rows - i * STEP)[:, None], columns - j * STEP
-    # Few lines are asked for: only their ends are taken, not all ties of their rows.
-    left, right = (ties[np.ix_(i, k)] * (STEP - below) + ties[np.ix_(i + 1, k)] * below for k in (j, j + 1))
-    made: np.ndarray = left * (STEP - after) + right * after
-    return made
+def _lines(image: Grid, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of tie points."""
+    rows, columns = (np.arange(-(-n // step) + 1) * step for n in image.shape)
+    return rows, columns
+
+
+def _step(image: Grid, projection: Projection) -> int:
+    """The largest step at which positions between tie points are right to `OFF`, or the least of all."""
+    step = STEP
+    while step > 1 and 4 * math.prod(image.shape) < MOST * step**2 and _off(image, projection, step) > OFF:
+        step //= 2
+    return step
+
+
+def _off(image: Grid, projection: Projection, step: int) -> float:
+    """Pixels by which bilinear positions are off at most: in the middles of blocks between tie points and their sides.
+
+    Sides tell where a block's middle does not: what is bent one way along rows and the other way along columns.
+    """
+    starts = (np.unique(np.linspace(0, -(-n // step) - 1, MEASURED).astype(int)) * step for n in image.shape)
+    rows, columns = (np.add.outer(start, [0, step / 2, step]).ravel() for start in starts)
+    here, there = _projected(image, projection, rows, columns)
+    for axis in there:
+        axis[1::3] = (axis[::3] + axis[2::3]) / 2
+        axis[:, 1::3] = (axis[:, ::3] + axis[:, 2::3]) / 2
+    (x, y), back, (high, wide) = here, projection.backward(*there), image.resolution
+    return float(np.hypot((back[0] - x) / wide, (back[1] - y) / high).max())
 
 
 def _projected(
@@ -246,10 +309,10 @@ def _rounded(where: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _areas(down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Area of a pixel of each block between tie points, in cells; negative where the block is turned over."""
+    """Area of each block between tie points, in cells; negative where the block is turned over."""
     a, b = down[1:, 1:] - down[:-1, :-1], right[1:, 1:] - right[:-1, :-1]
     c, d = down[1:, :-1] - down[:-1, 1:], right[1:, :-1] - right[:-1, 1:]
-    area: np.ndarray = (a * d - b * c) / (-2 * STEP * STEP)
+    area: np.ndarray = (a * d - b * c) / -2
     return area
 
 

@@ -16,15 +16,17 @@ import numpy as np
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.projection import Projection
 
-#: Straight pieces of each side at least, and pixels of one at most: they then stay within 0.0005 pixels of the curve
-#: that the side is, also at 80 degrees (measured from UTM to sinusoidal grids; the error goes with the square).
-PIECES, PIECE = 8, 12.0
+#: Straight pieces of each side at least, and pixels by which one may leave the curve that the side is.
+PIECES, BENT = 8, 1e-4
 
 #: Pixels within which a point of the outline must come back to where it was.
 SAME_PLACE = 1e-3
 
-#: Pixels by which weights may be off: of the outline at 80 degrees and of the reducers, 0.0015 at 82 degrees.
-TOUCH = 2e-3
+#: Share of a pixel that rounding may leave of none.
+NOTHING = 1e-13
+
+#: Pixels by which weights may be off: those of the reducers, and of the outline.
+TOUCH = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,11 +63,13 @@ def _outline(
     image: Grid, cells: Grid, projection: Projection, cell: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Corners (x, y) of a cell's outline, in pixels of an image from its upper left corner."""
-    corners = _back(image, cells, projection, cell, 1)
-    if corners is None:
+    rough = _back(image, cells, projection, cell, 2 * PIECES)
+    if rough is None:
         return None
-    longest = max(np.ptp(axis) for axis in corners)
-    return _back(image, cells, projection, cell, max(PIECES, math.ceil(longest / PIECE)))
+    # Every other corner, from the middle of those beside it: the error of pieces goes with the square of their length.
+    off = [axis[1::2] - (axis[::2] + np.roll(axis[::2], -1)) / 2 for axis in rough]
+    pieces = math.ceil(PIECES * math.sqrt(np.hypot(*off).max() / BENT))
+    return _back(image, cells, projection, cell, max(PIECES, pieces))
 
 
 def _back(
@@ -115,6 +119,7 @@ def areas_inside(x: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> np.nda
             np.add.at(beyond, (row[left], 0), height[left])
     found: np.ndarray = own + np.cumsum(beyond, axis=1) - beyond
     np.clip(found if _signed_area(x, y) > 0 else -found, 0, 1, out=found)
+    found[found < NOTHING] = 0
     return found
 
 

@@ -72,11 +72,15 @@ def describe_projection(plan: ScenePlan) -> dict[str, Any] | None:
     return {"operation": plan.projection.definition, "PROJ": proj_version(), "parts_of_a_pixel": UNIT}
 
 
-def ties_digest(plan: ScenePlan, pixels: Grid | None) -> str | None:
-    """The digest of the positions on the grid that PROJ gave a band's tie points: who gets the same has its weights."""
+def describe_ties(plan: ScenePlan, pixels: Grid | None) -> dict[str, Any]:
+    """What decides the weights of a band's pixels on another projection.
+
+    ``tie_points``: digest of the positions on the grid that PROJ gave; ``tie_step``: pixels from one to the next.
+    """
     if plan.projection is None or pixels is None:
-        return None
-    return tie_facts(pixels, plan.lattice, plan.projection)[0]
+        return {}
+    ties = tie_facts(pixels, plan.lattice, plan.projection)
+    return {"tie_points": ties.digest, "tie_step": ties.step}
 
 
 def software(plan: ScenePlan) -> dict[str, str]:

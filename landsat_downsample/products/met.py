@@ -24,8 +24,8 @@ from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.grid_facts import (
     describe_cells,
     describe_projection,
+    describe_ties,
     software,
-    ties_digest,
     why_no_mtl,
 )
 
@@ -197,7 +197,7 @@ def _file(product: Product, plan: ScenePlan) -> dict[str, Any]:
         "reducer": product.method,
         "rounding": None if product.method in EXACT else "half to even",
         "valid_fraction": product.valid_fraction,
-        "tie_points": ties_digest(plan, source_pixels(plan.scene, product)),
+        **describe_ties(plan, source_pixels(plan.scene, product)),
         "driver": "GTiff",
         "layout": "COG",
         "size": [grid.width, grid.height],

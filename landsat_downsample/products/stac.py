@@ -32,8 +32,8 @@ from landsat_downsample.products.grid_facts import (
     crs_fields,
     describe_cells,
     describe_projection,
+    describe_ties,
     software,
-    ties_digest,
     why_no_mtl,
 )
 from landsat_downsample.products.met import (
@@ -255,8 +255,8 @@ def _asset(product: Product, plan: ScenePlan) -> dict[str, Any]:
         record["title"] = "Shares of the source pixels, in percent"
     if product.notes:
         record["landsat_ds:notes"] = list(product.notes)
-    if digest := ties_digest(plan, source_pixels(plan.scene, product)):
-        record["landsat_ds:tie_points"] = digest
+    ties = describe_ties(plan, source_pixels(plan.scene, product))
+    record |= {f"landsat_ds:{name}": fact for name, fact in ties.items()}
     if spec and spec.fields:
         record["classification:bitfields"] = [_bitfield(field, product.method) for field in spec.fields]
     return record

@@ -274,7 +274,7 @@ def _check_ties(target: Target, written: dict[str, Any], report: Report) -> None
     made = written.get(target.filename, {}).get("tie_points")
     if target.projection is None or made is None:
         return
-    if made != tie_facts(target.band.grid, target.lattice, target.projection)[0]:
+    if made != tie_facts(target.band.grid, target.lattice, target.projection).digest:
         report.checked.append(
             f"{target.band.name}: this PROJ ({proj_version()}) gives other tie points than the product was made by, "
             "so that weights may differ in their last part"

@@ -22,7 +22,7 @@
 #include "_areas.h"
 #include "_fast.h"
 
-enum { UNIT = 4096, STEP = 16, TILE = 256, LONGEST = (1 << 14) - 1, MOST_SPAN = 64 };
+enum { UNIT = 4096, MOST_STEP = 16, TILE = 256, LONGEST = (1 << 14) - 1, MOST_SPAN = 64 };
 enum { MANY = 1 << 14, TWO = 1 << 15, MOVES = 1 << 12, OUTSIDE = -1 };
 
 typedef uint16_t word;
@@ -146,6 +146,8 @@ static inline double area_up_to(const double *u, const double *v, double a, doub
 typedef struct {
     const int64_t *down, *right; /* tie points */
     int64_t across;              /* tie points of a row */
+    int64_t step;                /* pixels from one to the next, 2**shift */
+    int shift;
     int bits;                    /* a cell is 2**bits units of outlines */
     double part;                 /* 2**-bits */
     int64_t top, bottom, left, after; /* cells that are counted */
@@ -219,7 +221,7 @@ typedef struct {
 static Axis axis_of(const Strip *s, const int64_t *ties, int64_t at)
 {
     const int64_t a = ties[at], b = ties[at + 1], c = ties[at + s->across], d = ties[at + s->across + 1];
-    Axis x = {.column = STEP * (b - a + d - c), .row = STEP * (c - a + d - b)};
+    Axis x = {.column = s->step * (b - a + d - c), .row = s->step * (c - a + d - b)};
     x.by_column = (double)x.column * s->part, x.by_row = (double)x.row * s->part;
     x.half = llabs(x.column) + llabs(x.row);
     const double one = 2 * fabs(x.by_column), other = 2 * fabs(x.by_row);
@@ -230,10 +232,10 @@ static Axis axis_of(const Strip *s, const int64_t *ties, int64_t at)
 
 static void begin_row(const Strip *s, Axis *x, const int64_t *ties, int64_t at, int64_t row)
 {
-    const int64_t below = 2 * (row % STEP) + 1, above = 2 * STEP - below;
+    const int64_t below = 2 * (row & (s->step - 1)) + 1, above = 2 * s->step - below;
     const int64_t left = ties[at] * above + ties[at + s->across] * below;
     const int64_t right = ties[at + 1] * above + ties[at + s->across + 1] * below;
-    x->first = left * (2 * STEP - 1) + right, x->step = 2 * (right - left);
+    x->first = left * (2 * s->step - 1) + right, x->step = 2 * (right - left);
 }
 
 static inline double share_before(const Axis *x, double centre)
@@ -326,7 +328,7 @@ static int64_t cell_of_all(const Writer *w, const Strip *s, int64_t at)
         int64_t low = t[ties[0]], high = low;
         for (int k = 1; k < 4; k++) low = t[ties[k]] < low ? t[ties[k]] : low, high = t[ties[k]] > high ? t[ties[k]] : high;
         /* Parallelograms may reach beyond the four points, by less than a pixel is from side to side. */
-        const int64_t reach = (high - low) / STEP + 1, bits = s->bits - 10;
+        const int64_t reach = ((high - low) >> s->shift) + 1, bits = s->bits - 2 * s->shift - 2;
         cells[axis] = (low - reach) >> bits;
         if (cells[axis] != (high + reach) >> bits) return SEVERAL;
     }
@@ -336,19 +338,19 @@ static int64_t cell_of_all(const Writer *w, const Strip *s, int64_t at)
 /* The pixels of a tile. */
 static int share_tile(Writer *w, const Strip *s, int64_t first, int64_t last, int64_t left, int64_t right)
 {
-    Axis axes[TILE / STEP][2];
-    int64_t all[TILE / STEP];
+    Axis axes[TILE][2];
+    int64_t all[TILE];
+    const int64_t step = s->step;
     w->cell = w->other = OUTSIDE, w->last = SIZE_MAX;
     for (int64_t row = first; row < last && !w->full; row++) {
-        const int64_t ties = row / STEP * s->across;
-        for (int64_t at = left; at < right; at += STEP) {
-            const int64_t i = ties + at / STEP, count = right - at < STEP ? right - at : STEP;
-            Axis *v = axes[(at - left) / STEP], *u = v + 1;
-            int64_t *cell = all + (at - left) / STEP;
-            if (row == first || row % STEP == 0)
-                *cell = cell_of_all(w, s, i), *v = axis_of(s, s->down, i), *u = axis_of(s, s->right, i);
-            if (*cell != SEVERAL) {
-                whole_pixels(w, *cell, count);
+        const int64_t ties = (row >> s->shift) * s->across;
+        for (int64_t at = left, k = 0; at < right; at += step, k++) {
+            const int64_t i = ties + (at >> s->shift), count = right - at < step ? right - at : step;
+            Axis *v = axes[k], *u = v + 1;
+            if (row == first || !(row & (step - 1)))
+                all[k] = cell_of_all(w, s, i), *v = axis_of(s, s->down, i), *u = axis_of(s, s->right, i);
+            if (all[k] != SEVERAL) {
+                whole_pixels(w, all[k], count);
                 continue;
             }
             begin_row(s, v, s->down, i, row), begin_row(s, u, s->right, i, row);
@@ -367,19 +369,24 @@ static PyObject *items(size_t count, size_t size, void *to)
     return made;
 }
 
-/* (down, right, ties of a row, bits, (first row, last, first column, last), (cell rows, columns)) -> words, and where those
- * of each tile begin and the last ones end (int64). Columns begin at a tie point. */
+/* (down, right, ties of a row, pixels from one to the next, bits of a cell there, (first row, last, first column, last),
+ * (cell rows, columns)) -> words, and where those of each tile begin and the last ones end (int64). Columns begin at a tie
+ * point. */
 PyObject *share_areas(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer down = {0}, right = {0};
-    long long across, bits, first, last, left, after, top, bottom, low, high;
-    if (!PyArg_ParseTuple(args, "y*y*LL(LLLL)(LLLL)", &down, &right, &across, &bits, &first, &last, &left, &after, &top,
+    long long across, step, bits, first, last, left, after, top, bottom, low, high;
+    if (!PyArg_ParseTuple(args, "y*y*LLL(LLLL)(LLLL)", &down, &right, &across, &step, &bits, &first, &last, &left, &after, &top,
                           &bottom, &low, &high)) return NULL;
     const int64_t ties = down.len / 8;
-    const int fits = down.len == right.len && across > 1 && ties % across == 0 && ties / across > 1 && bits >= 10 && bits < 62
-        && first >= 0 && first < last && last <= (ties / across - 1) * STEP && left >= 0 && left % STEP == 0 && left < after
-        && after <= (across - 1) * STEP && top <= bottom && low <= high && high - low <= INT32_MAX && bottom - top <= INT32_MAX
+    int shift = 0;
+    while (1 << shift < step && 1 << shift < MOST_STEP) shift++;
+    bits += 2 * shift + 2;
+    const int fits = down.len == right.len && across > 1 && ties % across == 0 && ties / across > 1 && step == 1 << shift
+        && bits > 2 * shift + 2 && bits < 62
+        && first >= 0 && first < last && last <= (ties / across - 1) * step && left >= 0 && left % step == 0 && left < after
+        && after <= (across - 1) * step && top <= bottom && low <= high && high - low <= INT32_MAX && bottom - top <= INT32_MAX
         && (bottom - top) * (high - low) <= INT32_MAX;
     const size_t tiles = fits ? (size_t)((after - left + TILE - 1) / TILE) : 0;
     int64_t *begin = NULL;
@@ -387,7 +394,7 @@ PyObject *share_areas(PyObject *self, PyObject *args)
     Writer w = {.wide = high - low};
     int whole = 1;
     if (begins) {
-        const Strip s = {down.buf, right.buf, across, (int)bits, 1 / (double)(1LL << bits), top, bottom, low, high};
+        const Strip s = {down.buf, right.buf, across, step, shift, (int)bits, 1 / (double)(1LL << bits), top, bottom, low, high};
         begin[0] = 0;
         Py_BEGIN_ALLOW_THREADS
         for (size_t k = 0; whole && k < tiles; k++) {

@@ -45,7 +45,7 @@ def shares_of_pixels(ties: Ties, pixels: Window, window: Window) -> Shares:
     """Share out the pixels of some rows and columns of an image: first row, row after the last, columns likewise."""
     if pixels[0] == pixels[1]:
         return Shares(*(np.empty(0, np.int64),) * 6)
-    return shares_of(ties.outlines(pixels[:2], pixels[2:]), ties.bits + 10, window)
+    return shares_of(ties.outlines(pixels[:2], pixels[2:]), ties.outline_bits, window)
 
 
 def shares_of(outlines: Outlines, bits: int, window: Window, unit: int = UNIT) -> Shares:

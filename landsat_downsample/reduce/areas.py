@@ -14,7 +14,7 @@ import numpy as np
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.projection import Projection
-from landsat_downsample.model.ties import STEP, Outlines, Ties, positions
+from landsat_downsample.model.ties import Outlines, Ties, positions
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.area_shares import UNIT, Shares, shares_of, shares_of_pixels
 from landsat_downsample.reduce.kernels import Strip
@@ -114,7 +114,7 @@ class Areas:
 
     def _strip(self, start: int) -> Strip:
         stop = min(start + ROWS - start % ROWS, self.window[1])
-        ties = self.ties.down[start // STEP : -(-stop // STEP) + 1]
+        ties = self.ties.down[start // self.ties.step : -(-stop // self.ties.step) + 1]
         first, last = int(ties.min()) >> self.ties.bits, (int(ties.max()) >> self.ties.bits) + 1
         top, height = self._cells[0], self.shape[0]
         first = min(max(first - top, 0), height)
@@ -295,23 +295,24 @@ class Areas:
     def outside(self) -> np.ndarray:
         """Area of the cells beyond the image's edges."""
         out = np.zeros(self._coarse.height * self._coarse.width, np.int64)
-        high, wide = (-(-int(n + 2) // STEP) for n in self.ties.largest_cell)
+        step = self.ties.step
+        high, wide = (-(-int(n + 2) // step) for n in self.ties.largest_cell)
         height, width = self._fine.shape
-        down, right = np.arange(-high, 1) * STEP, np.arange(-wide, 1) * STEP
-        full = np.concatenate([right, np.arange(STEP, width, STEP), width + np.arange(wide + 1) * STEP])
-        middle = np.concatenate([np.arange(0, height, STEP), [height]])
+        down, right = np.arange(-high, 1) * step, np.arange(-wide, 1) * step
+        full = np.concatenate([right, np.arange(step, width, step), width + np.arange(wide + 1) * step])
+        middle = np.concatenate([np.arange(0, height, step), [height]])
         # Beyond the edge of a map a projection goes on at its other side: blocks across it have no place.
-        limit = 4 * STEP * self.ties.longest_side
+        limit = 4 * step * self.ties.longest_side
         beside = (down, full), (height - down[::-1], full), (middle, right), (middle, width - right[::-1])
         for rows, columns in beside:
-            corners = positions(self._fine, self._lattice, self._projection, (rows, columns), self.ties.bits + 8)
-            unit = UNIT * STEP * STEP  # blocks of 16 x 16 pixels; those at the image's edges are smaller
+            corners = positions(self._fine, self._lattice, self._projection, (rows, columns), self.ties.corner_bits)
+            unit = UNIT * step * step  # blocks as between tie points; those at the image's edges are smaller
             outlines = Outlines.between(corners).without_torn(limit)
-            shares = shares_of(outlines, self.ties.bits + 10, self._cells, unit)
+            shares = shares_of(outlines, self.ties.outline_bits, self._cells, unit)
             size = np.multiply.outer(np.diff(rows), np.diff(columns)).ravel()
             np.add.at(out, shares.run_cell, _of_runs(np.add, size, shares) * UNIT)
             part = shares.part_weight * size[shares.part_pixel]
-            np.add.at(out, shares.part_cell, (part + STEP * STEP // 2) // (STEP * STEP))
+            np.add.at(out, shares.part_cell, (part + step * step // 2) // (step * step))
         return out.reshape(self.shape)
 
 
@@ -335,7 +336,7 @@ def _pixels_of(ties: Ties, cells: tuple[int, int, int, int]) -> tuple[int, int, 
     if not touched.any():
         return 0, 0, 0, 0
     rows, columns = (np.flatnonzero(touched.any(axis)) for axis in (1, 0))
-    (first, last), (left, right) = ((int(n[0]) * STEP, int(n[-1] + 1) * STEP) for n in (rows, columns))
+    (first, last), (left, right) = ((int(n[0]) * ties.step, int(n[-1] + 1) * ties.step) for n in (rows, columns))
     return first, min(last, ties.shape[0]), left, min(right, ties.shape[1])
 
 

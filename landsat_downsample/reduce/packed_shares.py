@@ -89,5 +89,5 @@ def share_areas(ties: Ties, pixels: Window, window: Window) -> PackedShares | No
     high, wide = window[1] - window[0], window[3] - window[2]
     if _native is None or high * wide >= 1 << 31 or pixels[0] == pixels[1]:
         return None
-    made = _native.share_areas(ties.down, ties.right, ties.down.shape[1], ties.bits + 10, pixels, window)
+    made = _native.share_areas(ties.down, ties.right, ties.down.shape[1], ties.step, ties.bits, pixels, window)
     return PackedShares(*made, (pixels[1] - pixels[0], pixels[3] - pixels[2]), high * wide, wide)

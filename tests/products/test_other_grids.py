@@ -140,6 +140,7 @@ def test_what_decides_the_weights_is_recorded(products):
     digest = Ties.of(plan.scene.grid, plan.lattice, plan.projection).digest
     assert {file["tie_points"] for file in met["files"]} == {digest}
     assert item["assets"]["SR_B4"]["landsat_ds:tie_points"] == digest
+    assert {file["tie_step"] for file in met["files"]} == {item["assets"]["SR_B4"]["landsat_ds:tie_step"]} == {16}
 
 
 def test_bands_of_other_pixels_have_tie_points_of_their_own(tmp_path):

@@ -32,7 +32,7 @@ from landsat_downsample.reduce.bits import QualityRule
 from landsat_downsample.reduce.rule import Rule
 
 KANSAS = Grid((311, 287), Affine(30, 0, 399885, 0, -30, 4600215), "EPSG:32614")
-#: Odd sizes, that divide by nothing; south, far north, polar; the 15 m band of another scene.
+#: Odd sizes, that divide by nothing; south, far north, polar; the 15 m band of another scene; coarse products.
 IMAGES = {
     "Kansas": KANSAS,
     "Siberia": Grid((293, 303), Affine(30, 0, 399885, 0, -30, 7700115), "EPSG:32648"),
@@ -42,6 +42,21 @@ IMAGES = {
     "Fiji": Grid((287, 297), Affine(30, 0, 176385, 0, -30, -1899885), "EPSG:32601"),
     "pan": Grid((601, 577), Affine(15, 0, 399892.5, 0, -15, 4600207.5), "EPSG:32614"),
     "MSS": Grid((155, 143), Affine(60, 0, 399870, 0, -60, 4600230), "EPSG:32614"),
+    "Lincoln": Grid((301, 289), Affine(30, 0, 499785, 0, -30, 9100215), "EPSG:32622"),  # 82 N
+    "coarse": Grid((149, 131), Affine(300, 0, 399885, 0, -300, 4600215), "EPSG:32614"),
+    "coarser": Grid((141, 127), Affine(450, 0, 299985, 0, -450, 9050115), "EPSG:32622"),  # 81 N
+}
+#: Pixels from tie point to tie point.
+STEPS = {
+    "Siberia-+proj=sin-463.3": 8,
+    "Svalbard-EPSG:4326-0.008929": 8,
+    "Antarctica-EPSG:4326-0.01": 8,
+    "Lincoln-EPSG:4326-0.05": 8,
+    "Lincoln-EPSG:6933-1001": 4,
+    "coarse-+proj=sin-463.3": 4,
+    "coarse-EPSG:4326-0.01": 8,
+    "coarser-EPSG:4326-0.05": 2,
+    "coarser-EPSG:6933-1001": 1,
 }
 MODIS = (Fraction("10007554.677"), Fraction("-20015109.354"))
 
@@ -56,6 +71,7 @@ def lattice(crs: str, high: object, wide: object = None, origin: tuple[object, o
 
 
 LATLON = lattice("EPSG:4326", Fraction(1, 100), origin=(90, -180))
+EASE_M = lattice("EPSG:6933", "1000.89502334956", origin=("7314540.8306386", "-17367530.4451615"))
 CASES = [
     ("Kansas", sinusoidal("463.312716527917")),
     ("Kansas", sinusoidal("66.1875309325596")),
@@ -65,7 +81,7 @@ CASES = [
     ("Kansas", lattice("EPSG:32615", 300)),
     ("Siberia", sinusoidal("463.312716527917")),
     ("Siberia", lattice("EPSG:6931", 3000, origin=(9000000, -9000000))),
-    ("Tasmania", lattice("EPSG:6933", "1000.89502334956", origin=("7314540.8306386", "-17367530.4451615"))),
+    ("Tasmania", EASE_M),
     ("Svalbard", lattice("EPSG:4326", Fraction(1, 112), origin=(90, -180))),
     ("Svalbard", lattice("EPSG:3413", 1000)),
     ("Svalbard", lattice("EPSG:3035", 1000)),
@@ -75,6 +91,13 @@ CASES = [
     ("Fiji", lattice("EPSG:3857", 300)),
     ("pan", sinusoidal("463.312716527917")),
     ("MSS", LATLON),
+    ("Lincoln", lattice("EPSG:4326", Fraction(1, 20), origin=(90, -180))),
+    ("Lincoln", EASE_M),
+    ("coarse", sinusoidal("463.312716527917")),
+    ("coarse", LATLON),
+    ("coarser", lattice("EPSG:4326", Fraction(1, 20), origin=(90, -180))),
+    ("coarser", EASE_M),
+    ("coarser", lattice("EPSG:3413", 1000)),
 ]
 IDS = [f"{place}-{grid.crs[:9]}-{float(grid.cell[0]):.4g}" for place, grid in CASES]
 
@@ -148,10 +171,10 @@ def test_weights_and_means_are_those_of_polygons(place, grid):
         top, left = grid.origin[0] - (row + i) * grid.cell[0], grid.origin[1] + (column + j) * grid.cell[1]
         edges.append(tuple(map(float, (left, top - grid.cell[0], left + grid.cell[1], top))))
     metres = math.sqrt(areas.largest / UNIT) * image.resolution[0]
-    segments = max(8, 2 * polygon_cells.segments_of(metres))
+    segments = max(16, 4 * polygon_cells.segments_of(metres))
     found = polygon_cells.cells(grid.crs, edges, image.crs, image.transform, image.shape, segments=segments)
     # Pixels are quadrilaterals of the target's plane, cells polygons of the source's; between ties we interpolate.
-    slack = 2.5e-3 if place in ("Svalbard", "Antarctica") else 1e-3
+    slack = 1e-3
     for cell, exact, box in zip(chosen, found, edges, strict=True):
         ours = np.zeros(image.shape)
         for pixel, weight in known[cell]:
@@ -166,6 +189,11 @@ def test_weights_and_means_are_those_of_polygons(place, grid):
             assert abs(int(mean.flat[cell]) - expected) <= 1 + 65535 * slack / area
         outline = polygon_cells.cell_polygon(grid.crs, *box, source_crs=image.crs, segments=segments)
         assert extent.flat[cell] / UNIT == pytest.approx(outline.area / math.prod(image.resolution), rel=2e-3, abs=0.02)
+
+
+def test_tie_points_are_as_dense_as_the_curves_of_a_projection_ask_for():
+    found = {name: laid(place, grid).ties.step for name, (place, grid) in zip(IDS, CASES, strict=True)}
+    assert found == {name: STEPS.get(name, 16) for name in IDS}
 
 
 @pytest.mark.parametrize(("place", "grid"), CASES, ids=IDS)
