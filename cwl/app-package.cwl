@@ -72,6 +72,10 @@ $graph:
         label: Statistics
         doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."
         type: string?
+      units:
+        label: Units
+        doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."
+        type: string?
       workers:
         label: Cores
         doc: Cores to ask the platform for, each for a thread.
@@ -101,6 +105,7 @@ $graph:
           min_valid: min_valid
           method: method
           stats: stats
+          units: units
           workers: workers
           ram: ram
         out: [dataset_dir]
@@ -195,6 +200,11 @@ $graph:
         type: string?
         doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."
         inputBinding: {prefix: --stats}
+      units:
+        label: Units
+        type: string?
+        doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."
+        inputBinding: {prefix: --units}
       workers:
         label: Cores
         type: int?

@@ -68,6 +68,10 @@ inputs:
     type: string?
     doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."
     inputBinding: {prefix: --stats}
+  units:
+    type: string?
+    doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."
+    inputBinding: {prefix: --units}
   workers:
     type: int?
     default: 1

@@ -41,6 +41,7 @@ $graph:
       min_valid: {type: "float?", doc: Least share of valid pixels in a cell that holds data.}
       method: {type: "string[]?", doc: BAND=METHOD for each band to reduce otherwise.}
       stats: {type: "string?", doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."}
+      units: {type: "string?", doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."}
       workers: {type: "int?", default: 1, doc: "Cores to ask the runner for, each for a thread or dask worker."}
       ram: {type: "int?", default: 1024, doc: MiB of memory to ask the runner for.}
       cluster: {type: "string?", doc: "none, local, or the address of a dask scheduler, whose workers must see the step's folders."}
@@ -76,6 +77,7 @@ $graph:
           min_valid: min_valid
           method: method
           stats: stats
+          units: units
           workers: workers
           ram: ram
           cluster: cluster
@@ -128,6 +130,7 @@ $graph:
       min_valid: float?
       method: string[]?
       stats: string?
+      units: string?
       workers: int?
       ram: int?
       cluster: string?
@@ -168,6 +171,7 @@ $graph:
           min_valid: min_valid
           method: method
           stats: stats
+          units: units
           workers: workers
           ram: ram
           cluster: cluster
@@ -362,6 +366,10 @@ $graph:
         type: string?
         doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."
         inputBinding: {prefix: --stats}
+      units:
+        type: string?
+        doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."
+        inputBinding: {prefix: --units}
       workers:
         type: int?
         default: 1

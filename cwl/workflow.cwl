@@ -33,6 +33,7 @@ inputs:
   min_valid: {type: "float?", doc: Least share of valid pixels in a cell that holds data.}
   method: {type: "string[]?", doc: BAND=METHOD for each band to reduce otherwise.}
   stats: {type: "string?", doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."}
+  units: {type: "string?", doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."}
   workers: {type: "int?", default: 1, doc: "Cores to ask the runner for, each for a thread or dask worker."}
   ram: {type: "int?", default: 1024, doc: MiB of memory to ask the runner for.}
   cluster: {type: "string?", doc: "none, local, or the address of a dask scheduler, whose workers must see the step's folders."}
@@ -83,6 +84,7 @@ steps:
       min_valid: min_valid
       method: method
       stats: stats
+      units: units
       workers: workers
       ram: ram
       cluster: cluster
@@ -121,6 +123,7 @@ steps:
       min_valid: min_valid
       method: method
       stats: stats
+      units: units
       workers: workers
       ram: ram
       timeout: timeout

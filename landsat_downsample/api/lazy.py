@@ -46,6 +46,7 @@ from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.placement import Placement
 from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.model.target_grid import TargetGrid
+from landsat_downsample.model.units import scaling_of
 from landsat_downsample.model.words import words
 from landsat_downsample.reduce.bits import QualityRule
 from landsat_downsample.reduce.rule import Rule, declared_nodata, rule_of
@@ -388,11 +389,13 @@ def _kept_attributes(array: xr.DataArray, meaning: Meaning, rule: Rule | Quality
     stale = {"grid_mapping", *NODATA} | (FLAGS if not meaning.spec.categorical else set())
     computed = meaning.was or meaning.masked
     kept = {k: v for k, v in array.attrs.items() if k not in stale and not (computed and k == "landsat_band")}
-    if isinstance(rule, Rule) and rule.method in ("std", "sum", "count"):
-        kept.pop("add_offset", None)  # an offset cancels in a deviation and multiplies in a sum
     if isinstance(rule, Rule) and rule.method == "count":
-        kept.pop("scale_factor", None)
         kept["units"] = "pixel"
+    if isinstance(rule, Rule) and "scale_factor" in kept:
+        stated = float(kept["scale_factor"]), float(kept.get("add_offset", 0))
+        if (left := scaling_of(rule.method, stated)) != stated:
+            kept = {key: value for key, value in kept.items() if key not in ("scale_factor", "add_offset")}
+            kept |= {"scale_factor": left[0]} if left else {}
     return kept
 
 

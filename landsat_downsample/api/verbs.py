@@ -51,6 +51,7 @@ def plan(
     bounds: tuple[float, float, float, float] | None = None,
     tiles: bool = False,
     stats: str | Iterable[str] | None = None,
+    units: str = "dn",
     overwrite: bool = False,
 ) -> Plans:
     """Plan what `run` will do: headers are read, pixels are not, nothing is written.
@@ -98,6 +99,10 @@ def plan(
         Statistics of bands that are averaged, a file each, from one read: any of mean, median, rms, min, max,
         sum, std and count (the area of valid pixels, in pixels). The mean's file has the band's name, others are
         ``..._STD.TIF``, ``..._COUNT.TIF``. A band in `methods` has that method alone.
+    units : str
+        What bands that are no bit fields or classes hold: ``dn``, numbers as the source stores them, with scale and
+        offset in their tags; or ``scaled``, physical values (reflectance, kelvin, degrees) in float32 with NaN where
+        there is no data, made of the exact result in float64 and rounded once.
     overwrite : bool
         Replace products that are there but were made otherwise.
 
@@ -143,6 +148,7 @@ def plan(
         methods=dict(methods or {}),
         bounds=bounds,
         stats=None if stats is None else words(stats),
+        units=units,
     )
     order = Order(options, fspath(to), overwrite=overwrite, tiles=tiles)
     return planned(sources, order)

@@ -95,6 +95,11 @@ def _add_methods(how: argparse._ArgumentGroup) -> None:
         "rms, sum); the mean keeps the band's name, the others are ..._STD.TIF, ..._COUNT.TIF; a band with a --method "
         "has that alone; no angles, codes or classes",
     )  # fmt: skip
+    how.add_argument(
+        "--units", default="dn", metavar="UNITS",
+        help="dn (default): numbers as the source stores them, with scale and offset in the files' tags; "
+        "scaled: reflectance, kelvin ... in float32, NaN where there is no data",
+    )  # fmt: skip
 
 
 def options(arguments: argparse.Namespace) -> Options:
@@ -115,6 +120,7 @@ def options(arguments: argparse.Namespace) -> Options:
         methods=dict(arguments.method),
         bounds=arguments.bounds,
         stats=arguments.stats,
+        units=arguments.units,
     )
 
 

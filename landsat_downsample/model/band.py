@@ -71,6 +71,18 @@ class Band:
         return Location(self.href)
 
     @property
+    def scaling(self) -> tuple[float, float] | None:
+        """Scale and offset that make physical values of stored ones: those of the file's tags, else the catalogue's.
+
+        None where nothing states them: USGS files have no such tags, and the catalogue's hold for the type it knows.
+        """
+        if self.scale is not None or self.offset is not None:
+            return 1.0 if self.scale is None else self.scale, self.offset or 0.0
+        if self.spec.scale is None or self.dtype != self.spec.dtype:
+            return None
+        return self.spec.scale, self.spec.offset or 0.0
+
+    @property
     def name(self) -> str:
         """USGS name: ``SR_B4``."""
         return self.spec.name

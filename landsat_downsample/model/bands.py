@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -80,6 +80,15 @@ class BandSpec:
     def categorical(self) -> bool:
         """Whether a mean of its values has no meaning."""
         return self.kind in ("bits", "class")
+
+    @property
+    def physical(self) -> bool:
+        """Whether its file holds physical values, as floats, where the catalogue knows of integers."""
+        return self.dtype is not None and self.dtype.startswith("float")
+
+    def as_physical(self, dtype: str) -> BandSpec:
+        """The same band in physical units: nothing is left to be scaled, and no number says that there is no data."""
+        return replace(self, dtype=dtype, scale=None, offset=None, fill=None)
 
     @property
     def averaged(self) -> bool:

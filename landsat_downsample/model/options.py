@@ -12,6 +12,7 @@ from landsat_downsample.model.grid_request import PLACEMENTS, GridRequest
 from landsat_downsample.model.methods import METHODS, check_policy, check_stats
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.target_grid import TargetGrid
+from landsat_downsample.model.units import check_units
 
 #: Options that JSON holds as lists.
 TUPLES = ("size", "anchor", "bands", "mask", "bounds", "stats")
@@ -54,6 +55,8 @@ class Options:
     """Area of interest (left, bottom, right, top) in CRS units; widened to whole cells. None takes all."""
     stats: tuple[str, ...] | None = None
     """Statistics of bands that are averaged, a file each; None for the mean alone."""
+    units: str = "dn"
+    """What continuous bands hold: ``dn``, numbers as the source stores them, or ``scaled``, physical values."""
 
     def __post_init__(self) -> None:
         asked = self.grid_request
@@ -71,6 +74,7 @@ class Options:
         if self.stats is not None:
             object.__setattr__(self, "stats", check_stats(self.stats))
         check_policy(self.qa)
+        check_units(self.units)
         for band, method in self.methods.items():
             if method not in METHODS:
                 near = did_you_mean(method, METHODS)

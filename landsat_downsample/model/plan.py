@@ -28,6 +28,7 @@ from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.shown import Shown
 from landsat_downsample.model.ties import tie_facts
+from landsat_downsample.model.units import physical_dtype, scalings
 from landsat_downsample.model.words import size_words
 
 #: Rows of a strip: enough to amortise a read, few enough to stay in a megabyte-sized cache.
@@ -63,6 +64,8 @@ class Target:
     """False where only the fractions of a quality band are wanted."""
     stats: tuple[str, ...] = ()
     """Statistics, a file each, of which `method` is the first; empty for one file, of `method`."""
+    scaling: tuple[float, float] | None = None
+    """Scale and offset that make physical values of the band's; None where cells are stored as it is."""
 
     def __repr__(self) -> str:
         height, width = self.coarse.shape
@@ -94,6 +97,13 @@ class Target:
         other = {stat: f"{stem}_{stat.upper()}{dot}{ending}" for stat in self.stats if stat != "mean"}
         return {method: other.get(method, self.filename) for method in self.methods}
 
+    @property
+    def dtypes(self) -> dict[str, np.dtype]:
+        """Type of a cell in the file of each method."""
+        stored = np.dtype(self.band.dtype)
+        stored = physical_dtype(stored) if self.scaling else stored
+        return {method: output_dtype(method, stored) for method in self.files}
+
     def overlay(self) -> Overlay:
         """The coarse cells over this band's own pixels."""
         return Overlay.of(self.band.grid, self.coarse, self.lattice)
@@ -104,6 +114,7 @@ class Target:
         record |= {k: record[k].to_dict() for k in ("band", "coarse", "lattice")}
         record |= {k: record[k].to_dict() if record[k] else None for k in ("quality", "projection")}
         record |= {k: list(record[k]) for k in ("mask", "stats")}
+        record["scaling"] = list(self.scaling) if self.scaling else None
         return record
 
     @classmethod
@@ -119,6 +130,7 @@ class Target:
                 "quality": Band.from_dict(record["quality"]) if record["quality"] else None,
                 "mask": tuple(record["mask"]),
                 "stats": tuple(record["stats"]),
+                "scaling": tuple(record["scaling"]) if record["scaling"] else None,
             }
         )
 
@@ -167,6 +179,8 @@ class ScenePlan:
         ]
         if self.options.mask:
             above.append(f"masked: without the pixels that QA_PIXEL flags as {', '.join(self.options.mask)}")
+        if self.options.units == "scaled":
+            above.append("scaled: physical values (reflectance, kelvin) as floats, NaN where there is no data")
         below = (
             f"{size_words(cost['bytes_in'])} to read, {size_words(cost['bytes_decoded'])} decoded, "
             f"at most {size_words(cost['bytes_out'])} to write; "
@@ -267,6 +281,7 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
     wanted, fractions = _wanted(scene, options)
     methods = _methods(scene, options)
     _check_mask(scene, options.mask)
+    terms = scalings(scene, wanted) if options.units == "scaled" else {}
     names = list(wanted) + (["QA_PIXEL"] if fractions and "QA_PIXEL" not in wanted else [])
     targets = []
     for name in names:
@@ -291,6 +306,7 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 fractions=f"{scene.id}_{FRACTIONS}.TIF" if gives_fractions else None,
                 codes_written=name in wanted,
                 stats=stats,
+                scaling=terms.get(name),
             )
         )
     name = f"{scene.id}_{target.tile}{SUFFIX}" if target.tile else scene.id + SUFFIX
@@ -438,7 +454,7 @@ def bytes_of_cell(target: Target) -> int:
 
 def _cell_sizes(target: Target) -> list[int]:
     """Bytes of a cell in the file of each method."""
-    return [output_dtype(method, np.dtype(target.band.dtype)).itemsize for method in target.files]
+    return [dtype.itemsize for dtype in target.dtypes.values()]
 
 
 def _in_pixels(item: ScenePlan) -> str:
@@ -453,7 +469,8 @@ def _rows_of(target: Target) -> Iterator[tuple[str, ...]]:
     height, width = target.band.grid.shape
     masked = ", masked" if target.mask else ""
     size, source = size_words(target.bytes_in), f"{height} x {width}"
-    files = [(target.band.name, method + masked, target.band.dtype, file) for method, file in target.files.items()]
+    types = target.dtypes
+    files = [(target.band.name, method + masked, types[method].name, file) for method, file in target.files.items()]
     files += [(FRACTIONS, "fractions", "uint8", target.fractions)] if target.fractions else []
     for number, (band, method, dtype, file) in enumerate(files):
         read = "" if number else size  # all of them from one read

@@ -21,9 +21,10 @@ from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.cells import Cells, Overlay
-from landsat_downsample.model.methods import POLICIES, STATS, output_dtype
+from landsat_downsample.model.methods import POLICIES, STATS
 from landsat_downsample.model.plan import Target
 from landsat_downsample.model.product import FRACTIONS, Product
+from landsat_downsample.model.units import scaling_of
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
 from landsat_downsample.pipeline.pixels import MaskBand, Rows, open_mask_band, read_band
 from landsat_downsample.reduce.area_bits import reduce_quality_areas
@@ -220,7 +221,10 @@ def _reduce_values(
     methods = ("mean",) if target.method in ("conservative", "majority") else target.methods
     mask_role = "" if target.quality is None else "mask" if target.mask else "fill"
     share = Fraction(str(target.min_valid))
-    rules = [rule_of(spec, band.dtype, band.nodata, method=m, min_valid=share, mask_role=mask_role) for m in methods]
+    known = partial(
+        rule_of, spec, band.dtype, band.nodata, min_valid=share, mask_role=mask_role, scaling=target.scaling
+    )
+    rules = [known(method=method) for method in methods]
     notes: tuple[str, ...] = ()
     if spec.fill_from and not mask_role:
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rules[0].nodata:g} were taken as fill",)
@@ -230,6 +234,8 @@ def _reduce_values(
         made = reduce_areas(rules, overlay, reads, sums(overlay, rules[0].nodata) if sums else None)
     else:
         made = _blocks(rules, overlay, sums, reads)
+    if target.scaling:
+        spec = spec.as_physical(rules[0].stored.name)
     first, *others = [Reduced(spec, d, declared_nodata(r), r.method) for r, d in zip(rules, made, strict=True)]
     return replace(first, notes=notes, others=tuple(others))
 
@@ -239,7 +245,7 @@ def _blocks(
 ) -> list[np.ndarray]:
     """Reduce cells whose sides are rows and columns of pixels, by each rule; arguments as of `_reduce_values`."""
     shape = overlay.rows.size, overlay.columns.size
-    outs = [np.empty(shape, output_dtype(rule.method, rule.dtype)) for rule in rules]
+    outs = [np.empty(shape, rule.stored) for rule in rules]
     several = reducer_of(rules, overlay)
     if sums and isinstance(several, Several) and not several.whole:
         summed = sums(overlay, rules[0].nodata, moments=several.moments)
@@ -325,7 +331,8 @@ def process(target: Target, publication: Publication, idle_threads: Callable[[],
 
 
 def _store_band(target: Target, reduced: Reduced, publication: Publication) -> Product:
-    band, spec, counted = target.band, reduced.spec, reduced.method == "count"
+    band, spec = target.band, reduced.spec
+    scale, offset, unit = _units(target, reduced)
     filename = target.files.get(reduced.method, target.filename)  # the plain one if it proved to be a quality band
     stat = "" if filename == target.filename else reduced.method
     title = band.description or spec.title or spec.name
@@ -333,13 +340,28 @@ def _store_band(target: Target, reduced: Reduced, publication: Publication) -> P
         nodata=reduced.nodata,
         resampling="nearest" if spec.kind != "continuous" else "average",
         descriptions=(f"{title}: {STATS[stat]}" if stat else title,),
-        scale=None if counted else band.scale,
-        # An offset cancels in a deviation, and a sum holds it many times.
-        offset=None if reduced.method in ("std", "sum", "count") else band.offset,
-        unit="pixel" if counted else band.unit,
+        scale=scale,
+        offset=offset,
+        unit=unit,
     )
     facts = spec.name, reduced.method, reduced.notes
     return replace(_store(target, reduced.data[None], layer, publication, (filename, *facts)), stat=stat)
+
+
+def _units(target: Target, reduced: Reduced) -> tuple[float | None, float | None, str | None]:
+    """Scale, offset and unit that a file states of its cells, so that whoever opens it finds reflectance or kelvin."""
+    band = target.band
+    if reduced.method == "count":
+        return None, None, "pixel"
+    if reduced.spec.categorical:
+        return band.scale, band.offset, band.unit
+    unit = band.unit or reduced.spec.unit
+    if target.scaling:
+        return None, None, unit or "1"  # a unit is what tells its floats from stored numbers
+    if band.scaling is None:
+        return None, None, unit
+    scale, offset = scaling_of(reduced.method, band.scaling) or (None, None)
+    return scale, offset or None, unit if scale else None
 
 
 def _store_fractions(target: Target, spec: BandSpec, data: np.ndarray, publication: Publication) -> Product:

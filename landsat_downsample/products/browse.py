@@ -266,11 +266,12 @@ def _area(band: np.ndarray, valid: np.ndarray, axes: tuple[Cells, Cells]) -> tup
 
 def _paint(values: np.ndarray, alpha: np.ndarray, calm: np.ndarray, specs: list[BandSpec]) -> np.ndarray:
     """Stretch one or three bands (band, y, x) to uint8 RGBA (y, x, 4)."""
-    physical = all(spec.scale is not None and spec.unit is None for spec in specs)
+    physical = all((spec.physical or spec.scale is not None) and spec.unit is None for spec in specs)
     if physical:
-        values = np.stack([band * spec.scale + (spec.offset or 0.0) for band, spec in zip(values, specs, strict=True)])
+        terms = [(1.0 if spec.physical else spec.scale or 1.0, spec.offset or 0.0) for spec in specs]
+        values = np.stack([band * scale + offset for band, (scale, offset) in zip(values, terms, strict=True)])
     natural = tuple(spec.common_name for spec in specs) == COMPOSITES[0] and all(
-        spec.dtype == "uint16" for spec in specs
+        spec.dtype == "uint16" or spec.physical for spec in specs
     )
     if natural and not physical and calm.any():  # 16-bit Level 1 has one gain, but haze makes the blue band bright
         values = values - np.percentile(values[:, calm], 1, axis=1)[:, None, None]

@@ -106,6 +106,8 @@ def _canonical(scene: Scene, parameters: dict[str, Any]) -> dict[str, Any]:
         return spec.name if spec else name.upper()
 
     asked = {key: value for key, value in parameters.items() if value is not None}
+    if asked.get("units") == "dn":  # the default, of which products of the first releases say nothing
+        del asked["units"]
     if "bands" in asked:
         asked["bands"] = sorted({usgs(name) for name in asked["bands"]})
     if "methods" in asked:
@@ -195,7 +197,7 @@ def _file(product: Product, plan: ScenePlan) -> dict[str, Any]:
         "bytes": product.size,
         "sha256": product.sha256,
         "reducer": product.method,
-        "rounding": None if product.method in EXACT else "half to even",
+        "rounding": _rounding(product, band, plan),
         "valid_fraction": product.valid_fraction,
         **describe_ties(plan, source_pixels(plan.scene, product)),
         "driver": "GTiff",
@@ -207,6 +209,19 @@ def _file(product: Product, plan: ScenePlan) -> dict[str, Any]:
         "bands": [_band(product, band, index) for index in range(len(product.names) or 1)],
         "notes": list(product.notes),
     }
+
+
+def rounded_in_words(plan: ScenePlan) -> str:
+    """How values become what is stored."""
+    if plan.options.units == "scaled":
+        return "in physical units (scale and offset applied to the exact result, rounded once to a float)"
+    return "rounded half to even"
+
+
+def _rounding(product: Product, band: Band | None, plan: ScenePlan) -> str | None:
+    if plan.options.units == "scaled" and band and not band.spec.categorical and product.method != "count":
+        return f"once, to {product.dtype}"
+    return None if product.method in EXACT else "half to even"
 
 
 def source_pixels(scene: Scene, product: Product) -> Grid | None:

@@ -119,6 +119,8 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: dict[str, 
     files = {name: made.get(folded(name)) for name in mtl.files().values()}
     types = {name: dtype for name, new in files.items() if new and (dtype := written[new])}
     changes = coarse.coarse_changes(mtl, coarse=item.coarse, files=files, dtypes=types)
+    if item.options.units == "scaled":
+        changes |= coarse.unit_changes(mtl)
     scene, identity = item.scene, source_identity(item.scene, item.options.to_dict())
     record = {
         "SOURCE_PRODUCT_ID": scene.id,
@@ -127,7 +129,8 @@ def rewrite_mtl(data: bytes, filename: str, item: ScenePlan, written: dict[str, 
         **_cell_size(item),
         "GRID_MODE": item.options.grid_request.described(item.lattice),
         "NODATA_RULE": f"a cell is fill when less than {item.options.min_valid:g} of its pixels, or none, are valid",
-        "ROUNDING": "half to even",
+        "UNITS": item.options.units,
+        "ROUNDING": "half to even" if item.options.units == "dn" else "once, to a float",
         **{f"METHOD_{t.band.name.upper()}": ",".join(t.methods) for t in item.targets if t.codes_written},
         **({"STATISTICS_FILES": _STATISTICS_FILES} if any(t.stats for t in item.targets) else {}),
         "MASK": ",".join(item.options.mask) or "none",
@@ -220,6 +223,7 @@ def difference(there: dict[str, Any], identity: dict[str, Any]) -> str:
     """Say in a few words how the product that is there differs from the one asked for."""
     had = there.get("properties", {}).get("processing:expression", {}).get("expression", {})
     want = identity["parameters"]
+    had, want = ({"units": "dn", **parameters} for parameters in (had, want))
     changed = [key for key in sorted({*had, *want}) if (had.get(key) or None) != (want.get(key) or None)]
     if not changed:
         return "its source has changed since (size, ETag or checksum)"

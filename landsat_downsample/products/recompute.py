@@ -18,7 +18,9 @@ from landsat_downsample.model.grid import cell_edges
 from landsat_downsample.model.plan import Target
 from landsat_downsample.products.source_pixels import SourcePixels
 
-Recompute = Callable[["Cell"], float | None]
+Number = int | float | Fraction
+
+Recompute = Callable[["Cell"], Number | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class Cell:
         """What it is a cell of."""
         return self.source.target
 
-    def weighted(self) -> list[tuple[int | float, Fraction]]:
-        """(value, share of a pixel) for every valid pixel of the cell."""
+    def weighted(self) -> list[tuple[Number, Fraction]]:
+        """(value, share of a pixel) for every valid pixel of the cell; physical ones as exact fractions."""
+        scale, offset = map(Fraction, self.target.scaling or (1, 0))
+        physical = self.target.scaling is not None
         rows, columns = (self.span(axis) for axis in (0, 1))
         values, counts = self.source.read(rows[0][0], columns[0][0], len(rows), len(columns))
         return [
-            (values[i, j].item(), high * wide)
+            (scale * Fraction(values[i, j].item()) + offset if physical else values[i, j].item(), high * wide)
             for i, (_, high) in enumerate(rows)
             for j, (_, wide) in enumerate(columns)
             if counts[i, j]
@@ -55,22 +59,22 @@ class Cell:
         return [(p, min(high, Fraction(p + 1)) - max(low, Fraction(p))) for p in pixels]
 
 
-def _covered(pairs: Sequence[tuple[float, Fraction]]) -> Fraction:
+def _covered(pairs: Sequence[tuple[Number, Fraction]]) -> Fraction:
     return sum((share for _, share in pairs), Fraction(0))
 
 
-def _enough(cell: Cell, pairs: Sequence[tuple[float, Fraction]]) -> bool:
+def _enough(cell: Cell, pairs: Sequence[tuple[Number, Fraction]]) -> bool:
     """Whether the valid pixels cover the share of the cell that was asked for."""
     area, covered = _covered(cell.span(0)) * _covered(cell.span(1)), _covered(pairs)
     return covered > 0 and covered >= Fraction(str(cell.target.min_valid)) * area
 
 
-def _mean(cell: Cell) -> float | None:
+def _mean(cell: Cell) -> Number | None:
     pairs = cell.weighted()
     if not _enough(cell, pairs):
         return None
     exact = sum((Fraction(v) * w for v, w in pairs), Fraction(0)) / _covered(pairs)
-    if isinstance(pairs[0][0], float):
+    if not isinstance(pairs[0][0], int):
         return float(exact)
     nodata = cell.target.band.nodata
     value = round(exact)  # Python rounds fractions half to even
@@ -79,8 +83,8 @@ def _mean(cell: Cell) -> float | None:
     return value
 
 
-def _extreme(choose: Callable[[Iterable[float]], float]) -> Recompute:
-    def compute(cell: Cell) -> float | None:
+def _extreme(choose: Callable[[Iterable[Number]], Number]) -> Recompute:
+    def compute(cell: Cell) -> Number | None:
         pairs = cell.weighted()
         return choose(v for v, _ in pairs) if _enough(cell, pairs) else None
 
@@ -91,7 +95,8 @@ def _rms(cell: Cell) -> float | None:
     pairs = cell.weighted()
     if not _enough(cell, pairs):
         return None
-    return round(math.sqrt(sum(Fraction(v) ** 2 * w for v, w in pairs) / _covered(pairs)))
+    root = math.sqrt(sum(Fraction(v) ** 2 * w for v, w in pairs) / _covered(pairs))
+    return round(root) if isinstance(pairs[0][0], int) else root
 
 
 def _sum(cell: Cell) -> float | None:
@@ -121,14 +126,14 @@ def _median(cell: Cell) -> float | None:
             middle.append(value)
         running += share
     exact = Fraction(middle[0]) / 2 + Fraction(middle[-1]) / 2
-    return float(exact) if isinstance(middle[0], float) else round(exact)
+    return round(exact) if isinstance(middle[0], int) else float(exact)
 
 
 def _circular(cell: Cell) -> float | None:
     pairs = cell.weighted()
     if not _enough(cell, pairs):
         return None
-    unit = math.radians(cell.target.band.spec.scale or 1.0)
+    unit = math.radians(1.0 if cell.target.scaling else cell.target.band.spec.scale or 1.0)
     east, north = (sum(f(v * unit) * float(w) for v, w in pairs) for f in (math.sin, math.cos))
     return math.atan2(east, north) / unit
 
@@ -170,13 +175,13 @@ def _clear(spec: BandSpec, policy: str, pairs: Sequence[tuple[int, Fraction]]) -
     return 0 if any(_field(f, policy, pairs) for f in clouds) else clear.mask
 
 
-def _mode(cell: Cell) -> float | None:
+def _mode(cell: Cell) -> Number | None:
     """The value that covers most of the cell, the smallest of equals; of the valid codes of a quality band."""
     fill = cell.target.band.spec.field("fill")
     pairs = [(v, w) for v, w in cell.weighted() if not (fill and int(v) & fill.mask)]
     if not _enough(cell, pairs):
-        return cell.target.band.spec.fill
-    share: dict[float, Fraction] = {}
+        return None if cell.target.scaling else cell.target.band.spec.fill
+    share: dict[Number, Fraction] = {}
     for value, weight in pairs:
         share[value] = share.get(value, Fraction(0)) + weight
     return min(share, key=lambda value: (-share[value], value))

@@ -53,8 +53,10 @@ class AreaCell:
         cut = int((counts & areas.near & (areas.shares < 1 - TOUCH)).sum())
         shares, near = areas.shares[held], values[counts & areas.near]
         wide = np.int64 if values.dtype.kind in "iu" else np.float64
-        facts = WEIGHT * cut, areas.area, least, math.radians(spec.scale or 1)
-        return cls(values[held].astype(wide), shares, near.astype(wide), *facts)
+        scale, offset = source.target.scaling or (1, 0)
+        numbers = [part.astype(wide) * scale + offset for part in (values[held], near)]
+        unit = math.radians(1 if source.target.scaling else spec.scale or 1)
+        return cls(numbers[0], shares, numbers[1], WEIGHT * cut, areas.area, least, unit)
 
     @property
     def whole(self) -> bool:
@@ -180,14 +182,14 @@ def _mode(cell: AreaCell, got: float) -> str:
     areas = np.bincount(at, cell.shares)
     best = areas.max()
     likely = values[areas >= best - 2 * cell.slack]
-    return "" if got in likely else " or ".join(f"{value:g}" for value in likely[:3])
+    return "" if np.isclose(got, likely, rtol=1e-6, atol=0).any() else " or ".join(f"{value:g}" for value in likely[:3])
 
 
 def _circular(cell: AreaCell, got: float) -> str:
     angles = cell.values * cell.unit
     east, north = cell.mean(np.sin(angles)), cell.mean(np.cos(angles))
     length = math.hypot(east, north) * cell.covered
-    off = 1 + (cell.slack / length / cell.unit if length else math.inf)
+    off = (1 if cell.whole else 0.01) + (cell.slack / length / cell.unit if length else math.inf)
     expected, turn = math.atan2(east, north) / cell.unit, 2 * math.pi / cell.unit
     apart = abs((got - expected + turn / 2) % turn - turn / 2)
     return "" if apart <= off else f"{expected:.6g}"

@@ -40,6 +40,7 @@ from landsat_downsample.products.met import (
     dumps,
     nodata_value,
     public_href,
+    rounded_in_words,
     source_identity,
     source_pixels,
     statistics_of,
@@ -184,7 +185,7 @@ def _processing(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
     used = {**versions(), **software(plan)}
     fields = {
         "processing:lineage": f"{cells_in_words(plan)}, reduced by {methods}: "
-        "continuous bands over valid pixels only, rounded half to even; quality flags by their meaning.",
+        f"continuous bands over valid pixels only, {rounded_in_words(plan)}; quality flags by their meaning.",
         "processing:software": used,
         "processing:version": used["landsat-downsample"],
         "processing:expression": {"format": "landsat-downsample", "expression": plan.options.to_dict()},
@@ -204,6 +205,7 @@ def _own(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
         "qa_policy": options.qa,
         "mask": list(options.mask) or None,
         "min_valid": options.min_valid,
+        "units": options.units,
         "absent": list(scene.absent) or None,
         "projection": describe_projection(plan),
         "notes": [why] if (why := why_no_mtl(plan)) else None,
@@ -290,9 +292,10 @@ def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict[s
         "description": _share(name) if product.names else spec and spec.title and _title(product, spec),
         "data_type": product.dtype,
         "nodata": nodata_value(product.nodata),
-        "unit": product.unit or (spec and spec.unit),
+        "unit": product.unit,
         "statistics": statistics_of(product, spec, index),
-        **_scaling(product, band),
+        "raster:scale": product.scale,
+        "raster:offset": product.offset,
         "raster:spatial_resolution": spacing(grid),
         # one file answers to it, so that who asks for the red band gets the mean
         "eo:common_name": spec and spec.common_name if not product.stat else None,
@@ -300,17 +303,6 @@ def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict[s
     if spec and spec.wavelength:
         fields["eo:center_wavelength"], fields["eo:full_width_half_max"] = spec.wavelength
     return {key: value for key, value in fields.items() if value not in (None, "")}
-
-
-def _scaling(product: Product, band: Band | None) -> dict[str, Any]:
-    """Scale and offset of the file; where its tags have none, as in USGS files, those of the catalogue."""
-    if product.method == "count":  # of pixels, which have no scale
-        return {}
-    if product.scale is None and product.offset is None and band and band.dtype == band.spec.dtype:
-        # a sum or a deviation, stored in another type, has no offset any more
-        offset = band.spec.offset if product.dtype == band.dtype else None
-        return {"raster:scale": band.spec.scale, "raster:offset": offset}
-    return {"raster:scale": product.scale, "raster:offset": product.offset}
 
 
 def _share(name: str) -> str:

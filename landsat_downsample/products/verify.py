@@ -33,7 +33,7 @@ from landsat_downsample.model.shown import Shown
 from landsat_downsample.model.ties import covering, tie_facts
 from landsat_downsample.products import recompute_areas
 from landsat_downsample.products.cell_outline import cell_areas
-from landsat_downsample.products.recompute import SECOND_PATH, Cell
+from landsat_downsample.products.recompute import SECOND_PATH, Cell, Number
 from landsat_downsample.products.source_pixels import SourcePixels, open_source
 from landsat_downsample.products.stac import validate_item
 from landsat_downsample.scenes import checksums
@@ -295,14 +295,14 @@ def _check_band(product: str, target: Target, written: dict[str, Any], report: R
         return
     with _open(product, written["file"]) as raster:
         stored, nodata = raster.read(1), raster.nodata
-    bad = []
+    bad, tolerance = [], (1e-2, 1e-9) if target.scaling else (1.0, 0.0)
     cells = list(_sample_reached(target, None, *sample))
     with open_source(target.band) as pixels, open_source(target.quality) as quality:
         source = SourcePixels(target, pixels, quality)
         for cell in cells:
             expected = recompute(Cell(source, cell))
             expected = nodata if expected is None else expected
-            if expected is not None and not _same(stored[cell], expected, method):
+            if expected is not None and not _same(stored[cell], expected, method, tolerance):
                 bad.append((cell, stored[cell], expected))
     if bad:
         cell, got, expected = bad[0]
@@ -372,13 +372,16 @@ def _sample_reached(target: Target, projection: Projection | None, count: int, s
         yield top + row, left + column
 
 
-def _same(got: np.integer[Any] | np.floating[Any], expected: float, method: str) -> bool:
+def _same(
+    got: np.integer[Any] | np.floating[Any], expected: Number, method: str, tolerance: tuple[float, float]
+) -> bool:
+    """Whether a cell holds what is expected; `tolerance` is of angles, and of other floats beside their rounding."""
     if isinstance(expected, float) and math.isnan(expected):
         return bool(np.isnan(got))
     if method == "count":  # an exact number, rounded to float64 once
         return bool(got == float(expected))
     if method in ("std", "circular") or np.dtype(got.dtype).kind == "f":
-        return math.isclose(float(got), float(expected), rel_tol=1e-6, abs_tol=1.0 if method == "circular" else 0.0)
+        return math.isclose(float(got), float(expected), rel_tol=1e-6, abs_tol=tolerance[method != "circular"])
     return int(got) == int(expected)
 
 

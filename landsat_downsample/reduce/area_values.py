@@ -7,7 +7,6 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from landsat_downsample.model.methods import output_dtype
 from landsat_downsample.reduce.areas import Areas, Pairs
 from landsat_downsample.reduce.in_order import in_order
 from landsat_downsample.reduce.kernels import Strip
@@ -28,7 +27,7 @@ def reduce_areas(
     What is added up comes of one pass over the pixels; what ranks or picks them takes one of its own. The cells are
     the same, however many readers there are: each has a thread.
     """
-    outs = [np.empty(areas.shape, output_dtype(rule.method, rule.dtype)) for rule in rules]
+    outs = [np.empty(areas.shape, rule.stored) for rule in rules]
     added: list[tuple[Rule, np.ndarray]] = []
     for rule, out in zip(rules, outs, strict=True):
         if rule.method in ("median", "mode"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.methods import output_dtype
+from landsat_downsample.model.units import physical_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,24 @@ class Rule:
     """Least share of a cell's pixels, by area, that must be valid."""
     degrees: float = 1.0
     """Degrees per stored unit, for ``circular``."""
+    scaling: tuple[float, float] | None = None
+    """Scale, above 0, and offset that make physical values of stored ones; None to store cells as pixels are."""
+
+    @property
+    def stored(self) -> np.dtype:
+        """Type of a cell."""
+        return output_dtype(self.method, physical_dtype(self.dtype) if self.scaling else self.dtype)
 
 
 def rule_of(
-    spec: BandSpec, dtype: str | np.dtype, nodata: float | None, *, method: str, min_valid: Fraction, mask_role: str
+    spec: BandSpec,
+    dtype: str | np.dtype,
+    nodata: float | None,
+    *,
+    method: str,
+    min_valid: Fraction,
+    mask_role: str,
+    scaling: tuple[float, float] | None = None,
 ) -> Rule:
     """What to do with a continuous or class band, from what the catalogue and its file say.
 
@@ -41,6 +56,8 @@ def rule_of(
         What the file or the array says, else the catalogue.
     mask_role : str
         What its mask band is read for: ``mask``, ``fill``, or empty without one.
+    scaling : (float, float), optional
+        Scale and offset that make physical values of stored ones, where these are wanted.
     """
     dtype = np.dtype(dtype)
     stored = nodata if nodata is not None else spec.fill
@@ -48,7 +65,7 @@ def rule_of(
     fill: float
     if method == "count":
         fill = 0  # the number of valid pixels in a cell that has none
-    elif output_dtype(method, dtype) != dtype:
+    elif scaling or output_dtype(method, dtype) != dtype:
         fill = np.nan
     elif stored is None:
         fill = np.nan if dtype.kind == "f" else 0
@@ -62,6 +79,7 @@ def rule_of(
         fill_is_legal=method == "count" or (nodata is None and mask_role != "mask"),
         min_valid=min_valid,
         degrees=spec.scale or 1.0,
+        scaling=scaling,
     )
 
 

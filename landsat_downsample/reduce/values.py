@@ -16,7 +16,7 @@ import numpy as np
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.cells import Overlay
-from landsat_downsample.model.methods import METHODS, output_dtype
+from landsat_downsample.model.methods import METHODS
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.areas import Areas
 from landsat_downsample.reduce.kernels import Strip, divide_half_even, fold, groups, sum_columns, sum_rows, windows
@@ -160,11 +160,18 @@ class CellValues:
     ) -> np.ndarray:
         """Values as the band stores them, with fill in empty cells; `above` as of `place_fill`."""
         rule = self.rule
+        if rule.scaling:
+            return self._physical(result, empty)
         if rule.dtype.kind != "f" and result.dtype.kind == "f":
             result = np.rint(result)
         stored = np.where(empty, result.dtype.type(0), result).astype(rule.dtype)
         place_fill(stored, empty, rule, above=above)
         return stored
+
+    def _physical(self, result: np.ndarray, empty: np.ndarray) -> np.ndarray:
+        """Results in stored units as physical values: computed in float64, rounded once; NaN in empty cells."""
+        scale, offset = self.rule.scaling or (1.0, 0.0)
+        return np.where(empty, np.nan, result.astype(np.float64) * scale + offset).astype(self.rule.stored)
 
     def _count(self, good: np.ndarray | None, strip: Strip) -> np.ndarray:
         """Area weight of the pixels of each cell that count."""
@@ -208,8 +215,13 @@ class Moments(CellValues):
         empty = too_few(count, self.overlay, first, rule.min_valid)
         if rule.method == "mean":
             return (self._mean(np.where(empty, 0, count), total),)
+        scale, offset = rule.scaling or (1.0, 0.0)
         if rule.method == "sum":
-            result = total.astype(np.float64) / self.overlay.unit
+            result = (total.astype(np.float64) * scale + count * offset) / self.overlay.unit
+        elif rule.method == "rms" and rule.scaling:
+            # As the physical mean and the deviation make it: the squares of both terms would nearly cancel.
+            mean = total / np.maximum(count, 1) * scale + offset
+            result = np.hypot(mean, scale * np.sqrt(self._variance(count, total, squares[0])))
         elif rule.method == "rms":
             with np.errstate(invalid="ignore", divide="ignore"):
                 result = np.sqrt(squares[0].astype(np.float64) / count)
@@ -217,10 +229,13 @@ class Moments(CellValues):
                 result = np.minimum(result, np.iinfo(rule.dtype).max)
             return (self._store(result, empty),)
         else:
-            bound = self.overlay.largest**2 * (1 if rule.dtype.kind == "f" else _magnitude(rule.dtype) ** 2)
-            result = np.sqrt(_variance(count, total, squares[0], bound))
+            result = scale * np.sqrt(self._variance(count, total, squares[0]))
         result[empty] = np.nan
-        return (result.astype(output_dtype(rule.method, rule.dtype)),)
+        return (result.astype(rule.stored),)
+
+    def _variance(self, count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np.ndarray:
+        largest = 1 if self.rule.dtype.kind == "f" else _magnitude(self.rule.dtype)
+        return _variance(count, total, squares, (self.overlay.largest * largest) ** 2)
 
     def _total(self, clean: np.ndarray, strip: Strip) -> np.ndarray:
         if clean.dtype.kind == "f":
@@ -238,6 +253,8 @@ class Moments(CellValues):
 
     def _mean(self, count: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Means of the cells whose count is not 0; the others are empty."""
+        if self.rule.scaling:
+            return self._physical(total / np.maximum(count, 1), count == 0)
         if total.dtype.kind == "f":
             with np.errstate(invalid="ignore", divide="ignore"):
                 return self._store(total / count, count == 0)
@@ -349,7 +366,8 @@ class Circular(CellValues):
         count, sine, cosine = partial
         angle = np.rad2deg(np.arctan2(sine, cosine)) / self.rule.degrees
         if self.rule.dtype.kind == "u":  # a type without sign holds 0 up to, not including, 360 degrees
-            angle = np.mod(np.rint(angle), round(360 / self.rule.degrees))
+            whole = angle if self.rule.scaling else np.rint(angle)
+            angle = np.mod(whole, round(360 / self.rule.degrees))
         return super().finish((count, angle), first, last)
 
 
@@ -467,4 +485,6 @@ class Nearest(CellValues):
 
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
         values, *known = partial
-        return (self._store(values, ~known[0]) if known else values,)
+        if not known and not self.rule.scaling:
+            return (values,)
+        return (self._store(values, ~known[0] if known else np.zeros(values.shape, bool)),)

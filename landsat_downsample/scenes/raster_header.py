@@ -63,10 +63,10 @@ def unrepeated_predictor(layout: TiffLayout, spec: BandSpec, at: Location) -> in
     if any(other.reduced and not other.mask for other in others) or image.compression == 1:
         return None
     usgs = layout.trailer and spec.dtype and image.block_shape == (256, 256) and image.compression == 8
-    if usgs and image.predictor != 2:
+    if usgs and image.predictor != (3 if spec.physical else 2):
+        who = "we write no band in physical units" if spec.physical else "USGS writes no band"
         raise SceneError(
-            f"{at!r} says predictor {image.predictor}, with which USGS writes no band: it is damaged or was "
-            "changed; fetch it again"
+            f"{at!r} says predictor {image.predictor}, with which {who}: it is damaged or was changed; fetch it again"
         )
     return image.predictor
 

@@ -206,21 +206,12 @@ def test_a_band_keeps_its_physical_meaning():
     assert band["statistics"] == {"minimum": 1, "maximum": 9, "mean": 4.25, "stddev": 1.5, "valid_percent": 75}
 
 
-def test_scale_comes_from_the_catalogue_where_the_file_has_none():
-    band = OLI.scene.bands["SR_B4"]
-    bare = replace(product(band.spec, "x_SR_B4.TIF"), scale=None, offset=None)
-    for made, expected in (
-        (bare, (2.75e-05, -0.2)),
-        (replace(bare, scale=2.0, offset=1.0), (2.0, 1.0)),  # the file knows better
-        (replace(bare, dtype="float32", method="std"), (2.75e-05, None)),
-    ):
+def test_scale_offset_and_unit_are_those_of_the_file():
+    made = product(OLI.scene.bands["SR_B4"].spec, "x_SR_B4.TIF")
+    for scale, offset, unit in ((2.0, 1.0, "1"), (2.75e-05, None, None), (None, None, "kelvin")):
+        made = replace(made, scale=scale, offset=offset, unit=unit)
         (reported,) = make(replace(OLI, products=(made,)))["assets"]["SR_B4"]["bands"]
-        assert (reported["raster:scale"], reported.get("raster:offset")) == expected
-    reflectance = replace(
-        OLI.scene, bands={"SR_B4": replace(band, dtype="float32")}
-    )  # no stored integers: nothing known
-    (reported,) = make(replace(OLI, scene=reflectance, products=(bare,)))["assets"]["SR_B4"]["bands"]
-    assert "raster:scale" not in reported
+        assert tuple(map(reported.get, ("raster:scale", "raster:offset", "unit"))) == (scale, offset, unit)
 
 
 def test_codes_have_no_mean():

@@ -58,6 +58,7 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
         "min_valid": arguments.min_valid,
         "method": [f"{band}={method}" for band, method in arguments.method],
         "stats": _list(arguments.stats),
+        "units": arguments.units,
         "workers": arguments.workers,
     }
 

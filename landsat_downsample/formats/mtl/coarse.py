@@ -59,6 +59,26 @@ def coarse_changes(
     return changes | _file_changes(mtl, files or {}, dtypes or {})
 
 
+def unit_changes(mtl: Mtl) -> Changes:
+    """What changes where the bands of a Level-2 product hold physical values.
+
+    Who applies the factors that an MTL states must get what is there: they become 1 and 0. The range of stored
+    numbers (QUANTIZE_CAL_*) is left out: there are none. That of the values stays. Factors of the Level-1 source,
+    in groups of their own, stay too.
+    """
+    changes: Changes = {}
+    for entry in mtl.entries:
+        if not entry.group.startswith("LEVEL2_SURFACE_"):
+            continue
+        if "_MULT_BAND_" in entry.key:
+            changes[entry.group, entry.key] = "1.0"
+        elif "_ADD_BAND_" in entry.key:
+            changes[entry.group, entry.key] = "0.0"
+        elif entry.key.startswith("QUANTIZE_CAL_"):
+            changes[entry.group, entry.key] = None
+    return changes
+
+
 def can_say(crs: str, other: str) -> bool:
     """Whether the MTL of a scene in one CRS has the fields to name another: of two UTM zones as USGS counts them.
 
