@@ -1,14 +1,19 @@
 /* How pixels share their area among cells of another projection: the numbers of area_shares.py, in a tenth of the memory.
  *
- * Shares are kept as words of 16 bits, tile after tile of TILE columns, in each pixel after pixel and row after row, so
- * that a tile can be added up as soon as it is decoded. They tell of a current cell, -1 at the start of a tile:
+ * Shares are kept as words of 16 bits, tile after tile of TILE columns and row after row, so that a tile can be added up as
+ * soon as it is decoded. A row begins with how many words follow, and with the cell of its first pixels, the current one
+ * (two words each; cells are numbered in the strip, -1 is outside). Each of what follows names a column (8 bits), up to
+ * which pixels lie whole in the current cell:
  *
- *   00 length                      some pixels of a row that lie whole in the current cell
- *   01 count, then count parts     one pixel: of each part the cell (two words) and the weight; without a part, a cell
- *                                  (two words) that becomes the current one
- *   1 side moves weight            one pixel: its weight in the current cell (12 bits), the rest in the cell to the
- *                                  right, left, below or above (2 bits), which becomes the current one or not (1 bit)
+ *   00 n side column, n weights        from there on up to three pixels (2 bits) have these weights in the current cell and
+ *                                      the rest in the one at its side (2 bits): to the right, left, below or above. That
+ *                                      becomes the current one.
+ *   01 moves side column, n, n weights the same of any number of pixels; the cell becomes the current one, or not (1 bit)
+ *   10 column, n, n parts              one pixel: of each part the cell (two words) and the weight
+ *   11 column, cell                    that cell becomes the current one (two words)
  *
+ * So nearly all words are of the first kind, which sums up to each pixel of the row let add up without a further branch.
+ * As that reads three weights in any case, two words more follow at the end.
  * All arithmetic is in one order with that of area_shares.py, so that both give the same weights.
  */
 #define PY_SSIZE_T_CLEAN
@@ -22,8 +27,9 @@
 #include "_areas.h"
 #include "_fast.h"
 
-enum { UNIT = 4096, MOST_STEP = 16, TILE = 256, LONGEST = (1 << 14) - 1, MOST_SPAN = 64 };
-enum { MANY = 1 << 14, TWO = 1 << 15, MOVES = 1 << 12, OUTSIDE = -1 };
+enum { UNIT = 4096, MOST_STEP = 16, TILE = 256, MOST_SPAN = 64, OUTSIDE = -1, FEW = 3 };
+enum { EDGE, MIXED, PARTS, CELL }; /* the upper two bits of what names a column */
+enum { MOVES = 1 << 10 };
 
 typedef uint16_t word;
 typedef uint16_t pixel;
@@ -33,12 +39,17 @@ typedef uint16_t pixel;
 typedef struct {
     word *to;
     size_t count, room;
-    int64_t cell, other;  /* the current one, and the other of the pixel told last where that had two */
-    int64_t run;          /* pixels in the current cell that are not told yet */
-    size_t last;          /* where the word of that pixel is, or SIZE_MAX */
-    int64_t wide;         /* cells of a row */
+    size_t row;           /* where the words of the row begin */
+    int64_t at;           /* the column to come */
+    int64_t cell, other;  /* the current one (NOWHERE before the first), and the other of the pixels at hand */
+    int64_t pixels;       /* how many that have two cells are not told yet */
+    int side;             /* at which side of the current cell the other one is */
     int full;             /* whether memory has run out */
+    int64_t wide;         /* cells of a row */
+    word weight[TILE];    /* of those pixels in the current cell */
 } Writer;
+
+enum { NOWHERE = -2 };
 
 static void put(Writer *w, unsigned value)
 {
@@ -46,7 +57,7 @@ static void put(Writer *w, unsigned value)
         const size_t room = w->room ? w->room * 2 : 1 << 16;
         word *more = w->full ? NULL : realloc(w->to, room * sizeof *more);
         if (!more) {
-            w->full = 1, w->count = 0;
+            w->full = 1, w->count = w->row = 0;
             return;
         }
         w->to = more, w->room = room;
@@ -54,45 +65,52 @@ static void put(Writer *w, unsigned value)
     w->to[w->count++] = (word)value;
 }
 
-static void put_cell(Writer *w, int64_t cell)
+static void put_two(Writer *w, int64_t number)
 {
-    put(w, (uint32_t)cell & 0xffff), put(w, (uint32_t)cell >> 16);
+    put(w, (uint32_t)number & 0xffff), put(w, (uint32_t)number >> 16);
 }
 
-static void end_run(Writer *w)
+/* Tell the pixels at hand; the other cell becomes the current one, or not. */
+static void tell_pixels(Writer *w, int moves)
 {
-    for (; w->run > 0; w->run -= w->run < LONGEST ? w->run : LONGEST)
-        put(w, (unsigned)(w->run < LONGEST ? w->run : LONGEST));
-    w->run = 0;
+    if (!w->pixels) return;
+    const unsigned from = (unsigned)(w->side << 8) | (unsigned)(w->at - w->pixels);
+    if (moves && w->pixels <= FEW) put(w, EDGE << 14 | (unsigned)(w->pixels << 10) | from);
+    else put(w, MIXED << 14 | (moves ? MOVES : 0) | from), put(w, (unsigned)w->pixels);
+    for (int64_t k = 0; k < w->pixels; k++) put(w, w->weight[k]);
+    if (moves) w->cell = w->other;
+    w->pixels = 0;
 }
 
 /* Make a cell the current one. */
 static void go_to(Writer *w, int64_t cell)
 {
-    if (cell == w->cell) return;
-    end_run(w);
-    if (w->last != SIZE_MAX && w->last == w->count - 1 && w->other == cell) w->to[w->last] |= MOVES;
-    else put(w, MANY), put_cell(w, cell);
-    w->cell = cell, w->last = SIZE_MAX;
+    if (w->cell == NOWHERE) {
+        if (!w->full) w->to[w->row + 2] = (word)cell, w->to[w->row + 3] = (word)((uint32_t)cell >> 16);
+        w->cell = cell;
+    }
+    tell_pixels(w, cell == w->other || (cell != w->cell && w->pixels <= FEW));
+    if (cell != w->cell) put(w, CELL << 14 | (unsigned)w->at), put_two(w, cell);
+    w->cell = cell;
 }
 
-static void whole_pixels(Writer *w, int64_t cell, int64_t count)
+static inline void whole_pixels(Writer *w, int64_t cell, int64_t count)
 {
-    go_to(w, cell);
-    w->run += count, w->last = SIZE_MAX;
+    if (w->pixels || cell != w->cell) go_to(w, cell);
+    w->at += count;
 }
 
 /* A pixel of two parts, the second of which is at a side of the first: to the right, or below. */
 static inline void two_parts(Writer *w, const int64_t *cell, int64_t weight, int side)
 {
-    int second = cell[0] != w->cell;
-    if (second && cell[1] != w->cell) {
-        second = w->last != SIZE_MAX && !w->run && w->other == cell[1];
-        go_to(w, cell[second]);
+    int second = cell[1] == w->cell;
+    if (!w->pixels || cell[second] != w->cell || cell[!second] != w->other) {
+        if (w->pixels && (cell[0] == w->other || cell[1] == w->other)) go_to(w, w->other);
+        else if (second || cell[0] == w->cell) tell_pixels(w, 0);
+        else go_to(w, cell[0]);
+        second = cell[1] == w->cell, w->other = cell[!second], w->side = side + second;
     }
-    end_run(w);
-    w->last = w->count, w->other = cell[!second];
-    put(w, TWO | (unsigned)(side + second) << 13 | (unsigned)(second ? UNIT - weight : weight));
+    w->weight[w->pixels++] = (word)(second ? UNIT - weight : weight), w->at++;
 }
 
 /* A pixel of some parts, those of weight 0 or outside left out. */
@@ -110,10 +128,23 @@ static void shared_pixel(Writer *w, const int64_t *cell, const int64_t *weight, 
         two_parts(w, cell, weight[0], cell[1] - cell[0] == 1 ? 0 : 2);
         return;
     }
-    end_run(w);
-    w->last = SIZE_MAX;
-    put(w, MANY | (unsigned)parts);
-    for (int i = 0; i < parts; i++) put_cell(w, cell[i]), put(w, (unsigned)weight[i]);
+    if (w->cell == NOWHERE) go_to(w, cell[0]);
+    tell_pixels(w, w->pixels <= FEW);
+    put(w, PARTS << 14 | (unsigned)w->at), put(w, (unsigned)parts), w->at++;
+    for (int i = 0; i < parts; i++) put_two(w, cell[i]), put(w, (unsigned)weight[i]);
+}
+
+static void begin_line(Writer *w)
+{
+    w->row = w->count, w->at = 0, w->cell = w->other = NOWHERE;
+    put_two(w, 0), put_two(w, 0);
+}
+
+static void end_line(Writer *w)
+{
+    tell_pixels(w, w->pixels <= FEW);
+    const size_t length = w->count - w->row - 4;
+    if (!w->full) w->to[w->row] = (word)length, w->to[w->row + 1] = (word)(length >> 16);
 }
 
 /* What area_shares.py says of an edge; `a` or `b` below 0 stands for none. */
@@ -341,8 +372,8 @@ static int share_tile(Writer *w, const Strip *s, int64_t first, int64_t last, in
     Axis axes[TILE][2];
     int64_t all[TILE];
     const int64_t step = s->step;
-    w->cell = w->other = OUTSIDE, w->last = SIZE_MAX;
     for (int64_t row = first; row < last && !w->full; row++) {
+        begin_line(w);
         const int64_t ties = (row >> s->shift) * s->across;
         for (int64_t at = left, k = 0; at < right; at += step, k++) {
             const int64_t i = ties + (at >> s->shift), count = right - at < step ? right - at : step;
@@ -356,7 +387,7 @@ static int share_tile(Writer *w, const Strip *s, int64_t first, int64_t last, in
             begin_row(s, v, s->down, i, row), begin_row(s, u, s->right, i, row);
             if (!share_block(w, s, v, u, count)) return 0;
         }
-        end_run(w);
+        end_line(w);
     }
     return 1;
 }
@@ -402,6 +433,7 @@ PyObject *share_areas(PyObject *self, PyObject *args)
             whole = share_tile(&w, &s, first, last, from, from + TILE < after ? from + TILE : after);
             begin[k + 1] = (int64_t)w.count;
         }
+        for (int k = 1; k < FEW; k++) put(&w, 0);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&down), PyBuffer_Release(&right);
@@ -420,85 +452,113 @@ typedef struct {
     const word *at, *end;
     int64_t rows, columns, stride;    /* of the tile; pixels of a row of the array */
     int64_t cells, wide;              /* of the strip; those of a row */
-    int64_t row, next, start;         /* the row and column to come; where the row begins in the array */
+    int64_t start;                    /* where the row to come begins in the array */
     int64_t cell;                     /* the current one */
-    int left;                         /* parts of the pixel at hand that are to come */
-    int64_t other, rest;              /* the second part of a pixel, and its weight; 0 without one */
-    int moves;
-    /* What was read: some pixels of a cell, and what each weighs there. */
-    int64_t pixel, length, to, weight;
+    const word *stop;                 /* where the words of the row end */
+    int64_t sides[4];                 /* from a cell to that at its right, left, lower and upper side */
 } Reader;
 
-/* Go on by some pixels of the row, which has them. */
-static inline void pass(Reader *r, int64_t count)
+static inline int64_t two_words(const word *at) { return (int32_t)(at[0] | (uint32_t)at[1] << 16); }
+
+static inline int known_cell(const Reader *r, int64_t cell) { return (uint64_t)cell < (uint64_t)r->cells; }
+
+/* Begin a row: 0 where its words make no sense. */
+static inline int begin_row_of(Reader *r)
 {
-    r->next += count;
-    if (r->next == r->columns) r->next = 0, r->start += r->stride, r->row++;
+    if (r->end - r->at < 4) return 0;
+    const int64_t length = two_words(r->at);
+    r->cell = two_words(r->at + 2), r->at += 4;
+    if (length < 0 || r->end - r->at < length || (r->cell != OUTSIDE && !known_cell(r, r->cell))) return 0;
+    r->stop = r->at + length;
+    return 1;
 }
 
-static int64_t take_cell(Reader *r)
+/* What stands at a column. */
+typedef struct {
+    int64_t column, count;            /* of the pixels, of which CELL has none */
+    int64_t other;                    /* their other cell, or the one that becomes the current one */
+    int kind, moves;
+    const word *words;                /* weights, or parts */
+} Step;
+
+/* Read what stands at the next column, which is `place` or beyond: 0 where words make no sense. */
+static inline __attribute__((always_inline)) int take_step(Reader *r, int64_t place, Step *s)
 {
-    const int64_t cell = (int32_t)(r->at[0] | (uint32_t)r->at[1] << 16);
-    r->at += 2;
-    return cell;
+    const word head = *r->at++;
+    int64_t words = head >> 10 & 3;
+    s->kind = head >> 14, s->column = head & (TILE - 1), s->count = words, s->moves = 1;
+    if (s->kind == MIXED || s->kind == PARTS) {
+        if (r->at == r->stop) return 0;
+        words = s->count = *r->at++;
+        if (s->kind == PARTS) words *= 3;
+    } else if (s->kind == CELL) words = 2, s->count = 0;
+    if (r->stop - r->at < words) return 0;
+    s->words = r->at, r->at += words;
+    if (s->kind == CELL) s->other = two_words(s->words);
+    else if (s->kind != PARTS) {
+        s->other = r->cell + r->sides[head >> 8 & 3], s->moves = s->kind == EDGE || head & MOVES;
+        if (r->cell == OUTSIDE || !known_cell(r, s->other)) return 0;
+        for (int64_t k = 0; k < s->count; k++)
+            if (s->words[k] > UNIT) return 0;
+    } else s->other = OUTSIDE, s->moves = 0, s->count = 1;
+    return s->column >= place && s->column + s->count <= r->columns && (s->other == OUTSIDE || known_cell(r, s->other));
 }
 
-/* The cell at the side of the current one that a word names. */
-static inline int64_t beside(const Reader *r, word w)
+/* Of PARTS, how many; and one of them: 0 where it makes no sense. */
+static inline int64_t parts_of(const Step *s) { return s->words[-1]; }
+
+static inline int take_part(const Reader *r, const Step *s, int64_t i, int64_t *cell, int64_t *weight)
 {
-    const int64_t by = w & (1 << 14) ? r->wide : 1;
-    return w & (1 << 13) ? r->cell - by : r->cell + by;
+    *cell = two_words(s->words + 3 * i), *weight = s->words[3 * i + 2];
+    return known_cell(r, *cell) && *weight <= UNIT;
 }
 
-/* The next pixels that have a cell; 0 at the end, and where words make no sense, the last row then not being reached. */
-static inline int next_share(Reader *r)
+/* What is told of some pixels of a row, first and count: the cell, and what each weighs there. */
+typedef int Tell(void *to, int64_t pixel, int64_t count, int64_t cell, int64_t weight);
+
+static inline __attribute__((always_inline)) int tell_step(const Reader *r, const Step *s, Tell *tell, void *to)
 {
-    if (r->rest) {
-        r->to = r->other, r->weight = r->rest, r->rest = 0;
-        if (r->moves) r->cell = r->other;
-        return 1;
+    const int64_t pixel = r->start + s->column;
+    int good = 1;
+    if (s->kind == PARTS) {
+        for (int64_t i = 0, cell, weight; good && i < parts_of(s); i++)
+            good = take_part(r, s, i, &cell, &weight) && tell(to, pixel, 1, cell, weight);
+        return good;
     }
-    while (r->left || r->at < r->end) {
-        if (r->left) {
-            if (r->end - r->at < 3) return 0;
-            r->to = take_cell(r), r->weight = *r->at++;
-            if (r->to < 0 || r->to >= r->cells || r->weight > UNIT) return 0;
-            r->pixel = r->start + r->next, r->length = 1;
-            if (!--r->left) pass(r, 1);
-            return 1;
-        }
-        const word w = *r->at++;
-        if (r->row >= r->rows && w != MANY) return 0;
-        if (w & TWO) {
-            r->other = beside(r, w), r->moves = w & MOVES;
-            if (r->cell < 0 || r->other < 0 || r->other >= r->cells) return 0;
-            r->to = r->cell, r->weight = w & (MOVES - 1), r->rest = UNIT - r->weight;
-            r->pixel = r->start + r->next, r->length = 1;
-            pass(r, 1);
-            return 1;
-        }
-        if (w & MANY) {
-            r->left = w & LONGEST;
-            if (r->left) continue;
-            if (r->end - r->at < 2) return 0;
-            r->cell = take_cell(r);
-            if (r->cell < OUTSIDE || r->cell >= r->cells) return 0;
-            continue;
-        }
-        if (r->next + w > r->columns) return 0;
-        r->pixel = r->start + r->next, r->length = w;
-        pass(r, w);
-        if (r->cell == OUTSIDE) continue;
-        r->to = r->cell, r->weight = UNIT;
-        return 1;
+    for (int64_t k = 0; good && k < s->count; k++) {
+        const int64_t weight = s->words[k];
+        if (weight) good = tell(to, pixel + k, 1, r->cell, weight);
+        if (good && weight < UNIT) good = tell(to, pixel + k, 1, s->other, UNIT - weight);
     }
-    return 0;
+    return good;
 }
 
-static int read_all_shares(const Reader *r)
+/* Tell the shares of a row: 0 where words make no sense, or `tell` says so. */
+static inline __attribute__((always_inline)) int each_share(Reader *r, Tell *tell, void *to)
 {
-    return r->at == r->end && r->row == r->rows && !r->next && !r->left;
+    int64_t place = 0;
+    Step s;
+    while (r->at < r->stop) {
+        if (!take_step(r, place, &s)) return 0;
+        if (r->cell != OUTSIDE && s.column > place && !tell(to, r->start + place, s.column - place, r->cell, UNIT)) return 0;
+        if (!tell_step(r, &s, tell, to)) return 0;
+        place = s.column + s.count;
+        if (s.moves) r->cell = s.other;
+    }
+    if (r->cell == OUTSIDE || place == r->columns) return 1;
+    return tell(to, r->start + place, r->columns - place, r->cell, UNIT);
 }
+
+/* Do something for each row of a tile, after which the words are at their end: 0 where they make no sense. */
+#define EACH_ROW(r, good, ...)                                          \
+    do {                                                                \
+        int64_t rows_left = (r).rows;                                   \
+        for (; (good) && rows_left; rows_left--) {                      \
+            if (((good) = begin_row_of(&(r)))) (good) = (__VA_ARGS__);  \
+            (r).start += (r).stride;                                    \
+        }                                                               \
+        (good) = (good) && (r).at == (r).end;                           \
+    } while (0)
 
 /* Packed shares, and the strip of pixels that they are of. */
 typedef struct {
@@ -516,7 +576,7 @@ static int packed_fits(Packed *p, const Py_buffer *b)
 {
     p->words = b[0].buf, p->begin = b[1].buf, p->tiles = b[1].len / 8 - 1;
     if (p->rows < 1 || p->columns < 1 || p->rows > INT32_MAX || p->columns > INT32_MAX || p->cells < 0 || p->cells > INT32_MAX
-        || p->wide < 1 || p->tiles != (p->columns + TILE - 1) / TILE || p->begin[0] || p->begin[p->tiles] != b[0].len / 2) return 0;
+        || p->wide < 1 || p->tiles != (p->columns + TILE - 1) / TILE || p->begin[0] || p->begin[p->tiles] != b[0].len / 2 - (FEW - 1)) return 0;
     for (int64_t k = 0; k < p->tiles; k++)
         if (p->begin[k] > p->begin[k + 1]) return 0;
     return 1;
@@ -528,7 +588,7 @@ static Reader read_tile(const Packed *p, int64_t tile, int64_t start, int64_t st
     const int64_t rest = p->columns - tile * TILE;
     return (Reader){.at = p->words + p->begin[tile], .end = p->words + p->begin[tile + 1], .rows = p->rows,
                     .columns = rest < TILE ? rest : TILE, .stride = stride, .cells = p->cells, .wide = p->wide,
-                    .start = start, .cell = OUTSIDE};
+                    .start = start, .cell = OUTSIDE, .sides = {1, -1, p->wide, -p->wide}};
 }
 
 #define BUFFERS 10
@@ -541,21 +601,42 @@ static PyObject *finished(Py_buffer *b, int good)
     return NULL;
 }
 
+typedef struct {
+    int64_t *to[6];                       /* of runs: start, length, cell; of parts: pixel, cell, weight; NULL: they are counted */
+    int64_t runs, parts, most_runs, most_parts;
+} Lists;
+
+static inline int list_share(void *to, int64_t pixel, int64_t count, int64_t cell, int64_t weight)
+{
+    Lists *l = to;
+    const int64_t i = weight == UNIT ? l->runs++ : l->parts++;
+    if (!l->to[0]) return 1;
+    if (i >= (weight == UNIT ? l->most_runs : l->most_parts)) return 0;
+    if (weight == UNIT) l->to[0][i] = pixel, l->to[1][i] = count, l->to[2][i] = cell;
+    else l->to[3][i] = pixel, l->to[4][i] = cell, l->to[5][i] = weight;
+    return 1;
+}
+
+static int list_all(const Packed *p, Lists *l)
+{
+    int good = 1;
+    for (int64_t k = 0; good && k < p->tiles; k++) {
+        Reader r = read_tile(p, k, k * TILE, p->columns);
+        EACH_ROW(r, good, each_share(&r, list_share, l));
+    }
+    return good;
+}
+
 /* (packed shares) -> (runs, parts) */
 PyObject *count_shares(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer b[BUFFERS] = {{0}};
     Packed p = {0};
-    long long runs = 0, parts = 0;
-    int good = PyArg_ParseTuple(args, PACKED, PACKED_TO(p, b)) && packed_fits(&p, b);
-    for (int64_t k = 0; good && k < p.tiles; k++) {
-        Reader r = read_tile(&p, k, k * TILE, p.columns);
-        while (next_share(&r)) *(r.weight == UNIT ? &runs : &parts) += 1;
-        good = read_all_shares(&r);
-    }
+    Lists l = {{0}, 0, 0, 0, 0};
+    const int good = PyArg_ParseTuple(args, PACKED, PACKED_TO(p, b)) && packed_fits(&p, b) && list_all(&p, &l);
     PyObject *none = finished(b, good);
-    return none ? Py_BuildValue("(LL)", runs, parts) : NULL;
+    return none ? Py_BuildValue("(LL)", (long long)l.runs, (long long)l.parts) : NULL;
 }
 
 /* (packed shares, run starts, lengths, cells, part pixels, cells, weights), all int64 */
@@ -566,102 +647,19 @@ PyObject *list_shares(PyObject *self, PyObject *args)
     Packed p = {0};
     int good = PyArg_ParseTuple(args, PACKED "w*w*w*w*w*w*", PACKED_TO(p, b), b + 2, b + 3, b + 4, b + 5, b + 6, b + 7)
         && packed_fits(&p, b);
-    const int64_t most_runs = b[2].len / 8, most_parts = b[5].len / 8;
-    good = good && b[3].len == b[2].len && b[4].len == b[2].len && b[6].len == b[5].len && b[7].len == b[5].len;
-    int64_t *to[6], runs = 0, parts = 0;
-    for (int i = 0; i < 6; i++) to[i] = b[i + 2].buf;
-    for (int64_t k = 0; good && k < p.tiles; k++) {
-        Reader r = read_tile(&p, k, k * TILE, p.columns);
-        while (good && next_share(&r))
-            if (r.weight == UNIT) {
-                if ((good = runs < most_runs)) to[0][runs] = r.pixel, to[1][runs] = r.length, to[2][runs] = r.to;
-                runs++;
-            } else {
-                if ((good = parts < most_parts)) to[3][parts] = r.pixel, to[4][parts] = r.to, to[5][parts] = r.weight;
-                parts++;
-            }
-        good = good && read_all_shares(&r);
-    }
-    return finished(b, good && runs == most_runs && parts == most_parts);
+    Lists l = {{0}, 0, 0, b[2].len / 8, b[5].len / 8};
+    for (int i = 0; i < 6; i++) l.to[i] = b[i + 2].buf;
+    good = good && b[3].len == b[2].len && b[4].len == b[2].len && b[6].len == b[5].len && b[7].len == b[5].len
+        && list_all(&p, &l) && l.runs == l.most_runs && l.parts == l.most_parts;
+    return finished(b, good);
 }
 
 typedef struct {
     const pixel *v;
     const uint8_t *ok;
     pixel flip;
-    int64_t nodata;
+    int64_t nodata, size;                 /* of what does not count, or -1; of the array */
 } Pixels;
-
-static inline int counts(const Pixels *p, int64_t i)
-{
-    return p->v[i] != p->nodata && (!p->ok || p->ok[i]);
-}
-
-/* What is known of the pixels of a tile: nothing; that they are as they are, and 0 alone counts for nothing; or that they all
- * count besides. */
-enum { ANY, PLAIN, FULL };
-
-/* Add up until the words end. */
-static inline __attribute__((always_inline)) void add_shares(Reader *r, const Pixels *p, int64_t *total, int64_t *weight, const int kind)
-{
-    int64_t sum = 0, count = 0; /* of the current cell, since it is that */
-    for (;;) {
-        /* The words of most pixels; `next_share` reads the others, and finds all errors. */
-        while (!r->left && !r->rest && r->at < r->end && r->cell >= 0) {
-            const word w = *r->at;
-            if (w & TWO) {
-                const int64_t other = beside(r, w), by = w & (MOVES - 1), i = r->start + r->next;
-                if (r->row >= r->rows || other < 0 || other >= r->cells) break;
-                const int64_t value = kind ? p->v[i] : (pixel)(p->v[i] ^ p->flip);
-                const int64_t good = kind == FULL || (kind ? value != 0 : counts(p, i)), add = kind || good ? value : 0;
-                sum += add * by, count += good * by;
-                total[other] += add * (UNIT - by), weight[other] += good * (UNIT - by);
-                if (w & MOVES) {
-                    total[r->cell] += sum, weight[r->cell] += count;
-                    sum = count = 0, r->cell = other;
-                }
-                pass(r, 1);
-            } else if (!(w & MANY)) {
-                const int64_t from = r->start + r->next, end = from + w;
-                if (r->row >= r->rows || r->next + w > r->columns) break;
-                uint32_t s = 0, k = 0; /* of LONGEST pixels at most */
-                if (kind == FULL) {
-                    for (int64_t i = from; i < end; i++) s += p->v[i];
-                    k = w;
-                } else if (kind)
-                    for (int64_t i = from; i < end; i++) s += p->v[i], k += p->v[i] != 0;
-                else
-                    for (int64_t i = from; i < end; i++)
-                        if (counts(p, i)) s += (pixel)(p->v[i] ^ p->flip), k++;
-                sum += (int64_t)s * UNIT, count += (int64_t)k * UNIT;
-                pass(r, w);
-            } else break;
-            r->at++;
-        }
-        if (r->cell >= 0) total[r->cell] += sum, weight[r->cell] += count;
-        sum = count = 0;
-        if (!next_share(r)) return;
-        for (int64_t i = r->pixel; i < r->pixel + r->length; i++)
-            if (counts(p, i)) total[r->to] += (pixel)(p->v[i] ^ p->flip) * r->weight, weight[r->to] += r->weight;
-    }
-}
-
-/* As add_shares, with sums of squares, and the least and greatest numbers of each cell. */
-static void add_moments(Reader *r, const Pixels *p, int64_t *total, int64_t *weight, int64_t *squares, pixel *least, pixel *most)
-{
-    while (next_share(r)) {
-        uint64_t square = 0;
-        uint32_t s = 0, k = 0, low = least[r->to], high = most[r->to]; /* of LONGEST pixels at most */
-        for (int64_t i = r->pixel; i < r->pixel + r->length; i++) {
-            if (!counts(p, i)) continue;
-            const uint32_t u = (pixel)(p->v[i] ^ p->flip);
-            low = u < low ? u : low, high = u > high ? u : high;
-            s += u, square += u * u, k++;
-        }
-        total[r->to] += (int64_t)s * r->weight, weight[r->to] += (int64_t)k * r->weight;
-        squares[r->to] += (int64_t)square * r->weight, least[r->to] = (pixel)low, most[r->to] = (pixel)high;
-    }
-}
 
 /* Sums, and what else is asked for, of cells: as `sum_shares` gives them. */
 typedef struct {
@@ -669,40 +667,199 @@ typedef struct {
     pixel *least, *most;
 } Moments;
 
-FAST static void add_any(Reader *r, const Pixels *p, int64_t *total, int64_t *weight)
-{
-    add_shares(r, p, total, weight, ANY);
-}
+/* A row of pixels: what counts of them. Some places more, as EDGE is read as if it had three pixels. */
+typedef struct {
+    const pixel *v;                       /* numbers, 0 where they do not count */
+    pixel value[TILE + FEW];              /* room for them */
+    pixel low[TILE];                      /* the same, the greatest where they do not count */
+    pixel good[TILE + FEW];               /* whether they count */
+    uint32_t sum[TILE / 2 + 2], count[TILE / 2 + 2]; /* of all before each pair */
+    int64_t square[TILE + 1];
+} Line;
 
-FAST static void add_plain(Reader *r, const Pixels *p, int64_t *total, int64_t *weight)
+/* Sums of all pixels before each pair. */
+static inline __attribute__((always_inline)) void sums_before(const pixel *v, int64_t n, uint32_t *sum)
 {
-    add_shares(r, p, total, weight, PLAIN);
-}
-
-FAST static void add_full(Reader *r, const Pixels *p, int64_t *total, int64_t *weight)
-{
-    add_shares(r, p, total, weight, FULL);
-}
-
-FAST static int kind_of(const Reader *r, const Pixels *p)
-{
-    if (p->nodata != 0 || p->ok || p->flip) return ANY;
-    for (int64_t row = 0; row < r->rows; row++) {
-        const pixel *v = p->v + r->start + row * r->stride;
-        int some = 0;
-        for (int64_t i = 0; i < r->columns; i++) some |= v[i] == 0;
-        if (some) return PLAIN;
+    int64_t i = 0;
+    uint32_t all = 0;
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector) /* sums of 1, 2, then all 4 pairs, so that one addition waits for those before */
+    typedef uint32_t four __attribute__((vector_size(16)));
+    const four zero = {0};
+    four before = zero, here;
+    for (; i + 8 <= n; i += 8) {
+        memcpy(&here, v + i, sizeof here);
+        here = (here & UINT16_MAX) + (here >> 16);
+        here += __builtin_shufflevector(zero, here, 0, 4, 5, 6);
+        here += __builtin_shufflevector(zero, here, 0, 1, 4, 5);
+        const four last = __builtin_shufflevector(here, here, 3, 3, 3, 3);
+        here += before, before += last;
+        memcpy(sum + i / 2 + 1, &here, sizeof here);
     }
-    return FULL;
+    all = before[0];
+#endif
+#endif
+    sum[0] = 0;
+    for (; i + 2 <= n; i += 2) sum[i / 2 + 1] = all += (uint32_t)v[i] + v[i + 1];
 }
 
-static void add_tile(Reader *r, const Pixels *p, const Moments *to)
+/* How many pixels of a row count; which, and their numbers, unless they are all pixels as they are. */
+static inline __attribute__((always_inline)) int64_t take_line(Line *l, const Pixels *p, int64_t start, int64_t n)
 {
-    if (to->squares) add_moments(r, p, to->total, to->weight, to->squares, to->least, to->most);
-    else {
-        const int kind = kind_of(r, p);
-        (kind == FULL ? add_full : kind == PLAIN ? add_plain : add_any)(r, p, to->total, to->weight);
+    const pixel *v = p->v + start, empty = (pixel)p->nodata, flip = p->flip, some = p->nodata >= 0;
+    const uint8_t *ok = p->ok ? p->ok + start : NULL;
+    pixel bad = 0; /* of TILE at most */
+    if (!ok)
+        for (int64_t i = 0; i < n; i++) bad += some & (v[i] == empty);
+    if (bad == n) return 0;
+    if (!ok && !flip && !bad) return n;
+    bad = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const pixel good = !(some & (v[i] == empty)) & (!ok || ok[i]);
+        l->value[i] = (v[i] ^ flip) & (pixel)-good, l->low[i] = (v[i] ^ flip) | (pixel)(good - 1);
+        l->good[i] = good, bad += !good;
     }
+    return n - bad;
+}
+
+/* The sum of what stands before a column. */
+static inline int64_t before(const pixel *v, const uint32_t *sum, int64_t column)
+{
+    return (int64_t)sum[column / 2] + (v[column & ~1] & -(column & 1));
+}
+
+/* What is asked of a row; and whether all of its pixels count. */
+enum { FULL = 1, MOMENTS = 2 };
+
+/* Of some pixels, or of all left of a place: sums, how many count, and sums of squares, times UNIT. */
+typedef struct {
+    int64_t sum, count, square;
+} Sums;
+
+static inline Sums upto(const Line *l, int64_t column, const int how)
+{
+    return (Sums){before(l->v, l->sum, column) * UNIT, (how & FULL ? column : before(l->good, l->count, column)) * UNIT,
+                  how & MOMENTS ? l->square[column] * UNIT : 0};
+}
+
+static inline void add_weighted(Sums *of, const Line *l, int64_t at, uint32_t weight, const int how)
+{
+    const uint32_t v = l->v[at];
+    of->sum += weight * v, of->count += how & FULL ? weight : weight * l->good[at];
+    if (how & MOMENTS) of->square += weight * (int64_t)(v * v);
+}
+
+static inline Sums minus(Sums a, Sums b) { return (Sums){a.sum - b.sum, a.count - b.count, a.square - b.square}; }
+
+static inline void add(const Moments *to, int64_t cell, Sums of, int64_t by, const int how)
+{
+    to->total[cell] += of.sum * by, to->weight[cell] += of.count * by;
+    if (how & MOMENTS) to->squares[cell] += of.square * by;
+}
+
+/* Compare the pixels of some columns with the extremes of a cell. */
+static inline void fold(const Line *l, const Moments *to, int64_t cell, int64_t from, int64_t stop, const int how)
+{
+    if (!(how & MOMENTS)) return;
+    pixel least = to->least[cell], most = to->most[cell];
+    for (int64_t i = from; i < stop; i++) {
+        least = l->low[i] < least ? l->low[i] : least;
+        most = l->value[i] > most ? l->value[i] : most;
+    }
+    to->least[cell] = least, to->most[cell] = most;
+}
+
+/* What was told of the row at hand: up to where, and from which pixel on the current cell has it. */
+typedef struct {
+    Sums sums;
+    int64_t place, from;
+} Told;
+
+/* What stands at the next column, whatever it is: 0 where it makes no sense. */
+static inline __attribute__((always_inline)) int add_step(Reader *r, const Line *l, Told *told, const Moments *to, const int how)
+{
+    Step s;
+    if (!take_step(r, told->place, &s)) return 0;
+    const int64_t after = s.column + s.count;
+    const Sums here = upto(l, s.column, how), beyond = upto(l, after, how), all = minus(beyond, here);
+    if (r->cell != OUTSIDE) {
+        add(to, r->cell, minus(here, told->sums), 1, how);
+        fold(l, to, r->cell, told->from, s.kind == PARTS ? s.column : after, how);
+    }
+    if (s.kind == PARTS) {
+        const Sums one = {all.sum / UNIT, all.count / UNIT, all.square / UNIT};
+        for (int64_t i = 0, cell, by; i < parts_of(&s); i++) {
+            if (!take_part(r, &s, i, &cell, &by)) return 0;
+            add(to, cell, one, by, how), fold(l, to, cell, s.column, after, how);
+        }
+    } else if (s.count) {
+        Sums own = {0, 0, 0};
+        for (int64_t k = 0; k < s.count; k++) add_weighted(&own, l, s.column + k, s.words[k], how);
+        add(to, r->cell, own, 1, how), add(to, s.other, minus(all, own), 1, how);
+        fold(l, to, s.other, s.column, after, how);
+    }
+    *told = (Told){beyond, after, after};
+    if (s.moves) r->cell = s.other;
+    return 1;
+}
+
+/* Add up a row: 0 where its words make no sense. */
+static inline __attribute__((always_inline)) int add_row(Reader *r, const Line *l, const Moments *to, const int how)
+{
+    static const word keep[4][FEW] = {{0}, {UINT16_MAX}, {UINT16_MAX, UINT16_MAX}, {UINT16_MAX, UINT16_MAX, UINT16_MAX}};
+    const int64_t sides[4] = {1, -1, r->wide, -r->wide}, cells = r->cells;
+    const word *stop = r->stop;
+    Told told = {{0, 0, 0}, 0, 0};
+    while (r->at < stop) {
+        const word *at = r->at;
+        int64_t cell = r->cell;
+        for (; at < stop && *at >> 14 == EDGE; at++) {
+            const int64_t column = *at & (TILE - 1), n = *at >> 10 & 3, other = cell + sides[*at >> 8 & 3];
+            if (column < told.place || (uint64_t)cell >= (uint64_t)cells || (uint64_t)other >= (uint64_t)cells) return 0;
+            Sums here = upto(l, column, how);
+            for (int k = 0; k < FEW; k++) add_weighted(&here, l, column + k, at[k + 1] & keep[n][k], how);
+            add(to, cell, minus(here, told.sums), 1, how);
+            if (how & MOMENTS) {
+                if (column + n > r->columns) return 0;
+                fold(l, to, cell, told.from, column + n, how);
+            }
+            told = (Told){here, column, column}, cell = other, at += n;
+        }
+        if (at > stop) return 0;
+        r->at = at, r->cell = cell;
+        if (at < stop && !add_step(r, l, &told, to, how)) return 0;
+    }
+    if (r->cell == OUTSIDE) return 1;
+    add(to, r->cell, minus(upto(l, r->columns, how), told.sums), 1, how);
+    fold(l, to, r->cell, told.from, r->columns, how);
+    return 1;
+}
+
+FAST static int add_line(Reader *r, const Pixels *p, Line *l, const Moments *to)
+{
+    const int64_t n = r->columns, good = take_line(l, p, r->start, n);
+    if (!good) {
+        r->at = r->stop;
+        return 1;
+    }
+    const int as_it_is = good == n && !p->flip && !p->ok, spare = r->start + TILE + FEW <= p->size;
+    if (as_it_is && (to->squares || !spare)) memcpy(l->value, p->v + r->start, 2 * n);
+    l->v = as_it_is && spare ? p->v + r->start : l->value;
+    sums_before(l->v, n, l->sum);
+    if (good < n) sums_before(l->good, n, l->count);
+    if (!to->squares) return good == n ? add_row(r, l, to, FULL) : add_row(r, l, to, 0);
+    if (as_it_is) memcpy(l->low, l->value, 2 * n);
+    for (int64_t i = 0; i < n; i++) l->square[i + 1] = l->square[i] + (int64_t)l->value[i] * l->value[i];
+    return good == n ? add_row(r, l, to, MOMENTS | FULL) : add_row(r, l, to, MOMENTS);
+}
+
+static int add_tile(Reader *r, const Pixels *p, const Moments *to)
+{
+    Line l;
+    int good = 1;
+    memset(&l, 0, sizeof l);
+    EACH_ROW(*r, good, add_line(r, p, &l, to));
+    return good;
 }
 
 /* Whether arrays of cells are of one size, from buffers of totals, weights, and squares, least, most or nothing. */
@@ -728,12 +885,11 @@ PyObject *sum_shares(PyObject *self, PyObject *args)
         && packed_fits(&p, b) && moments_fit(&to, b + 4, p.cells) && b[2].len / 2 / p.columns >= p.rows
         && (!b[3].buf || b[3].len / p.columns >= p.rows);
     if (!good) return finished(b, 0);
-    const Pixels pixels = {b[2].buf, b[3].buf, (pixel)flip, nodata};
+    const Pixels pixels = {b[2].buf, b[3].buf, (pixel)flip, nodata, b[2].len / 2};
     Py_BEGIN_ALLOW_THREADS
     for (int64_t k = 0; good && k < p.tiles; k++) {
         Reader r = read_tile(&p, k, k * TILE, p.columns);
-        add_tile(&r, &pixels, &to);
-        good = read_all_shares(&r);
+        good = add_tile(&r, &pixels, &to);
     }
     Py_END_ALLOW_THREADS
     return finished(b, good);
@@ -750,13 +906,17 @@ typedef struct {
     Pair *pair;           /* from place 1 on */
     uint32_t *first;      /* place of each cell's first, 0 without */
     size_t count, room;
+    int full;             /* whether memory has run out */
 } Pairs;
 
 static int add_pair(Pairs *p, int64_t cell, pixel code, int64_t weight)
 {
     if (p->count == p->room) {
         Pair *more = p->room < UINT32_MAX / 2 ? realloc(p->pair, 2 * p->room * sizeof *more) : NULL;
-        if (!more) return 0;
+        if (!more) {
+            p->full = 1;
+            return 0;
+        }
         p->pair = more, p->room *= 2;
     }
     uint32_t *at = p->first + cell;
@@ -766,64 +926,92 @@ static int add_pair(Pairs *p, int64_t cell, pixel code, int64_t weight)
     return 1;
 }
 
-/* Where pixels of a code end. */
-static inline int64_t end_of_code(const pixel *v, int64_t i, int64_t end, pixel code)
+/* Where pixels of the code at `i` end. */
+static inline int64_t end_of_code(const pixel *v, int64_t i, int64_t end)
 {
-    const uint64_t four = code * 0x0001000100010001ULL;
-    for (uint64_t here; i + 4 <= end; i += 4) {
-        memcpy(&here, v + i, sizeof here);
-        if (here != four) break;
+    const pixel code = v[i];
+    for (; i + 32 <= end; i += 32) {
+        pixel differs = 0;
+        for (int k = 0; k < 32; k++) differs |= v[i + k] ^ code;
+        if (differs) break;
     }
     while (i < end && v[i] == code) i++;
     return i;
 }
 
-/* Pair up until the words end: 0 where memory has run out. */
-static int pair_up(Pairs *p, Reader *r, const pixel *v)
+/* The codes of a row: which the pixel at hand has, up to where, and what of the row is paired up, times UNIT. */
+typedef struct {
+    const pixel *v;
+    int64_t stop, told, columns;
+    pixel code;
+} Codes;
+
+static inline void next_code(Codes *c)
+{
+    if (c->stop == c->columns) return;
+    c->code = c->v[c->stop], c->stop = end_of_code(c->v, c->stop, c->columns);
+}
+
+/* Pair the pixels up to a place, or what lies there of one, with a cell; all but the last have their codes whole. */
+static inline int pair_upto(Pairs *p, Codes *c, int64_t cell, int64_t place)
 {
     int good = 1;
-    pixel code = 0, code_beside = 0;
-    int64_t known = 0; /* what the current cell has of a code, since it is that and the code is */
-    int64_t cell_beside = 0, known_beside = 0; /* the same of the other cell of pixels that have two */
-    while (good) {
-        /* The words of most pixels; `next_share` reads the others, and finds all errors. */
-        while (good && !r->left && !r->rest && r->at < r->end && r->cell >= 0) {
-            const word w = *r->at;
-            int64_t length = 1, by = UNIT;
-            if (w & TWO) {
-                const int64_t other = beside(r, w);
-                if (r->row >= r->rows || other < 0 || other >= r->cells) break;
-                by = w & (MOVES - 1);
-                const pixel here = v[r->start + r->next];
-                if (other != cell_beside || here != code_beside) {
-                    if (known_beside) good = add_pair(p, cell_beside, code_beside, known_beside);
-                    cell_beside = other, code_beside = here, known_beside = 0;
-                }
-                known_beside += UNIT - by, r->other = other;
-            } else if (w & MANY || r->row >= r->rows || r->next + w > r->columns) break;
-            else length = w;
-            const int64_t end = r->start + r->next + length;
-            for (int64_t i = r->start + r->next, from; good && i < end; known += (i - from) * by) {
-                if (v[i] != code) {
-                    if (known) good = add_pair(p, r->cell, code, known);
-                    code = v[i], known = 0;
-                }
-                from = i, i = end_of_code(v, i, end, code);
-            }
-            pass(r, length);
-            if ((w & (TWO | MOVES)) == (TWO | MOVES)) {
-                if (good && known) good = add_pair(p, r->cell, code, known);
-                known = 0, r->cell = r->other;
-            }
-            r->at++;
-        }
-        if (good && known) good = add_pair(p, r->cell, code, known);
-        if (good && known_beside) good = add_pair(p, cell_beside, code_beside, known_beside);
-        known = known_beside = 0;
-        if (!good || !next_share(r)) break;
-        for (int64_t i = r->pixel; good && i < r->pixel + r->length; i++) good = add_pair(p, r->to, v[i], r->weight);
+    while (good && c->stop * UNIT < place) {
+        if (cell != OUTSIDE && c->stop * UNIT > c->told) good = add_pair(p, cell, c->code, c->stop * UNIT - c->told);
+        c->told = c->stop * UNIT, next_code(c);
+    }
+    if (good && cell != OUTSIDE && place > c->told) good = add_pair(p, cell, c->code, place - c->told);
+    c->told = place;
+    if (c->stop * UNIT == place) next_code(c);
+    return good;
+}
+
+/* Pair pixels that two cells share, code by code. */
+static int pair_shared(Pairs *p, Codes *c, int64_t cell, const Step *s)
+{
+    int good = 1;
+    for (int64_t from = s->column, after = from + s->count, stop; good && from < after; from = stop) {
+        stop = c->stop < after ? c->stop : after;
+        int64_t own = 0;
+        for (int64_t i = from; i < stop; i++) own += s->words[i - s->column];
+        good = (!own || add_pair(p, cell, c->code, own)) && add_pair(p, s->other, c->code, (stop - from) * UNIT - own);
+        c->told = stop * UNIT;
+        if (c->stop == stop) next_code(c);
     }
     return good;
+}
+
+static int pair_parts(Pairs *p, Codes *c, const Reader *r, const Step *s)
+{
+    int good = 1;
+    for (int64_t i = 0, cell, weight; good && i < parts_of(s); i++)
+        good = take_part(r, s, i, &cell, &weight) && add_pair(p, cell, c->code, weight);
+    c->told = (s->column + 1) * UNIT;
+    if (c->stop == s->column + 1) next_code(c);
+    return good;
+}
+
+/* Pair up a row: 0 where its words make no sense, or memory has run out. */
+FAST static int pair_row(Pairs *p, Reader *r, const pixel *v)
+{
+    Codes c = {v, end_of_code(v, 0, r->columns), 0, r->columns, v[0]};
+    int64_t place = 0;
+    int good = 1;
+    Step s;
+    while (good && r->at < r->stop) {
+        if (!take_step(r, place, &s)) return 0;
+        place = s.column + s.count;
+        if (c.stop <= s.column) good = pair_upto(p, &c, r->cell, s.column * UNIT);
+        int64_t own = 0;
+        for (int64_t k = 0; k < s.count && s.kind != PARTS; k++) own += s.words[k];
+        if (s.kind != PARTS && s.moves && c.stop >= place) good = good && pair_upto(p, &c, r->cell, s.column * UNIT + own);
+        else {
+            good = good && pair_upto(p, &c, r->cell, s.column * UNIT);
+            good = good && (s.kind == PARTS ? pair_parts(p, &c, r, &s) : pair_shared(p, &c, r->cell, &s));
+        }
+        if (s.moves) r->cell = s.other;
+    }
+    return good && pair_upto(p, &c, r->cell, r->columns * UNIT);
 }
 
 /* (packed shares, codes of 16 bits) -> cells (int64), codes (uint16) and weights (int64) of all that cells
@@ -838,16 +1026,15 @@ PyObject *pair_shares(PyObject *self, PyObject *args)
     if (!fits) return finished(b, 0);
     Pairs p = {.count = 1, .room = 1 << 16};
     p.first = calloc((size_t)s.cells + 1, sizeof *p.first), p.pair = malloc(p.room * sizeof *p.pair);
-    int room = p.first && p.pair, good = 1;
+    p.full = !p.first || !p.pair;
+    int good = !p.full;
     Py_BEGIN_ALLOW_THREADS
-    for (int64_t k = 0; room && good && k < s.tiles; k++) {
+    for (int64_t k = 0; good && k < s.tiles; k++) {
         Reader r = read_tile(&s, k, k * TILE, s.columns);
-        room = pair_up(&p, &r, b[2].buf);
-        good = read_all_shares(&r);
+        EACH_ROW(r, good, pair_row(&p, &r, (const pixel *)b[2].buf + r.start));
     }
     Py_END_ALLOW_THREADS
-    if (!room) PyErr_NoMemory();
-    good = good && room;
+    if (p.full) PyErr_NoMemory();
     int64_t *cell, *weight;
     pixel *code;
     PyObject *made[3] = {0}, *all = NULL;
@@ -888,7 +1075,6 @@ int tile_sums_add(const TileSums *t, int64_t tile, const uint16_t *pixels, int64
 {
     if (tile < 0 || tile >= t->packed.tiles) return 0;
     Reader r = read_tile(&t->packed, tile, 0, stride);
-    const Pixels p = {pixels, NULL, t->flip, t->nodata};
-    add_tile(&r, &p, &t->to);
-    return read_all_shares(&r);
+    const Pixels p = {pixels, NULL, t->flip, t->nodata, t->packed.rows * stride};
+    return add_tile(&r, &p, &t->to);
 }
