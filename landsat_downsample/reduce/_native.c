@@ -1008,7 +1008,13 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+/* What Python beside it must be made for: raised with each change of a function's name, arguments or meaning, here and in
+ * native.py. */
+enum { INTERFACE = 2 };
+
+static int filled(PyObject *made) { return PyModule_AddIntConstant(made, "INTERFACE", INTERFACE); }
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, filled}, {0, NULL}};
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_native", NULL, 0, functions, slots, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__native(void)

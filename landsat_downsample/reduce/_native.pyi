@@ -6,6 +6,8 @@ _Four = tuple[int, int, int, int]
 _Axis = tuple[np.ndarray, int, int]
 _Layout = tuple[int, int, int, int, int, int]
 
+INTERFACE: int
+
 def decode(
     handle: int, base: int, offsets: np.ndarray, counts: np.ndarray, layout: _Layout, out: np.ndarray, /
 ) -> None: ...

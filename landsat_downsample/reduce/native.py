@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from landsat_downsample.errors import UsageError
 from landsat_downsample.model.cells import Cells, Overlay
 from landsat_downsample.model.plan import STRIP_ROWS
 from landsat_downsample.reduce.kernels import Strip, shared_rows
@@ -25,6 +26,15 @@ else:
         from landsat_downsample.reduce import _native
     except ImportError:  # built without a compiler
         _native = None
+
+#: What functions of C are called, take and mean: as in _native.c.
+INTERFACE = 2
+
+if _native is not None and getattr(_native, "INTERFACE", 1) != INTERFACE:
+    raise UsageError(
+        f"the compiled kernel {_native.__file__} is of another version than the Python code beside it: "
+        "reinstall landsat-downsample (of a clone: pip install -e .)"
+    )
 
 #: Codes of 16 bits.
 _CODES = 1 << 16

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from command import write_tif
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +24,31 @@ from landsat_downsample.reduce.several import NEEDS, reducer_of
 from landsat_downsample.reduce.values import reduce_strips
 
 fused = pytest.importorskip("landsat_downsample.reduce._native", reason="installed without a C compiler")
+
+
+def test_the_kernel_is_the_one_that_python_is_made_for():
+    assert fused.INTERFACE == native.INTERFACE
+
+
+@pytest.mark.parametrize(
+    ("verb", "stale"),
+    [("run", "del kernel.INTERFACE"), ("run", "kernel.INTERFACE += 1"), ("doctor", "kernel.INTERFACE -= 1")],
+)
+def test_a_kernel_of_another_version_is_refused_in_one_line(tmp_path, verb, stale):
+    words = {
+        "doctor": [],
+        "run": [str(write_tif(tmp_path / "red.tif")), "--to", str(tmp_path / "out"), "--factor", "9"],
+    }
+    code = (
+        f"import landsat_downsample.reduce._native as kernel; {stale}; from landsat_downsample.cli.main import main; "
+    )
+    code += f"raise SystemExit(main({[verb, *words[verb]]}))"
+    said = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert said.returncode != 0
+    [line] = [line for line in (said.stdout + said.stderr).splitlines() if "kernel" in line]
+    assert "of another version than the Python code" in line and "pip install -e ." in line
+    assert "bug" not in said.stderr and "Traceback" not in said.stderr
+
 
 ratios = st.integers(1, 64).map(Fraction) | st.fractions(1, 64, max_denominator=100)
 sides = st.integers(1, 150)
