@@ -60,6 +60,7 @@ _VERBS = {
     "status": "verbs.status",
     "report": "verbs.status",
     "make-scene": "verbs.inspection",
+    "completion": "verbs.completion",
     "demo": "verbs.inspection",
 }
 
@@ -100,7 +101,7 @@ def _main(argv: list[str] | None) -> int:
     begin_to_listen()
     warnings.showwarning = handlers.show_warning
     _open_streams()
-    parser = _parser(sys.argv[1:] if argv is None else argv)
+    parser = make_parser(sys.argv[1:] if argv is None else argv)
     arguments = parser.parse_args(argv, argparse.Namespace(own_process=argv is None))
     if arguments.quiet:
         warnings.simplefilter("ignore")
@@ -168,7 +169,7 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """What understands a command line: of its verb, where it begins with one; of all verbs otherwise."""
     parser = Parser(
         prog="landsat-downsample",

@@ -34,7 +34,7 @@ MANY_BYTES = 16 << 30
 #: Seconds for a connection to a scheduler, and for local worker processes to start.
 CONNECT, START = 15.0, 60.0
 
-_WORDS = ("auto", "none", "local", "kubernetes")
+WORDS = ("auto", "none", "local", "kubernetes")
 _SCHEMES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 
 
@@ -105,7 +105,7 @@ def cluster(
             yield _on_kubernetes(stack, spec, workers=workers, image=image, deadline=deadline)
         else:
             raise UsageError(
-                f"cluster {spec!r} is unknown{did_you_mean(spec, _WORDS)}: give {', '.join(_WORDS)}, a scheduler's "
+                f"cluster {spec!r} is unknown{did_you_mean(spec, WORDS)}: give {', '.join(WORDS)}, a scheduler's "
                 "address (tcp://...), a scheduler file (.json) or a DaskCluster manifest (.yaml)"
             )
 

@@ -8,7 +8,7 @@ import pytest
 from command import call
 
 import landsat_downsample as ld
-from landsat_downsample.cli.main import _parser
+from landsat_downsample.cli.main import make_parser
 
 RUN = ("run", "scene", "--to", "out")
 
@@ -29,7 +29,7 @@ def scene(tmp_path_factory) -> Path:
     ],
 )  # fmt: skip
 def test_a_number_may_be_negative(argv, option, value):
-    assert getattr(_parser(argv).parse_args(argv), option) == value
+    assert getattr(make_parser(argv).parse_args(argv), option) == value
 
 
 MISTYPED = {

@@ -15,7 +15,7 @@ from cwl_cases import CWL, folder
 from staging_cases import check_catalogue
 
 import landsat_downsample as ld
-from landsat_downsample.cli.main import _parser
+from landsat_downsample.cli.main import make_parser
 from landsat_downsample.products.staging.stage_in import stage_in
 
 STEPS = {"stage_in": "stage-in", "downsample": "run", "stage_out": "stage-out"}
@@ -26,7 +26,7 @@ PACKAGE = f"{CWL / 'app-package.cwl'}#landsat-downsample"
 
 
 def actions(verb: str) -> list:
-    (verbs,) = [action for action in _parser()._actions if hasattr(action, "choices") and action.choices]
+    (verbs,) = [action for action in make_parser()._actions if hasattr(action, "choices") and action.choices]
     return verbs.choices[verb]._actions
 
 

@@ -100,7 +100,7 @@ def words_of(verb: str) -> set[str]:
     """Options and arguments of a verb, as Python names."""
     from landsat_downsample.cli import main
 
-    (verbs,) = (action for action in main._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    (verbs,) = (action for action in main.make_parser()._actions if isinstance(action, argparse._SubParsersAction))
     return {action.dest for action in verbs.choices[verb]._actions}
 
 
