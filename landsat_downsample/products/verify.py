@@ -33,6 +33,8 @@ from landsat_downsample.model.shown import Shown
 from landsat_downsample.model.ties import covering, tie_facts
 from landsat_downsample.products import recompute_areas
 from landsat_downsample.products.cell_outline import cell_areas
+from landsat_downsample.products.footprint import spacing
+from landsat_downsample.products.grid_facts import describe_cells
 from landsat_downsample.products.recompute import SECOND_PATH, Cell, Number
 from landsat_downsample.products.source_pixels import SourcePixels, open_source
 from landsat_downsample.products.stac import validate_item
@@ -146,7 +148,7 @@ def verify(
         report.checked.append("pixels not recomputed: give the source (--source; source= in Python) to check them")
     elif not report.wrong:
         scene = source if isinstance(source, Scene) else open_scene(source)
-        _check_cells(product, met, scene, report, (blocks, seed))
+        _check_cells(product, (item["properties"], met), scene, report, (blocks, seed))
     if check and not report:
         raise report.error()
     return report
@@ -229,7 +231,15 @@ def _open(product: str, filename: str) -> Iterator[rasterio.DatasetReader]:
         yield raster
 
 
-def _check_cells(product: str, met: dict[str, Any], scene: Scene, report: Report, sample: tuple[int, int]) -> None:
+def _check_cells(
+    product: str,
+    told: tuple[dict[str, Any], dict[str, Any]],
+    scene: Scene,
+    report: Report,
+    sample: tuple[int, int],
+) -> None:
+    """Compare a product, and what is told of it (the item's properties, met.json), with what its source gives."""
+    properties, met = told
     if scene.id != met["source"]["id"]:
         report.wrong.append(f"the source is {scene.id!r}, but the product was made from {met['source']['id']!r}")
         return
@@ -244,6 +254,7 @@ def _check_cells(product: str, met: dict[str, Any], scene: Scene, report: Report
     item = plan_scene(scene, ".", Options.from_dict(_options(met)))
     if not _lies_where_planned(product, met, item, report):
         return
+    _check_facts(properties, met, item, report)
     for target in item.targets:
         _check_ties(target, written, report)
         names = [target.filename, *target.files.values(), *([target.fractions] if target.projection else [])]
@@ -267,6 +278,28 @@ def _lies_where_planned(product: str, met: dict[str, Any], item: ScenePlan, repo
         if is_wrong:
             report.wrong.append(f"the rasters lie on {what} than its parameters and its source give")
     return not any(wrong.values())
+
+
+def _check_facts(properties: dict[str, Any], met: dict[str, Any], item: ScenePlan, report: Report) -> None:
+    """Compare what item and met.json say of the grid with what it is."""
+    facts = describe_cells(item)
+    own = {f"landsat_ds:{name}": fact for name, fact in facts.items()}
+    own |= {"gsd": spacing(item.coarse), "landsat_ds:source_gsd": spacing(item.scene.grid)}
+    for file, told, right in (("STAC item", properties, own), ("met.json", met["grid"], facts)):
+        report.wrong += [
+            f"{file}: {name} is {told.get(name)!r}, its parameters and its source give {fact!r}"
+            for name, fact in right.items()
+            if not _alike(told.get(name), fact)
+        ]
+
+
+def _alike(told: Any, right: Any) -> bool:
+    """Whether two facts are the same, numbers but for the last of their six decimals."""
+    if isinstance(right, list):
+        return isinstance(told, list) and len(told) == len(right) and all(map(_alike, told, right))
+    if isinstance(right, str):
+        return bool(told == right)
+    return isinstance(told, int | float) and bool(abs(told - right) < 2e-6)
 
 
 def _check_ties(target: Target, written: dict[str, Any], report: Report) -> None:

@@ -178,8 +178,14 @@ def _reported(product: Path, folder: Path) -> list[str]:
     """What the recomputation finds, whatever became of the bytes."""
     report = module.Report()
     (path,) = product.glob("*.met.json")
-    module._check_cells(str(product), json.loads(path.read_text()), ld.open_scene(folder), report, (40, 0))
+    told = properties(product), json.loads(path.read_text())
+    module._check_cells(str(product), told, ld.open_scene(folder), report, (40, 0))
     return report.wrong
+
+
+def properties(product: Path) -> dict:
+    (path,) = product.glob("*.stac.json")
+    return json.loads(path.read_text())["properties"]
 
 
 @pytest.mark.parametrize("name", ["SR_B4", "ST_EMSD", "ST_CDIST", "QA_PIXEL", "QA_FRACTIONS"])
@@ -260,13 +266,37 @@ def test_an_item_that_says_another_place_than_its_files_is_found(folder, tmp_pat
     assert module.verify(str(product)).wrong == [f"STAC item: {name} is not that of the rasters"]
 
 
+@pytest.mark.parametrize(
+    ("options", "facts"),
+    [
+        ({"grid": "modis:500m"}, {"grid": "modis:250m", "first_cell": [1, 2], "cell_area": 238.0}),
+        ({"grid": "zone", "factor": 7}, {"grid": "scene", "first_cell": [1, 2], "ratio": [7, 7.5], "factor": 8}),
+    ],
+)
+def test_facts_of_another_grid_are_found(folder, tmp_path, options, facts):
+    product = made(folder, tmp_path, bands=("SR_B4",), **options)
+    (path,), (met,) = product.glob("*.stac.json"), product.glob("*.met.json")
+    item, record = json.loads(path.read_text()), json.loads(met.read_text())
+    own = {f"landsat_ds:{name}": fact for name, fact in facts.items()} | {"gsd": 211.5, "landsat_ds:source_gsd": 15.0}
+    for name, fact in own.items():
+        path.write_text(json.dumps(item | {"properties": item["properties"] | {name: fact}}))
+        [wrong] = ld.verify(product, source=folder, blocks=1).wrong
+        right = item["properties"][name]
+        assert wrong == f"STAC item: {name} is {fact!r}, its parameters and its source give {right!r}"
+    path.write_text(json.dumps(item))
+    for name, fact in facts.items():
+        met.write_text(json.dumps(record | {"grid": record["grid"] | {name: fact}}))
+        [wrong] = _reported(product, folder)
+        assert wrong.startswith(f"met.json: {name} is {fact!r}, ")
+
+
 def test_other_tie_points_are_told_of(folder, tmp_path):
     product = made(folder, tmp_path, grid="EPSG:3035@1000", bands=("SR_B4",))
     (path,) = product.glob("*.met.json")
     met = json.loads(path.read_text())
     met["files"][0]["tie_points"] = "0" * 16
     report = module.Report()
-    module._check_cells(str(product), met, ld.open_scene(folder), report, (4, 0))
+    module._check_cells(str(product), (properties(product), met), ld.open_scene(folder), report, (4, 0))
     assert not report.wrong and any("other tie points" in line for line in report.checked)
 
 
