@@ -751,6 +751,14 @@ static inline void add_weighted(Sums *of, const Line *l, int64_t at, uint32_t we
 
 static inline Sums minus(Sums a, Sums b) { return (Sums){a.sum - b.sum, a.count - b.count, a.square - b.square}; }
 
+/* Which of three words after EDGE are its own, by how many it has. */
+static const word keep[FEW + 1][FEW] = {{0}, {UINT16_MAX}, {UINT16_MAX, UINT16_MAX}, {UINT16_MAX, UINT16_MAX, UINT16_MAX}};
+
+static inline int64_t weights_of(const word *at, int64_t n)
+{
+    return (at[1] & keep[n][0]) + (at[2] & keep[n][1]) + (at[3] & keep[n][2]);
+}
+
 static inline void add(const Moments *to, int64_t cell, Sums of, int64_t by, const int how)
 {
     to->total[cell] += of.sum * by, to->weight[cell] += of.count * by;
@@ -806,7 +814,6 @@ static inline __attribute__((always_inline)) int add_step(Reader *r, const Line 
 /* Add up a row: 0 where its words make no sense. */
 static inline __attribute__((always_inline)) int add_row(Reader *r, const Line *l, const Moments *to, const int how)
 {
-    static const word keep[4][FEW] = {{0}, {UINT16_MAX}, {UINT16_MAX, UINT16_MAX}, {UINT16_MAX, UINT16_MAX, UINT16_MAX}};
     const int64_t sides[4] = {1, -1, r->wide, -r->wide}, cells = r->cells;
     const word *stop = r->stop;
     Told told = {{0, 0, 0}, 0, 0};
@@ -905,11 +912,13 @@ typedef struct {
 typedef struct {
     Pair *pair;           /* from place 1 on */
     uint32_t *first;      /* place of each cell's first, 0 without */
+    uint32_t *recent;     /* place of the one that was added to last */
     size_t count, room;
     int full;             /* whether memory has run out */
 } Pairs;
 
-static int add_pair(Pairs *p, int64_t cell, pixel code, int64_t weight)
+/* What `add_pair` does of a code that the cell did not have last. */
+static int add_other(Pairs *p, int64_t cell, pixel code, int64_t weight)
 {
     if (p->count == p->room) {
         Pair *more = p->room < UINT32_MAX / 2 ? realloc(p->pair, 2 * p->room * sizeof *more) : NULL;
@@ -923,6 +932,16 @@ static int add_pair(Pairs *p, int64_t cell, pixel code, int64_t weight)
     while (*at && p->pair[*at].code < code) at = &p->pair[*at].next;
     if (*at && p->pair[*at].code == code) p->pair[*at].weight += weight;
     else p->pair[p->count] = (Pair){weight, *at, code}, *at = (uint32_t)p->count++;
+    p->recent[cell] = *at;
+    return 1;
+}
+
+/* Add to what a cell has of a code: 0 where memory has run out. */
+static inline int add_pair(Pairs *p, int64_t cell, pixel code, int64_t weight)
+{
+    const uint32_t at = p->recent[cell];
+    if (!at || p->pair[at].code != code) return add_other(p, cell, code, weight);
+    p->pair[at].weight += weight;
     return 1;
 }
 
@@ -943,13 +962,16 @@ static inline int64_t end_of_code(const pixel *v, int64_t i, int64_t end)
 typedef struct {
     const pixel *v;
     int64_t stop, told, columns;
+    int64_t *pixels;      /* of each code, in the whole strip */
     pixel code;
 } Codes;
 
 static inline void next_code(Codes *c)
 {
-    if (c->stop == c->columns) return;
-    c->code = c->v[c->stop], c->stop = end_of_code(c->v, c->stop, c->columns);
+    const int64_t from = c->stop;
+    if (from == c->columns) return;
+    c->code = c->v[from], c->stop = end_of_code(c->v, from, c->columns);
+    c->pixels[c->code] += c->stop - from;
 }
 
 /* Pair the pixels up to a place, or what lies there of one, with a cell; all but the last have their codes whole. */
@@ -991,47 +1013,61 @@ static int pair_parts(Pairs *p, Codes *c, const Reader *r, const Step *s)
     return good;
 }
 
-/* Pair up a row: 0 where its words make no sense, or memory has run out. */
-FAST static int pair_row(Pairs *p, Reader *r, const pixel *v)
+/* Pair up what stands at the next column, whatever it is. */
+static int pair_step(Pairs *p, Codes *c, Reader *r, int64_t *place)
 {
-    Codes c = {v, end_of_code(v, 0, r->columns), 0, r->columns, v[0]};
-    int64_t place = 0;
-    int good = 1;
     Step s;
-    while (good && r->at < r->stop) {
-        if (!take_step(r, place, &s)) return 0;
-        place = s.column + s.count;
-        if (c.stop <= s.column) good = pair_upto(p, &c, r->cell, s.column * UNIT);
-        int64_t own = 0;
-        for (int64_t k = 0; k < s.count && s.kind != PARTS; k++) own += s.words[k];
-        if (s.kind != PARTS && s.moves && c.stop >= place) good = good && pair_upto(p, &c, r->cell, s.column * UNIT + own);
-        else {
-            good = good && pair_upto(p, &c, r->cell, s.column * UNIT);
-            good = good && (s.kind == PARTS ? pair_parts(p, &c, r, &s) : pair_shared(p, &c, r->cell, &s));
-        }
-        if (s.moves) r->cell = s.other;
-    }
-    return good && pair_upto(p, &c, r->cell, r->columns * UNIT);
+    if (!take_step(r, *place, &s)) return 0;
+    *place = s.column + s.count;
+    if (!pair_upto(p, c, r->cell, s.column * UNIT)) return 0;
+    if (!(s.kind == PARTS ? pair_parts(p, c, r, &s) : pair_shared(p, c, r->cell, &s))) return 0;
+    if (s.moves) r->cell = s.other;
+    return 1;
 }
 
-/* (packed shares, codes of 16 bits) -> cells (int64), codes (uint16) and weights (int64) of all that cells
- * have of codes, ascending. */
+/* Pair up a row: 0 where its words make no sense, or memory has run out. */
+FAST static int pair_row(Pairs *p, Reader *r, const pixel *v, int64_t size, int64_t *pixels)
+{
+    const int64_t sides[4] = {1, -1, r->wide, -r->wide};
+    Codes c = {.v = v, .columns = r->columns, .pixels = pixels};
+    int64_t place = 0;
+    for (int64_t i = 0; r->start + 2 * r->stride <= size && i < r->columns; i += 32)
+        __builtin_prefetch(v + r->stride + i); /* the row below, far off in memory */
+    next_code(&c);
+    while (r->at < r->stop) {
+        const word *at = r->at;
+        for (; at < r->stop && *at >> 14 == EDGE; at++) { /* where pixels have one code */
+            const int64_t column = *at & (TILE - 1), n = *at >> 10 & 3, other = r->cell + sides[*at >> 8 & 3];
+            const int64_t upto = column * UNIT + weights_of(at, n);
+            if (column < place || column + n >= c.stop) break;
+            if (!known_cell(r, r->cell) || !known_cell(r, other) || at + n >= r->stop) return 0;
+            if (upto > c.told && !add_pair(p, r->cell, c.code, upto - c.told)) return 0;
+            c.told = upto, r->cell = other, place = column, at += n;
+        }
+        r->at = at;
+        if (at < r->stop && !pair_step(p, &c, r, &place)) return 0;
+    }
+    return pair_upto(p, &c, r->cell, r->columns * UNIT);
+}
+
+/* (packed shares, codes of 16 bits, counts) -> cells (int64), codes (uint16) and weights (int64) of all that cells have of
+ * codes, ascending. Adds the pixels of each code to counts (int64, 65536). */
 PyObject *pair_shares(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer b[BUFFERS] = {{0}};
     Packed s = {0};
-    const int fits = PyArg_ParseTuple(args, PACKED "y*", PACKED_TO(s, b), b + 2) && packed_fits(&s, b)
-        && b[2].len / 2 / s.columns >= s.rows;
+    const int fits = PyArg_ParseTuple(args, PACKED "y*w*", PACKED_TO(s, b), b + 2, b + 3) && packed_fits(&s, b)
+        && b[2].len / 2 / s.columns >= s.rows && b[3].len == 8 << 16;
     if (!fits) return finished(b, 0);
     Pairs p = {.count = 1, .room = 1 << 16};
-    p.first = calloc((size_t)s.cells + 1, sizeof *p.first), p.pair = malloc(p.room * sizeof *p.pair);
+    p.first = calloc(2 * (size_t)s.cells + 1, sizeof *p.first), p.recent = p.first + s.cells, p.pair = malloc(p.room * sizeof *p.pair);
     p.full = !p.first || !p.pair;
     int good = !p.full;
     Py_BEGIN_ALLOW_THREADS
     for (int64_t k = 0; good && k < s.tiles; k++) {
         Reader r = read_tile(&s, k, k * TILE, s.columns);
-        EACH_ROW(r, good, pair_row(&p, &r, (const pixel *)b[2].buf + r.start));
+        EACH_ROW(r, good, pair_row(&p, &r, (const pixel *)b[2].buf + r.start, b[2].len / 2, b[3].buf));
     }
     Py_END_ALLOW_THREADS
     if (p.full) PyErr_NoMemory();

@@ -16,7 +16,6 @@ from landsat_downsample.reduce.bits import (
     QualityRule,
     Summary,
     codes_of,
-    count_codes,
     decide,
     percent_of_uniform,
     percentages,
@@ -38,11 +37,10 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
 
     def pairs_of(strip: Strip) -> tuple[Pairs, np.ndarray]:
         pixels = codes_of(*read_strip(read, strip, counts.dtype))
-        counts[:] += count_codes(pixels)
         if rule.policy == "nearest":
             cells, at = areas.centres_in(strip)
             centre.flat[cells] = pixels.ravel()[at]
-        return areas.code_pairs(pixels, strip)
+        return areas.code_pairs(pixels, strip, counts)
 
     for pairs in whole_cells(areas, pairs_of):
         alone, mixed = _apart(pairs, areas)

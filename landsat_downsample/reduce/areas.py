@@ -245,12 +245,13 @@ class Areas:
         ufunc.at(out, shares.part_cell, flat[shares.part_pixel])
         return out.reshape(-1, self.shape[1])
 
-    def code_pairs(self, codes: np.ndarray, strip: Strip) -> tuple[Pairs, np.ndarray]:
-        """As `pairs`, of 16-bit codes, all of which count."""
+    def code_pairs(self, codes: np.ndarray, strip: Strip, counts: np.ndarray) -> tuple[Pairs, np.ndarray]:
+        """As `pairs`, of 16-bit codes, all of which count; and add the pixels of each to `counts`, int64 (65536,)."""
         shares, first = self._shared_out(strip), strip.first * self.shape[1]
         if isinstance(shares, Shares):
+            counts += np.bincount(codes.ravel(), minlength=len(counts))
             return self.pairs(codes, None, strip)
-        cell, code, weight = shares.pairs(codes)
+        cell, code, weight = shares.pairs(codes, counts)
         return Pairs(cell + first, code, weight), cell + first
 
     def pairs(self, values: np.ndarray, good: np.ndarray | None, strip: Strip) -> tuple[Pairs, np.ndarray]:

@@ -74,9 +74,12 @@ class PackedShares:
         beyond = 2 * flip * total + flip * flip * count
         return count, total, *(square - beyond for square in squares), *(end ^ np.uint16(flip) for end in ends)
 
-    def pairs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Cell, code and weight of all that cells have of 16-bit codes, ascending by cell, then by code."""
-        made = _native.pair_shares(*self._facts, codes)
+    def pairs(self, codes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cell, code and weight of all that cells have of 16-bit codes, ascending by cell, then by code.
+
+        Adds the pixels of each code to `counts`, int64 (65536,).
+        """
+        made = _native.pair_shares(*self._facts, codes, counts)
         cell, code, weight = (np.frombuffer(part, dtype) for part, dtype in zip(made, "qHq", strict=True))
         return cell, code, weight
 
