@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from landsat_downsample.cli.last_words import leave_words
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model import environment
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.log import ERROR, INFO, tell, tell_trace
 from landsat_downsample.model.nearest import did_you_mean
@@ -146,7 +147,7 @@ def relative_href(href: str, folder: str | None) -> str:
 @contextmanager
 def variable(name: str, value: str | None) -> Iterator[None]:
     """Set a variable for this process and those that it starts; None leaves it as it is."""
-    before = os.environ.get(name)
+    before = environment.read(name)
     if value is not None:
         os.environ[name] = value
     try:
@@ -164,7 +165,7 @@ def allowed_hosts(arguments: argparse.Namespace) -> AbstractContextManager[None]
         return nullcontext()
     from landsat_downsample.model.policy import ALLOW_HOSTS
 
-    return variable(ALLOW_HOSTS, ",".join([*filter(None, [os.environ.get(ALLOW_HOSTS)]), *hosts]))
+    return variable(ALLOW_HOSTS, ",".join([*filter(None, [environment.read(ALLOW_HOSTS)]), *hosts]))
 
 
 def seconds(text: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from landsat_downsample.display.words import is_batch, is_told_by_scene, so_far,
 from landsat_downsample.execution.progress import ProgressCounter
 from landsat_downsample.execution.run import Outcome, Progress
 from landsat_downsample.execution.threads import threads_for
+from landsat_downsample.model import environment
 from landsat_downsample.model.log import DEBUG, ERROR, INFO, LOGGER, WARNING, tell, tell_trace
 from landsat_downsample.model.words import count_words, duration_words
 from landsat_downsample.products.grid_facts import why_no_mtl
@@ -79,7 +79,7 @@ def style_of_python(progress: bool | None) -> str | None:
 
 
 def _can_redraw() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+    return sys.stderr.isatty() and (environment.read("TERM") or "").lower() not in ("dumb", "unknown")
 
 
 class Reporter:

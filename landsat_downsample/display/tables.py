@@ -1,11 +1,14 @@
-"""The tables of ``plan`` and ``info`` on stdout."""
+"""The tables of ``plan``, ``info`` and others on stdout."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.model.crs import short_crs
+from landsat_downsample.model.environment import Variable, read
+from landsat_downsample.model.location import redact
 from landsat_downsample.model.met_tiles import cells_line
 from landsat_downsample.model.plan import ScenePlan, estimate
 from landsat_downsample.model.safe_text import plain
@@ -82,6 +85,20 @@ def show_grids(grids: list[dict[str, Any]]) -> None:
             sizes = f"{' '.join(size.removesuffix('km') for size in sizes)} km" if same else " ".join(sizes)
         rows.add_row(grid["grid"], title, sizes, grid["crs"], grid["tiles"] or "")
     console().print(rows)
+
+
+def show_environment(variables: Iterable[Variable]) -> None:
+    """Print environment variables: what each is for, and its value, of a secret whether there is one."""
+    rows = table("variable", "what for", "where not set", "value")
+    for one in variables:
+        rows.add_row(one.name, one.meaning, one.default, value_of(one) or "")
+    console().print(rows)
+
+
+def value_of(variable: Variable) -> str | None:
+    """What may be said of the value of an environment variable; None where it is not set."""
+    value = read(variable.name)
+    return value if value is None else "(set)" if variable.secret else redact(value)
 
 
 def show_plan(item: ScenePlan) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
 from landsat_downsample.execution import version_check
+from landsat_downsample.model import environment
 from landsat_downsample.model.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _checked_client(given: Client) -> Client:
 
 def _automatic(work: int) -> str:
     """Choose for ``auto``."""
-    if address := os.environ.get("DASK_SCHEDULER_ADDRESS"):
+    if address := environment.read("DASK_SCHEDULER_ADDRESS"):
         return address
     return "local" if work > MANY_BYTES else "none"
 
@@ -201,7 +202,7 @@ def _on_kubernetes(stack: ExitStack, spec: str, *, workers: int | None, image: s
 
     version_check.check_extra("kubernetes")
     manifest = kubernetes.read_manifest(None if spec == "kubernetes" else spec)
-    image = image or os.environ.get(kubernetes.IMAGE)
+    image = image or environment.read(kubernetes.IMAGE)
     manifest = kubernetes.prepared(manifest, kubernetes.run_id(), workers=workers, image=image)
     stack.enter_context(dask.config.set({"distributed.dashboard.link": dashboard_template()}))
     made = kubernetes.KubernetesCluster(manifest, deadline)
@@ -300,7 +301,7 @@ def _jupyter_prefix(*, here: bool) -> str | None:
     A plain server writes its path to a file of the runtime folder, named after the process that
     its kernels know as JPY_PARENT_PID; its proxy leads to this machine only.
     """
-    prefix, server = os.environ.get("JUPYTERHUB_SERVICE_PREFIX"), os.environ.get("JPY_PARENT_PID")
+    prefix, server = environment.read("JUPYTERHUB_SERVICE_PREFIX"), environment.read("JPY_PARENT_PID")
     if not prefix and server and here and importlib.util.find_spec("jupyter_server_proxy"):
         from jupyter_core.paths import jupyter_runtime_dir
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 import traceback
 import warnings
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample.model import environment
 from landsat_downsample.storage.bugs import raise_bug
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Api:
     def namespace(self) -> str:
         """Namespace of the context or the pod."""
         # kr8s 0.20 reads the pod's only where it knows none, and it always knows "default".
-        if self._api.namespace == "default" and "KUBERNETES_SERVICE_HOST" in os.environ:
+        if self._api.namespace == "default" and environment.read("KUBERNETES_SERVICE_HOST") is not None:
             with suppress(OSError):
                 return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
         return str(self._api.namespace)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.execution import pods
 from landsat_downsample.execution.kube_api import DASK, Api, ApiResponse, KubernetesError, any_version, quiet_ports
+from landsat_downsample.model import environment
 from landsat_downsample.storage.bugs import raise_bug
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ class KubernetesCluster:
             create_mode=_connect_only(),
             shutdown_on_close=False,
             # Outside of a cluster the service's name is looked up in vain, 10 s each time.
-            port_forward_cluster_ip="KUBERNETES_SERVICE_HOST" not in os.environ,
+            port_forward_cluster_ip=environment.read("KUBERNETES_SERVICE_HOST") is None,
             quiet=True,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model import environment
 
 ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
 #: Storage accounts of the Planetary Computer that hold Landsat.
@@ -274,7 +275,7 @@ def container(location: Location) -> tuple[str, str] | None:
     names = parts.path.strip("/").split("/")
     if domain == "blob.core.windows.net" and account in ACCOUNTS and len(names) >= 2:
         return account, names[0]
-    own = os.environ.get("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT")
+    own = environment.read("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT")
     if own and urlsplit(own).netloc == parts.netloc and len(names) >= 3:
         return names[0], names[1]
     return None
@@ -282,4 +283,4 @@ def container(location: Location) -> tuple[str, str] | None:
 
 def endpoint() -> str:
     """Give the token service: LANDSAT_DOWNSAMPLE_SAS_ENDPOINT, else the Planetary Computer's."""
-    return os.environ.get("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT", ENDPOINT).rstrip("/")
+    return (environment.read("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT") or ENDPOINT).rstrip("/")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model import environment
 from landsat_downsample.model.inner_hosts import canonical, host_name
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.words import words
@@ -87,14 +88,15 @@ class Policy:
         """Build one from LANDSAT_DOWNSAMPLE_BUDGET, _TIMEOUT, _REQUESTS_PER_HOST, _ALLOW_HOSTS; AWS_REQUEST_PAYER."""
         values: dict[str, Any] = {}
         for name in ("budget", "timeout"):
-            text = environ.get(f"LANDSAT_DOWNSAMPLE_{name.upper()}")
+            text = environment.read(f"LANDSAT_DOWNSAMPLE_{name.upper()}", environ)
             try:
                 values |= {name: float(text)} if text else {}
             except ValueError as error:
                 raise UsageError(f"LANDSAT_DOWNSAMPLE_{name.upper()} is {text!r}: give seconds") from error
-        if per_host := environ.get(REQUESTS_PER_HOST):
+        if per_host := environment.read(REQUESTS_PER_HOST, environ):
             if not per_host.isdecimal():
                 raise UsageError(f"{REQUESTS_PER_HOST} is {per_host!r}: give a whole number")
             values["per_host"] = int(per_host)
-        hosts = words(environ.get(ALLOW_HOSTS, ""))
-        return cls(**values, requester_pays=environ.get("AWS_REQUEST_PAYER") == "requester").allowing(hosts)
+        hosts = words(environment.read(ALLOW_HOSTS, environ) or "")
+        pays = environment.read("AWS_REQUEST_PAYER", environ) == "requester"
+        return cls(**values, requester_pays=pays).allowing(hosts)

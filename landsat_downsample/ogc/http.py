@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample.model import environment
 from landsat_downsample.model.location import redact
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage.retry import Refusal, RetryBudget, classify, retry_after
@@ -132,7 +132,7 @@ class ServiceClient:
         return request
 
     def _secret(self) -> str:
-        secret = (self.token() if self.token else os.environ.get(TOKEN, "")).strip()
+        secret = (self.token() if self.token else environment.read(TOKEN) or "").strip()
         parts = urlsplit(self.url)
         if secret and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise UsageError(f"service {self.url!r} would get the token unencrypted: use its https:// address")

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from landsat_downsample.errors import LandsatDownsampleError
+from landsat_downsample.model import environment
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.ogc.local_processes import Process
 from landsat_downsample.storage.bugs import is_bug, warn
@@ -129,7 +130,7 @@ class LocalJob:
         words = [*_CWLTOOL, "--no-container", "--outdir", out, "--log-dir", self._logs()]
         words += [f"{package}#{self.process.id}" if b"$graph" in self.process.cwl else package, order_path]
         beside = os.path.dirname(sys.executable)  # where the package's commands are when this is a virtualenv
-        environ = os.environ | {"PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"}
+        environ = os.environ | {"PATH": f"{beside}{os.pathsep}{environment.read('PATH') or ''}"}
         with self.lock:
             if self.finished:  # dismissed while its inputs were brought
                 return {}

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, Trace, WriteError
+from landsat_downsample.model import environment
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import trace
 from landsat_downsample.storage import cancellation
@@ -71,7 +72,7 @@ _FINAL_TYPES = {
     "SSOError": _SIGN_IN,
     "LoginError": _SIGN_IN,
     "ConfigParseError": "the file of AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE is not as it should be",
-    "InvalidRegionError": "the region is not one's name: see AWS_REGION, AWS_DEFAULT_REGION and the profile",
+    "InvalidRegionError": "the region is not one's name: see AWS_DEFAULT_REGION and the profile",
     "ParamValidationError": "its bucket or key has a name that S3 does not allow: give s3://BUCKET/KEY",
 }
 
@@ -269,8 +270,8 @@ def _is_for_all(fault: Fault) -> bool:
 
 def _remedy(fault: Fault, what: str, policy: Policy) -> str:
     if fault.reason in (_UNKNOWN, _REFUSED):
-        return "; see AWS_ENDPOINT_URL and AWS_REGION" if "s3://" in what else ""
-    if fault.reason == _FINAL_TYPES["NoCredentialsError"] and (secret := os.environ.get(IDENTITY_FROM)):
+        return "; see AWS_ENDPOINT_URL and AWS_DEFAULT_REGION" if "s3://" in what else ""
+    if fault.reason == _FINAL_TYPES["NoCredentialsError"] and (secret := environment.read(IDENTITY_FROM)):
         namespace, _, name = secret.partition("/")
         return (
             f"; this pod has them from secret {name!r} of namespace {namespace!r}, which is not there or holds none: "

@@ -19,6 +19,7 @@ from inspect import signature
 from typing import Any, TypeVar
 
 from landsat_downsample.errors import ReadError
+from landsat_downsample.model import environment
 from landsat_downsample.model.location import S3, WEB, Location
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.policy import Policy
@@ -86,7 +87,7 @@ def _turn(location: Location, policy: Policy, seconds: float) -> AbstractContext
 
 def _endpoint() -> str | None:
     names = ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    return next(filter(None, map(os.environ.get, names)), None)
+    return next(filter(None, map(environment.read, names)), None)
 
 
 def _filesystem_class(protocol: str, options: dict[str, Any]) -> Any:

@@ -129,7 +129,7 @@ def test_names_that_s3_does_not_allow(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"AWS_DEFAULT_REGION": "us east"}, "see AWS_REGION, AWS_DEFAULT_REGION and the profile"),
+        ({"AWS_DEFAULT_REGION": "us east"}, "see AWS_DEFAULT_REGION and the profile"),
         ({"AWS_ENDPOINT_URL": "127.0.0.1:9000"}, "AWS_ENDPOINT_URL is no URL: give http://HOST:PORT"),
         ({"AWS_ENDPOINT_URL_S3": "127.0.0.1:9000"}, "AWS_ENDPOINT_URL is no URL: give http://HOST:PORT"),
     ],

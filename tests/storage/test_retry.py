@@ -164,5 +164,5 @@ def test_a_store_that_is_not_there_names_its_settings():
     def refuse(_):
         raise ConnectionRefusedError(errno.ECONNREFUSED, "secret")
 
-    with pytest.raises(ReadError, match="no server listens there; see AWS_ENDPOINT_URL and AWS_REGION; gave up after"):
+    with pytest.raises(ReadError, match="no server listens there; see AWS_ENDPOINT_URL and AWS_DEFAULT_REGION; gave"):
         RetryBudget(QUICK).call("cannot read 's3://b/k'", refuse)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from landsat_downsample.cli.doctor import here, places
 from landsat_downsample.cli.doctor.finding import NO, NOT_ASKED, Finding, cleaned, secrets, tried
 from landsat_downsample.execution.threads import threads_for
+from landsat_downsample.model import environment
 from landsat_downsample.model.location import redacted_repr
 from landsat_downsample.model.policy import BUDGET
 from landsat_downsample.model.scene import Scene
@@ -63,7 +64,7 @@ def examine(asked: Asked) -> Iterator[Finding]:
 @contextmanager
 def _hurried() -> Iterator[None]:
     """Give up on a server sooner than a run does, unless that is set."""
-    given = BUDGET in os.environ
+    given = environment.read(BUDGET) is not None
     os.environ.setdefault(BUDGET, SECONDS)
     try:
         yield
@@ -149,7 +150,9 @@ def _on_kubernetes(spec: str) -> Iterator[Finding]:
     yield tried("kubernetes", connect)
     if apis:
         with apis[0] as api:
-            yield from kubernetes.of_kubernetes(api, spec, inside="KUBERNETES_SERVICE_HOST" in os.environ)
+            yield from kubernetes.of_kubernetes(
+                api, spec, inside=environment.read("KUBERNETES_SERVICE_HOST") is not None
+            )
 
 
 def _with_workers(asked: Asked, spec: str, largest: int | None) -> Iterator[Finding]:

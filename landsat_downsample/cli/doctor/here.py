@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from importlib import metadata
 from landsat_downsample import __version__
 from landsat_downsample.cli.doctor.finding import NO, NOT_ASKED, OK, Finding
 from landsat_downsample.errors import ReadError, UsageError
+from landsat_downsample.model import environment
 from landsat_downsample.model.location import redact
 from landsat_downsample.model.words import size_words
 
@@ -58,11 +58,11 @@ def kernel() -> Finding:
 
 def credentials() -> str:
     """Say which kind of key S3 requests will have, and where it is from; never the key."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = environment.read("AWS_ENDPOINT_URL_S3") or environment.read("AWS_ENDPOINT_URL")
     at = f", for {redact(endpoint)}" if endpoint else ""
-    if os.environ.get("FSSPEC_S3_ANON", "").lower() in ("1", "true", "yes"):
+    if (environment.read("FSSPEC_S3_ANON") or "").lower() in ("1", "true", "yes"):
         return f"none, by FSSPEC_S3_ANON: public buckets only{at}"
-    if os.environ.get("FSSPEC_S3_KEY"):
+    if environment.read("FSSPEC_S3_KEY"):
         return f"access key from the environment (FSSPEC_S3_KEY){at}"
     kind, method = _resolved()
     return f"{kind} from {_PLACES.get(method, method)}{at}"

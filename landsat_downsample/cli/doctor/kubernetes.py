@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from landsat_downsample.errors import ReadError
 from landsat_downsample.execution import kubernetes, pods
 from landsat_downsample.execution.kube_api import DASK, Api, KubernetesError
 from landsat_downsample.execution.kubernetes import IMAGE, MANAGED, OURS
+from landsat_downsample.model import environment
 
 #: What a client needs to make a cluster, watch it, join it, scale it and remove it: verbs by API group and resource,
 #: as the role dask-client of k8s/common/roles.yaml has them.
@@ -72,7 +72,7 @@ def of_kubernetes(api: Api, spec: str, *, inside: bool) -> Iterator[Finding]:
 
 
 def _image() -> str | None:
-    return os.environ.get(IMAGE)
+    return environment.read(IMAGE)
 
 
 def types(api: Api) -> str:

@@ -41,10 +41,16 @@ def add_doctor(verbs: Verbs) -> None:
     )
     parser.add_argument("--scenes", type=count, default=1, metavar="N", help="and so many like it (default: 1)")
     parser.add_argument("--json", action="store_true", help="one JSON line for each check")
+    parser.add_argument(
+        "--env", action="store_true",
+        help="instead: the environment variables that matter, with their values but for secrets",
+    )  # fmt: skip
     add_access(parser)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    if arguments.env:
+        return _environment(as_json=arguments.json)
     from landsat_downsample.cli.doctor.examine import Asked, examine
 
     about = (arguments.source, arguments.to, arguments.cluster, arguments.requester_pays)
@@ -54,3 +60,17 @@ def _doctor(arguments: argparse.Namespace) -> int:
         print(json.dumps(finding.to_dict()) if arguments.json else finding, flush=True)
         code = NONE_SUCCEEDED if finding.state == "no" else code
     return code
+
+
+def _environment(*, as_json: bool) -> int:
+    from dataclasses import asdict
+
+    from landsat_downsample.display.tables import show_environment, value_of
+    from landsat_downsample.model.environment import variables
+
+    if as_json:
+        for one in variables().values():
+            print(json.dumps(asdict(one) | {"value": value_of(one)}))
+    else:
+        show_environment(variables().values())
+    return DONE

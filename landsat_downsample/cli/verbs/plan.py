@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.cli.arguments import Verbs, add_verb, complain, count, href_type
 from landsat_downsample.cli.reduction import add_reduction, exit_code, options
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model import environment
 from landsat_downsample.storage.bugs import wrapped
 
 if TYPE_CHECKING:
@@ -114,5 +114,5 @@ def _setting() -> Setting:
     from landsat_downsample.execution.cost import Setting
 
     names = ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    endpoint = next(filter(None, map(os.environ.get, names)), "")
+    endpoint = next(filter(None, map(environment.read, names)), "")
     return Setting(bare=endpoint.lower().startswith("http://"))
