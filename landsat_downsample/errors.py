@@ -4,7 +4,9 @@
     ├── UsageError          the request makes no sense (wrong option): exit code 2
     │   └── BandError       a band that the scene does not have; a KeyError too
     ├── SceneError          the source is not a scene we can read rightly
+    │   └── NoSceneError    a folder without a scene, or without a band of it; a FileNotFoundError too
     ├── ReadError           bytes could not be fetched, verified or decoded
+    │   ├── MissingError    a file, folder or object is not there; a FileNotFoundError too
     │   └── VerifyError     a product is not what it should be; carries the report
     ├── WriteError          the destination refused, or holds something else
     ├── RunError            some scenes of a run failed; carries their outcomes
@@ -15,6 +17,8 @@ A message is one lower-case line: what was asked, what is wrong, what to do.
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 
@@ -27,7 +31,7 @@ class LandsatDownsampleError(Exception):
     ...     ld.open_scene("nowhere")
     ... except ld.LandsatDownsampleError as error:
     ...     print(type(error).__name__, error.exit_code)
-    ReadError 1
+    MissingError 1
     """
 
     exit_code = 1
@@ -74,7 +78,32 @@ class SceneError(LandsatDownsampleError):
     >>> ld.open_scene("empty")
     Traceback (most recent call last):
         ...
-    landsat_downsample.errors.SceneError: '.../empty' holds no Landsat scene: ...
+    landsat_downsample.errors.NoSceneError: '.../empty' holds no Landsat scene: ...
+    """
+
+
+class _NotThere(FileNotFoundError):
+    """What is not there, in one line of our own: ``errno`` is set, ``strerror`` too, neither is in the message."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.errno, self.strerror = errno.ENOENT, os.strerror(errno.ENOENT)
+
+    __str__ = Exception.__str__  # that of OSError tells the number
+
+
+class NoSceneError(SceneError, _NotThere):
+    """A folder without a scene, or a scene without a band that its metadata list: what `open` raises for a file.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.mkdir("bare")
+    >>> try:
+    ...     ld.open_scene("bare")
+    ... except FileNotFoundError as error:
+    ...     print(error.errno == 2)
+    True
     """
 
 
@@ -91,6 +120,27 @@ class ReadError(LandsatDownsampleError):
         ...
     landsat_downsample.errors.ReadError: cannot read '.../red.tif': not a TIFF: it begins with other bytes
     """
+
+
+class MissingError(ReadError, _NotThere):
+    """A file, folder or object is not there: what `open` raises then.
+
+    Of a local one the system's own error is its ``__cause__``; of a remote one there is none, as such words hold
+    signatures.
+
+    Examples
+    --------
+    >>> try:
+    ...     ld.open_scene("nowhere")
+    ... except FileNotFoundError as error:
+    ...     print(isinstance(error, ld.ReadError), error.errno == 2)
+    True True
+    """
+
+
+def read_error(message: str, cause: BaseException) -> ReadError:
+    """Make an error of reading, which tells as `cause` does whether something is not there."""
+    return MissingError(message) if isinstance(cause, FileNotFoundError) else ReadError(message)
 
 
 class VerifyError(ReadError):

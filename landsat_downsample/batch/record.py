@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from landsat_downsample.errors import ReadError, UsageError
+from landsat_downsample.errors import ReadError, UsageError, read_error
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import files
@@ -268,7 +268,7 @@ def _lines(location: Location, policy: Policy | None) -> Iterator[bytes]:
         with open_regular(location.path) as file:
             yield from (line for line in file if line.endswith(b"\n"))
     except OSError as error:
-        raise ReadError(f"cannot read {location!r}: {(error.strerror or 'it failed').lower()}") from error
+        raise read_error(f"cannot read {location!r}: {(error.strerror or 'it failed').lower()}", error) from error
 
 
 def _piece_number(name: str) -> int:

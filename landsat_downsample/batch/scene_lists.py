@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from landsat_downsample.batch.entry import Entry, entries_of, failing_entry, gathered, href_entry
-from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, read_error
 from landsat_downsample.formats import scene_table
 from landsat_downsample.formats.scene_table import SceneTable
 from landsat_downsample.model.location import Location
@@ -144,7 +144,7 @@ def _lines(href: str) -> Iterator[bytes]:
         with open_regular(location.path) as file:
             yield from file
     except OSError as error:
-        raise ReadError(f"cannot read the list {href!r}: {(error.strerror or 'it failed').lower()}") from error
+        raise read_error(f"cannot read the list {href!r}: {(error.strerror or 'it failed').lower()}", error) from error
 
 
 def _of_lines(lines: Iterable[bytes], name: str, base: str | None) -> Iterator[Entry]:

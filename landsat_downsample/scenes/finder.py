@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from landsat_downsample.errors import ReadError, SceneError
+from landsat_downsample.errors import MissingError, NoSceneError, ReadError, SceneError
 from landsat_downsample.formats import product_id, scene_files, stac_item, stac_source
 from landsat_downsample.formats.mtl import parse
 from landsat_downsample.formats.mtl import properties as properties_module
@@ -138,7 +139,8 @@ class Finder:
         if os.path.isdir(path):
             return self._folder(here, list_names(here, policy=self.policy))
         if not os.path.exists(path):
-            raise ReadError(f"cannot open {location!r}: no such file or folder")
+            gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            raise MissingError(f"cannot open {location!r}: no such file or folder") from gone
         with open_regular(path) as file:
             start = file.read(512)
         if start[:2] in (b"II", b"MM"):
@@ -178,7 +180,7 @@ class Finder:
                 f"in their names ({rasters[0]} ...): give the files one by one"
             )
         hint = _below(location, self.policy)
-        raise SceneError(f"{location!r} holds no Landsat scene: no band, MTL or STAC item among its files{hint}")
+        raise NoSceneError(f"{location!r} holds no Landsat scene: no band, MTL or STAC item among its files{hint}")
 
     def _of_product(self, location: Location, names: list[str], mtls: list[str], product: ProductId | None) -> Source:
         metadata = _metadata(location, names, product)
@@ -195,7 +197,7 @@ class Finder:
                 f"files named as copies are, such as {copies[0]!r}: give them their names back"
             )
         if not files:
-            raise SceneError(
+            raise NoSceneError(
                 f"{location!r} holds no band of {product.id}"
                 + (f": its MTL lists {', '.join(absent[:4])} ..." if absent else "")
             )

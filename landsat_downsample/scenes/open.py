@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from landsat_downsample.errors import SceneError, UsageError
+from landsat_downsample.errors import NoSceneError, UsageError
 from landsat_downsample.formats import scene_files
 from landsat_downsample.formats.product_id import parse
 from landsat_downsample.formats.scene_files import File, Listing
@@ -208,7 +208,7 @@ def _wanted(listing: Listing, bands: Iterable[str] | str | None) -> list[str]:
         spec = bands_module.find(name, listing.specs)
         if spec is None:
             if missing := bands_module.find(name, _absent_specs(listing)):
-                raise SceneError(
+                raise NoSceneError(
                     f"band {missing.name} of {listing.id} is listed in its metadata but not there: fetch it"
                 )
             raise no_such_band(name, listing.id, listing.specs.values())

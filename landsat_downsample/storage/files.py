@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from landsat_downsample.errors import ReadError
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, read_error
 from landsat_downsample.formats import tiff
 from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.formats.tiff_layout import TiffLayout
@@ -79,7 +79,7 @@ def list_names(href: str | Location, *, policy: Policy | None = None) -> list[st
         with os.scandir(location.path) as entries:
             return sorted(entry.name for entry in entries if entry.is_file())
     except OSError as error:
-        raise ReadError(f"cannot list {location!r}: {_reason(error)}") from error
+        raise read_error(f"cannot list {location!r}: {_reason(error)}", error) from error
 
 
 def list_folders(location: Location, *, policy: Policy | None = None) -> list[Location]:
@@ -156,7 +156,7 @@ def read_bytes(href: str | Location, *, limit: int = LIMIT, policy: Policy | Non
             file.seek(offset)
             data = file.read(size)
     except OSError as error:
-        raise ReadError(f"cannot read {location!r}: {_reason(error)}") from error
+        raise read_error(f"cannot read {location!r}: {_reason(error)}", error) from error
     if len(data) != size:
         raise ReadError(f"cannot read {location!r}: it ended after {len(data)} of {size} bytes")
     return data
@@ -302,10 +302,10 @@ def _verified_local(request: FetchRequest) -> LocalFile:
                 lambda start, length: _read_exactly(file.fileno(), offset + start, length), there
             )
             _compare(file, offset, there, request.checksum)
-    except OSError as error:
-        raise ReadError(f"cannot read {location!r}: {_reason(error)}") from error
     except ReadError as error:
-        raise ReadError(f"cannot read {location!r}: {error}") from error
+        raise read_error(f"cannot read {location!r}: {error}", error) from error
+    except OSError as error:
+        raise read_error(f"cannot read {location!r}: {_reason(error)}", error) from error
     return LocalFile(path, offset, there, layout)
 
 
@@ -321,7 +321,7 @@ def _place(location: Location) -> tuple[str, int, int]:
             raise ReadError(f"cannot read {location!r}: {why}")
         return path, 0, found.st_size
     except OSError as error:
-        raise ReadError(f"cannot read {location!r}: {_reason(error)}") from error
+        raise read_error(f"cannot read {location!r}: {_reason(error)}", error) from error
 
 
 def _read_exactly(handle: int, offset: int, length: int) -> bytes:
@@ -381,9 +381,9 @@ def reading(location: Location) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # a library's own
+        if error.errno is None or isinstance(error, LandsatDownsampleError):  # a library's own, or told already
             raise
-        raise ReadError(f"cannot read {location!r}: {_reason(error)}") from error
+        raise read_error(f"cannot read {location!r}: {_reason(error)}", error) from error
 
 
 def _reason(error: OSError) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from landsat_downsample.errors import LandsatDownsampleError, ReadError, Trace, WriteError
+from landsat_downsample.errors import LandsatDownsampleError, MissingError, ReadError, Trace, WriteError
 from landsat_downsample.model import environment
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import trace
@@ -253,7 +253,8 @@ class RetryBudget:
     def _final(self, what: str, fault: Fault, tries: int, *, passing: bool) -> LandsatDownsampleError:
         text = f"{what}: {fault.reason}{_remedy(fault, what, self.policy)}"
         if not fault.retryable:
-            error = self.error(text)
+            missing = fault.status == 404 and self.error is ReadError
+            error = (MissingError if missing else self.error)(text)
             if isinstance(error, WriteError):
                 error.for_all = _is_for_all(fault)
             return error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
-from landsat_downsample.errors import ReadError
+from landsat_downsample.errors import MissingError, ReadError, read_error
 from landsat_downsample.model.location import Location
 from landsat_downsample.storage.regular_files import open_regular
 
@@ -50,7 +50,7 @@ def members(archive: Location) -> dict[str, Member]:
         stat = os.stat(path)
         return dict(_scan(path, stat.st_size, stat.st_mtime_ns))
     except OSError as error:
-        raise ReadError(f"cannot read archive {archive!r}: {error.strerror or error}") from error
+        raise read_error(f"cannot read archive {archive!r}: {error.strerror or error}", error) from error
 
 
 @lru_cache(maxsize=32)
@@ -138,5 +138,5 @@ def find(member: str, archive: Location) -> Member:
     listing = members(archive)
     found = listing.get(member.rpartition("/")[2])
     if found is None or member.removeprefix("./") not in (found.name, found.name.rpartition("/")[2]):
-        raise ReadError(f"archive {archive!r} has no member {member!r}: it holds {', '.join(sorted(listing)[:5])}")
+        raise MissingError(f"archive {archive!r} has no member {member!r}: it holds {', '.join(sorted(listing)[:5])}")
     return found

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from landsat_downsample.errors import ReadError, WriteError
+from landsat_downsample.errors import ReadError, WriteError, read_error
 from landsat_downsample.formats.tiff import check_complete, describe
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
@@ -69,6 +69,8 @@ def copy(source: Whole, folder: str, name: str, policy: Policy) -> tuple[int, st
             sink = FileSink(file.fileno())
             size, found = os.fstat(file.fileno()).st_size, sink.digest("sha256")
         os.replace(part, os.path.join(folder, name))
+    except ReadError:  # of the source, which may be one of the system too
+        raise
     except OSError as error:
         raise WriteError(f"cannot write {name!r} to {folder!r}: {(error.strerror or 'it failed').lower()}") from error
     finally:
@@ -136,7 +138,7 @@ def _fill_local(source: Whole, handle: int) -> None:
         if source.tiff:
             check_complete(sink.read, sink.count)
     except ReadError as error:
-        raise ReadError(f"cannot read {source.location!r}: {error}") from error
+        raise read_error(f"cannot read {source.location!r}: {error}", error) from error
 
 
 def _each_chunk(location: Location, take: Callable[[bytes], object]) -> None:
@@ -145,7 +147,7 @@ def _each_chunk(location: Location, take: Callable[[bytes], object]) -> None:
     try:
         file = open_regular(path)
     except OSError as error:
-        raise ReadError((error.strerror or "it cannot be opened").lower()) from error
+        raise read_error((error.strerror or "it cannot be opened").lower(), error) from error
     with file:
         file.seek(offset)
         while left is None or left > 0:
@@ -177,6 +179,6 @@ def digest(location: Location, algorithm: str = "sha256") -> str:
     try:
         _each_chunk(location, state.update)
     except (ReadError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ReadError(f"cannot read {location!r}: {reason}") from error
+        reason = error if isinstance(error, ReadError) else error.strerror
+        raise read_error(f"cannot read {location!r}: {reason}", error) from error
     return state.hexdigest()

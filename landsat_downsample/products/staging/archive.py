@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteError
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteError, read_error
 from landsat_downsample.formats import tiff
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
@@ -92,7 +92,7 @@ def _compression(path: str) -> _Opener | None:
         with open_regular(path) as file:
             head = file.read(6)
     except OSError as error:
-        raise ReadError(f"cannot read {path!r}: {(error.strerror or 'it failed').lower()}") from error
+        raise read_error(f"cannot read {path!r}: {(error.strerror or 'it failed').lower()}", error) from error
     return next((opener for sign, opener in _OPENERS.items() if head.startswith(sign)), None)
 
 

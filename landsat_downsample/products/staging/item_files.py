@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from landsat_downsample.errors import ReadError, SceneError, UsageError
+from landsat_downsample.errors import ReadError, SceneError, UsageError, read_error
 from landsat_downsample.formats import stac_source
 from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.model.location import Location
@@ -107,7 +107,7 @@ def _load(path: str) -> tuple[dict[str, Any], bytes]:
             data = file.read(_LIMIT + 1)
         record = json.loads(data)
     except OSError as error:
-        raise ReadError(f"cannot read {path!r}: {(error.strerror or 'it failed').lower()}") from error
+        raise read_error(f"cannot read {path!r}: {(error.strerror or 'it failed').lower()}", error) from error
     except (ValueError, RecursionError) as error:
         raise ReadError(f"cannot read {path!r}: it is not JSON, or too large for a STAC item") from error
     if not isinstance(record, dict):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, WriteError
+from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, WriteError, read_error
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.products.met import dumps
@@ -113,8 +113,10 @@ def _product(folder: str) -> LocalItem:
             return item
         inner = [entry.path for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
         found = [item for path in sorted(inner) if (item := item_files.find(path)) is not None]
+    except ReadError:
+        raise
     except OSError as error:
-        raise ReadError(f"cannot read {folder!r}: {(error.strerror or 'it failed').lower()}") from error
+        raise read_error(f"cannot read {folder!r}: {(error.strerror or 'it failed').lower()}", error) from error
     if len(found) != 1:
         what = (
             f"{len(found)} products: {', '.join(item.name for item in found[:4])}" if found else "no finished product"
