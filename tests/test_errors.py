@@ -24,6 +24,7 @@ from rasterio.errors import CRSError
 
 import landsat_downsample as ld
 from landsat_downsample.execution import threads
+from landsat_downsample.execution.work import BandWork
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.storage.publication import Publication
@@ -427,7 +428,7 @@ def test_a_band_that_lacks_something_says_what(what, scene, tmp_path):
 
     (target, *_) = plan_scene(ld.open_scene(band(scene, "SR_B4")), str(tmp_path), Options(factor=4)).targets
     publication = Publication(str(tmp_path), "x_downsampled")
-    item = threads._Item(target, publication, Future(), threading.Event())
+    item = threads._Item(BandWork(target, publication), Future(), threading.Event())
     threads._settle(item, idle_threads)
     publication.abort()
     found = item.future.exception()
