@@ -158,6 +158,7 @@ def test_the_mean_of_clear_reflectance(oli):
 
 
 def there_and_back(dataset, folder, kind, **how):
+    folder.mkdir(exist_ok=True)
     if kind == "netcdf":
         dataset.to_netcdf(folder / "cube.nc", engine="h5netcdf")
         return xr.open_dataset(folder / "cube.nc", engine="h5netcdf", **how)
@@ -184,6 +185,24 @@ def test_codes_stay_integers_and_numbers_become_reflectance(oli, tmp_path, file)
         dataset.qa_pixel.landsat.flags.drop_vars("spatial_ref").load(),
     )
     np.testing.assert_allclose(found.landsat.scaled().red, reflectance(oli, "red"), rtol=1e-6)
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("what", ["pixels", "cells", "physical cells"])
+def test_a_second_journey_loses_nothing(oli, tmp_path, file, what):
+    """Opened as reflectance and stored again: the same integers, or floats, lie in both files."""
+    dataset = oli.dataset(["red", "lwir11", "ST_CDIST", "qa_pixel"])
+    if what != "pixels":
+        dataset = ld.coarsen(dataset, factor=7, mask="cloud")
+    if what == "physical cells":
+        dataset = dataset.landsat.scaled()
+    dataset = dataset.load()
+    first = there_and_back(dataset, tmp_path / "first", file).load()
+    second = there_and_back(first, tmp_path / "second", file, mask_and_scale=False)
+    for name in dataset:
+        assert second[name].dtype == dataset[name].dtype
+        np.testing.assert_array_equal(second[name], dataset[name])
+        assert first[name].dtype.kind == ("u" if name == "qa_pixel" else "f")
 
 
 @pytest.mark.parametrize("file", FILES)
