@@ -39,6 +39,8 @@ class File:
     """Multihash, hex."""
     sidecars: tuple[Location, ...] = ()
     """What GDAL would read with it, as the listing of its folder says."""
+    asset_key: str | None = None
+    """Key of its asset, where a STAC item names it by one that may be repeated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ _REMOTE = (*WEB, "s3")
 
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]*\]")
 
+#: Keys of assets that a product repeats of its source: such as can be typed, and shown.
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{,63}")
+
 #: USGS serves the same tree twice: after a login here, and to requesters who pay on S3.
 USGS_LOGIN = "https://landsatlook.usgs.gov/data/"
 _USGS_BUCKET = "s3://usgs-landsat/"
@@ -114,6 +117,7 @@ def listing(
             if kind:
                 metadata.setdefault(kind, file.location)
             elif is_raster(asset, name):
+                file = replace(file, asset_key=key if _PLAIN_KEY.fullmatch(key) else None)
                 files.setdefault(name, (key, asset, file))
                 pays = pays or payer
     first, base = entries[0]

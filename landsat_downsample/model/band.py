@@ -49,6 +49,8 @@ class Band:
     """Identity of these bytes where the store gives one."""
     checksum: str | None = None
     """Multihash (hex) from a STAC item's ``file:checksum``, to verify what is fetched."""
+    asset_key: str | None = None
+    """Key of its asset in the STAC item that led to it; None where none did."""
     predictor: int | None = None
     """Predictor of a compressed file without overviews, which would repeat it."""
     requester_pays: bool = False

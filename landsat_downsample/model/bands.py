@@ -69,8 +69,8 @@ class BandSpec:
     """MTL group of its grid: ``reflective``, ``thermal`` or ``panchromatic``."""
     wavelength: tuple[float, float] | None = None
     """Centre and full width at half maximum, in micrometres."""
-    alias: str | None = None
-    """Asset key in Planetary Computer items where it is not the common name."""
+    key: str | None = None
+    """Key of its asset in USGS's STAC items where it is not the common name; the Planetary Computer writes it small."""
     source: str = ""
     """Keys of ``bands.json``'s sources."""
     candidates: tuple[str, ...] = ()
@@ -95,6 +95,11 @@ class BandSpec:
         """Whether its cells are plain means, beside which other statistics may be asked for."""
         return self.kind == "continuous" and self.method == "mean" and self.unit != "degree"
 
+    @property
+    def asset_key(self) -> str:
+        """Key of its asset in USGS's STAC items: ``red``, ``qa_pixel``, ``TRAD``; its name where none is known."""
+        return self.key or self.common_name or self.name
+
     def field(self, name: str) -> BitField | None:
         """The field called `name` (or by its short word), or None."""
         wanted = FLAG_ALIASES.get(name, name)
@@ -103,7 +108,7 @@ class BandSpec:
     @property
     def names(self) -> frozenset[str]:
         """Every name it answers to, in lower case."""
-        return frozenset(name.lower() for name in (self.name, self.common_name, self.alias) if name)
+        return frozenset(name.lower() for name in (self.name, self.common_name, self.key) if name)
 
 
 def unknown(name: str) -> BandSpec:

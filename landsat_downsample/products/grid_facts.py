@@ -17,18 +17,20 @@ from landsat_downsample.reduce.area_shares import UNIT
 
 
 def crs_fields(name: str) -> dict[str, Any]:
-    """A CRS in the fields of STAC's projection extension: its code, else WKT2 and PROJJSON.
+    """A CRS in the fields of STAC's projection extension: its code; WKT2 and PROJJSON where EPSG has none.
+
+    ``proj:epsg``, which version 1.2 of the extension has beside the code, is what readers of before 2025 look for.
 
     >>> crs_fields("EPSG:3035")
-    {'proj:code': 'EPSG:3035'}
+    {'proj:code': 'EPSG:3035', 'proj:epsg': 3035}
     """
     crs = CRS.from_user_input(name)
     authority = crs.to_authority()
-    # proj:epsg is not written beside the code: version 2 of the extension refuses it.
-    if authority:
-        return {"proj:code": ":".join(authority)}
+    if authority and authority[0] == "EPSG":
+        return {"proj:code": f"EPSG:{authority[1]}", "proj:epsg": int(authority[1])}
     return {
-        "proj:code": None,
+        "proj:code": ":".join(authority) if authority else None,
+        "proj:epsg": None,
         "proj:wkt2": crs.to_wkt(version="WKT2_2019"),
         "proj:projjson": crs.to_dict(projjson=True),
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from landsat_downsample.model.methods import STATS
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.products.band_fields import band_fields
 from landsat_downsample.products.footprint import footprint, spacing
 from landsat_downsample.products.grid_facts import (
     cells_in_words,
@@ -52,15 +53,18 @@ __all__ = ["EXTENSIONS", "dumps", "item", "validate_item"]
 #: Declared where an item uses them: prefix of the fields -> (name of our schema, version).
 EXTENSIONS = {
     "classification:": ("classification", "v2.0.0"),
-    "eo:": ("eo", "v2.0.0"),
+    "eo:": ("eo", "v1.1.0"),
     "file:": ("file", "v2.1.0"),
     "landsat:": ("landsat", "v2.0.0"),
     "processing:": ("processing", "v1.2.0"),
-    "proj:": ("projection", "v2.0.0"),
-    "raster:": ("raster", "v2.0.0"),
+    "proj:": ("projection", "v1.2.0"),
+    "raster:": ("raster", "v1.1.0"),
     "sci:": ("scientific", "v1.0.0"),
     "view:": ("view", "v1.1.0"),
 }
+
+#: Of items made before these said ``eo:bands``, ``raster:bands`` and ``proj:epsg``, which version 2 does without.
+FORMER = {"eo:": "v2.0.0", "proj:": "v2.0.0", "raster:": "v2.0.0"}
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
@@ -128,7 +132,8 @@ def item(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dic
         "title": f"{scene.id}, downsampled",
         "gsd": spacing(grid),
     }
-    assets = {product.key: _asset(product, plan) for product in products}
+    keys = asset_keys(scene, products, [extra["key"] for extra in extra_files])
+    assets = {key: _asset(product, plan) for key, product in zip(keys, products, strict=True)}
     assets |= {extra["key"]: _extra_asset(extra) for extra in extra_files}
     record: dict[str, Any] = {
         "type": "Feature",
@@ -145,6 +150,21 @@ def item(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dic
         del record["bbox"]
     record["stac_extensions"] = _extensions(record)
     return record
+
+
+def asset_keys(scene: Scene, products: Iterable[Product], taken: Sequence[str] = ()) -> list[str]:
+    """Name the assets of a product's files as their source names its own: what was written for that finds them here.
+
+    Those are the keys of the STAC item that the scene came from, else of USGS's items: ``red``, ``qa_pixel``. A further
+    statistic adds its name: ``red_std``. Where another file has that key, the product's own name is taken.
+    """
+    keys: list[str] = []
+    for product in products:
+        band = scene.bands.get(product.band)
+        key = (band.asset_key or band.spec.asset_key) if band else product.band.lower()
+        wanted = (f"{key}_{product.stat}" if product.stat else key, product.key, product.filename)
+        keys.append(next(one for one in wanted if one not in keys and one not in taken))
+    return keys
 
 
 def _time(when: str | None) -> dict[str, Any]:
@@ -188,11 +208,16 @@ def _processing(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
         f"continuous bands over valid pixels only, {rounded_in_words(plan)}; quality flags by their meaning.",
         "processing:software": used,
         "processing:version": used["landsat-downsample"],
-        "processing:expression": {"format": "landsat-downsample", "expression": plan.options.to_dict()},
+        "processing:expression": {"format": "landsat-downsample", "expression": _without_empty(plan.options.to_dict())},
     }
     if plan.scene.level:
         fields["processing:level"] = f"L{plan.scene.level}"
     return fields
+
+
+def _without_empty(record: dict[str, Any]) -> dict[str, Any]:
+    """Leave out objects without fields, which a column of Parquet cannot be: rustac refuses the whole item."""
+    return {key: value for key, value in record.items() if value != {}}
 
 
 def _own(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
@@ -243,6 +268,7 @@ def relative_href(filename: str) -> str:
 def _asset(product: Product, plan: ScenePlan) -> dict[str, Any]:
     grid, band = plan.coarse, plan.scene.bands.get(product.band)
     spec = band.spec if band else None
+    bands = [_band(product, band, grid, index) for index in range(len(product.names) or 1)]
     record = {
         "href": relative_href(product.filename),
         "type": COG,
@@ -251,7 +277,7 @@ def _asset(product: Product, plan: ScenePlan) -> dict[str, Any]:
         **_file_fields(product.size, product.sha256),
         "landsat_ds:method": product.method,
         "landsat_ds:valid_fraction": product.valid_fraction,
-        "bands": [_band(product, band, grid, index) for index in range(len(product.names) or 1)],
+        **band_fields(bands),
     }
     if product.names:
         record["title"] = "Shares of the source pixels, in percent"
@@ -372,9 +398,9 @@ def _keys(record: dict[str, Any]) -> Iterator[str]:
             yield from band
 
 
-def _uri(prefix: str) -> str:
+def _uri(prefix: str, former: str = "") -> str:
     name, version = EXTENSIONS[prefix]
-    return f"https://stac-extensions.github.io/{name}/{version}/schema.json"
+    return f"https://stac-extensions.github.io/{name}/{former or version}/schema.json"
 
 
 def validate_item(record: dict[str, Any]) -> list[str]:
@@ -402,6 +428,7 @@ def validate_item(record: dict[str, Any]) -> list[str]:
     registry = Registry().with_resources(schemas.items())
     core = next(schema.contents for uri, schema in schemas.items() if uri.endswith("/item.json"))
     shipped = {_uri(prefix): name for prefix, (name, _) in EXTENSIONS.items()}
+    shipped |= {_uri(prefix, version): EXTENSIONS[prefix][0] for prefix, version in FORMER.items()}
     problems = [f"extension without a schema here: {uri}" for uri in record["stac_extensions"] if uri not in shipped]
     wanted = [shipped[uri] for uri in record["stac_extensions"] if uri in shipped]
     checks = {"core": core, **{name: _schema(name) for name in [*wanted, "product"]}}

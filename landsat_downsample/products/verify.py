@@ -216,6 +216,7 @@ def _check_grids(product: str, told: dict[str, Any], met: dict[str, Any], report
         # Half a cell is taken off and put on again where a file counts from centres: the last digit may change.
         "proj:transform": np.allclose(told["proj:transform"][:6], transform, rtol=1e-12, atol=0),
         "proj:code": same_crs(told.get("proj:code") or told.get("proj:wkt2", ""), crs),
+        "proj:epsg": (code := told.get("proj:epsg")) is None or same_crs(f"EPSG:{code}", crs),
     }
     report.wrong += [
         f"STAC item: {name} is not that of the rasters" for name, is_right in right.items() if not is_right

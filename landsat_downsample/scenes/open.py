@@ -104,7 +104,7 @@ def _as_single_file(location: Location, as_band: str) -> Listing:
 def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback_grid: Callable[..., Any]) -> Band:
     # An item that says that readers pay was given by somebody who means to.
     pays = finder.policy.requester_pays or listing.requester_pays
-    return read_header(
+    band = read_header(
         file.location,
         spec,
         fallback_grid=fallback_grid,
@@ -113,6 +113,7 @@ def _read(finder: Finder, listing: Listing, file: File, spec: BandSpec, fallback
         sidecars=file.sidecars,
         policy=dataclasses.replace(finder.policy, requester_pays=pays),
     )
+    return dataclasses.replace(band, asset_key=file.asset_key)
 
 
 def _open_single_file(

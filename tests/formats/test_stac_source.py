@@ -124,7 +124,7 @@ def test_an_item_with_one_file_of_its_own_name_is_a_single_file():
     asset = {"data": {"href": "cog.tif", "file:size": 7, "file:checksum": "1220ab"}}
     at = Location("/d/cog.json")
     found = stac_source.listing([(item(asset, id="cog"), at)], at)
-    assert found.single_file and found.files[""] == File(Location("/d/cog.tif"), 7, "1220ab")
+    assert found.single_file and found.files[""] == File(Location("/d/cog.tif"), 7, "1220ab", asset_key="data")
     band = {"red": {"href": f"{ID}_SR_B4.TIF"}}
     assert not stac_source.listing([(item(band), at)], at).single_file
 

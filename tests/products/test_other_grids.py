@@ -139,8 +139,8 @@ def test_what_decides_the_weights_is_recorded(products):
     assert np.allclose(operation.transform(*corners), own.transform(*corners), rtol=0, atol=1e-6)
     digest = Ties.of(plan.scene.grid, plan.lattice, plan.projection).digest
     assert {file["tie_points"] for file in met["files"]} == {digest}
-    assert item["assets"]["SR_B4"]["landsat_ds:tie_points"] == digest
-    assert {file["tie_step"] for file in met["files"]} == {item["assets"]["SR_B4"]["landsat_ds:tie_step"]} == {16}
+    assert item["assets"]["red"]["landsat_ds:tie_points"] == digest
+    assert {file["tie_step"] for file in met["files"]} == {item["assets"]["red"]["landsat_ds:tie_step"]} == {16}
 
 
 def test_bands_of_other_pixels_have_tie_points_of_their_own(tmp_path):

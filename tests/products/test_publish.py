@@ -86,11 +86,11 @@ def test_each_statistic_is_a_file_of_its_own(folder, product, tmp_path):
     picture = Path(made.name) / f"{made.name}.browse.png"
     assert (tmp_path / picture).read_bytes() == (tmp_path / "means" / picture).read_bytes()
     item = record(made, ".stac.json")
-    std, count = (item["assets"][f"SR_B4_{stat}"] for stat in ("STD", "COUNT"))
+    std, count = (item["assets"][f"red_{stat}"] for stat in ("std", "count"))
     assert std["roles"] == ["data", "reflectance", "std"] and count["roles"] == ["data", "count"]
     assert std["bands"][0]["raster:scale"] and "raster:offset" not in std["bands"][0]
     assert count["bands"][0]["unit"] == "pixel" and "raster:scale" not in count["bands"][0]
-    assert [k for k, a in item["assets"].items() if a.get("bands", [{}])[0].get("eo:common_name") == "red"] == ["SR_B4"]
+    assert [k for k, a in item["assets"].items() if a.get("bands", [{}])[0].get("eo:common_name") == "red"] == ["red"]
     assert (
         item["properties"]["landsat_ds:methods"] | {"SR_B4_STD": "std", "SR_B4": "mean", "SR_B2": "max"}
         == (item["properties"]["landsat_ds:methods"])

@@ -91,7 +91,9 @@ def load_manifest(scene: Scene, asked: Location, policy: Policy) -> Manifest:
         filename = band.location.name
         digests = [parse_multihash(band.checksum), ("md5", known[filename]) if filename in known else None]
         source = Whole(band.location, band.size, band.etag, tuple(d for d in digests if d), tiff=True)
-        rasters.append(Raster(band.name, _take(filename, taken), source, band.spec))
+        key = band.asset_key or band.spec.asset_key  # as its item has it, so that products of it have it too
+        key = band.name if key in {part.key for part in (*texts, *rasters)} else key
+        rasters.append(Raster(key, _take(filename, taken), source, band.spec))
     return Manifest(name, scene, tuple(texts), tuple(rasters))
 
 

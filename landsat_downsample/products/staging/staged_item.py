@@ -13,6 +13,7 @@ from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.location import Location, redact
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.products.band_fields import band_fields
 from landsat_downsample.products.footprint import footprint, spacing
 from landsat_downsample.products.grid_facts import crs_fields
 from landsat_downsample.products.met import public_href
@@ -31,7 +32,7 @@ class StagedFile:
     """One file of a staged scene."""
 
     key: str
-    """Asset key: the band's USGS name, or the kind of metadata."""
+    """Asset key: the band's in the item it came from, or in USGS's items; or the kind of metadata."""
     name: str
     size: int
     sha256: str
@@ -122,7 +123,8 @@ def _asset(file: StagedFile) -> dict[str, Any]:
     }
     if file.spec:
         band = {"name": file.spec.name, "description": file.spec.title, "eo:common_name": file.spec.common_name}
-        record |= {"title": file.spec.title or file.spec.name, "bands": [{k: v for k, v in band.items() if v}]}
+        bands = [{k: v for k, v in band.items() if v}]
+        record |= {"title": file.spec.title or file.spec.name, **band_fields(bands)}
     if file.etag:
         record["landsat_ds:source_etag"] = file.etag
     return record

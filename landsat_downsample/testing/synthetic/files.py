@@ -122,7 +122,7 @@ def _stac_item(contents: Contents, part: str, names: list[str], folder: Path) ->
     texts = [
         end for end in ("ANG.txt", "MTL.txt", "MTL.xml", "MTL.json") if (folder / contents.file_name(end)).exists()
     ]
-    assets = {_asset_key(recipe.bands[name]): _band_asset(contents, recipe.bands[name], folder) for name in names}
+    assets = {recipe.bands[name].asset_key: _band_asset(contents, recipe.bands[name], folder) for name in names}
     assets |= {end: _asset(contents, end, folder, title=f"{end} file", roles=["metadata"]) for end in texts}
     return {
         "type": "Feature",
@@ -174,15 +174,6 @@ def _stac_properties(contents: Contents) -> dict[str, Any]:
         "proj:shape": list(recipe.grid.shape),
         "proj:transform": list(recipe.grid.transform)[:6],
     }
-
-
-def _asset_key(spec: BandSpec) -> str:
-    """Name of a band's asset: common name, ``qa_pixel``, ``ATRAN``, ``VAA``."""
-    if spec.common_name:
-        return spec.common_name
-    if spec.name.startswith("ST_"):
-        return spec.name.removeprefix("ST_")
-    return spec.name.removeprefix("SR_").lower() if "_" in spec.name else spec.name
 
 
 def _asset(contents: Contents, suffix: str, folder: Path, *, title: str, roles: list[str]) -> dict[str, Any]:
