@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -132,8 +132,8 @@ def sort_bands(
         suffix = parts.suffix if parts is not None and parts.product.id == product.id else None
         if suffix in known:
             found[suffix] = known[suffix], name
-        elif suffix == FRACTIONS or (suffix and _statistic_of(suffix) in known):
-            continue  # of a product of ours
+        elif suffix and is_of_product(suffix, known):
+            continue
         elif product_id.folded(name) in listed:
             band = suffix or product_id.stem(name)
             found[band] = _unknown(band), name
@@ -144,10 +144,14 @@ def sort_bands(
     return {b: found[b][0] for b in bands}, {b: found[b][1] for b in bands}, tuple(skipped)
 
 
-def _statistic_of(suffix: str) -> str:
-    """The band of whose statistics a file is, by its suffix (``SR_B4_STD``); empty for other files."""
+def is_of_product(suffix: str, known: Container[str]) -> bool:
+    """Whether a file is, by its suffix, one that products of ours have beside bands: fractions, or a band's statistic.
+
+    >>> is_of_product("SR_B4_STD", {"SR_B4"}), is_of_product("SR_B4", {"SR_B4"})
+    (True, False)
+    """
     band, _, stat = suffix.rpartition("_")
-    return band if stat.lower() in STATS else ""
+    return suffix.endswith(FRACTIONS) or (stat.lower() in STATS and band in known)
 
 
 def single_file_spec(name: str) -> BandSpec:

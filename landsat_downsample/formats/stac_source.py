@@ -19,12 +19,11 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from landsat_downsample.errors import SceneError
 from landsat_downsample.formats import checked_item, product_id
 from landsat_downsample.formats.product_id import ProductId
-from landsat_downsample.formats.scene_files import File, Listing, catalogue, metadata_kind
+from landsat_downsample.formats.scene_files import File, Listing, catalogue, is_of_product, metadata_kind
 from landsat_downsample.model.bands import BandSpec, find, specs
 from landsat_downsample.model.inner_hosts import host_name, is_inside
 from landsat_downsample.model.location import BUCKETS, WEB, Location
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.model.product import FRACTIONS
 
 _REMOTE = (*WEB, "s3")
 
@@ -171,7 +170,9 @@ def _bands(
         spec = _spec(name, key, asset, known)
         if spec is not None:
             found.setdefault(spec.name, (spec, file))
-        elif not product_id.stem(name).endswith(FRACTIONS):
+        elif not is_of_product(
+            parts.suffix if (parts := product_id.parse_file(name)) else product_id.stem(name), known
+        ):
             skipped.append(name)
     return found, tuple(skipped)
 

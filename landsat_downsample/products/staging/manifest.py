@@ -86,13 +86,15 @@ def load_manifest(scene: Scene, asked: Location, policy: Policy) -> Manifest:
     known = _md5_sums(texts)
     for text in texts:
         _check_text(text, known, scene)
-    rasters = []
+    rasters: list[Raster] = []
+    keys = {text.key for text in texts}
     for band in scene.bands.values():
         filename = band.location.name
         digests = [parse_multihash(band.checksum), ("md5", known[filename]) if filename in known else None]
         source = Whole(band.location, band.size, band.etag, tuple(d for d in digests if d), tiff=True)
         key = band.asset_key or band.spec.asset_key  # as its item has it, so that products of it have it too
-        key = band.name if key in {part.key for part in (*texts, *rasters)} else key
+        key = band.name if key in keys else key
+        keys.add(key)
         rasters.append(Raster(key, _take(filename, taken), source, band.spec))
     return Manifest(name, scene, tuple(texts), tuple(rasters))
 
