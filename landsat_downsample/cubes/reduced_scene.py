@@ -160,9 +160,8 @@ def _layers(item: dict[str, Any], location: Location, grid: Grid, known: dict[st
             continue
         stem = product_id.stem(name)
         spec, stat = _meaning(stem.removeprefix(prefix).lstrip("_") or stem, known)
-        stored = asset.get("raster:bands") or asset["bands"]  # these do not say NaN
-        for number, (said, pixels) in enumerate(zip(asset["bands"], stored, strict=True), 1):
-            nodata = pixels.get("nodata")
+        for number, said in enumerate(asset["bands"], 1):
+            nodata = said.get("nodata")
             band = Band(
                 spec,
                 before + name + after,

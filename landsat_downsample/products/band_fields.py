@@ -32,7 +32,8 @@ def band_fields(bands: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any
     """``bands`` of an asset, and the same as ``eo:bands`` and ``raster:bands``.
 
     Files with several bands have no ``raster:bands``: `stackstac.stack(items)`, which takes all assets, refuses an item
-    where one has. Nor has ``bands`` a nodata of ``nan``, as ``raster:bands`` has: rustac takes numbers only there.
+    where one has. NaN is not said to be nodata, which it is of floats anyway: the word ``nan`` is no number, and rustac
+    refuses it, as do columns of Parquet that hold numbers for other products.
 
     Parameters
     ----------
@@ -44,10 +45,8 @@ def band_fields(bands: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any
     >>> band_fields([{"name": "SR_B4", "eo:common_name": "red", "data_type": "uint16"}])["eo:bands"]
     [{'name': 'SR_B4', 'common_name': 'red'}]
     """
-    fields = {
-        "bands": [{key: value for key, value in band.items() if (key, value) != ("nodata", "nan")} for band in bands],
-        "eo:bands": [_renamed(band, _EO) for band in bands],
-    }
+    bands = [{key: value for key, value in band.items() if (key, value) != ("nodata", "nan")} for band in bands]
+    fields = {"bands": bands, "eo:bands": [_renamed(band, _EO) for band in bands]}
     pixels = [_renamed(band, _RASTER) for band in bands]
     return fields | ({"raster:bands": pixels} if len(pixels) == 1 and pixels[0] else {})
 

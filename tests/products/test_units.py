@@ -135,10 +135,10 @@ def test_codes_and_counts_are_the_same_in_any_units(products):
 
 def test_the_item_says_what_the_file_says(products):
     item = json.loads(next(products["scaled"].glob("*.stac.json")).read_text())
-    (band,) = item["assets"]["SR_B4"]["bands"]
-    assert (band["data_type"], band["nodata"], band["unit"]) == ("float32", "nan", "1")
-    assert not {"raster:scale", "raster:offset"} & set(band)
-    (count,) = item["assets"]["SR_B4_COUNT"]["bands"]
+    (band,), (pixels,) = (item["assets"]["red"][form] for form in ("bands", "raster:bands"))
+    assert (band["data_type"], band["unit"]) == (pixels["data_type"], pixels["unit"]) == ("float32", "1")
+    assert not {"raster:scale", "raster:offset", "scale", "offset", "nodata"} & {*band, *pixels}  # NaN says itself
+    (count,) = item["assets"]["red_count"]["bands"]
     assert (count["data_type"], count["unit"]) == ("float64", "pixel")
     assert item["properties"]["landsat_ds:units"] == "scaled"
     assert "rounded once to a float" in item["properties"]["processing:lineage"]

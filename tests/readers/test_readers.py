@@ -41,7 +41,7 @@ def made(full: Path, out: Path, **options: Any) -> Path:
 
 
 def known(product: Path, folder: Path) -> dict[str, Any]:
-    """What the page's first block makes, by running it where the product is in ``out``."""
+    """What the page's first block makes, by running it in a folder where the product is in ``out``."""
     (folder / "out").mkdir()
     (folder / "out" / product.name).symlink_to(product)
     names: dict[str, Any] = {}
@@ -183,6 +183,17 @@ def test_stackstac(code, names, product):
             stack.sel(band="qa_fractions").load()
 
 
+def test_physical_values_in_the_files_or_not_are_the_same(full, names, tmp_path):
+    import stackstac
+
+    product = made(full, tmp_path / "made", factor=5, units="scaled", bands="red,QA_PIXEL")
+    record = json.loads(next(product.glob("*.stac.json")).read_text())
+    record["assets"]["red"]["href"] = str(product / record["assets"]["red"]["href"])
+    records = names["record"], record
+    dn, scaled = (stackstac.stack([one], assets=["red"], snap_bounds=False) for one in records)
+    np.testing.assert_allclose(dn, scaled, atol=SCALE)
+
+
 # Others
 
 
@@ -264,6 +275,7 @@ def test_rustac(names, product, full, tmp_path):
     options = (
         {"factor": 5},
         {"grid": "modis:500m"},
+        {"factor": 5, "units": "scaled"},
         {"factor": 5, "bands": "qa_fractions"},
         {"factor": 4, "mask": "cloud", "methods": {"SR_B4": "max"}, "min_valid": 0.5},
     )
