@@ -45,6 +45,7 @@ from landsat_downsample.model.methods import METHODS, output_dtype
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.placement import Placement
 from landsat_downsample.model.product import FRACTIONS
+from landsat_downsample.model.region import beyond_use
 from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.model.units import scaling_of
 from landsat_downsample.model.words import words
@@ -271,7 +272,10 @@ def fractions(
 
 def placed_over(image: Grid, request: GridRequest) -> Placement:
     """The cells that are asked for; of a grid that was given, and not named, all."""
-    return Placement.of(image, request.target(image), whole=isinstance(request.grid, TargetGrid))
+    placed = Placement.of(image, request.target(image), whole=isinstance(request.grid, TargetGrid))
+    if placed.projection and (far := beyond_use(image, placed.lattice.crs)):
+        warnings.warn(far, stacklevel=4)
+    return placed
 
 
 def _coarsen_array(

@@ -238,7 +238,7 @@ def _crop(band: xarray.DataArray, bounds: tuple[float, float, float, float]) -> 
     if not (len(rows) and len(columns)):
         raise UsageError(
             f"bounds {bounds!r} hold nothing of {band.name!r}: give (left, bottom, right, top) within "
-            f"({min(x):g}, {min(y):g}, {max(x):g}, {max(y):g})"
+            f"({min(x):.10g}, {min(y):.10g}, {max(x):.10g}, {max(y):.10g})"
         )
     return band[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 

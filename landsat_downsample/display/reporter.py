@@ -17,7 +17,7 @@ from landsat_downsample.execution.threads import threads_for
 from landsat_downsample.model import environment
 from landsat_downsample.model.log import DEBUG, ERROR, INFO, LOGGER, WARNING, tell, tell_trace
 from landsat_downsample.model.words import count_words, duration_words
-from landsat_downsample.products.grid_facts import why_no_mtl
+from landsat_downsample.products.grid_facts import doubts
 from landsat_downsample.storage.bugs import Traces, is_bug, warn
 
 if TYPE_CHECKING:
@@ -182,9 +182,10 @@ class Reporter:
         if step.begun:
             bands = len(step.plan.targets) if step.plan else None
             tell("scene-begun", f"{step.scene_id} begun", DEBUG, id=step.scene_id, bands=bands)
-            if step.plan and (without := why_no_mtl(step.plan)) and without not in self._said:
-                self._said.add(without)  # once a run
-                tell("warning", without, WARNING)
+            for doubt in doubts(step.plan) if step.plan else ():
+                if doubt not in self._said:
+                    self._said.add(doubt)  # once a run
+                    tell("warning", doubt, WARNING)
         if step.done:
             self._tell_band(step, now)
         if step.outcome:

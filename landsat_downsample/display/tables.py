@@ -14,7 +14,7 @@ from landsat_downsample.model.plan import ScenePlan, estimate
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import count_words, duration_words, grouped, size_words
-from landsat_downsample.products.grid_facts import why_no_mtl
+from landsat_downsample.products.grid_facts import doubts
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -103,8 +103,7 @@ def value_of(variable: Variable) -> str | None:
 
 def show_plan(item: ScenePlan) -> None:
     """Print what would be done with a scene."""
-    out, without = console(), why_no_mtl(item)
-    shown = item.shown(*([without] if without else []))
+    out, shown = console(), item.shown(*doubts(item))
     for line in shown.above:
         out.print(line, soft_wrap=True)
     rows = table(*shown.columns)

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rasterio.crs import CRS
+
+
+def known_crs(given: Any) -> CRS:
+    """What a user names as a CRS, understood.
+
+    Raises
+    ------
+    CRSError
+        It is unknown. GDAL and PROJ do not say so on stderr themselves, as they do where there is no `Env`.
+    """
+    from rasterio import Env
+    from rasterio.crs import CRS
+
+    with Env():
+        return CRS.from_user_input(given)
 
 
 @cache
 def same_crs(one: str, other: str) -> bool:
     """Whether two CRS are one, however they are written."""
-    from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
     if one == other:
         return True
     try:
-        return bool(CRS.from_user_input(one) == CRS.from_user_input(other))
+        return bool(known_crs(one) == known_crs(other))
     except CRSError:
         return False
 

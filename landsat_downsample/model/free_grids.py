@@ -9,7 +9,7 @@ from functools import cache
 from affine import Affine
 
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model.crs import same_crs
+from landsat_downsample.model.crs import known_crs, same_crs
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.named_grids import record
 from landsat_downsample.model.target_grid import TargetGrid, decimal
@@ -91,11 +91,10 @@ def check_crs(crs: str, name: str) -> None:
     UsageError
         The CRS is unknown, geocentric or vertical.
     """
-    from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
     try:
-        known = CRS.from_user_input(crs)
+        known = known_crs(crs)
     except CRSError:
         raise UsageError(f"grid of CRS {name!r}: it is unknown; give a code such as EPSG:3035, or a file") from None
     if not (known.is_projected or known.is_geographic):

@@ -146,7 +146,7 @@ class Grid:
         last_column, last_row = min(last_column, self.width), min(last_row, self.height)
         if left >= right or bottom >= top or first_column >= last_column or first_row >= last_row:
             raise UsageError(
-                f"bounds {left:g},{bottom:g},{right:g},{top:g} hold nothing of the image, which spans "
+                f"bounds {left:.10g},{bottom:.10g},{right:.10g},{top:.10g} hold nothing of the image, which spans "
                 f"{','.join(f'{edge:.10g}' for edge in self.bounds)} (left,bottom,right,top in CRS units)"
             )
         origin = t.c + first_column * t.a, t.f + first_row * t.e

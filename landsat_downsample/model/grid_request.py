@@ -109,7 +109,7 @@ def _anchor(value: Iterable[float]) -> tuple[float, float]:
     except (TypeError, ValueError) as error:
         raise UsageError(f"anchor {value!r} is not two numbers: give x,y of a corner of any cell") from error
     if not (math.isfinite(x) and math.isfinite(y)):
-        raise UsageError(f"anchor {x:g},{y:g} is no place: give x,y of a corner of any cell in CRS units")
+        raise UsageError(f"anchor {x:.10g},{y:.10g} is no place: give x,y of a corner of any cell in CRS units")
     return x, y
 
 

@@ -121,5 +121,7 @@ def _bounds(value: Iterable[float]) -> tuple[float, float, float, float]:
     except (TypeError, ValueError) as error:
         raise UsageError(f"bounds {value!r} are not four numbers: give left,bottom,right,top in CRS units") from error
     if not (left < right and bottom < top):  # also where one is not a number
-        raise UsageError(f"bounds {left:g},{bottom:g},{right:g},{top:g} are empty: give left,bottom,right,top")
+        raise UsageError(
+            f"bounds {left:.10g},{bottom:.10g},{right:.10g},{top:.10g} are empty: give left,bottom,right,top"
+        )
     return left, bottom, right, top

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from landsat_downsample.errors import UsageError
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.projection import Projection
+from landsat_downsample.model.region import check_region, offer
 from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.model.ties import covering
 
@@ -32,9 +34,15 @@ class Placement:
             There are none, or the image has no place on the grid, or cells are finer than its pixels.
         """
         lattice = target.lattice
-        projection = None if image.crs == lattice.crs else Projection.between(image, lattice.crs)
-        touched = lattice.covering(image) if projection is None else covering(image, lattice, projection)
+        if image.crs == lattice.crs:
+            projection, touched = None, lattice.covering(image)
+        else:
+            check_region(image, target)
+            projection = Projection.between(image, lattice.crs)
+            touched = covering(image, lattice, projection)
         found = target.cut(touched)
+        if found is None:
+            raise UsageError(f"the scene does not reach {target.described}: {offer(image)}")
         if whole and target.extent:
             found = target.grid(target.extent)
         return cls(found, lattice, projection)

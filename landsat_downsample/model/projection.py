@@ -26,6 +26,9 @@ WGS84_AXIS, AXIS_SLACK = 6378137.0, 1.0
 #: is chosen: whether PROJ may use a network, and what is warned of, are settings of the whole process.
 _ALONE = threading.RLock()
 
+#: West, south, east and north.
+Degrees = tuple[float, float, float, float]
+
 #: Projections whose x grows with longitude alone, so that the map repeats to the left and right (PROJ's names).
 CYLINDRICAL = {"merc", "webmerc", "cea", "eqc", "mill"}
 
@@ -143,13 +146,40 @@ def _no_network() -> Iterator[None]:
         network.set_network_enabled(before)  # type: ignore[attr-defined]
 
 
-def _degrees(image: Grid, crs: CRS) -> tuple[float, float, float, float]:
-    """West, south, east, north of the middle of an image: where it is, wide enough for no more than that."""
+@lru_cache(maxsize=16)
+def in_degrees(image: Grid) -> Degrees:
+    """West, south, east and north of an image; the west is greater than the east where it lies across 180 degrees.
+
+    Raises
+    ------
+    UsageError
+        It lies outside of where its CRS is defined.
+    """
+    with _ALONE:
+        crs = _crs(image.crs)
+        _degrees(image, crs)
+        west, south, east, north = _to_degrees(crs).transform_bounds(*image.bounds)
+        return west, south, east, north
+
+
+def area_of_use(name: str) -> Degrees | None:
+    """West, south, east and north of where a CRS is meant to be used; None where nobody says so."""
+    with _ALONE:
+        area = _crs(name).area_of_use
+    return area.bounds if area else None
+
+
+@lru_cache(maxsize=64)
+def _to_degrees(crs: CRS) -> Transformer:
     from pyproj import Transformer
 
+    return Transformer.from_crs(crs, crs.geodetic_crs or "EPSG:4326", always_xy=True)
+
+
+def _degrees(image: Grid, crs: CRS) -> Degrees:
+    """West, south, east, north of the middle of an image: where it is, wide enough for no more than that."""
     left, bottom, right, top = image.bounds
-    to_degrees = Transformer.from_crs(crs, crs.geodetic_crs or "EPSG:4326", always_xy=True)
-    longitude, latitude = to_degrees.transform((left + right) / 2, (bottom + top) / 2)
+    longitude, latitude = _to_degrees(crs).transform((left + right) / 2, (bottom + top) / 2)
     if not (np.isfinite(longitude) and np.isfinite(latitude)):
         raise UsageError(f"the image lies outside of where its CRS {image.crs.partition('[')[0]} is defined")
     return longitude, latitude, longitude, latitude

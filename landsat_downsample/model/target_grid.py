@@ -53,14 +53,8 @@ class TargetGrid:
         """Which cells a grid of them is."""
         return (*self.lattice.first(cells), *cells.shape)
 
-    def cut(self, cells: Grid) -> Grid:
-        """Of the cells that an image touches those of the grid; of a tile all of them, if it is touched.
-
-        Raises
-        ------
-        UsageError
-            None of them is in the grid, or in the tile.
-        """
+    def cut(self, cells: Grid) -> Grid | None:
+        """Of the cells that an image touches those of the grid; of a tile all, if it is touched; else None."""
         if not self.extent:
             return cells
         found = self.window(cells)
@@ -69,8 +63,7 @@ class TargetGrid:
         if self.wraps and not self.tile:
             first[1], last[1] = found[1], found[1] + found[3]
         if first[0] >= last[0] or first[1] >= last[1]:
-            what = f"tile {self.tile} of grid {self.untiled().name}" if self.tile else f"grid {self.name}"
-            raise UsageError(f"the scene does not reach {what}: give another, such as zone")
+            return None
         if self.tile:
             return self.grid(self.extent)
         return self.grid((first[0], first[1], last[0] - first[0], last[1] - first[1]))
@@ -85,6 +78,11 @@ class TargetGrid:
     def bounds(self) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) of the cells that are asked for; infinite where there is no end to them."""
         return self.grid(self.extent).bounds if self.extent else (-math.inf, -math.inf, math.inf, math.inf)
+
+    @property
+    def described(self) -> str:
+        """Name it, in a line."""
+        return f"tile {self.tile} of grid {self.untiled().name}" if self.tile else f"grid {self.name}"
 
     def untiled(self) -> TargetGrid:
         """The whole of the grid that this is a tile of; of a tile with a corner of its own, its cells without end."""

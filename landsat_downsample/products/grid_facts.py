@@ -11,6 +11,7 @@ from landsat_downsample.formats.mtl.coarse import can_say
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.projection import proj_version
+from landsat_downsample.model.region import beyond_use
 from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.model.ties import tie_facts
 from landsat_downsample.reduce.area_shares import UNIT
@@ -99,6 +100,12 @@ def cells_in_words(plan: ScenePlan) -> str:
         f"Cells of the grid {describe_cells(plan)['grid']}, of {plan.cell_area:.4g} full-resolution pixels of "
         f"{plan.scene.id} on average, which count by the area that they share with a cell (nothing is interpolated)"
     )
+
+
+def doubts(plan: ScenePlan) -> list[str]:
+    """What people should know of a product's grid before they make it."""
+    far = beyond_use(plan.scene.grid, plan.coarse.crs) if plan.projection else ""
+    return [line for line in (why_no_mtl(plan), far) if line]
 
 
 def why_no_mtl(plan: ScenePlan) -> str:

@@ -10,10 +10,10 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import rasterio
-from rasterio.crs import CRS
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
+from landsat_downsample.model.crs import known_crs
 from landsat_downsample.model.free_grids import of_raster, on_multiples
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
@@ -76,7 +76,7 @@ def _of_array(array: Any, name: str) -> TargetGrid:
 
 def _crs(given: Any, name: str) -> str:
     try:
-        found = crs_name(CRS.from_user_input(given)) if given else None
+        found = crs_name(known_crs(given)) if given else None
     except CRSError:
         found = None
     if not found:
@@ -141,7 +141,7 @@ def _described_by(location: Location, size: str, policy: Policy) -> TargetGrid:
     """Cells on multiples of a size in the CRS that a file of WKT or PROJJSON describes."""
     text = files.read_bytes(location, policy=policy).decode("utf-8", "replace").strip()
     try:
-        crs = CRS.from_user_input(json.loads(text) if text.startswith("{") else text)
+        crs = known_crs(json.loads(text) if text.startswith("{") else text)
     except (CRSError, ValueError, TypeError):
         raise UsageError(f"{location!r} describes no CRS: give a file of WKT or PROJJSON") from None
     return on_multiples(crs_name(crs) or "", size, location.name)

@@ -90,10 +90,17 @@ def test_a_list_may_name_tiles_of_a_scene(scene, tmp_path):
         (("--factor", 10, "--tiles"), "--tiles needs a --grid that has tiles"),
         (("--grid", "modis:500m", "--factor", 10), "leave out factor"),
         (("--grid", "EPSG:3035@"), "is no cell size"),
+        (("--grid", "EPSG:999999@100"), "grid of CRS 'EPSG:999999': it is unknown"),
+        (
+            ("--grid", "eea:1km", "--bounds", "5100000,5100000.25,5200000,5200000"),
+            "bounds 5100000,5100000.25,5200000,5200000 hold nothing of the image",
+        ),
+        (("--grid", "eea:1km", "--bounds", "5100000,0,5000000,1"), "bounds 5100000,0,5000000,1 are empty"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_line(scene, tmp_path, words, message):
+def test_what_cannot_be_is_refused_in_a_line(scene, tmp_path, words, message, capfd):
     result = call("plan", scene, *words)
+    assert capfd.readouterr().err == ""  # where GDAL and PROJ write themselves
     assert result.code == 2 and len(result.lines) == 1 and message in result.err
 
 
