@@ -7,8 +7,9 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import pairwise
 from typing import Any, NoReturn, TypeAlias
 
 from landsat_downsample.cli.last_words import leave_words
@@ -109,6 +110,14 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, message)
 
 
+def word_of(argv: Sequence[str], option: str) -> str | None:
+    """What a command line says for an option, before it is parsed; the last word for it."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    found = [second for first, second in pairwise(argv[:end]) if first == option]
+    joined = [word.partition("=")[2] for word in argv[:end] if word.startswith(f"{option}=")]
+    return next(reversed([*found, *joined]), None)
+
+
 def add_verb(
     verbs: Verbs, name: str, function: Callable[[argparse.Namespace], int], text: str, epilog: str | None = None
 ) -> argparse.ArgumentParser:
@@ -116,6 +125,10 @@ def add_verb(
     parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog)
     parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.add_argument("-q", "--quiet", action="store_true", help="show errors only")
+    parser.add_argument(
+        "--config", type=href_type, metavar="FILE",
+        help="TOML file of options (factor = 10, bands = ['red']); the command line comes first",
+    )  # fmt: skip
     parser.set_defaults(verb=function)
     return parser
 

@@ -15,7 +15,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import pairwise
 from logging import LogRecord
 
 from landsat_downsample import __version__
@@ -29,6 +28,7 @@ from landsat_downsample.cli.arguments import (
     complain,
     discard_stdout,
     say,
+    word_of,
 )
 from landsat_downsample.cli.last_words import leave_words
 from landsat_downsample.cli.signals import (
@@ -79,12 +79,13 @@ def main(argv: list[str] | None = None) -> int:
         # OpenBLAS starts its threads when numpy is loaded, and they spin; the few products taken here are small.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         sys.unraisablehook = interrupt_again
+    words, arguments = sys.argv[1:] if argv is None else argv, argparse.Namespace(own_process=argv is None)
     try:
-        return _main(argv)
+        return _main(words, arguments)
     except KeyboardInterrupt:
         on_signals(signal.SIG_IGN)
         code, why = (TEMPORARY, "the time limit is over") if timed_out() else (INTERRUPTED, "interrupted")
-        with handlers.shell(_words(argv)):
+        with handlers.shell(_words(words, arguments)):
             say(f"{why}; products already told of are whole, nothing else was published")
         leave_words([why])
         if argv is None:
@@ -97,23 +98,27 @@ def main(argv: list[str] | None = None) -> int:
             leave_signals()
 
 
-def _main(argv: list[str] | None) -> int:
+def _main(words: Sequence[str], arguments: argparse.Namespace) -> int:
     begin_to_listen()
     warnings.showwarning = handlers.show_warning
     _open_streams()
-    parser = make_parser(sys.argv[1:] if argv is None else argv)
-    arguments = parser.parse_args(argv, argparse.Namespace(own_process=argv is None))
+    parser, config = make_parser(words), word_of(words, "--config")
+    if config is None:
+        parser.parse_args(words, arguments)
+    else:
+        from landsat_downsample.cli.config import parse
+
+        parse(parser, make_parser(), words, config, arguments)
     if arguments.quiet:
         warnings.simplefilter("ignore")
-    with handlers.shell(_words(argv)):
+    with handlers.shell(_words(words, arguments)):
         return _code(arguments)
 
 
-def _words(argv: list[str] | None) -> Callable[[LogRecord], str]:
-    """How lines on stderr are written."""
-    words = sys.argv[1:] if argv is None else argv
-    as_json = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
-    return handlers.as_json if as_json else handlers.in_words
+def _words(words: Sequence[str], arguments: argparse.Namespace) -> Callable[[LogRecord], str]:
+    """How lines on stderr are written; also where the command line is not parsed yet."""
+    wanted = getattr(arguments, "log_format", None) or word_of(words, "--log-format")
+    return handlers.as_json if wanted == "json" else handlers.in_words
 
 
 def _code(arguments: argparse.Namespace) -> int:
@@ -169,7 +174,7 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+def make_parser(argv: Sequence[str] = ()) -> Parser:
     """What understands a command line: of its verb, where it begins with one; of all verbs otherwise."""
     parser = Parser(
         prog="landsat-downsample",

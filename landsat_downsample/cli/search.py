@@ -11,7 +11,8 @@ from landsat_downsample.errors import UsageError
 if TYPE_CHECKING:
     from landsat_downsample.batch.stac_query import Query
 
-_OPTIONS = ("collection", "bbox", "datetime", "path_row", "cloud_cover", "tier", "limit", "search_time")
+#: What goes with --stac.
+OPTIONS = ("collection", "bbox", "datetime", "path_row", "cloud_cover", "tier", "limit", "search_time")
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
 
 def check_search(arguments: argparse.Namespace) -> None:
     """Refuse options of a search without one."""
-    given = [name for name in _OPTIONS if getattr(arguments, name) is not None]
+    given = [name for name in OPTIONS if getattr(arguments, name) is not None]
     if given and not arguments.stac:
         raise UsageError(f"--{given[0].replace('_', '-')} belongs to a search: give --stac URL too")
     if arguments.search_again and arguments.part:

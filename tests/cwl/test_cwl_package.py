@@ -63,7 +63,7 @@ def test_every_input_is_an_option_of_the_verb(step):
 
 def test_downsample_offers_what_run_offers():
     """An option that run gains is offered here too, or is named here as one that makes no sense in a step."""
-    senseless = {"help", "verbose", "quiet", "to", "overwrite", "sources", "retry_failed", "part"}
+    senseless = {"help", "verbose", "quiet", "config", "to", "overwrite", "sources", "retry_failed", "part"}
     senseless |= {
         "relative_to",
         "memory",
