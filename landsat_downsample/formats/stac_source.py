@@ -134,6 +134,19 @@ def listing(
     return _scene(entries, files, common)
 
 
+def asset_keys(item: dict[str, Any] | list[Any]) -> dict[str, str]:
+    """Keys of the assets of a product of ours, by file name; not the USGS names that they were in its first items.
+
+    Raises
+    ------
+    SceneError
+        It is no item.
+    """
+    assets = checked_item.checked(item)["assets"].items()
+    keys = {Location(asset["href"]).name: key for key, asset in assets if _PLAIN_KEY.fullmatch(key)}
+    return {name: key for name, key in keys.items() if not product_id.stem(name).endswith(f"_{key}")}
+
+
 def _scene(entries: list[tuple[dict[str, Any], Location]], files: dict[str, Any], common: Listing) -> Listing:
     ids = [item["id"] for item, _ in entries]
     product = _product(ids, files)

@@ -19,7 +19,7 @@ from landsat_downsample.formats.product_id import ProductId
 from landsat_downsample.formats.scene_files import METADATA, File, Listing
 from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.model.product import MARKER
+from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.model.words import grouped
 from landsat_downsample.scenes.validity import SIDECARS
 from landsat_downsample.storage.files import exists, list_folders, list_names, read_bytes
@@ -208,7 +208,7 @@ class Finder:
                 sensor=product.sensor,
                 level=product.level,
                 specs=specs,
-                files={band: self._file(location, name, names) for band, name in files.items()},
+                files=self._files(location, files, names),
                 absent=tuple(absent),
                 metadata=metadata,
                 properties=_properties(product, mtl),
@@ -217,9 +217,17 @@ class Finder:
             mtl,
         )
 
-    def _file(self, folder: Location, name: str, names: list[str]) -> File:
-        sidecars = tuple(folder / (name + end) for end in SIDECARS if name + end in names)
-        return File(folder / name, sidecars=sidecars)
+    def _files(self, folder: Location, files: dict[str, str], names: list[str]) -> dict[str, File]:
+        """Where the bands of a folder are; under which keys, where it is a product of ours."""
+        own = next((folder / name for name in names if name.endswith(SUFFIX + MARKER)), None)
+        item = own and stac_source.load(read_bytes(own, limit=_JSON_LIMIT, policy=self.policy), own)
+        keys = stac_source.asset_keys(item) if item else {}
+
+        def file(name: str) -> File:
+            sidecars = tuple(folder / (name + end) for end in SIDECARS if name + end in names)
+            return File(folder / name, sidecars=sidecars, asset_key=keys.get(name))
+
+        return {band: file(name) for band, name in files.items()}
 
     def _next_to_mtl(self, location: Location, stem: str) -> Source:
         """The scene of an MTL file: what it lists, in its own folder."""

@@ -86,8 +86,9 @@ def test_an_item_keeps_its_own_keys(keys, folder, tmp_path):
     averaged = {key: name for key, name in keys.items() if name in ("SR_B4", "ST_TRAD")}
     extra |= {f"{key}_std": f"{name}_STD" for key, name in averaged.items()}
     assert rasters(made) == keys | extra
-    again = reduced(made / f"{made.name}.stac.json", tmp_path / "again", factor=2)  # and so does what is made of that
-    assert rasters(again) == keys | {"qa_fractions": "QA_FRACTIONS"}
+    for number, source in enumerate((made, made / f"{made.name}.stac.json")):  # and so does what is made of that
+        again = reduced(source, tmp_path / str(number), factor=2)
+        assert rasters(again) == keys | {"qa_fractions": "QA_FRACTIONS"}
 
 
 def test_keys_that_cannot_be_typed_are_not_repeated(folder, tmp_path):
@@ -208,6 +209,7 @@ def test_a_product_with_the_former_keys_is_right_and_done(folder, former):
 
 def test_a_product_with_the_former_keys_is_a_source(product, former, tmp_path):
     new, old = (reduced(source, tmp_path / source.parent.name, factor=2) for source in (product, former))
+    assert rasters(new) == rasters(old)
     assert {path.name for path in new.glob("*.TIF")} == {path.name for path in old.glob("*.TIF")}
     for path in new.glob("*.TIF"):
         assert (old / path.name).read_bytes() == path.read_bytes()
