@@ -18,7 +18,7 @@ product before all of it is there.
 Arrays         open_scene, coarsen, fractions, plot (before_after, fractions, footprint)
 Products       plan, run, verify
 Many scenes    search, status, retry_failed, cluster (dask workers, here or on Kubernetes)
-In time        open_products
+In time        open_products, cube
 Places         stage_in, stage_out, clean
 Platforms      ades (OGC API - Processes)
 To try it      make_scene, make_scenes
@@ -35,6 +35,7 @@ from landsat_downsample.api.registration import register_with_xarray as _registe
 
 if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so that they refuse other names
     from landsat_downsample.api import plot
+    from landsat_downsample.api.cube import cube
     from landsat_downsample.api.lazy import coarsen, fractions
     from landsat_downsample.api.open_products import open_products
     from landsat_downsample.api.scene import Scene, open_scene
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
     from landsat_downsample.batch.runs import status
     from landsat_downsample.batch.search_result import SearchResult, search
     from landsat_downsample.batch.status import Status
+    from landsat_downsample.cubes.growing import CubeOutcome
     from landsat_downsample.errors import (
         BandError,
         InternalError,
@@ -86,6 +88,7 @@ _HOME = {
     "AdesError": "ogc.http",
     "Band": "model.band",
     "BandError": "errors",
+    "CubeOutcome": "cubes.growing",
     "FoundLeftover": "products.staging.clean",
     "Grid": "model.grid",
     "InternalError": "errors",
@@ -113,6 +116,7 @@ _HOME = {
     "clean": "products.staging.clean",
     "cluster": "execution.cluster",
     "coarsen": "api.lazy",
+    "cube": "api.cube",
     "fractions": "api.lazy",
     "make_scene": "testing.synthetic.make",
     "make_scenes": "testing.synthetic.make",
@@ -134,6 +138,7 @@ __all__ = [
     "AdesError",
     "Band",
     "BandError",
+    "CubeOutcome",
     "FoundLeftover",
     "Grid",
     "InternalError",
@@ -161,6 +166,7 @@ __all__ = [
     "clean",
     "cluster",
     "coarsen",
+    "cube",
     "fractions",
     "make_scene",
     "make_scenes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -56,14 +57,49 @@ class CommonGrid:
         )
         return cls(lattice, lattice.grid((top, left, bottom - top, right - left)))
 
+    def check(self, scene: ReducedScene) -> None:
+        """Refuse a product whose cells are not of its lattice.
+
+        Raises
+        ------
+        UsageError
+            They are not.
+        """
+        if why := _differs(self.lattice, scene):
+            raise UsageError(f"{scene.id} does not lie on the grid of the cube: {why}; reduce it to that grid")
+
     def within(self, bounds: Bounds) -> CommonGrid:
         """The cells of it that an area touches, (left, bottom, right, top) in CRS units."""
         part = self.grid.within(bounds)
         return CommonGrid(self.lattice, self.lattice.grid((*self.lattice.first(part), *part.shape)))
 
+    def over(self, bounds: Bounds) -> CommonGrid:
+        """All cells of the lattice that touch an area, whichever products have them.
+
+        Raises
+        ------
+        UsageError
+            The area is empty.
+        """
+        left, bottom, right, top = map(float, bounds)
+        if left >= right or bottom >= top:
+            raise UsageError(f"bounds {left:.10g},{bottom:.10g},{right:.10g},{top:.10g} are empty: reverse them")
+        (y, x), (high, wide) = self.lattice.origin, self.lattice.cell
+        hair = Fraction(1, 1_000_000)  # of a cell: an edge written in decimal is meant exactly
+        first = math.floor((y - Fraction(top)) / high + hair), math.floor((Fraction(left) - x) / wide + hair)
+        last = math.ceil((y - Fraction(bottom)) / high - hair), math.ceil((Fraction(right) - x) / wide - hair)
+        return CommonGrid(self.lattice, self.lattice.grid((*first, last[0] - first[0], last[1] - first[1])))
+
     def place(self, scene: ReducedScene) -> tuple[int, int]:
         """(row, column) of a product's upper-left cell, counted from that of this grid."""
         return _place(self.lattice, self.grid, scene.grid)
+
+    def holds(self, scene: ReducedScene) -> bool:
+        """Whether a product has none but these cells."""
+        return all(
+            at >= 0 and at + length <= size
+            for at, size, length in zip(self.place(scene), self.grid.shape, scene.grid.shape, strict=True)
+        )
 
     def touches(self, scene: ReducedScene) -> bool:
         """Whether a product has any of these cells."""

@@ -126,11 +126,20 @@ class Series:
                 window = (first - row, last - row, left - column, right - column)
                 parts.append(Part(FileBand.of(layer), window, (first - wanted[0], left - wanted[2]), weight))
         whole = (0, wanted[1] - wanted[0], 0, wanted[3] - wanted[2])
-        if variable.fill is None and not any(part.at == (0, 0) and _size(part) == whole[1::2] for part in parts):
+        if (
+            variable.layers
+            and variable.fill is None
+            and not any(part.at == (0, 0) and _size(part) == whole[1::2] for part in parts)
+        ):
             raise UsageError(
                 f"{variable.name} has no nodata value, and products do not all have the same cells: open them apart"
             )
         return parts
+
+    def decisive(self, variable: Variable) -> dict[str, Any]:
+        """Options of the products of a variable that decide what cells hold."""
+        scene = next(scene for scene in self.scenes if scene.location.href in variable.layers)
+        return {option: scene.options.get(option) for option in DECISIVE}
 
     def coordinates(self) -> dict[str, Coordinate]:
         """What is known of each date."""
@@ -152,11 +161,10 @@ class Series:
 
     def attributes(self) -> dict[str, Any]:
         """What a Dataset of them says of itself."""
-        scenes = self.scenes
         return {
             "Conventions": "CF-1.11",
-            "title": f"{len(scenes)} Landsat scenes, downsampled",
-            "landsat_grid": scenes[0].grid_name,
+            "title": "Landsat scenes, downsampled",
+            "landsat_grid": self.scenes[0].grid_name,
         }
 
 

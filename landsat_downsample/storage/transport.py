@@ -423,13 +423,25 @@ async def _drain(chunks: Any, sink: Sink, expected: int | None, *, stop_early: b
 
 
 def put(
-    location: Location, data: bytes, *, metadata: dict[str, str], create: bool, policy: Policy, seconds: float
+    location: Location,
+    data: bytes,
+    *,
+    metadata: dict[str, str],
+    create: bool,
+    policy: Policy,
+    seconds: float,
+    replacing: str | None = None,
 ) -> None:
-    """Store one object in one request; with ``create``, a `Refusal` of status 412 if there is one already."""
+    """Store one object in one request.
+
+    With ``create`` a `Refusal` of status 412 if there is one already; with the ETag of one that it is to replace (S3
+    only) if there is another one by now.
+    """
     fs = filesystem(location, policy)
     if location.kind in S3:
+        only = {"IfNoneMatch": "*"} if create else {"IfMatch": f'"{replacing}"'} if replacing else {}
         with _turn(location, policy, seconds) as left:
-            _wait(fs, _bound(policy, left, len(data)), _s3_put(fs, location, data, metadata, create))
+            _wait(fs, _bound(policy, left, len(data)), _s3_put(fs, location, data, metadata, only))
         return
     path = fs._strip_protocol(location.href)
     if create and fs.exists(path):
@@ -439,7 +451,7 @@ def put(
         raise Mismatch("what arrived is not what was sent")
 
 
-async def _s3_put(fs: Any, location: Location, data: bytes, metadata: dict[str, str], create: bool) -> None:
+async def _s3_put(fs: Any, location: Location, data: bytes, metadata: dict[str, str], only: dict[str, str]) -> None:
     bucket, key = s3_names(location)
     wanted = {
         "Bucket": bucket,
@@ -450,7 +462,7 @@ async def _s3_put(fs: Any, location: Location, data: bytes, metadata: dict[str, 
         "ContentMD5": base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode(),
         "ChecksumSHA256": base64.b64encode(hashlib.sha256(data).digest()).decode(),
     }
-    reply = await fs._call_s3("put_object", **wanted, **({"IfNoneMatch": "*"} if create else {}))
+    reply = await fs._call_s3("put_object", **wanted, **only)
     if reply["ResponseMetadata"]["HTTPStatusCode"] not in (200, 201):
         raise Mismatch("the store did not confirm the write")
 

@@ -1,0 +1,106 @@
+"""Products as one Zarr store that grows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from landsat_downsample.cubes.common_grid import Bounds
+from landsat_downsample.cubes.found_products import found_products, in_time
+from landsat_downsample.cubes.growing import CubeOutcome, CubeRequest, write_cube
+from landsat_downsample.errors import UsageError
+from landsat_downsample.execution.cluster import on_client
+from landsat_downsample.execution.threads import Threads, threads_for
+from landsat_downsample.model.location import Location
+from landsat_downsample.model.log import WARNING, tell
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+def cube(
+    source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    to: str | os.PathLike[str],
+    names: Iterable[str] | str | None = None,
+    *,
+    datetime: str | None = None,
+    bounds: Bounds | None = None,
+    group: str | None = None,
+    dates_per_shard: int = 20,
+    shards: bool = True,
+    workers: int | None = None,
+    client: Client | None = None,
+    report: Callable[[int, int], object] | None = None,
+) -> CubeOutcome:
+    """Make a Zarr cube (time, y, x) of products, or add to it the dates that it does not have.
+
+    Stored values, as in the products; `xarray.open_zarr` reads it with their scales. A reader sees the dates before, or
+    all of the new ones; two writers at once are refused; what was killed is made good by the next call.
+
+    Parameters
+    ----------
+    source : str, path or iterable of them
+        As of `open_products`.
+    to : str or path
+        Folder or prefix, ``CUBE.zarr``.
+    names : iterable of str, optional
+        Variables, as of `open_products`. A cube that is there keeps those that it began with.
+    datetime : str, optional
+        As of `open_products`: of which time products are looked at.
+    bounds : (float, float, float, float), optional
+        (left, bottom, right, top) of its cells in CRS units; by default those of the products that it begins with.
+        Later products are cut at them.
+    group : str, optional
+        As of `open_products`.
+    dates_per_shard : int
+        Dates in one file of a variable: more of them make a cell's series quicker and a date's map slower.
+    shards : bool
+        False: a file for each chunk, of at most 10 dates, which GDAL before 3.13 reads too.
+    workers : int, optional
+        Threads; as many as there are CPUs.
+    client : distributed.Client, optional
+        Whose workers write instead. It is left open.
+    report : callable, optional
+        Told how many of how many files are done.
+
+    Returns
+    -------
+    CubeOutcome
+        What was added, and what was not.
+
+    Raises
+    ------
+    UsageError
+        Products share no grid, or not that of the cube; or were made by other rules; or the place holds something else.
+    WriteError
+        Another process writes it, or the store refuses.
+    ReadError
+        A product cannot be read.
+
+    Examples
+    --------
+    >>> done = ld.run(ld.plan(scene, "out", factor=50, bands=["red", "qa_pixel"]))
+    >>> ld.cube("out", "cube.zarr", ["red", "qa_pixel"]).dates
+    1
+    >>> import xarray as xr
+    >>> xr.open_zarr("cube.zarr")["red"].dims
+    ('time', 'y', 'x')
+    """
+    scenes = in_time(found_products(source), datetime)
+    place = Location.checked(os.fspath(to))
+    place = Location(place.path) if place.is_local else place
+    if not place.is_writable:
+        raise UsageError(f"cannot write {place!r}: give a folder, s3:// or another fsspec store")
+    request = CubeRequest(names, bounds, group, dates_per_shard if shards else min(dates_per_shard, 10), shards)
+    local = scenes[0].location.is_local
+    executor = on_client(client) or Threads(threads_for(workers, local=local))
+    try:
+        outcome = write_cube(scenes, place, request, executor, report or (lambda done, total: None))
+    except BaseException:
+        executor.close(now=True)
+        raise
+    executor.close()
+    for note in outcome.notes:
+        tell("cube", note, WARNING)
+    return outcome

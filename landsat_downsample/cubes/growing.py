@@ -1,0 +1,265 @@
+"""A cube made, or grown by the dates that it does not have: written by many, made visible by one document."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, wait
+from dataclasses import dataclass
+
+import numpy as np
+
+from landsat_downsample.cubes.common_grid import Bounds, CommonGrid
+from landsat_downsample.cubes.cube_state import CubeState, Layout, rules
+from landsat_downsample.cubes.passes import Date, dates
+from landsat_downsample.cubes.reduced_scene import ReducedScene
+from landsat_downsample.cubes.series import Series, Variable
+from landsat_downsample.cubes.shard_work import ShardWork
+from landsat_downsample.cubes.zarr_format import needed
+from landsat_downsample.errors import UsageError
+from landsat_downsample.execution.run import Executor
+from landsat_downsample.model.location import Location
+from landsat_downsample.storage import small_objects
+from landsat_downsample.storage.lease import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class CubeOutcome:
+    """What became of a cube.
+
+    Examples
+    --------
+    >>> done = ld.run(ld.plan(scene, "out", factor=50, bands=["red", "qa_pixel"]))
+    >>> ld.cube("out", "cube.zarr").added
+    ('LC08_L2SP_192028_20230714_20230724_02_T1',)
+    """
+
+    href: str
+    """Where it is."""
+    dates: int
+    """That it has now."""
+    added: tuple[str, ...] = ()
+    """Source scenes of the dates that were added."""
+    changed: tuple[str, ...] = ()
+    """Scenes that are in it, and whose products were made otherwise since: they stay as they were."""
+    withdrawn: tuple[str, ...] = ()
+    """Scenes that are in it, and whose products are not there any more: they stay."""
+    earlier: tuple[str, ...] = ()
+    """Scenes that are earlier than its last date: a cube that has them is to be made anew."""
+    cut: tuple[str, ...] = ()
+    """Added scenes that reach beyond its cells."""
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for all that is not as it was asked for."""
+        told = {
+            "changed": "in the cube otherwise than they are now, and stay so: make it anew at another place",
+            "withdrawn": "in the cube and gone from the products: they stay",
+            "earlier": "earlier than the cube's last date, and left out: make it anew at another place",
+            "cut": "cut at the cube's edge: its cells are those of its first products, or of its bounds",
+        }
+        return [
+            f"{len(scenes)} of the scenes are {text} ({', '.join(scenes[:3])}{', ...' if len(scenes) > 3 else ''})"
+            for kind, text in told.items()
+            if (scenes := getattr(self, kind))
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class CubeRequest:
+    """What a cube is to be, where it begins; what it is, where it grows."""
+
+    names: Iterable[str] | str | None = None
+    bounds: Bounds | None = None
+    group: str | None = None
+    dates_per_shard: int = 20
+    sharded: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.dates_per_shard <= 1000:
+            raise UsageError(f"dates per shard {self.dates_per_shard!r} must lie between 1 and 1000")
+
+
+def write_cube(
+    scenes: Sequence[ReducedScene],
+    to: Location,
+    request: CubeRequest,
+    executor: Executor,
+    told: Callable[[int, int], object] = lambda done, total: None,
+) -> CubeOutcome:
+    """Make a cube of products, or add to one what it does not have.
+
+    Shards first, then coordinates, then the documents of arrays, that of the root last: a reader sees the dates before,
+    or all. What a killed run left is used or written over by the next one.
+
+    Raises
+    ------
+    UsageError
+        The place holds something else; products do not lie on its grid, or were made by other rules.
+    WriteError
+        Another process writes it, or the store refuses.
+    ReadError
+        A product cannot be read.
+    """
+    needed()
+    with Lease(to) as lease:
+        known = CubeState.read(to)
+        growth = _first(scenes, request) if known is None else _further(scenes, known, request)
+        if growth.series is None:
+            return growth.outcome(to)
+        works = growth.works(to)
+        _carry_out(works, executor, told)
+        lease.check()
+        before = growth.before
+        after = before.with_dates(growth.series, [_fingerprint(date) for date in growth.series.dates])
+        for key, data in after.documents(growth.series.attributes()).items():
+            if key == "zarr.json":
+                lease.check()
+            small_objects.put(_key(to, key), data)
+        return growth.outcome(to)
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    before: CubeState
+    series: Series | None
+    """The dates that are new; None where there are none."""
+    told: dict[str, tuple[str, ...]]
+
+    def works(self, to: Location) -> list[ShardWork]:
+        series = self.series
+        assert series is not None
+        ids = [*_fingerprints(self.before), *(_fingerprint(date) for date in series.dates)]
+        group = uuid.uuid4().hex
+        return [
+            work
+            for name in self.before.layout.variables
+            for work in _works(self.before, series, name, (to / name).href, (group, ids))
+        ]
+
+    def outcome(self, to: Location) -> CubeOutcome:
+        added = tuple(scene.id for scene in self.series.scenes) if self.series else ()
+        dates_now = self.before.count + (len(self.series.dates) if self.series else 0)
+        return CubeOutcome(to.shown, dates_now, tuple(dict.fromkeys(added)), **self.told)
+
+
+def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> _Growth:
+    common = CommonGrid.of(scenes)
+    if request.bounds is not None:
+        common = common.over(request.bounds)
+        if not (scenes := [scene for scene in scenes if common.touches(scene)]):
+            raise UsageError("no product touches these bounds")
+    series = Series.of(common, dates(scenes, request.group), request.names)
+    layout = Layout.of(
+        series,
+        request.dates_per_shard,
+        sharded=request.sharded,
+        group=request.group,
+        bounded=request.bounds is not None,
+    )
+    return _Growth(CubeState(layout, {}), series, {})
+
+
+def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequest) -> _Growth:
+    layout = known.layout
+    asked = {"group": request.group or layout.group, "bounds": request.bounds}
+    if asked["group"] != layout.group:
+        raise UsageError(f"the cube has dates by {layout.group or 'scene'}, not by {request.group}: leave out group")
+    if request.bounds is not None and layout.common.over(request.bounds) != layout.common:
+        raise UsageError("the cube has other bounds: leave them out, or make one at another place")
+    for scene in scenes:
+        layout.common.check(scene)
+    here = [scene for scene in scenes if layout.common.touches(scene)]
+    of_ids = dict(zip(known.coordinates["product"][0].tolist(), _fingerprints(known), strict=True))
+    in_it = {one for product in of_ids for one in product.split(" ")}
+    new: list[Date] = []
+    changed, earlier = [], []
+    last = np.datetime64(int(known.coordinates["time"][0][-1]), "us")
+    for date in dates(here, layout.group):
+        ids = list(dict.fromkeys(scene.id for scene in date))
+        if in_it.isdisjoint(ids):
+            time = date[0].time
+            if time is not None and time.astype("datetime64[us]") < last:
+                earlier += ids
+            else:
+                new.append(date)
+        elif of_ids.get(" ".join(ids)) != _fingerprint(date):
+            changed += ids
+    found = {scene.id for scene in scenes}
+    told = {
+        "changed": tuple(changed),
+        "earlier": tuple(earlier),
+        "withdrawn": tuple(one for one in dict.fromkeys(" ".join(of_ids).split(" ")) if one not in found),
+        "cut": tuple(scene.id for date in new for scene in date if not (layout.bounded or layout.common.holds(scene))),
+    }
+    if not new:
+        return _Growth(known, None, told)
+    there = [name for name in layout.variables if any(scene.find(name) for date in new for scene in date)]
+    series = Series.of(layout.common, new, there)
+    for variable in series.variables:
+        of_cube = layout.variables[variable.name].rules
+        for fact, value in rules(variable, series).items():
+            if value != of_cube[fact]:
+                raise UsageError(
+                    f"{variable.name} of {series.scenes[0].id} is no part of the cube: its {fact} is {value}, "
+                    f"and {of_cube[fact]} there; reduce it as the others were"
+                )
+    return _Growth(known, series, told)
+
+
+def _works(
+    before: CubeState, series: Series, name: str, array: str, said: tuple[str, list[str]]
+) -> Iterable[ShardWork]:
+    """Pieces of one variable: every block that a new date falls into."""
+    form, (group, ids) = before.layout.form(name), said
+    variable = next((one for one in series.variables if one.name == name), Variable(name, {}))
+    step, high, wide = form.block
+    height, width = series.common.grid.shape
+    for t in range(before.count // step, -(-len(ids) // step)):
+        kept = max(0, before.count - t * step)
+        new = range(t * step + kept, min(len(ids), (t + 1) * step))
+        for i in range(-(-height // high)):
+            for j in range(-(-width // wide)):
+                window = (i * high, min((i + 1) * high, height), j * wide, min((j + 1) * wide, width))
+                yield ShardWork(
+                    group,
+                    name,
+                    array,
+                    form,
+                    (t, i, j),
+                    (window[1] - window[0], window[3] - window[2]),
+                    kept,
+                    tuple(tuple(series.parts(variable, at - before.count, window)) for at in new),
+                    tuple(ids[t * step : (t + 1) * step]),
+                )
+
+
+def _carry_out(works: Sequence[ShardWork], executor: Executor, told: Callable[[int, int], object]) -> None:
+    waiting = {executor.submit(work) for work in works}
+    try:
+        while waiting:
+            done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            told(len(works) - len(waiting), len(works))
+    except BaseException:
+        executor.halt(works[0].group)
+        raise
+
+
+def _fingerprints(state: CubeState) -> list[str]:
+    found: list[str] = state.coordinates["fingerprint"][0].tolist() if state.coordinates else []
+    return found
+
+
+def _fingerprint(date: Date) -> str:
+    """What identifies the products of a date."""
+    said = "\n".join(f"{scene.id} {scene.properties.get('landsat_ds:fingerprint')}" for scene in date)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _key(to: Location, key: str) -> Location:
+    for part in key.split("/"):
+        to = to / part
+    return to
