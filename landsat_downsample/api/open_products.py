@@ -43,7 +43,7 @@ def open_products(
         Destinations of `run`, folders of products, their STAC items, or ``@LIST``.
     names : iterable of str, optional
         Variables, each by common name (``red``), which means the same for all sensors, or by USGS name (``SR_B4``);
-        statistics as ``red_STD``, shares of QA_FRACTIONS as ``cloud``. By default all, by common name.
+        statistics as ``red_std``, shares of QA_FRACTIONS as ``cloud``. By default all, by common name.
     datetime : str, optional
         A date, month, year or range, as STAC writes them: ``2023-06/2023-08``.
     bounds : (float, float, float, float), optional

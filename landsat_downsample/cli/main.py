@@ -50,6 +50,7 @@ _VERBS = {
     "plan": "verbs.plan",
     "info": "verbs.inspection",
     "verify": "verbs.inspection",
+    "cube": "verbs.cube",
     "notebook": "verbs.notebook",
     "stage-in": "verbs.staging",
     "stage-out": "verbs.staging",

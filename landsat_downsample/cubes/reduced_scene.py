@@ -46,11 +46,11 @@ class Layer:
 
     @property
     def common_name(self) -> str:
-        """The name that means the same for all sensors: ``red``, ``red_STD``, ``qa_pixel``."""
+        """The key of its asset, which means the same for all sensors: ``red``, ``red_std``, ``qa_pixel``."""
         if self.share:
             return self.share
-        common = self.band.spec.common_name or self.band.name.lower()
-        return f"{common}_{self.stat.upper()}" if self.stat else common
+        key = self.band.spec.asset_key
+        return f"{key}_{self.stat}" if self.stat else key
 
     def answers_to(self, name: str) -> bool:
         """Whether a USGS or common name, in any case, means it."""

@@ -24,7 +24,7 @@ from landsat_downsample.errors import WriteError
 from landsat_downsample.model.location import Location
 from landsat_downsample.storage.lease import Lease
 
-NAMES = ["red", "qa_pixel", "valid", "red_COUNT", "red_STD"]
+NAMES = ["red", "qa_pixel", "valid", "red_count", "red_std"]
 BOUNDS = (257000, 5203000, 262000, 5215000)
 
 

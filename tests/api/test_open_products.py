@@ -18,7 +18,7 @@ from rasterio.merge import merge
 import landsat_downsample as ld
 from landsat_downsample.products.staging.stage_out import stage_out
 
-FILL = {"red": 0, "qa_pixel": 1, "valid": 255, "red_COUNT": 0, "red_STD": np.nan}
+FILL = {"red": 0, "qa_pixel": 1, "valid": 255, "red_count": 0, "red_std": np.nan}
 
 
 @pytest.fixture(scope="module", name="made")
@@ -53,8 +53,8 @@ def pasted(path: Path, cube: xr.Dataset, fill: float, number: int = 1) -> np.nda
         ("red", "SR_B4", 1),
         ("qa_pixel", "QA_PIXEL", 1),
         ("valid", "QA_FRACTIONS", 1),
-        ("red_COUNT", "SR_B4_COUNT", 1),
-        ("red_STD", "SR_B4_STD", 1),
+        ("red_count", "SR_B4_COUNT", 1),
+        ("red_std", "SR_B4_STD", 1),
     ],
 )
 def test_cells_are_those_of_the_files(made, name, ending, number):
@@ -70,7 +70,7 @@ def test_names_are_those_that_were_asked_for(made):
     assert list(cube) == ["SR_B4", "NIR08", "sr_b5_std", "cloud"]
     assert cube.NIR08.attrs["landsat_band"] == "SR_B5"
     every = ld.open_products(made)
-    assert {"red", "red_STD", "red_COUNT", "nir08", "qa_pixel", "valid", "clear"} <= set(every)
+    assert {"red", "red_std", "red_count", "nir08", "qa_pixel", "valid", "clear"} <= set(every)
     assert set(ld.open_products(made, ["QA_FRACTIONS"])) < set(every)
 
 
@@ -99,7 +99,7 @@ def test_physical_units(made):
 
 
 def test_rows_of_a_pass_are_one_date(made):
-    cube = ld.open_products(made, ["red", "qa_pixel", "red_COUNT"], group="pass")
+    cube = ld.open_products(made, ["red", "qa_pixel", "red_count"], group="pass")
     assert cube.sizes["time"] == 3 and cube.wrs_row.values.tolist() == ["028 029"] * 3
     red, counts = files(made, "SR_B4"), files(made, "SR_B4_COUNT")
     for at in range(3):

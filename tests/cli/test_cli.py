@@ -16,7 +16,20 @@ from command import call, command, holds, spawn, write_tif
 
 import landsat_downsample as ld
 
-VERBS = ("run", "plan", "info", "verify", "status", "report", "doctor", "grids", "clusters", "make-scene", "demo")
+VERBS = (
+    "run",
+    "plan",
+    "info",
+    "verify",
+    "status",
+    "report",
+    "cube",
+    "doctor",
+    "grids",
+    "clusters",
+    "make-scene",
+    "demo",
+)
 FACTOR = ("--factor", 4)
 
 
