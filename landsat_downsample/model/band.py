@@ -22,6 +22,8 @@ class Band:
     >>> band = scene.band("red")
     >>> band.name, band.dtype, band.nodata, band.grid.shape, band.location.name
     ('SR_B4', 'uint16', 0.0, (500, 600), 'LC08_L2SP_192028_20230714_20230724_02_T1_SR_B4.TIF')
+    >>> band.scaling
+    (2.75e-05, -0.2)
     >>> ld.Band.from_dict(band.to_dict()) == band
     True
     """

@@ -93,7 +93,15 @@ def sum_shares(
     *more: np.ndarray,
 ) -> None: ...
 def pair_shares(
-    words: bytes, begins: bytes, rows: int, columns: int, cells: int, wide: int, codes: np.ndarray, /
+    words: bytes,
+    begins: bytes,
+    rows: int,
+    columns: int,
+    cells: int,
+    wide: int,
+    codes: np.ndarray,
+    counts: np.ndarray,
+    /,
 ) -> tuple[bytes, bytes, bytes]: ...
 def decode_shares(
     handle: int,
