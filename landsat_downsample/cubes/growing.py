@@ -31,8 +31,9 @@ class CubeOutcome:
     Examples
     --------
     >>> done = ld.run(ld.plan(scene, "out", factor=50, bands=["red", "qa_pixel"]))
-    >>> ld.cube("out", "cube.zarr").added
-    ('LC08_L2SP_192028_20230714_20230724_02_T1',)
+    >>> outcome = ld.cube("out", "cube.zarr")
+    >>> outcome.added, outcome.notes
+    (('LC08_L2SP_192028_20230714_20230724_02_T1',), [])
     """
 
     href: str
