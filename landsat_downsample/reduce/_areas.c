@@ -5,7 +5,7 @@
  * (two words each; cells are numbered in the strip, -1 is outside). Each of what follows names a column (8 bits), up to
  * which pixels lie whole in the current cell:
  *
- *   00 n side column, n weights        from there on up to three pixels (2 bits) have these weights in the current cell and
+ *   00 n side column, n weights        from there on up to seven pixels (3 bits) have these weights in the current cell and
  *                                      the rest in the one at its side (2 bits): to the right, left, below or above. That
  *                                      becomes the current one.
  *   01 moves side column, n, n weights the same of any number of pixels; the cell becomes the current one, or not (1 bit)
@@ -13,7 +13,7 @@
  *   11 column, cell                    that cell becomes the current one (two words)
  *
  * So nearly all words are of the first kind, which sums up to each pixel of the row let add up without a further branch.
- * As that reads three weights in any case, two words more follow at the end.
+ * As that reads eight weights in any case, so many words more follow at the end.
  * All arithmetic is in one order with that of area_shares.py, so that both give the same weights.
  */
 #define PY_SSIZE_T_CLEAN
@@ -23,13 +23,20 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__SSE2__) && defined(__x86_64__)
+#include <emmintrin.h>
+#endif
 
 #include "_areas.h"
 #include "_fast.h"
 
-enum { UNIT = 4096, MOST_STEP = 16, TILE = 256, MOST_SPAN = 64, OUTSIDE = -1, FEW = 3 };
+enum { UNIT = 4096, MOST_STEP = 16, TILE = 256, MOST_SPAN = 64, OUTSIDE = -1 };
+enum { FEW = 7, LANES = 8 }; /* pixels of EDGE at most, and how many are read */
 enum { EDGE, MIXED, PARTS, CELL }; /* the upper two bits of what names a column */
 enum { MOVES = 1 << 10 };
+
+/* How many pixels EDGE has. */
+static inline int64_t few_of(unsigned head) { return head >> 10 & FEW; }
 
 typedef uint16_t word;
 typedef uint16_t pixel;
@@ -433,7 +440,7 @@ PyObject *share_areas(PyObject *self, PyObject *args)
             whole = share_tile(&w, &s, first, last, from, from + TILE < after ? from + TILE : after);
             begin[k + 1] = (int64_t)w.count;
         }
-        for (int k = 1; k < FEW; k++) put(&w, 0);
+        for (int k = 0; k < LANES; k++) put(&w, 0);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&down), PyBuffer_Release(&right);
@@ -485,7 +492,7 @@ typedef struct {
 static inline __attribute__((always_inline)) int take_step(Reader *r, int64_t place, Step *s)
 {
     const word head = *r->at++;
-    int64_t words = head >> 10 & 3;
+    int64_t words = few_of(head);
     s->kind = head >> 14, s->column = head & (TILE - 1), s->count = words, s->moves = 1;
     if (s->kind == MIXED || s->kind == PARTS) {
         if (r->at == r->stop) return 0;
@@ -576,7 +583,7 @@ static int packed_fits(Packed *p, const Py_buffer *b)
 {
     p->words = b[0].buf, p->begin = b[1].buf, p->tiles = b[1].len / 8 - 1;
     if (p->rows < 1 || p->columns < 1 || p->rows > INT32_MAX || p->columns > INT32_MAX || p->cells < 0 || p->cells > INT32_MAX
-        || p->wide < 1 || p->tiles != (p->columns + TILE - 1) / TILE || p->begin[0] || p->begin[p->tiles] != b[0].len / 2 - (FEW - 1)) return 0;
+        || p->wide < 1 || p->tiles != (p->columns + TILE - 1) / TILE || p->begin[0] || p->begin[p->tiles] != b[0].len / 2 - LANES) return 0;
     for (int64_t k = 0; k < p->tiles; k++)
         if (p->begin[k] > p->begin[k + 1]) return 0;
     return 1;
@@ -667,12 +674,12 @@ typedef struct {
     pixel *least, *most;
 } Moments;
 
-/* A row of pixels: what counts of them. Some places more, as EDGE is read as if it had three pixels. */
+/* A row of pixels: what counts of them. Some places more, as EDGE reads eight pixels. */
 typedef struct {
     const pixel *v;                       /* numbers, 0 where they do not count */
-    pixel value[TILE + FEW];              /* room for them */
+    pixel value[TILE + LANES];              /* room for them */
     pixel low[TILE];                      /* the same, the greatest where they do not count */
-    pixel good[TILE + FEW];               /* whether they count */
+    pixel good[TILE + LANES];               /* whether they count */
     uint32_t sum[TILE / 2 + 2], count[TILE / 2 + 2]; /* of all before each pair */
     int64_t square[TILE + 1];
 } Line;
@@ -751,12 +758,44 @@ static inline void add_weighted(Sums *of, const Line *l, int64_t at, uint32_t we
 
 static inline Sums minus(Sums a, Sums b) { return (Sums){a.sum - b.sum, a.count - b.count, a.square - b.square}; }
 
-/* Which of three words after EDGE are its own, by how many it has. */
-static const word keep[FEW + 1][FEW] = {{0}, {UINT16_MAX}, {UINT16_MAX, UINT16_MAX}, {UINT16_MAX, UINT16_MAX, UINT16_MAX}};
+/* Which bits of the words after EDGE are weights of its own, by how many it has. */
+#define OWN 2 * UNIT - 1
+static const word keep[LANES][LANES] = {{0}, {OWN}, {OWN, OWN}, {OWN, OWN, OWN}, {OWN, OWN, OWN, OWN}, {OWN, OWN, OWN, OWN, OWN},
+                                        {OWN, OWN, OWN, OWN, OWN, OWN}, {OWN, OWN, OWN, OWN, OWN, OWN, OWN}};
 
-static inline int64_t weights_of(const word *at, int64_t n)
+/* Of the weights of EDGE, of `n` pixels: their sum, those of their products with signed numbers, and with whether pixels count. */
+typedef struct {
+    int32_t all, products, count;
+} Dots;
+
+static inline __attribute__((always_inline)) Dots dots_of(const word *weight, int64_t n, const pixel *v, const pixel *good)
 {
-    return (at[1] & keep[n][0]) + (at[2] & keep[n][1]) + (at[3] & keep[n][2]);
+#if defined(__SSE2__) && defined(__x86_64__)
+    const __m128i own = _mm_and_si128(_mm_loadu_si128((const __m128i *)weight), _mm_loadu_si128((const __m128i *)keep[n]));
+    const __m128i sign = _mm_set1_epi16(INT16_MIN), here = v ? _mm_xor_si128(_mm_loadu_si128((const __m128i *)v), sign) : sign;
+    const __m128i count = good ? _mm_loadu_si128((const __m128i *)good) : _mm_setzero_si128();
+    const __m128i a = _mm_madd_epi16(own, _mm_set1_epi16(1)), b = _mm_madd_epi16(own, here), c = _mm_madd_epi16(own, count);
+    const __m128i ab = _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+    const __m128i cc = _mm_add_epi32(c, _mm_unpackhi_epi64(c, c));
+    const uint64_t both = (uint64_t)_mm_cvtsi128_si64(_mm_add_epi32(ab, _mm_unpackhi_epi64(ab, ab)));
+    return (Dots){(int32_t)both, (int32_t)(both >> 32), _mm_cvtsi128_si32(_mm_add_epi32(cc, _mm_srli_epi64(cc, 32)))};
+#else
+    Dots of = {0, 0, 0};
+    for (int k = 0; k < LANES; k++) {
+        const int32_t own = weight[k] & keep[n][k];
+        of.all += own, of.products += own * (v ? (int16_t)(v[k] ^ 0x8000) : 0), of.count += own * (good ? good[k] : 0);
+    }
+    return of;
+#endif
+}
+
+/* The weighted sums of the pixels of EDGE. */
+static inline __attribute__((always_inline)) void add_few(Sums *of, const Line *l, int64_t at, const word *weight, int64_t n,
+                                                          const int how)
+{
+    const Dots dots = dots_of(weight, n, l->v + at, how & FULL ? NULL : l->good + at);
+    of->sum += dots.products + 0x8000 * (int64_t)dots.all, of->count += how & FULL ? dots.all : dots.count;
+    for (int64_t k = 0; how & MOMENTS && k < n; k++) of->square += weight[k] * (int64_t)((uint32_t)l->v[at + k] * l->v[at + k]);
 }
 
 static inline void add(const Moments *to, int64_t cell, Sums of, int64_t by, const int how)
@@ -821,10 +860,10 @@ static inline __attribute__((always_inline)) int add_row(Reader *r, const Line *
         const word *at = r->at;
         int64_t cell = r->cell;
         for (; at < stop && *at >> 14 == EDGE; at++) {
-            const int64_t column = *at & (TILE - 1), n = *at >> 10 & 3, other = cell + sides[*at >> 8 & 3];
+            const int64_t column = *at & (TILE - 1), n = few_of(*at), other = cell + sides[*at >> 8 & 3];
             if (column < told.place || (uint64_t)cell >= (uint64_t)cells || (uint64_t)other >= (uint64_t)cells) return 0;
             Sums here = upto(l, column, how);
-            for (int k = 0; k < FEW; k++) add_weighted(&here, l, column + k, at[k + 1] & keep[n][k], how);
+            add_few(&here, l, column, at + 1, n, how);
             add(to, cell, minus(here, told.sums), 1, how);
             if (how & MOMENTS) {
                 if (column + n > r->columns) return 0;
@@ -849,7 +888,7 @@ FAST static int add_line(Reader *r, const Pixels *p, Line *l, const Moments *to)
         r->at = r->stop;
         return 1;
     }
-    const int as_it_is = good == n && !p->flip && !p->ok, spare = r->start + TILE + FEW <= p->size;
+    const int as_it_is = good == n && !p->flip && !p->ok, spare = r->start + TILE + LANES <= p->size;
     if (as_it_is && (to->squares || !spare)) memcpy(l->value, p->v + r->start, 2 * n);
     l->v = as_it_is && spare ? p->v + r->start : l->value;
     sums_before(l->v, n, l->sum);
@@ -1037,8 +1076,8 @@ FAST static int pair_row(Pairs *p, Reader *r, const pixel *v, int64_t size, int6
     while (r->at < r->stop) {
         const word *at = r->at;
         for (; at < r->stop && *at >> 14 == EDGE; at++) { /* where pixels have one code */
-            const int64_t column = *at & (TILE - 1), n = *at >> 10 & 3, other = r->cell + sides[*at >> 8 & 3];
-            const int64_t upto = column * UNIT + weights_of(at, n);
+            const int64_t column = *at & (TILE - 1), n = few_of(*at), other = r->cell + sides[*at >> 8 & 3];
+            const int64_t upto = column * UNIT + dots_of(at + 1, n, NULL, NULL).all;
             if (column < place || column + n >= c.stop) break;
             if (!known_cell(r, r->cell) || !known_cell(r, other) || at + n >= r->stop) return 0;
             if (upto > c.told && !add_pair(p, r->cell, c.code, upto - c.told)) return 0;
