@@ -124,7 +124,7 @@ def listing(
         "",
         location,
         metadata=metadata,
-        properties=_properties(entries),
+        properties=properties(item for item, _ in entries),
         item_href=base.shown,
         requester_pays=pays,
     )
@@ -154,7 +154,11 @@ def _scene(entries: list[tuple[dict[str, Any], Location]], files: dict[str, Any]
         raise SceneError(
             f"{len(ids)} STAC items without a Landsat product id: {', '.join(ids[:4])}; open them one by one"
         )
-    sensor, level = (product.sensor, product.level) if product else _sensor_of(_properties(entries), ids[0], files)
+    sensor, level = (
+        (product.sensor, product.level)
+        if product
+        else _sensor_of(properties(item for item, _ in entries), ids[0], files)
+    )
     known = catalogue(product) if product else specs(sensor, level)
     found, skipped = _bands(files, known)
     if not found:
@@ -190,10 +194,11 @@ def _bands(
     return found, tuple(skipped)
 
 
-def _properties(entries: list[tuple[dict[str, Any], Location]]) -> dict[str, Any]:
+def properties(items: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What items of one scene say of it; the first one that says something counts."""
     merged: dict[str, Any] = {}
-    for item, _ in entries:
-        merged = {**item["properties"], **merged}
+    for item in items:
+        merged = {**checked_item.properties(item.get("properties")), **merged}
     return merged
 
 

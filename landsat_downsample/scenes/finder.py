@@ -201,6 +201,12 @@ class Finder:
                 f"{location!r} holds no band of {product.id}"
                 + (f": its MTL lists {', '.join(absent[:4])} ..." if absent else "")
             )
+        # Of a product of ours, for the keys of its assets; of any without an MTL, for when it was taken.
+        own = [
+            name for name in names if (product_id.parse(name) == product if not mtl else name.endswith(SUFFIX + MARKER))
+        ]
+        said = self._beside(location, own)
+        keys = {name: key for item in said for name, key in stac_source.asset_keys(item).items()}
         return Source(
             Listing(
                 id=product.id,
@@ -208,26 +214,22 @@ class Finder:
                 sensor=product.sensor,
                 level=product.level,
                 specs=specs,
-                files=self._files(location, files, names),
+                files={band: self._file(location, name, names, keys.get(name)) for band, name in files.items()},
                 absent=tuple(absent),
                 metadata=metadata,
-                properties=_properties(product, mtl),
+                properties=_properties(product, mtl, None if mtl else stac_source.properties(said)),
                 skipped=skipped,
             ),
             mtl,
         )
 
-    def _files(self, folder: Location, files: dict[str, str], names: list[str]) -> dict[str, File]:
-        """Where the bands of a folder are; under which keys, where it is a product of ours."""
-        own = next((folder / name for name in names if name.endswith(SUFFIX + MARKER)), None)
-        item = own and stac_source.load(read_bytes(own, limit=_JSON_LIMIT, policy=self.policy), own)
-        keys = stac_source.asset_keys(item) if item else {}
+    def _beside(self, folder: Location, names: list[str]) -> list[dict[str, Any]]:
+        """The STAC items among some files of a folder."""
+        return [item for item, _ in self._collect(_items_among(names, folder))]
 
-        def file(name: str) -> File:
-            sidecars = tuple(folder / (name + end) for end in SIDECARS if name + end in names)
-            return File(folder / name, sidecars=sidecars, asset_key=keys.get(name))
-
-        return {band: file(name) for band, name in files.items()}
+    def _file(self, folder: Location, name: str, names: list[str], key: str | None) -> File:
+        sidecars = tuple(folder / (name + end) for end in SIDECARS if name + end in names)
+        return File(folder / name, sidecars=sidecars, asset_key=key)
 
     def _next_to_mtl(self, location: Location, stem: str) -> Source:
         """The scene of an MTL file: what it lists, in its own folder."""

@@ -143,6 +143,15 @@ def test_what_decides_the_weights_is_recorded(products):
     assert {file["tie_step"] for file in met["files"]} == {item["assets"]["red"]["landsat_ds:tie_step"]} == {16}
 
 
+def test_a_product_without_an_mtl_knows_its_moment_by_its_item(products):
+    plan, product = products["modis:500m"]
+    assert not list(product.glob("*_MTL.*"))
+    item = record(product, ".stac.json")["properties"]
+    assert ld.open_scene(product).properties["datetime"] == item["datetime"] == plan.scene.properties["datetime"]
+    [path] = product.glob("*.stac.json")
+    assert ld.open_scene(product).properties == ld.open_scene(path).properties
+
+
 def test_bands_of_other_pixels_have_tie_points_of_their_own(tmp_path):
     folder = ld.make_scene(tmp_path, size=(211, 187), level=1, bands=["B4", "B8", "QA_PIXEL"])
     plan, product = made(folder, tmp_path / "out", "EPSG:3035@600")

@@ -98,6 +98,23 @@ def write_scene(folder, bands=("SR_B4", "ST_B10", "QA_PIXEL"), product=ID, **opt
 # Folders -------------------------------------------------------------------------------------
 
 
+def test_a_folder_without_an_mtl_is_described_by_the_items_of_its_product(tmp_path):
+    write_scene(tmp_path)
+    (tmp_path / f"{ID}_MTL.txt").unlink()
+    assert open_scene(tmp_path).properties["datetime"] is None
+    said = {"datetime": "2019-12-01T15:13:51Z", "eo:cloud_cover": 12.5, "view:sun_azimuth": "no number"}
+    item = {"type": "Feature", "stac_version": "1.0.0", "id": "x", "properties": said, "assets": {}}
+    for name, cover in ((f"{ID}_SR_stac.json", 12.5), (f"{L1}_stac.json", 99)):  # that of another is not asked
+        text = json.dumps({**item, "properties": {**said, "eo:cloud_cover": cover}})
+        (tmp_path / name).write_text(text)
+    found = open_scene(tmp_path).properties
+    assert (found["datetime"], found["eo:cloud_cover"]) == (said["datetime"], 12.5)
+    assert "start_datetime" not in found and "view:sun_azimuth" not in found
+    (tmp_path / f"{ID}_SR_stac.json").write_text("{")
+    with pytest.raises(SceneError, match="_SR_stac"):
+        open_scene(tmp_path)
+
+
 def test_a_folder_with_an_mtl(tmp_path):
     write_scene(tmp_path)
     (tmp_path / f"{ID}_ANG.txt").write_text("x")
