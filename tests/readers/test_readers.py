@@ -119,6 +119,23 @@ def test_odc_stac_on_a_grid_without_a_code(full, tmp_path, monkeypatch):
     check_cube({k: v.values for k, v in cube.data_vars.items()}, list(cube.odc.geobox.affine)[:6], code, product)
 
 
+def test_a_band_comes_before_the_share_of_its_name(tmp_path):
+    import odc.stac
+    import pystac
+
+    full = ld.make_scene(tmp_path, size=(80, 70), level=1, bands=["B9", "QA_PIXEL"])
+    product = made(full, tmp_path / "made", factor=5)
+    item = pystac.Item.from_file(next(product.glob("*.stac.json")))
+    item.make_asset_hrefs_absolute()
+    cube = odc.stac.load([item], bands=["cirrus", "qa_fractions.7", "water"])
+    for name, band in {
+        "cirrus": ("B9", 1),
+        "qa_fractions.7": ("QA_FRACTIONS", 7),
+        "water": ("QA_FRACTIONS", 6),
+    }.items():
+        np.testing.assert_array_equal(cube[name][0], stored(product, *band))
+
+
 #: Of the summer of 2024, when odc-stac 0.3.9 was new.
 OLD = ("odc-stac==0.3.9", "odc-geo<0.4.9", "pystac==1.10.1", "xarray==2024.7.0", "dask==2024.7.1")
 OLD += ("numpy<2", "rasterio<1.4", "pandas<2.3")
