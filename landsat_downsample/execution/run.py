@@ -457,7 +457,8 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
         with cancellation.stoppable(abandoned):
             href = publish.publish(work.opened.plan, work.done, work.opened.publication)
     except Exception as error:
-        return _failed(work, wrapped(error, f"cannot publish {work.opened.plan.name!r}", WriteError), facts)
+        why = wrapped(error, f"cannot publish {work.opened.plan.name!r}", WriteError)
+        return _failed(work, publish.overtaken(work.opened.plan, why), facts)
     return work.outcome("done", href=href, **facts)
 
 

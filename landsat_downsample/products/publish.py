@@ -9,7 +9,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
-from landsat_downsample.errors import UsageError, WriteError
+from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteError
 from landsat_downsample.formats.mtl import coarse, parse, rewrite
 from landsat_downsample.formats.product_id import folded
 from landsat_downsample.formats.scene_files import check_metadata
@@ -190,10 +190,24 @@ def already_done(item: ScenePlan) -> bool:
     if marker.get("properties", {}).get("landsat_ds:fingerprint") == identity["fingerprint"]:
         _refuse_incomplete(item, marker)
         return True
+    made = marker.get("properties", {}).get("processing:expression", {}).get("expression", {})
+    had = source_identity(item.scene, made)["parameters"]
     raise WriteError(
         f"product {item.name!r} is already at {item.destination!r}, but "
-        f"{difference(marker, identity)}: choose another place, or replace it with --overwrite"
+        f"{difference(had, identity['parameters'])}: choose another place, or replace it with --overwrite"
     )
+
+
+def overtaken(item: ScenePlan, error: LandsatDownsampleError) -> LandsatDownsampleError:
+    """Why a product could not be stored: that another run has published it, made otherwise, since this one began."""
+    if isinstance(error, WriteError) and not error.for_all:
+        try:
+            already_done(item)
+        except WriteError as told:
+            return told
+        except LandsatDownsampleError:  # what cannot be read now says nothing
+            pass
+    return error
 
 
 def _refuse_incomplete(item: ScenePlan, marker: dict[str, Any]) -> None:
@@ -219,10 +233,8 @@ def _refuse_foreign(item: ScenePlan) -> None:
         )
 
 
-def difference(there: dict[str, Any], identity: dict[str, Any]) -> str:
-    """Say in a few words how the product that is there differs from the one asked for."""
-    had = there.get("properties", {}).get("processing:expression", {}).get("expression", {})
-    want = identity["parameters"]
+def difference(had: dict[str, Any], want: dict[str, Any]) -> str:
+    """Say in a few words how the product that is there differs from the one asked for, by their parameters."""
     had, want = ({"units": "dn", **parameters} for parameters in (had, want))
     changed = [key for key in sorted({*had, *want}) if (had.get(key) or None) != (want.get(key) or None)]
     if not changed:

@@ -79,8 +79,9 @@ class Objects:
         metadata = dict(found.metadata)
         if (metadata.get("sha256") or self._hash(filename)) != digest:
             raise WriteError(
-                f"cannot publish {self.place.location!r}: {filename!r} exists with other content; choose "
-                "another destination, remove leftovers (landsat-downsample clean), or allow it with --overwrite"
+                f"cannot publish {self.place.location!r}: {filename!r} exists with other content, left over or of a "
+                "run that makes it with another grid or options; choose another destination, remove leftovers "
+                "(landsat-downsample clean), or allow it with --overwrite"
             )
         return metadata.get("publication", self.place.token) == self.place.token
 

@@ -343,6 +343,26 @@ def test_two_runners_at_the_same_moment_make_one_product(place, scene, s3_env, t
 
 
 @pytest.mark.parametrize("place", ["disk", "s3"])
+def test_of_two_runs_with_different_grids_at_once_one_is_told_of_the_other(place, scene, s3_env, tmp_path):  # noqa: F811
+    dest = tmp_path / "out" if place == "disk" else f"s3://{s3.BUCKET}/{tmp_path.name}"
+    one, other = ({"bands": ["red"], "grid": grid} for grid in ("zone:150", "EPSG:3035@300"))
+    found = []
+
+    def overtake(step):
+        if step.begun:
+            found.extend(ld.run(ld.plan(scene, dest, **one), check=False))
+
+    found += ld.run(ld.plan(scene, dest, **other), check=False, report=overtake)
+    [told] = [str(outcome.error) for outcome in found if outcome.error]
+    if place == "disk":  # the hidden folder of the first one to end takes the name
+        assert f"is already at '{dest}', but was made with grid zone, resolution 150; asked for is grid EPSG" in told
+        assert holds(dest) == [f"{scene.name}_downsampled"]
+    else:  # the other's band may be there before its item is
+        assert "was made with grid" in told or "of a run that makes it with another grid or options" in told
+    assert sorted(outcome.status for outcome in found) == ["done", "failed"]
+
+
+@pytest.mark.parametrize("place", ["disk", "s3"])
 def test_a_product_that_lost_a_file_is_not_called_done(place, scene, s3_env, tmp_path):  # noqa: F811
     dest = tmp_path / "out" if place == "disk" else f"s3://{s3.BUCKET}/{tmp_path.name}"
     assert call("run", scene, "--to", dest, *FACTOR, "-q").code == 0
