@@ -253,6 +253,7 @@ static void share_among_many(Writer *w, const Strip *s, const double *u, const d
 typedef struct {
     int64_t column, row, half;      /* from the centre to the middles of the right and the lower side; their sizes' sum */
     int64_t first, step;            /* centre of a row's first pixel, and from one to the next */
+    int64_t next_first, next_step;  /* what to add to these for the next row */
     double by_column, by_row, reach, bend, slope, shorter, longer; /* the same in cells, and what follows */
 } Axis;
 
@@ -273,16 +274,21 @@ static void begin_row(const Strip *s, Axis *x, const int64_t *ties, int64_t at, 
     const int64_t below = 2 * (row & (s->step - 1)) + 1, above = 2 * s->step - below;
     const int64_t left = ties[at] * above + ties[at + s->across] * below;
     const int64_t right = ties[at + 1] * above + ties[at + s->across + 1] * below;
+    const int64_t to_left = 2 * (ties[at + s->across] - ties[at]), to_right = 2 * (ties[at + s->across + 1] - ties[at + 1]);
     x->first = left * (2 * s->step - 1) + right, x->step = 2 * (right - left);
+    x->next_first = to_left * (2 * s->step - 1) + to_right, x->next_step = 2 * (to_right - to_left);
 }
+
+static inline void next_row(Axis *x) { x->first += x->next_first, x->step += x->next_step; }
 
 static inline double share_before(const Axis *x, double centre)
 {
     const double at = 1 - (centre - fabs(x->by_column) - fabs(x->by_row));
     const double rest = x->shorter + x->longer - at;
-    if (at < x->shorter) return at * at * x->bend;
-    if (at <= x->longer) return (at - x->shorter * 0.5) * x->slope;
-    return 1 - rest * rest * x->bend;
+    /* All three, as which one it is cannot be foreseen. */
+    const double rising = at * at * x->bend, level = (at - x->shorter * 0.5) * x->slope, falling = 1 - rest * rest * x->bend;
+    const double late = at <= x->longer ? level : falling;
+    return at < x->shorter ? rising : late;
 }
 
 static int share_pixel(Writer *w, const Strip *s, const Axis *v, const Axis *u, int64_t down, int64_t right)
@@ -332,16 +338,54 @@ static inline int64_t as_whole(const Axis *x, int64_t at, int64_t count, int bit
     return count;
 }
 
+/* A row of the pixels between four tie points, that lie whole in one row of cells, all of which count; from left to right. */
+static inline void share_across(Writer *w, const Strip *s, const Axis *u, int64_t count, int64_t cell, int64_t line)
+{
+    const int64_t one = 1LL << s->bits, half = u->half, step = u->step;
+    int64_t x = u->first, k = 0;
+    for (; k < count; cell++, line += one) { /* to the right end of a cell */
+        if (x + half < line) {
+            const int64_t rest = count - k, n = x + (rest - 1) * step + half < line ? rest : (line - 1 - half - x) / step + 1;
+            whole_pixels(w, cell, n);
+            k += n, x += n * step;
+        }
+        for (; k < count && x - half < line; k++, x += step) {
+            const int64_t first = rounded(share_before(u, (double)(x - (line - one)) * s->part) * UNIT), to[2] = {cell, cell + 1};
+            if (first > 0 && first < UNIT) two_parts(w, to, first, 0);
+            else whole_pixels(w, to[first <= 0], 1);
+        }
+    }
+}
+
+/* Pixels in a row that lie in the same two cells, one above the other, both of which count: how many. */
+static inline int64_t share_down(Writer *w, const Strip *s, const Axis *v, const Axis *u, int64_t count, int64_t y, int64_t x)
+{
+    const int bits = s->bits;
+    const int64_t row = (y - v->half) >> bits, column = (x - u->half) >> bits, top = row << bits;
+    if (row < s->top || row + 1 >= s->bottom || column < s->left || column >= s->after) return 0;
+    const int64_t cell = (row - s->top) * w->wide + column - s->left, to[2] = {cell, cell + w->wide};
+    int64_t n = 0;
+    for (; n < count && (x - u->half) >> bits == column && (x + u->half) >> bits == column; n++, y += v->step, x += u->step) {
+        if ((y - v->half) >> bits != row || (y + v->half) >> bits != row + 1) break;
+        const int64_t first = rounded(share_before(v, (double)(y - top) * s->part) * UNIT);
+        if (first > 0 && first < UNIT) two_parts(w, to, first, 2);
+        else whole_pixels(w, to[first <= 0], 1);
+    }
+    return n;
+}
+
 /* A row of the pixels between four tie points. */
 static int share_block(Writer *w, const Strip *s, const Axis *v, const Axis *u, int64_t count)
 {
     const int bits = s->bits;
     const int64_t down = v->first + (count - 1) * v->step, right = u->first + (count - 1) * u->step;
     const int64_t row = (v->first - v->half) >> bits, column = (u->first - u->half) >> bits;
-    if (is_whole(v, v->first, bits) && is_whole(u, u->first, bits) && is_whole(v, down, bits) && is_whole(u, right, bits)
-        && (down - v->half) >> bits == row && (right - u->half) >> bits == column) {
-        whole_pixels(w, cell_of(w, s, row, column), count);
-        return 1;
+    if (is_whole(v, v->first, bits) && is_whole(v, down, bits) && (down - v->half) >> bits == row) {
+        const int64_t last = (right + u->half) >> bits, cell = (row - s->top) * w->wide + column - s->left;
+        if (row >= s->top && row < s->bottom && column >= s->left && last < s->after && u->step > 0 && u->half << 1 < 1LL << bits) {
+            share_across(w, s, u, count, cell, (column + 1) << bits);
+            return 1;
+        }
     }
     int64_t y = v->first, x = u->first;
     for (int64_t k = 0, n; k < count; k += n, y += n * v->step, x += n * u->step) {
@@ -349,7 +393,10 @@ static int share_block(Writer *w, const Strip *s, const Axis *v, const Axis *u, 
             n = as_whole(u, x, count - k, bits);
             n = as_whole(v, y, n, bits);
             whole_pixels(w, cell_of(w, s, (y - v->half) >> bits, (x - u->half) >> bits), n);
-        } else if (n = 1, !share_pixel(w, s, v, u, y, x)) return 0;
+        } else if (!(n = share_down(w, s, v, u, count - k, y, x))) {
+            if (!share_pixel(w, s, v, u, y, x)) return 0;
+            n = 1;
+        }
     }
     return 1;
 }
@@ -385,13 +432,14 @@ static int share_tile(Writer *w, const Strip *s, int64_t first, int64_t last, in
         for (int64_t at = left, k = 0; at < right; at += step, k++) {
             const int64_t i = ties + (at >> s->shift), count = right - at < step ? right - at : step;
             Axis *v = axes[k], *u = v + 1;
-            if (row == first || !(row & (step - 1)))
+            if (row == first || !(row & (step - 1))) {
                 all[k] = cell_of_all(w, s, i), *v = axis_of(s, s->down, i), *u = axis_of(s, s->right, i);
+                begin_row(s, v, s->down, i, row), begin_row(s, u, s->right, i, row);
+            } else next_row(v), next_row(u);
             if (all[k] != SEVERAL) {
                 whole_pixels(w, all[k], count);
                 continue;
             }
-            begin_row(s, v, s->down, i, row), begin_row(s, u, s->right, i, row);
             if (!share_block(w, s, v, u, count)) return 0;
         }
         end_line(w);
