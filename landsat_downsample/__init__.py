@@ -18,7 +18,7 @@ product before all of it is there.
 Arrays         open_scene, coarsen, fractions, plot (before_after, fractions, footprint)
 Products       plan, run, verify
 Many scenes    search, status, retry_failed, cluster (dask workers, here or on Kubernetes)
-In time        open_products, cube
+In time        open_products, cube, composite
 Places         stage_in, stage_out, clean
 Platforms      ades (OGC API - Processes)
 To try it      make_scene, make_scenes
@@ -35,6 +35,7 @@ from landsat_downsample.api.registration import register_with_xarray as _registe
 
 if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so that they refuse other names
     from landsat_downsample.api import plot
+    from landsat_downsample.api.composite import composite
     from landsat_downsample.api.cube import cube
     from landsat_downsample.api.lazy import coarsen, fractions
     from landsat_downsample.api.open_products import open_products
@@ -116,6 +117,7 @@ _HOME = {
     "clean": "products.staging.clean",
     "cluster": "execution.cluster",
     "coarsen": "api.lazy",
+    "composite": "api.composite",
     "cube": "api.cube",
     "fractions": "api.lazy",
     "make_scene": "testing.synthetic.make",
@@ -166,6 +168,7 @@ __all__ = [
     "clean",
     "cluster",
     "coarsen",
+    "composite",
     "cube",
     "fractions",
     "make_scene",

@@ -30,6 +30,9 @@ Raster = TypeVar("Raster", "xr.DataArray", "xr.Dataset")
 SCALES = (("scale_factor", "add_offset"), ("scale", "offset"))
 SCALED = frozenset(word for pair in SCALES for word in pair)
 
+#: Units of counts and shares, which are stored as they are.
+PLAIN = ("1", "pixel", "percent")
+
 #: No reflectance is greater, and no stored number of a valid pixel that has a scale is less.
 REFLECTANCE = 100
 
@@ -133,7 +136,11 @@ def index(dataset: xr.Dataset, name: str, *, level: int | None = None) -> xr.Dat
         The index is unknown, a band of it is not there, or its scale is not known.
     """
     wanted = index_of(name)
-    named = {_common_name(key, array): array for key, array in dataset.data_vars.items()}
+    named = {
+        _common_name(key, array): array
+        for key, array in dataset.data_vars.items()
+        if "landsat_statistic" not in array.attrs  # a deviation or count of a band is not the band
+    }
     if missing := [band for band in wanted.bands if band not in named]:
         have = ", ".join(map(str, dataset.data_vars))
         raise UsageError(f"{name} needs {', '.join(wanted.bands)}, and {', '.join(missing)} is not among {have}")
@@ -221,6 +228,8 @@ def _scaled(
 ) -> xr.DataArray:
     if not _is_data(array):
         return array
+    if array.attrs.get("units") in PLAIN and not given and SCALED.isdisjoint(array.attrs):
+        return _masked(array, (), quality)
     terms, known = given or _stated(array), "landsat_level" in array.attrs or not SCALED.isdisjoint(array.encoding)
     spec = spec_named(str(array.name)) if level == 2 and terms is None and not known else None
     if spec and spec.scale is not None:

@@ -351,8 +351,9 @@ def _reduced(
         codes = np.nan if data.dtype.kind == "f" else spec.fill
         nodata = codes if isinstance(one, QualityRule) else declared_nodata(one)
         kept = _kept_attributes(array, meaning, one)
-        if stat not in ("", "mean") and "long_name" in kept:
-            kept["long_name"] += f": {methods.STATS[stat]}"
+        if stat not in ("", "mean"):
+            kept["landsat_statistic"] = stat
+            kept["long_name"] = f"{kept.get('long_name', spec.name)}: {methods.STATS[stat]}"
         made[stat] = data, kept, nodata
     return made
 

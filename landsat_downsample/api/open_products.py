@@ -97,15 +97,10 @@ def _dataset(series: Series, how: str) -> xr.Dataset:
     import xarray as xr
 
     made = {variable.name: _array(series, variable) for variable in series.variables}
-    if how:
-        made = {name: _changed(array, how) for name, array in made.items()}
-    return xr.Dataset(made, coords=series.coordinates(), attrs=series.attributes())
-
-
-def _changed(array: xr.DataArray, how: str) -> xr.DataArray:
-    """In physical units, or NaN where there is no data; counts and shares have no other units."""
-    plain = array.attrs.get("units") in ("pixel", "percent")
-    return array_values.scaled(array) if how == "scaled" and not plain else array_values.masked(array)
+    dataset = xr.Dataset(made, coords=series.coordinates(), attrs=series.attributes())
+    if how == "scaled":
+        return array_values.scaled(dataset)
+    return array_values.masked(dataset) if how else dataset
 
 
 def _array(series: Series, variable: Variable) -> xr.DataArray:

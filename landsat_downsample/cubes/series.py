@@ -74,8 +74,11 @@ class Variable:
             return {"long_name": described or layer.share, "units": "percent", "landsat_band": FRACTIONS}
         tables = {(scene.sensor, scene.level) for scene in scenes if scene.location.href in self.layers}
         attrs = band_attributes(layer.band, *(tables.pop() if len(tables) == 1 else (None, None)))
-        if layer.stat and described:
-            attrs["long_name"] = described
+        if layer.stat:  # an offset is none of a deviation's, nor any scale a count's: only what the file says holds
+            attrs["landsat_statistic"] = layer.stat
+            said = {"long_name": described, "scale_factor": layer.band.scale, "add_offset": layer.band.offset}
+            attrs = {key: value for key, value in attrs.items() if key not in said or key == "long_name"}
+            attrs |= {key: value for key, value in said.items() if value is not None}
         return attrs
 
 

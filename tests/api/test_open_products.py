@@ -93,6 +93,11 @@ def test_physical_units(made):
     expected = np.where(dn == 0, np.nan, dn * 2.75e-5 - 0.2).astype("float32")
     np.testing.assert_array_equal(scaled.red.values, expected)
     assert scaled.qa_pixel.dtype == "uint16" and np.isnan(scaled.valid.values[stored.valid.values == 255]).all()
+    stats = ld.open_products(made, ["red_std", "red_count"], scaled=True)
+    plain = ld.open_products(made, ["red_std", "red_count"])
+    np.testing.assert_allclose(stats.red_std.values, plain.red_std.values.astype("f8") * 2.75e-5, rtol=1e-6)
+    np.testing.assert_array_equal(stats.red_count.values, plain.red_count.values)
+    assert plain.red_count.attrs["units"] == "pixel" and "scale_factor" not in plain.red_count.attrs
     masked = ld.open_products(made, ["red"], masked=True)
     np.testing.assert_array_equal(np.isnan(masked.red.values), dn == 0)
     masked.landsat.coarsen(factor=3)  # the accessor knows what they are
