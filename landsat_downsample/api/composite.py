@@ -68,7 +68,7 @@ def composite(
     --------
     >>> done = ld.run(ld.plan(scene, "out", factor=50, bands=["red", "qa_pixel"], stats="mean,count"))
     >>> monthly = ld.composite(ld.open_products("out", scaled=True), "month")
-    >>> monthly["red"].dims, str(monthly["time"].values[0])[:10], monthly["observations"].max().item()
+    >>> monthly["red"].dims, str(monthly["time"].values[0])[:10], int(monthly["observations"].max())
     (('time', 'y', 'x'), '2023-07-01', 1)
     """
     import xarray as xr
