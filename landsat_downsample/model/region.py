@@ -47,6 +47,8 @@ def offer(image: Grid) -> str:
     left, bottom, right, top = image.bounds
     place, found = in_degrees(image), []
     for name, family in record()["families"].items():
+        if place[0] > place[2] and family.get("crs") == "sinusoidal":  # it is torn at 180 degrees
+            continue
         size = next(iter(family.get("sizes") or family["examples"]))
         try:
             grid = named(f"{name}:{size}", image)

@@ -110,14 +110,15 @@ class Ties:
         """
         here, there = _projected(image, projection, *_lines(image, STEP))
         _check(projection, image, here, there)
-        step = _step(image, projection)
-        if step < STEP:
-            _, there = _projected(image, projection, *_lines(image, step))
         down, right = _in_cells(lattice, there)
-        area = _areas(down, right) / step**2
+        area = _areas(down, right) / STEP**2
         _check_cells(area, lattice)
         pixels = 1 / math.sqrt(float(np.median(np.abs(area))))  # along a side of a cell
         bits = max(1, math.ceil(math.log2(PARTS_OF_A_PIXEL * pixels)))
+        step = _step(image, projection)
+        if step < STEP:
+            _, there = _projected(image, projection, *_lines(image, step))
+            down, right = _in_cells(lattice, there)
         return cls(image.shape, _rounded(down, bits), _rounded(right, bits), bits, step)
 
     @property
@@ -330,8 +331,8 @@ def _check(projection: Projection, image: Grid, here: tuple[np.ndarray, ...], th
     torn = area.min() * area.max() <= 0 or np.abs(area).max() > TORN * np.abs(area).min()
     if torn or not all((distance < SAME_PLACE).all() for distance in off):
         raise UsageError(
-            "the grid's projection is torn within the image, as the sinusoidal one is at 180 degrees: "
-            "choose a grid made for its region, or bounds on one side"
+            "the grid's projection is torn within the image, as the sinusoidal one is at 180 degrees: choose a grid "
+            "that goes on there, such as zone, latlon:0.01 or ease2-m:1km, or give the part of the image on one side"
         )
 
 

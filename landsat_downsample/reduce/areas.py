@@ -14,7 +14,7 @@ import numpy as np
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.projection import Projection
-from landsat_downsample.model.ties import Outlines, Ties, positions
+from landsat_downsample.model.ties import OFF, STEP, Outlines, Ties, positions
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.area_shares import UNIT, Shares, shares_of, shares_of_pixels
 from landsat_downsample.reduce.kernels import Strip
@@ -26,6 +26,9 @@ ROWS = 256
 #: Bytes of shares that are kept for other bands of their images; those of more are made anew by each band. Those of a
 #: scene take 14 MiB for cells of 1 km, 41 for 500 m and 91 for 250 m.
 KEPT = 128 << 20
+
+#: Part of a cell's side by which its edge may be off beyond the image, where only areas are asked for.
+BEYOND = 1e-4
 
 #: Images, or parts of them, whose shares are kept at one time.
 IMAGES = 12
@@ -292,11 +295,19 @@ class Areas:
             inside = (row >= top) & (row < bottom) & (column >= left) & (column < right)
             return np.where(inside, row, -1).astype(np.int64), np.where(inside, column, 0).astype(np.int64)
 
+    @property
+    def _block(self) -> int:
+        """Side, in pixels, of the blocks that are counted beyond the image: large ones where cells are large."""
+        step, side = self.ties.step, min(self.ties.largest_cell)
+        while step < STEP and (2 * step / self.ties.step) ** 2 * OFF <= BEYOND * side:
+            step *= 2
+        return step
+
     @cached_property
     def outside(self) -> np.ndarray:
         """Area of the cells beyond the image's edges."""
         out = np.zeros(self._coarse.height * self._coarse.width, np.int64)
-        step = self.ties.step
+        step = self._block
         high, wide = (-(-int(n + 2) // step) for n in self.ties.largest_cell)
         height, width = self._fine.shape
         down, right = np.arange(-high, 1) * step, np.arange(-wide, 1) * step
@@ -307,7 +318,7 @@ class Areas:
         beside = (down, full), (height - down[::-1], full), (middle, right), (middle, width - right[::-1])
         for rows, columns in beside:
             corners = positions(self._fine, self._lattice, self._projection, (rows, columns), self.ties.corner_bits)
-            unit = UNIT * step * step  # blocks as between tie points; those at the image's edges are smaller
+            unit = UNIT * step * step  # blocks at the image's edges are smaller
             outlines = Outlines.between(corners).without_torn(limit)
             shares = shares_of(outlines, self.ties.outline_bits, self._cells, unit)
             size = np.multiply.outer(np.diff(rows), np.diff(columns)).ravel()
