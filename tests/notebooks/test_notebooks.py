@@ -26,6 +26,8 @@ VERBS = {
     "batch_on_kubernetes": "run",
     "submit_via_ades": "run",
     "average": "run",
+    "ndvi_time_series": "run",
+    "operate_a_batch": "run",
 }
 BESIDES = {"submit_via_ades": {"ades", "package"}}
 
@@ -198,3 +200,35 @@ def test_average_runs(tmp_path, grid):
     points, exact, gdal = map(float, found.groups())
     assert abs(points - exact) < 3
     assert abs(gdal - exact) > (3000 if grid == "modis:500m" else 10)  # those of lat/lon are nearly upright
+
+
+@pytest.mark.slow
+def test_time_series_runs(tmp_path):
+    outputs = run("ndvi_time_series", tmp_path)
+    said = text_of(outputs)
+    assert len(pictures(outputs)) == 5  # a date, all dates, the series, before and after, MODIS's cells
+    assert re.search(r"EPSG:32633 {'time': 6, .*} normalised difference vegetation index", said)
+    summer, winter = _means(said)
+    assert summer > winter + 0.1 and list(tmp_path.glob("demo/ndvi/cube.nc"))
+
+
+def _means(said: str) -> tuple[float, float]:
+    """NDVI of July and January, as the table of the time series says."""
+    rows = re.findall(r"^(20\d\d-\d\d)-\d\d +(0\.\d+) +\d+ ", said, re.MULTILINE)
+    means = {month: float(mean) for month, mean in rows}
+    return means["2023-07"], means["2024-01"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", ["none", "local"])
+def test_operating_a_batch_runs(tmp_path, cluster):
+    outputs = run("operate_a_batch", tmp_path, cluster=cluster)
+    said = text_of(outputs)
+    assert "7 scenes: 5 done, 2 failed" in said and "2 scenes: 1 done, 1 failed" in said and "0 leftovers" in said
+    assert said.count("all equal") == 3 and "no such file or folder" in said and "fetch it again" in said
+    assert len(list(tmp_path.glob("demo/operated/*/*.stac.json"))) == 6 and len(pictures(outputs)) == 1
+    frame = next(
+        output.data["text/html"] for output in outputs if "IFrame" in str(output.get("data", {}).get("text/plain"))
+    )
+    (page,) = re.findall(r'src="([^"]+)"', frame)
+    assert (tmp_path / page).is_file()
