@@ -553,8 +553,6 @@ static inline __attribute__((always_inline)) int take_step(Reader *r, int64_t pl
     else if (s->kind != PARTS) {
         s->other = r->cell + r->sides[head >> 8 & 3], s->moves = s->kind == EDGE || head & MOVES;
         if (r->cell == OUTSIDE || !known_cell(r, s->other)) return 0;
-        for (int64_t k = 0; k < s->count; k++)
-            if (s->words[k] > UNIT) return 0;
     } else s->other = OUTSIDE, s->moves = 0, s->count = 1;
     return s->column >= place && s->column + s->count <= r->columns && (s->other == OUTSIDE || known_cell(r, s->other));
 }
@@ -582,7 +580,7 @@ static inline __attribute__((always_inline)) int tell_step(const Reader *r, cons
     }
     for (int64_t k = 0; good && k < s->count; k++) {
         const int64_t weight = s->words[k];
-        if (weight) good = tell(to, pixel + k, 1, r->cell, weight);
+        if (weight) good = weight <= UNIT && tell(to, pixel + k, 1, r->cell, weight);
         if (good && weight < UNIT) good = tell(to, pixel + k, 1, s->other, UNIT - weight);
     }
     return good;
@@ -797,13 +795,6 @@ static inline Sums upto(const Line *l, int64_t column, const int how)
                   how & MOMENTS ? l->square[column] * UNIT : 0};
 }
 
-static inline void add_weighted(Sums *of, const Line *l, int64_t at, uint32_t weight, const int how)
-{
-    const uint32_t v = l->v[at];
-    of->sum += weight * v, of->count += how & FULL ? weight : weight * l->good[at];
-    if (how & MOMENTS) of->square += weight * (int64_t)(v * v);
-}
-
 static inline Sums minus(Sums a, Sums b) { return (Sums){a.sum - b.sum, a.count - b.count, a.square - b.square}; }
 
 /* Which bits of the words after EDGE are weights of its own, by how many it has. */
@@ -889,7 +880,8 @@ static inline __attribute__((always_inline)) int add_step(Reader *r, const Line 
         }
     } else if (s.count) {
         Sums own = {0, 0, 0};
-        for (int64_t k = 0; k < s.count; k++) add_weighted(&own, l, s.column + k, s.words[k], how);
+        for (int64_t k = 0; k < s.count; k += FEW)
+            add_few(&own, l, s.column + k, s.words + k, s.count - k < FEW ? s.count - k : FEW, how);
         add(to, r->cell, own, 1, how), add(to, s.other, minus(all, own), 1, how);
         fold(l, to, s.other, s.column, after, how);
     }

@@ -70,6 +70,8 @@ class PackedShares:
         count, total, *squares = np.zeros((3 if more else 2, self.cells), np.int64)
         ends = [np.full(self.cells, (1 << 16) - 1, np.uint16), np.zeros(self.cells, np.uint16)] if more else []
         add(flip, missing, total, count, *squares, *ends)
+        if not flip:
+            return count, total, *squares, *ends
         total -= flip * count
         beyond = 2 * flip * total + flip * flip * count
         return count, total, *(square - beyond for square in squares), *(end ^ np.uint16(flip) for end in ends)
