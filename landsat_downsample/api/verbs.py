@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from landsat_downsample.api.carry_out import carry_out
 from landsat_downsample.api.given_grid import given_grid
 from landsat_downsample.batch.given import planned
+from landsat_downsample.batch.parts import Part
 from landsat_downsample.batch.plans import Plans, requests_of
 from landsat_downsample.batch.requests import Order
 from landsat_downsample.batch.retries import left_of
@@ -17,6 +18,7 @@ from landsat_downsample.display.reporter import style_of_python
 from landsat_downsample.errors import RunError
 from landsat_downsample.execution.outcomes import Outcomes
 from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.model.log import tell
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.policy import Policy
@@ -53,6 +55,7 @@ def plan(
     stats: str | Iterable[str] | None = None,
     units: str = "dn",
     overwrite: bool = False,
+    part: tuple[int, int] | str | None = None,
 ) -> Plans:
     """Plan what `run` will do: headers are read, pixels are not, nothing is written.
 
@@ -62,7 +65,8 @@ def plan(
     ----------
     sources : str, path, Scene, dict, pystac.Item or ItemCollection, SearchResult, or an iterable of them
         Hrefs that `open_scene` takes, opened scenes, or STAC items: those of one scene make one plan.
-        ``@scenes.txt`` is a list of scenes, as the command line takes it. What `search` found, or a slice of it.
+        ``@scenes.txt`` is a list of scenes, as the command line takes it; ``items.parquet`` is stac-geoparquet (with
+        rustac). What `search` found, or a slice of it.
     to : str or path
         Destination folder or prefix; each product becomes a folder in it.
     factor, resolution, size : optional
@@ -105,6 +109,9 @@ def plan(
         there is no data, made of the exact result in float64 and rounded once.
     overwrite : bool
         Replace products that are there but were made otherwise.
+    part : (int, int) or str, optional
+        ``(1, 4)`` or ``"1/4"``: only the first of four equal shares of the scenes, those that ``--part 1/4`` takes of
+        the same list and options. Parts may be run at the same time, anywhere; their records are one run.
 
     Returns
     -------
@@ -151,7 +158,7 @@ def plan(
         units=units,
     )
     order = Order(options, fspath(to), overwrite=overwrite, tiles=tiles)
-    return planned(sources, order)
+    return planned(sources, order, None if part is None else Part.made_of(part))
 
 
 def run(
@@ -212,6 +219,10 @@ def run(
     >>> [(outcome.scene_id, outcome.status) for outcome in outcomes]
     [('LC08_L2SP_192028_20230714_20230724_02_T1', 'done')]
     """
+    share = plans.share if isinstance(plans, Plans) else None
+    if share and not plans:
+        tell("nothing", share.nothing)
+        return Outcomes()
     policy = Policy.from_environ()
     policy = policy if requests_per_host is None else replace(policy, per_host=requests_per_host)
     requests = requests_of(plans)
@@ -223,7 +234,7 @@ def run(
         workers=workers,
         client=client,
         record=record,
-        share=plans.share if isinstance(plans, Plans) else None,
+        share=share,
         listeners=() if report is None else (report,),
     )
     failed = [outcome for outcome in outcomes if outcome.error]

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from landsat_downsample.batch.entry import Entry, failing_entry, gathered, href_entry
+from landsat_downsample.batch.geoparquet import is_geoparquet
+from landsat_downsample.batch.parts import Part, share
 from landsat_downsample.batch.plans import Plans
 from landsat_downsample.batch.requests import Order, SceneRequest, by_tiles, distinct, names_list
 from landsat_downsample.batch.scene_lists import read_entries
@@ -20,8 +22,8 @@ from landsat_downsample.model.scene import Scene
 from landsat_downsample.scenes.given_items import given_scenes, is_stac, no_source
 
 
-def planned(sources: object, order: Order) -> Plans:
-    """Plan what is given.
+def planned(sources: object, order: Order, part: Part | None = None) -> Plans:
+    """Plan what is given, or a part of it: the same that the command line takes for ``--part``.
 
     Raises
     ------
@@ -38,18 +40,27 @@ def planned(sources: object, order: Order) -> Plans:
         entries.append(entry)
         scenes |= {} if scene is None else {id(entry): scene}
     listed = any(isinstance(part, SearchResult) or _names_list(part) for part in parts)
-    kept = distinct(gathered(entries), listed=listed)
+    kept = gathered(entries)
+    if part is None:
+        requests = list(_requests(distinct(kept, listed=listed), scenes, order))
+        return Plans(requests).check(alone=one and not listed and len(requests) == 1)
+    made = {id(request.entry): request for request in _requests(kept, scenes, order)}
+    own = share([request.entry for request in made.values()], part, order.options)
+    mine = distinct(own.entries, listed=listed)
+    return Plans([made.get(id(entry)) or SceneRequest(entry, order) for entry in mine], own).check()
+
+
+def _requests(entries: list[Entry], scenes: dict[int, Scene], order: Order) -> Iterator[SceneRequest]:
+    """What is asked of each entry, `scenes` has those that are open already by the `id` of their entries."""
     if order.tiles:  # of scenes that are open first: the others are opened side by side
-        requests = [one for entry in kept if id(entry) in scenes for one in _by_tiles(entry, scenes[id(entry)], order)]
-        kept = by_tiles((entry for entry in kept if id(entry) not in scenes), order)
-    else:
-        requests = []
-    for entry in kept:
+        for entry in entries:
+            if id(entry) in scenes:
+                yield from _by_tiles(entry, scenes[id(entry)], order)
+        entries = by_tiles((entry for entry in entries if id(entry) not in scenes), order)
+    for entry in entries:
         scene = scenes.get(id(entry))
         plan = plan_scene(scene, order.dest, order.options, overwrite=order.overwrite) if scene else None
-        requests.append(SceneRequest(entry, order, plan))
-    alone = one and not listed and len(requests) == 1
-    return Plans(requests).check(alone=alone)
+        yield SceneRequest(entry, order, plan)
 
 
 def _by_tiles(entry: Entry, scene: Scene, order: Order) -> Iterator[SceneRequest]:
@@ -60,6 +71,8 @@ def _by_tiles(entry: Entry, scene: Scene, order: Order) -> Iterator[SceneRequest
 
 
 def _names_list(source: object) -> bool:
+    if isinstance(source, os.PathLike):
+        return is_geoparquet(os.fspath(source))
     return isinstance(source, str) and names_list([source]) and source != "-"
 
 
@@ -71,8 +84,8 @@ def _entries(parts: list[Any]) -> Iterator[tuple[Entry, Scene | None]]:
             yield from ((entry, None) for entry in part.entries)
         elif isinstance(part, Scene):
             yield Entry(part.href), part
-        elif isinstance(part, str) and _names_list(part):
-            yield from ((entry, None) for entry in read_entries([part]))
+        elif _names_list(part):
+            yield from ((entry, None) for entry in read_entries([os.fspath(part)]))
         elif isinstance(part, str | os.PathLike):
             yield href_entry(os.fspath(part), None), None
         elif is_stac(part):

@@ -49,6 +49,18 @@ class Part:
             raise UsageError(f"part {text!r} is not one of 1/{part.of} to {part.of}/{part.of}{counted}")
         return part
 
+    @classmethod
+    def made_of(cls, given: object) -> Part:
+        """Take ``(3, 10)`` or ``"3/10"``.
+
+        Raises
+        ------
+        UsageError
+            As of `parse`.
+        """
+        pair = given.split("/") if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [given]
+        return cls.parse("/".join(str(one).strip() for one in pair))
+
     def size(self, scenes: int) -> int:
         """Scenes of this part where all parts together have so many."""
         return len(range(self.number - 1, scenes, self.of))

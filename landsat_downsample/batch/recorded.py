@@ -14,7 +14,9 @@ from landsat_downsample.storage.bugs import warn
 if TYPE_CHECKING:
     from landsat_downsample.batch.journal import Journal
     from landsat_downsample.batch.parts import Share
+    from landsat_downsample.batch.requests import Order
     from landsat_downsample.execution.dask_executor import DaskExecutor
+    from landsat_downsample.model.options import Options
 
 
 @contextmanager
@@ -33,15 +35,19 @@ def recorded(
     from landsat_downsample.execution.cluster import dashboard_link
 
     orders = [request.order for request in requests]
-    if not orders or any((one.dest, one.options) != (orders[0].dest, orders[0].options) for one in orders):
+    if not orders or any(_common(one) != _common(orders[0]) for one in orders):
         raise UsageError("a record is of plans for one destination with the same options: run the others apart")
     about: dict[str, object] = {"options": orders[0].options.to_dict(), "workers": workers}
     if executor is not None:
         staff = executor.staff
         about |= {"workers": lambda: staff.now, "workers_most": lambda: staff.most, "workers_lost": lambda: staff.lost}
         about["dashboard"] = dashboard_link(executor.client)
-    if orders[0].tiles:
-        about["tiles"] = True
+    asked = {
+        "tiles": orders[0].tiles,
+        "overwrite": orders[0].overwrite,
+        "requester_pays": any(request.requester_pays for request in requests),
+    }
+    about |= {name: True for name, said in asked.items() if said}
     if share is not None:
         about["part"] = share.to_dict()
     entries = [request.entry for request in requests]
@@ -52,6 +58,10 @@ def recorded(
     with journal:
         yield journal
     journal.report = _report(journal.href)
+
+
+def _common(order: Order) -> tuple[str, Options, bool]:
+    return order.dest, order.options, order.overwrite
 
 
 def _report(folder: str) -> str | None:

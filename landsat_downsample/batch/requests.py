@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from landsat_downsample.batch.entry import Entry
+from landsat_downsample.batch.geoparquet import is_geoparquet
 from landsat_downsample.errors import LandsatDownsampleError, SceneError, UsageError
 from landsat_downsample.formats.product_id import is_tiff, parse, stem
 from landsat_downsample.model.grid_request import PLACEMENTS
@@ -61,6 +62,13 @@ class SceneRequest:
     def source(self) -> dict[str, Any]:
         """What was asked for, as a line of a frozen list holds it."""
         return self.entry.to_dict()
+
+    @property
+    def requester_pays(self) -> bool:
+        """Whether its reader has agreed to pay, by the order, the environment or the scene that was opened."""
+        bands = self._kept.scene.bands.values() if self._kept else ()
+        agreed = self.order.requester_pays or Policy.from_environ().requester_pays
+        return agreed or any(band.requester_pays for band in bands)
 
     def plan(self) -> ScenePlan:
         """Open it, headers only, and plan it.
@@ -179,7 +187,7 @@ def distinct(entries: Iterable[Entry], *, listed: bool = False) -> list[Entry]:
 
 def names_list(words: Iterable[str]) -> bool:
     """Whether words of a command line name a list."""
-    return any(word == "-" or word.startswith("@") for word in words)
+    return any(word == "-" or word.startswith("@") or is_geoparquet(word) for word in words)
 
 
 def place_key(entry: Entry) -> str:

@@ -89,7 +89,13 @@ def left_of(href: str) -> Plans:
     asked = of_run(folder)
     if not asked.options:
         raise UsageError(f"the record {Location(folder)!r} does not say its options: plan its scenes.ndjson anew")
-    order = Order(Options.from_dict(asked.options), dest_of(folder), tiles=asked.tiles)
+    order = Order(
+        Options.from_dict(asked.options),
+        dest_of(folder),
+        overwrite=asked.overwrite,
+        requester_pays=asked.requester_pays,
+        tiles=asked.tiles,
+    )
     left = retry(folder, order)
     entries = distinct(left.entries, listed=True)
     entries = by_tiles(entries, order) if order.tiles else entries

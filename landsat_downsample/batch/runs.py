@@ -169,6 +169,8 @@ def _join(folder: str, found: Sequence[Status], policy: Policy) -> Status:
         workers_most=_added(one.workers_most for one in parts),
         workers_lost=_added(one.workers_lost for one in parts),
         dashboard=None,
+        overwrite=any(one.overwrite for one in found),
+        requester_pays=any(one.requester_pays for one in found),
         version=", ".join(sorted({one.version for one in found if one.version})) or None,
         failures=tuple(failure for one in parts for failure in one.failures)[-LAST:],
         parts=parts,

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from landsat_downsample.batch.entry import Entry, entries_of, failing_entry, gathered, href_entry
+from landsat_downsample.batch.geoparquet import is_geoparquet, read_items
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, UsageError, read_error
 from landsat_downsample.formats import scene_table
 from landsat_downsample.formats.scene_table import SceneTable
@@ -34,7 +35,8 @@ def read_entries(words: Iterable[str], *, stdin: BinaryIO | None = None) -> list
     Parameters
     ----------
     words : iterable of str
-        Each an href, ``@LIST`` (a path or remote href of a list), or ``-`` (a list on stdin). A list has
+        Each an href, ``@LIST`` (a path or remote href of a list), stac-geoparquet under a name that ends in
+        ``.parquet`` or ``.geoparquet``, with @ or without, or ``-`` (a list on stdin). A list has
         one href a line (blank lines and those that begin with ``#`` are skipped), or one JSON value a line,
         or is a STAC ItemCollection or other JSON document, or EarthExplorer's CSV. A JSON value is an href,
         ``{"href": ...}``, a STAC item or ItemCollection, a line of a frozen list or of an outcomes.ndjson, or
@@ -99,12 +101,13 @@ def numbered(href: str) -> Iterator[tuple[int, Any]]:
 def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
     if word == "-":
         lines, name, base = stdin or _stdin(), "stdin", None
-    elif word.startswith("@"):
-        if not word[1:].strip():
+    elif word.startswith("@") or is_geoparquet(word):
+        name = word.removeprefix("@")
+        if not name.strip():
             raise UsageError("@ is followed by no list: give @FILE")
-        lines, name = _lines(word[1:]), word[1:]
         location = Location(name)
         base = location.path if location.is_local else name
+        lines = iter(()) if is_geoparquet(name) else _lines(name)
     else:
         if not word.strip():
             raise UsageError("href is empty: give a path or a URL")
@@ -112,7 +115,7 @@ def _of_word(word: str, stdin: BinaryIO | None) -> Iterator[Entry]:
         return
     held: list[Entry] = []  # back until one is right: of a list that has none, the first one tells what it is
     found = False
-    for entry in _of_lines(lines, name, base):
+    for entry in entries_of(read_items(name), base, base) if is_geoparquet(name) else _of_lines(lines, name, base):
         found = found or entry.error is None
         held.append(entry)
         if found:

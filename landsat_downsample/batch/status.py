@@ -72,6 +72,10 @@ class Status:
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     tiles: bool = False
     """Whether a product was made for each tile that a scene meets."""
+    overwrite: bool = False
+    """Whether products that were made otherwise were replaced."""
+    requester_pays: bool = False
+    """Whether its readers had agreed to pay."""
     listed: int | None = None
     """Of a part: the scenes of the whole list."""
     parts: tuple[Status, ...] = ()
@@ -157,6 +161,8 @@ def from_record(record: dict[str, Any], folder: str, now: datetime | None = None
         failures=_failures(record.get("failures")),
         options=_part(record.get("options")),
         tiles=record.get("tiles") is True,
+        overwrite=record.get("overwrite") is True,
+        requester_pays=record.get("requester_pays") is True,
         listed=_known(_part(record.get("part")).get("scenes")),
     )
 

@@ -32,7 +32,11 @@ def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None
     """Add the arguments that run, plan and notebook share; the last takes one scene only."""
     if many:
         parser.add_argument(
-            "sources", nargs="*", type=href_type, metavar="SOURCE", help=f"{SOURCE}; @LIST or - for a list"
+            "sources",
+            nargs="*",
+            type=href_type,
+            metavar="SOURCE",
+            help=f"{SOURCE}; @LIST, items.parquet or - for a list",
         )
         add_access(parser)
     else:

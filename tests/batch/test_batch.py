@@ -66,7 +66,7 @@ def test_a_list_gives_what_its_scenes_give_and_a_record(scenes, tmp_path):
     assert {"scenes.ndjson", "outcomes.ndjson", "status.json", "report.html"} <= set(os.listdir(run))
     reported = {line["id"]: line for line in outcomes(run)}
     assert [line["status"] for line in reported.values()].count("done") == 6
-    assert reported[str(tmp_path / "nowhere")]["cause"] == "ReadError"
+    assert reported[str(tmp_path / "nowhere")]["cause"] == "MissingError"
     assert "no such file" in reported[str(tmp_path / "nowhere")]["error"]
 
 

@@ -82,7 +82,7 @@ def test_a_run_leaves_its_record(tmp_path):
     written = [path.stat().st_size for path in Path(dest).glob("*_downsampled/*.TIF")]
     assert status["bands"] == {"done": 8, "known": 8}
     assert status["bytes"] == {"in": sum(outcome.bytes_in for outcome in outcomes), "out": sum(written)}
-    assert [failure["cause"] for failure in status["failures"]] == ["ReadError"]
+    assert [failure["cause"] for failure in status["failures"]] == ["MissingError"]
 
 
 def test_the_state_is_reported_when_it_changes(tmp_path):

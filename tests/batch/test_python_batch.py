@@ -161,7 +161,7 @@ def test_every_step_is_a_record_with_its_fields(listed, scenes, tmp_path, caplog
     ]  # fmt: skip
     assert events.count("band-done") == 4 and events.count("scene-done") == 2 and events[-1] == "run-ended"
     failed = told[events.index("scene-failed")]
-    assert failed.levelname == "ERROR" and failed.cause == "ReadError" and failed.error == failed.getMessage()
+    assert failed.levelname == "ERROR" and failed.cause == "MissingError" and failed.error == failed.getMessage()
     band = told[events.index("band-done")]
     assert band.id in {one.name for one in scenes} and band.band in BANDS and band.bytes_in > 0
 
@@ -200,3 +200,74 @@ def test_a_script_is_quiet_unless_it_asks_and_nothing_is_said_twice(how, scenes,
     assert len(lines) == 5  # two bands, a scene done, one failed, the summary
     assert [line for line in lines if "no such file" in line] and len(set(lines)) == 5
     assert all(("landsat-downsample: " in line) == (how == "shown") for line in lines)
+
+
+# Parts ---------------------------------------------------------------------------------------
+
+
+def test_parts_are_those_of_the_shell(scenes, listed, tmp_path):
+    """The same scenes, under the same name of the run, so that the parts of both doors are one run."""
+    dest = tmp_path / "out"
+    assert call("run", listed, "--part", "1/2", "--to", dest, "--factor", 7).code == 0
+    plans = ld.plan(listed, dest, factor=7, part=(2, 2))
+    ld.run(plans, record=True, check=False)
+    told = ld.status(dest)
+    assert (told.done, told.failed, told.missing, len(told.parts)) == (2, 1, (), 2)
+    assert [plans.share.to_dict() for plans in (ld.plan(listed, dest, factor=7, part="2/2"), plans)] == [
+        {"number": 2, "of": 2, "scenes": 3}
+    ] * 2
+
+
+def test_all_parts_are_all_scenes(scenes, tmp_path):
+    given = [scenes[0], ld.open_scene(scenes[1]), str(scenes[2])]
+    parts = [ld.plan(given, tmp_path, factor=7, part=(number, 2)) for number in (1, 2)]
+    assert [len(part) for part in parts] == [2, 1]
+    names = [plan.name for part in parts for plan in part]
+    assert sorted(names) == sorted(plan.name for plan in ld.plan(given, tmp_path, factor=7))
+
+
+def test_a_part_may_have_nothing_to_do(scenes, tmp_path):
+    plans = ld.plan(scenes[0], tmp_path / "out", factor=7, part=(3, 3))
+    assert len(plans) == 0 and ld.run(plans, record=True) == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", [(0, 2), (3, 2), "1", 5, ("a", "b"), (1, 2, 3)])
+def test_what_is_no_part_is_refused(scenes, tmp_path, part):
+    with pytest.raises(ld.UsageError, match=r"part .* is not"):
+        ld.plan(scenes[0], tmp_path, factor=7, part=part)
+
+
+# What a retry asks ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("door", ["python", "shell"])
+def test_a_retry_asks_as_the_run_did(scenes, tmp_path, door, monkeypatch):
+    """It replaces what was made otherwise, and pays, where the run was allowed to."""
+    dest, later = tmp_path / "out", tmp_path / scenes[2].name
+    ld.run(ld.plan(scenes[2], dest, factor=5))  # in the way of the scene that fails first
+    sources = [str(scenes[0]), str(later)]
+    if door == "python":
+        monkeypatch.setenv("AWS_REQUEST_PAYER", "requester")
+        ld.run(ld.plan(sources, dest, factor=7, overwrite=True), record=True, check=False)
+        monkeypatch.delenv("AWS_REQUEST_PAYER")
+    else:
+        call("run", *sources, "--to", dest, "--factor", 7, "--overwrite", "--requester-pays")
+    told = ld.status(dest)
+    assert (told.failed, told.overwrite, told.requester_pays) == (1, True, True)
+    later.symlink_to(scenes[2])
+    (outcome,) = ld.retry_failed(dest)
+    assert outcome.status == "done"
+    again = ld.status(dest)
+    assert (again.failed, again.overwrite, again.requester_pays) == (0, True, True)
+
+
+def test_nothing_is_replaced_or_paid_unasked(scenes, tmp_path):
+    dest, later = tmp_path / "out", tmp_path / scenes[2].name
+    ld.run(ld.plan(scenes[2], dest, factor=5))
+    ld.run(ld.plan([scenes[0], later], dest, factor=7), record=True, check=False)
+    told = ld.status(dest)
+    assert (told.overwrite, told.requester_pays) == (False, False)
+    later.symlink_to(scenes[2])
+    with pytest.raises(ld.RunError, match="was made with factor 5"):
+        ld.retry_failed(dest)
