@@ -43,7 +43,7 @@ def test_each_tile_is_a_product_of_its_own_with_the_cells_of_the_tile(scene, tmp
     made = call("run", scene, "--to", tmp_path / "out", "--grid", "hls:300", "--tiles")
     assert made.code == 0
     ids = [json.loads(line)["id"] for line in made.out.splitlines()]
-    assert ids == [f"{scene.name}_T33TTN", f"{scene.name}_T33TTM"]
+    assert sorted(ids) == [f"{scene.name}_T33TTM", f"{scene.name}_T33TTN"]  # whichever ends first
     for name in ids:
         folder = tmp_path / "out" / f"{name}_downsampled"
         assert (folder / f"{name}_downsampled.stac.json").exists()
@@ -78,7 +78,7 @@ def test_a_list_may_name_tiles_of_a_scene(scene, tmp_path):
     lines = [{"source": str(scene), "tile": f"mgrs:33TT{row}:300"} for row in "MN"]
     (tmp_path / "list.ndjson").write_text("\n".join(map(json.dumps, lines)))
     made = call("run", f"@{tmp_path / 'list.ndjson'}", "--to", tmp_path / "out", "--grid", "hls:300")
-    assert [json.loads(line)["id"][-6:] for line in made.out.splitlines()] == ["T33TTM", "T33TTN"]
+    assert sorted(json.loads(line)["id"][-6:] for line in made.out.splitlines()) == ["T33TTM", "T33TTN"]
 
 
 @pytest.mark.parametrize(
