@@ -6,6 +6,7 @@ xarray loads it with every file that it is not told the engine of, so that it mu
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from landsat_downsample.formats.product_id import parse
 if TYPE_CHECKING:
     from landsat_downsample.model.scene import Scene
 
-#: What may follow a product ID in the last part of a path that this engine opens without being asked for.
-ENDINGS = ("", ".tar", "_MTL.txt", "_MTL.json", "_MTL.xml")
+#: What may follow a product ID in the last part of a path that this engine opens without being asked for: of a scene,
+#: and of a product of ours, perhaps of a tile.
+_ENDING = re.compile(r"(\.tar|_MTL\.(txt|json|xml)|(_[0-9A-Za-z]+)?_downsampled(\.tar|\.stac\.json)?)?")
 
 
 class LandsatBackend(BackendEntrypoint):
@@ -35,7 +37,9 @@ class LandsatBackend(BackendEntrypoint):
             return False
         name = name.rstrip("/").rpartition("/")[2] if isinstance(name, str) else ""
         product = parse(name)
-        return product is not None and name.upper().startswith(product.id) and name[len(product.id) :] in ENDINGS
+        if product is None or not name.upper().startswith(product.id):
+            return False
+        return _ENDING.fullmatch(name, len(product.id)) is not None
 
     def open_dataset(
         self,
@@ -45,10 +49,13 @@ class LandsatBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         bands: str | Iterable[str] | None = None,
         requester_pays: bool = False,
+        decode_times: Any = None,
+        decode_coords: Any = None,
     ) -> xr.Dataset:
         """Open bands of one grid, stored values unless ``mask_and_scale=True``; all but the panchromatic by default.
 
         `bands` names variables as of `Scene.dataset`; what opens as a scene is what `open_scene` takes, or a Scene.
+        `decode_times` and `decode_coords` change nothing: the time is one, and ``spatial_ref`` is a coordinate.
         """
         from landsat_downsample.api.indexed_bands import indexed_dataset
 
@@ -63,8 +70,10 @@ class LandsatBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         bands: str | Iterable[str] | None = None,
         requester_pays: bool = False,
+        decode_times: Any = None,
+        decode_coords: Any = None,
     ) -> dict[str, xr.Dataset]:
-        """Open all bands, those of each pixel size in a group: ``/30m``, ``/15m``."""
+        """Open all bands, those of each pixel size in a group: ``/30m``, ``/15m``; arguments as of `open_dataset`."""
         from landsat_downsample.api.indexed_bands import indexed_groups
 
         scene = _scene(filename_or_obj, requester_pays=requester_pays)

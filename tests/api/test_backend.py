@@ -147,19 +147,49 @@ def test_scenes_are_known_by_their_names(folder):
     guess = xr.backends.list_engines()["landsat"].guess_can_open
     name = folder.name
     ours = (name, f"/a/{name}", f"s3://b/{name}/", f"https://host/{name}.tar", f"{name}_MTL.json", Path(name))
+    product = f"{name}_downsampled"
+    products = (product, f"s3://b/{product}/", f"{name}_h18v04_downsampled", f"{product}.stac.json", f"{product}.tar")
     theirs = (
         f"{name}_SR_B4.TIF",
         f"{name}.nc",
         f"{name}.zarr",
-        f"{name}_downsampled",
+        f"{name}_downsampled.nc",
+        f"{name}_downsampled.zarr",
+        f"{name}_cube_of_downsampled",
         "cube.nc",
         f"x{name}",
         b"CDF",
         None,
         5,
     )
-    assert all(guess(one) for one in ours)
+    assert all(guess(one) for one in (*ours, *products))
     assert not any(guess(one) for one in theirs)
+
+
+@pytest.mark.parametrize("units", ["dn", "scaled"])
+def test_a_product_opens_as_its_scene_does(folder, tmp_path, units):
+    """By its folder, its item, a tar of it; codes stay codes."""
+    (outcome,) = ld.run(ld.plan(folder, tmp_path, factor=7, bands="red,lwir11,QA_PIXEL", units=units))
+    product = Path(outcome.href).parent
+    archive = shutil.make_archive(str(product), "tar", product)
+    wanted = ld.open_scene(product).dataset().compute()
+    for place in (product, f"{product}/", outcome.href, archive):
+        found = xr.open_dataset(place)
+        assert {name: array.dtype for name, array in found.items()} == {n: a.dtype for n, a in wanted.items()}
+        for name in wanted:
+            np.testing.assert_array_equal(found[name], wanted[name])
+    physical = xr.open_dataset(product, mask_and_scale=True)
+    for name in ("SR_B4", "ST_B10"):
+        np.testing.assert_allclose(physical[name], wanted.landsat.scaled()[name], rtol=1e-6)
+    assert physical.QA_PIXEL.dtype == "uint16"
+
+
+def test_what_other_engines_are_asked_is_no_error(folder):
+    """rioxarray's users write ``decode_coords="all"``: the reference system is a coordinate anyway."""
+    plain = xr.open_dataset(folder, engine="landsat", bands="red")
+    for how in ({"decode_coords": "all"}, {"decode_times": False}, {"decode_cf": False}):
+        xr.testing.assert_identical(xr.open_dataset(folder, engine="landsat", bands="red", **how), plain)
+        assert set(xr.open_datatree(folder, engine="landsat", bands="red", **how).children) == {"30m"}
 
 
 def test_dates_open_as_a_cube_of_cells(tmp_path):
