@@ -36,7 +36,9 @@ class Taken:
     """Of the run's record; empty where a run keeps none."""
 
 
-def upload(client, folder: Path, sizes: list[tuple[int, int]], *, damaged: int | None = None) -> list[str]:
+def upload(
+    client, folder: Path, sizes: list[tuple[int, int]], *, damaged: int | None = None, only: tuple[str, ...] = ()
+) -> list[str]:
     """Make scenes of these sizes and store them; SR_B1 of number ``damaged`` has wrong bytes after a right header.
 
     Returns
@@ -46,7 +48,7 @@ def upload(client, folder: Path, sizes: list[tuple[int, int]], *, damaged: int |
     """
 
     def store(number: int) -> str:
-        bands = FEWER if sizes[number][0] >= LARGE else BANDS
+        bands = only or (FEWER if sizes[number][0] >= LARGE else BANDS)
         made = ld.make_scene(folder / str(number), size=sizes[number], seed=number, bands=bands)
         name = _own_name(made.name, number)
         for path in made.iterdir():
@@ -71,13 +73,15 @@ def _own_name(name: str, number: int) -> str:
     return "_".join(words)
 
 
-def start(folder: Path, hrefs: list[str], *words: object) -> subprocess.Popen:
+def start(
+    folder: Path, hrefs: list[str], *words: object, cells: tuple[str, str] = ("--factor", "7")
+) -> subprocess.Popen:
     """Start the command that reduces a list of scenes; `reported` gives what it said."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "scenes.txt"
     listed.write_text("".join(f"{href}\n" for href in hrefs))
     with open(folder / "out", "wb") as out, open(folder / "err", "wb") as err:
-        return command.spawn("run", f"@{listed}", "--to", DEST, "--factor", "7", *words, stdout=out, stderr=err)
+        return command.spawn("run", f"@{listed}", "--to", DEST, *cells, *words, stdout=out, stderr=err)
 
 
 def reported(folder: Path) -> tuple[str, str]:

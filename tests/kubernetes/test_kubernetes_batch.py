@@ -59,3 +59,31 @@ def test_batch_with_a_killed_pod_and_a_corrupt_source(api, bucket, batch, serial
     assert all(json.loads(line) for line in out.splitlines())
     [failure] = [line for line in err.splitlines() if "SR_B1" in line]
     assert batch[DAMAGED].rpartition("/")[2] in failure
+
+
+#: Of the list to one grid of another projection.
+THOUSAND = 1000
+
+
+@pytest.mark.timeout(3600)
+def test_many_scenes_to_one_grid(bucket, tmp_path):
+    """A thousand scenes of a list: two pods give the bytes of one thread."""
+    folder = tmp_path / "scenes"
+    hrefs = batches.upload(bucket, folder, [(73, 61)] * THOUSAND, only=("SR_B4", "QA_PIXEL"))
+    found, cells = {}, ("--grid", "modis:500m")
+    for name, words in {
+        "serial": ("--cluster", "none", "--workers", "1"),
+        "pods": ("--cluster", "kubernetes", "--workers", "2"),
+    }.items():
+        begun = time.monotonic()
+        running = batches.start(tmp_path / name, hrefs, *words, cells=cells)
+        try:
+            assert running.wait(1500) == 0, batches.reported(tmp_path / name)
+        finally:
+            running.kill()
+            running.wait()
+        print(f"{THOUSAND} scenes, {name}: {time.monotonic() - begun:.0f} s")
+        found[name] = batches.take(bucket)
+    assert len(found["serial"].outcomes) == len(found["pods"].outcomes) == THOUSAND
+    assert found["pods"].objects == found["serial"].objects
+    print(f"{len(found['pods'].objects)} objects alike")
