@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: Periods by name, as pandas writes them; others are taken as they are: 16D.
 PERIODS = {"month": "MS", "season": "QS-DEC", "year": "YS"}
 
+#: Of how a variable was stored, what holds for its composites.
+KEPT = ("source", "preferred_chunks", "dtype", "_FillValue", "scale_factor", "add_offset", "grid_mapping")
+
 #: What is made of the dates of a period.
 HOW = {
     "mean": "mean over the pixels seen",
@@ -85,6 +88,10 @@ def composite(
     ends = np.array([span for span, _ in periods], "datetime64[ns]")
     joined = joined.assign_coords(time_bnds=(("time", "bnds"), ends))
     joined["time"].attrs |= {"standard_name": "time", "bounds": "time_bnds"}
+    joined["time"].encoding = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+    for name, array in joined.data_vars.items():
+        if name in cube:  # whether its numbers are stored ones, or scaled, is known as before
+            array.encoding = {key: cube[name].encoding[key] for key in KEPT if key in cube[name].encoding}
     return joined
 
 
@@ -131,7 +138,14 @@ def _of_period(part: xr.Dataset, way: str, index: str, mask: tuple[str, ...]) ->
     seen = (weights[first] > 0).sum("time").astype("uint16")
     made["observations"] = seen.assign_attrs(standard_name="number_of_observations", units="1", long_name="dates seen")
     kept = {name: c for name, c in part.coords.items() if "time" not in c.dims}
-    return xr.Dataset({name: array.reset_coords(drop=True) for name, array in made.items()}, kept, part.attrs)
+    for array in made.values():
+        array.attrs = _own(array.attrs)
+    return xr.Dataset({name: array.reset_coords(drop=True) for name, array in made.items()}, kept, _own(part.attrs))
+
+
+def _own(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Without what a Zarr store says of itself, which NetCDF cannot hold either."""
+    return {key: value for key, value in attrs.items() if ":" not in key and key != "zarr_conventions"}
 
 
 def _kind(array: xr.DataArray) -> str:

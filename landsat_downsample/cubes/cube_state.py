@@ -149,7 +149,7 @@ class CubeState:
         try:
             root = json.loads(files.read_bytes(to / ROOT))
             arrays = root["consolidated_metadata"]["metadata"]
-            layout = Layout.from_dict(root["attributes"]["landsat_ds:cube"], arrays)
+            layout = Layout.from_dict(json.loads(root["attributes"]["landsat_ds:cube"]), arrays)
         except (KeyError, ValueError, TypeError) as error:
             raise UsageError(f"{to!r} is there, and no cube of this library: choose another place") from error
         found = {}
@@ -187,7 +187,7 @@ class CubeState:
             attrs = one.attributes | {"grid_mapping": "spatial_ref", **place}
             arrays[name] = Described(("time", "y", "x"), attrs, None, layout.form(name), (self.count, *grid.shape))
         aside = sorted({*self.coordinates, "spatial_ref"} - {"time"})
-        said = {**attributes, **place, "coordinates": " ".join(aside), "landsat_ds:cube": layout.to_dict()}
+        said = {**attributes, **place, "coordinates": " ".join(aside), "landsat_ds:cube": json.dumps(layout.to_dict())}
         return documents(arrays, said)
 
 

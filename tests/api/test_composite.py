@@ -63,6 +63,8 @@ def test_a_mean_is_that_of_all_clear_pixels_of_the_period(sources, out, stats):
         assert off.max() <= (0 if stats == "with sums" else 1)
         np.testing.assert_array_equal(made.red_count[at].values, counts)
     assert set(made.observations.values.ravel()) > {0, 1}
+    scaled = made.landsat.scaled().red.values  # numbers are known to be stored ones
+    np.testing.assert_allclose(scaled, np.where(made.red == 0, np.nan, made.red * 2.75e-5 - 0.2), rtol=1e-6)
 
 
 def test_it_does_not_matter_in_what_order_dates_come(out):
@@ -170,3 +172,17 @@ def test_refusals(out):
         ld.composite(cube.red)
     with pytest.raises(ld.UsageError, match="needs a band that is averaged"):
         ld.composite(cube[["red_count"]])
+
+
+def test_a_composite_of_a_cube_goes_to_netcdf_and_zarr(sources, out, tmp_path):
+    ld.cube(out, tmp_path / "cube.zarr", ["red", "red_count", "qa_pixel"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+        made = ld.composite(xr.open_zarr(tmp_path / "cube.zarr", mask_and_scale=False), "year").load()
+        made.to_netcdf(tmp_path / "year.nc", engine="h5netcdf")
+        made.to_zarr(tmp_path / "year.zarr")
+        zarred = xr.open_zarr(tmp_path / "year.zarr", mask_and_scale=False)
+    with xr.open_dataset(tmp_path / "year.nc", engine="h5netcdf", mask_and_scale=False) as back:
+        for name in made:
+            np.testing.assert_array_equal(back[name].values, made[name].values)
+            np.testing.assert_array_equal(zarred[name].values, made[name].values)
