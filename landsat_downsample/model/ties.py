@@ -48,7 +48,8 @@ FAR = -(1 << 60)
 class Outlines:
     """Pixels as parallelograms: all those between the same four tie points have one shape.
 
-    Pairs of (down, right), each int64 (rows, columns), a cell being ``2**outline_bits`` units: `Ties`.
+    Pairs of (down, right), each int64 (rows, columns), sides also (1, columns) where all rows have the same; a cell
+    being ``2**outline_bits`` units: `Ties`.
     """
 
     centre: tuple[np.ndarray, np.ndarray]
@@ -156,19 +157,18 @@ class Ties:
         return made
 
     def outlines(self, rows: tuple[int, int], columns: tuple[int, int]) -> Outlines:
-        """Of the pixels of some rows and columns, first and past the last."""
-        step, at = self.step, (np.arange(*rows), np.arange(*columns))
-        i, j = at[0] // step, at[1] // step
-        below, after = (2 * (at[0] % step) + 1)[:, None], 2 * (at[1] % step) + 1
+        """Of the pixels of some rows, all between the same tie points, and columns: first and past the last."""
+        step, i, at = self.step, rows[0] // self.step, np.arange(*columns)
+        j, after = at // step, 2 * (at % step) + 1
+        below = (2 * (np.arange(*rows) % step) + 1)[:, None]
         made = []
-        for ties in (self.down, self.right):
-            edge = ties[i] * (2 * step - below) + ties[i + 1] * below
+        for ties in (self.down[i : i + 2], self.right[i : i + 2]):
+            edge = ties[0] * (2 * step - below) + ties[1] * below
             # `take` lays rows one after the other, as all that follows goes through them; `edge[:, j]` lays columns.
             centre = edge.take(j, axis=1) * (2 * step - after) + edge.take(j + 1, axis=1) * after
             across, along = np.diff(ties, axis=1), np.diff(ties, axis=0)
-            by_column = step * (across[:-1] + across[1:])[np.ix_(i, j)]
-            by_row = step * (along[:, :-1] + along[:, 1:])[np.ix_(i, j)]
-            made.append((centre, by_column, by_row))
+            by_column, by_row = across[:1] + across[1:], along[:, :-1] + along[:, 1:]
+            made.append((centre, step * by_column[:, j], step * by_row[:, j]))
         (down, down_column, down_row), (right, right_column, right_row) = made
         return Outlines((down, right), (down_column, right_column), (down_row, right_row))
 

@@ -43,9 +43,16 @@ class Shares:
 
 def shares_of_pixels(ties: Ties, pixels: Window, window: Window) -> Shares:
     """Share out the pixels of some rows and columns of an image: first row, row after the last, columns likewise."""
-    if pixels[0] == pixels[1]:
-        return Shares(*(np.empty(0, np.int64),) * 6)
-    return shares_of(ties.outlines(pixels[:2], pixels[2:]), ties.outline_bits, window)
+    top, bottom, *columns = pixels
+    made = [Shares(*(np.empty(0, np.int64),) * 6)]
+    for row in range(top - top % ties.step, bottom, ties.step):  # so many that arrays stay in the processor's cache
+        first, last = max(row, top), min(row + ties.step, bottom)
+        shares = shares_of(ties.outlines((first, last), (columns[0], columns[1])), ties.outline_bits, window)
+        before = (first - top) * (columns[1] - columns[0])
+        shares.run_start[:] += before
+        shares.part_pixel[:] += before
+        made.append(shares)
+    return Shares(*(np.concatenate([getattr(part, name) for part in made]) for name in Shares.__slots__))
 
 
 def shares_of(outlines: Outlines, bits: int, window: Window, unit: int = UNIT) -> Shares:
@@ -65,24 +72,35 @@ def shares_of(outlines: Outlines, bits: int, window: Window, unit: int = UNIT) -
     low = [centre - reach >> bits for centre, reach in zip(outlines.centre, half, strict=True)]
     span = [(centre + reach >> bits) - first for centre, reach, first in zip(outlines.centre, half, low, strict=True)]
     (row, column), wide = low, window[3] - window[2]
-    inside = (row >= window[0]) & (row < window[1]) & (column >= window[2]) & (column < window[3])
-    whole = (span[0] == 0) & (span[1] == 0)
-    runs = _runs(np.where(whole & inside, (row - window[0]) * wide + column - window[2], -1))
-    pixels = np.flatnonzero(~whole)
+    shared = (span[0] | span[1]) != 0
+    cells = row * wide + (column - (window[0] * wide + window[2]))
+    inside = row.min() >= window[0] and row.max() < window[1] and column.min() >= window[2] and column.max() < window[3]
+    cells[shared if inside else shared | ~_within(row, column, window)] = -1
+    runs = _runs(cells)
+    pixels = np.flatnonzero(shared)
     parts = [(np.empty(0, np.int64),) * 3]
     spans = span[0].ravel()[pixels] + 1, span[1].ravel()[pixels] + 1
-    for high, across in sorted(set(zip(*(n.tolist() for n in spans), strict=True))):
+    most = int(spans[1].max(initial=0)) + 1
+    for kind in np.flatnonzero(np.bincount(spans[0] * most + spans[1])).tolist():
+        high, across = divmod(kind, most)
         chosen = pixels[(spans[0] == high) & (spans[1] == across)]
         weight = _weights(outlines, bits, (low, chosen), (high, across), unit)
         to_row = row.ravel()[chosen][:, None] + np.repeat(np.arange(high), across)
         to_column = column.ravel()[chosen][:, None] + np.tile(np.arange(across), high)
-        kept = (weight > 0) & (to_row >= window[0]) & (to_row < window[1])
-        kept &= (to_column >= window[2]) & (to_column < window[3])
-        cell = (to_row - window[0]) * wide + to_column - window[2]
+        kept = weight > 0
+        if not inside or to_row.max() >= window[1] or to_column.max() >= window[3]:
+            kept &= _within(to_row, to_column, window)
+        cell = to_row * wide + (to_column - (window[0] * wide + window[2]))
         parts.append((np.broadcast_to(chosen[:, None], weight.shape)[kept], cell[kept], weight[kept]))
     pixel, cell, weight = (np.concatenate(items) for items in zip(*parts, strict=True))
     order = np.argsort(pixel, kind="stable")
     return Shares(*runs, pixel[order], cell[order], weight[order])
+
+
+def _within(row: np.ndarray, column: np.ndarray, window: Window) -> np.ndarray:
+    """Whether cells are among those that are counted."""
+    found: np.ndarray = (row >= window[0]) & (row < window[1]) & (column >= window[2]) & (column < window[3])
+    return found
 
 
 def _weights(
@@ -94,8 +112,8 @@ def _weights(
     v, u = (
         [
             (centre.ravel()[pixels] - (first.ravel()[pixels] << bits)) * exact,
-            column.ravel()[pixels] * exact,
-            row.ravel()[pixels] * exact,
+            column.ravel()[pixels % column.size] * exact,
+            row.ravel()[pixels % row.size] * exact,
         ]
         for centre, first, column, row in zip(outlines.centre, low, outlines.by_column, outlines.by_row, strict=True)
     )

@@ -333,7 +333,8 @@ def _of_runs(ufunc: np.ufunc, flat: np.ndarray, shares: Shares) -> np.ndarray:
     if not len(shares.run_start):
         return flat[:0]
     edges = np.stack([shares.run_start, shares.run_start + shares.run_length], axis=1).ravel()
-    found: np.ndarray = ufunc.reduceat(np.append(flat, flat[-1:]), edges)[::2]  # no index may lie past the end
+    edges = edges[:-1] if edges[-1] == len(flat) else edges  # no index may lie past the end
+    found: np.ndarray = ufunc.reduceat(flat, edges)[::2]
     return found
 
 
