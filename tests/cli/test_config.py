@@ -159,6 +159,15 @@ def test_every_option_of_the_example_is_one(here):
     assert parsed("plan").price == [("egress_gb", 0.09)]
 
 
+def test_what_a_verb_must_have_may_stand_in_the_file(here, scene):
+    write(f"source = '{scene}'\nhref = '{scene}'\nto = 'staged'")
+    assert call("info", "--config", "run.toml").out.startswith(ID)
+    assert call("stage-in", "--config", "run.toml").out.endswith(f"staged/{ID}/catalog.json\n")
+    assert "cannot open" in call("info", "nowhere", "--config", "run.toml").err
+    write("factor = 10")
+    assert "arguments are required: SOURCE" in call("info", "--config", "run.toml").err
+
+
 def test_json_lines_can_be_asked_for_in_a_file(here, scene):
     write("to = 'out'\nfactor = 10\nlog-format = 'json'\nbands = ['red']")
     result = call("run", scene, "--config", "run.toml")
