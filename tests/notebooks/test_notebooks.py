@@ -28,6 +28,7 @@ VERBS = {
     "average": "run",
     "ndvi_time_series": "run",
     "operate_a_batch": "run",
+    "monthly_composites": "run",
 }
 BESIDES = {"submit_via_ades": {"ades", "package"}}
 
@@ -210,6 +211,13 @@ def test_time_series_runs(tmp_path):
     assert re.search(r"EPSG:32633 {'time': 6, .*} normalised difference vegetation index", said)
     summer, winter = _means(said)
     assert summer > winter + 0.1 and list(tmp_path.glob("demo/ndvi/cube.nc"))
+
+
+@pytest.mark.slow
+def test_monthly_composites_run(tmp_path):
+    outputs = run("monthly_composites", tmp_path)
+    assert "40 dates, 40 of them new" in text_of(outputs) and len(pictures(outputs)) == 3
+    assert len(list(tmp_path.glob("demo/months/cube.zarr/red/c/*/0/0"))) == 2
 
 
 def _means(said: str) -> tuple[float, float]:
