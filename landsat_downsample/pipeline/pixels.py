@@ -31,6 +31,8 @@ from landsat_downsample.reduce import native
 from landsat_downsample.reduce.area_shares import TILE
 from landsat_downsample.reduce.area_values import StripSums
 from landsat_downsample.reduce.areas import ROWS, Areas
+from landsat_downsample.reduce.kernels import Strip
+from landsat_downsample.reduce.values import Parts
 from landsat_downsample.scenes.header import open_raster
 from landsat_downsample.storage import cancellation, files
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
@@ -104,7 +106,12 @@ class Rows:
             return None
         if areas.window != (0, tiles.image.shape[0], 0, tiles.image.shape[1]):
             return None
-        return lambda strip: areas.decoded_sums(partial(tiles.decode_shares, strip), tiles.dtype, nodata, strip)
+
+        def sums(strip: Strip, *, moments: bool) -> Parts | None:
+            decode = partial(tiles.decode_shares, strip)
+            return areas.decoded_sums(decode, tiles.dtype, nodata, strip, moments=moments)
+
+        return sums
 
     def readers(self, count: int) -> list[Rows]:
         """Readers for as many threads at one time; one where GDAL reads, or where rows are still arriving in order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
+from typing import Protocol
 
 import numpy as np
 
@@ -11,11 +12,15 @@ from landsat_downsample.reduce.areas import Areas, Pairs
 from landsat_downsample.reduce.in_order import in_order
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.rule import Rule
-from landsat_downsample.reduce.several import reducer_of
+from landsat_downsample.reduce.several import MOMENTS, Several, reducer_of
 from landsat_downsample.reduce.values import Parts, ReadRows, Reducer, read_strip, reducer_for, valid_pixels
 
-#: Makes weights and weighted sums of the valid pixels of a strip, (cells, cells) both; or None where it cannot.
-StripSums = Callable[[Strip], Parts | None]
+
+class StripSums(Protocol):
+    """Adds up the valid pixels of a strip, of which nothing is kept."""
+
+    def __call__(self, strip: Strip, *, moments: bool) -> Parts | None:
+        """The first two of `several.MOMENTS`, or all, (cells, cells) each; None where it cannot."""
 
 
 def reduce_areas(
@@ -23,7 +28,7 @@ def reduce_areas(
 ) -> list[np.ndarray]:
     """Reduce a continuous or class band by each rule, (cells, cells): strips in order, of which each reader holds one.
 
-    Where one mean or sum is asked for, `sums` is tried before a strip is read.
+    Where sums and extremes are all that is asked for, `sums` is tried before a strip is read.
     What is added up comes of one pass over the pixels; what ranks or picks them takes one of its own. The cells are
     the same, however many readers there are: each has a thread.
     """
@@ -39,14 +44,26 @@ def reduce_areas(
     if added:
         reducer = reducer_of([rule for rule, _ in added], areas)
         partial = _partials(reducer, reads, added[0][0].dtype)
-        if sums and len(added) == 1 and added[0][0].method in ("mean", "sum"):
-            read, summed = partial, sums
-            partial = lambda strip: summed(strip) or read(strip)  # noqa: E731
+        if sums and isinstance(reducer, Several) and set(reducer.names) <= set(MOMENTS):
+            partial = _summed(reducer, sums, partial)
         for first, waiting in _merged(reducer, areas, partial, len(reads)):
             last = first + len(waiting[0])
             for (_, out), data in zip(added, reducer.finish(waiting, first, last), strict=True):
                 out[first:last] = data
     return outs
+
+
+def _summed(several: Several, sums: StripSums, read: Callable[[Strip], Parts]) -> Callable[[Strip], Parts]:
+    """Partial results of a strip by `sums`, or else by reading it."""
+
+    def partial(strip: Strip) -> Parts:
+        made = sums(strip, moments=several.moments)
+        if made is None:
+            return read(strip)
+        known = dict(zip(MOMENTS, made, strict=False))
+        return tuple(known[name] for name in several.names)
+
+    return partial
 
 
 def _partials(reducer: Reducer, reads: list[ReadRows], dtype: np.dtype) -> Callable[[Strip], Parts]:

@@ -209,14 +209,18 @@ class Areas:
         return count.reshape(-1, self.shape[1]), total.reshape(-1, self.shape[1])
 
     def decoded_sums(
-        self, decode: Callable[..., None], dtype: np.dtype, nodata: float | None, strip: Strip
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """As `valid_sums`, of the tiles that are a strip: `decode` as of `PackedShares.decoded`."""
+        self, decode: Callable[..., None], dtype: np.dtype, nodata: float | None, strip: Strip, *, moments: bool
+    ) -> tuple[np.ndarray, ...] | None:
+        """As `valid_sums`, or `valid_moments`, of the tiles that are a strip: `decode` as of `PackedShares.decoded`."""
         shares = self._shared_out(strip)
-        if isinstance(shares, Shares):
+        if isinstance(shares, Shares) or (moments and self.largest >= 1 << 30):
             return None
-        count, total = shares.decoded(decode, dtype, nodata, moments=False)
-        return count.reshape(-1, self.shape[1]), total.reshape(-1, self.shape[1])
+        return self._in_rows(shares.decoded(decode, dtype, nodata, moments=moments), dtype)
+
+    def _in_rows(self, made: tuple[np.ndarray, ...], dtype: np.dtype) -> tuple[np.ndarray, ...]:
+        """What `PackedShares` adds up, (cells, cells) each; extremes as pixels are."""
+        sums, ends = made[:3], made[3:]
+        return tuple(part.reshape(-1, self.shape[1]) for part in (*sums, *(end.astype(dtype) for end in ends)))
 
     def valid_moments(
         self, values: np.ndarray, ok: np.ndarray | None, nodata: float | None, strip: Strip
@@ -225,8 +229,7 @@ class Areas:
         shares, wide = self._shared_out(strip), native.sixteen(values)
         if wide is None or isinstance(shares, Shares) or self.largest >= 1 << 30:
             return None
-        *sums, least, most = (part.reshape(-1, self.shape[1]) for part in shares.moments(wide, ok, nodata))
-        return *sums, least.astype(values.dtype), most.astype(values.dtype)
+        return self._in_rows(shares.moments(wide, ok, nodata), values.dtype)
 
     def _scatter(
         self, shares: Shares, strip: Strip, runs: np.ndarray, parts: np.ndarray | int, dtype: type
