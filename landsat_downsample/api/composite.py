@@ -134,7 +134,8 @@ def _of_period(part: xr.Dataset, way: str, index: str, mask: tuple[str, ...]) ->
             made[name] = _over_time(_any, array, weights[name], fill=fill)
         else:
             made[name] = _over_time(_median if way == "median" else _mean, array, weights[name], fill=fill)
-        made[name].attrs = array.attrs | {"cell_methods": f"area: mean time: mean (comment: {HOW[way]})"}
+        over_area = array.attrs.get("cell_methods", "area: mean")
+        made[name].attrs = array.attrs | {"cell_methods": f"{over_area} time: {_cell_method(kind, way)}"}
     seen = (weights[first] > 0).sum("time").astype("uint16")
     made["observations"] = seen.assign_attrs(standard_name="number_of_observations", units="1", long_name="dates seen")
     kept = {name: c for name, c in part.coords.items() if "time" not in c.dims}
@@ -148,8 +149,17 @@ def _own(attrs: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in attrs.items() if ":" not in key and key != "zarr_conventions"}
 
 
+def _cell_method(kind: str, way: str) -> str:
+    """How a variable's dates became one, as CF says it."""
+    if way in ("best", "max"):
+        return f"point ({HOW[way]})"
+    if kind in ("count", "codes"):
+        return {"count": "sum", "codes": "maximum (flags of any date)"}[kind]
+    return f"{way} ({HOW[way]})"
+
+
 def _kind(array: xr.DataArray) -> str:
-    if array.attrs.get("units") == "pixel":
+    if array.attrs.get("landsat_statistic") == "count":
         return "count"
     return "codes" if codes_of(array) is not None else "share" if array.attrs.get("units") == "percent" else "values"
 

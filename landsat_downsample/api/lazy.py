@@ -38,6 +38,7 @@ from landsat_downsample.api.array_meaning import (
 from landsat_downsample.api.given_grid import given_grid
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags, methods
+from landsat_downsample.model.band_attributes import reduced_attributes, share_attributes
 from landsat_downsample.model.bands import unknown
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.grid_request import GridRequest
@@ -254,11 +255,10 @@ def fractions(
     rule = QualityRule(spec, fractions=True)
     job = Job(rule, fine, placed, dtype="uint8", pick=1, bands=len(bands))
     (data,) = blocks(quality.data, None, job, source)
-    attrs = {"units": "percent", "landsat_band": FRACTIONS}
     coords = other_coordinates(quality)
     arrays = {
         name: georeference(
-            xr.DataArray(data[k], dims=("y", "x"), coords=coords, attrs=attrs | {"long_name": name}),
+            xr.DataArray(data[k], dims=("y", "x"), coords=coords, attrs=share_attributes(name)),
             placed.coarse,
             255,
             placed.lattice,
@@ -394,14 +394,16 @@ def _kept_attributes(array: xr.DataArray, meaning: Meaning, rule: Rule | Quality
     stale = {"grid_mapping", *NODATA} | (FLAGS if not meaning.spec.categorical else set())
     computed = meaning.was or meaning.masked
     kept = {k: v for k, v in array.attrs.items() if k not in stale and not (computed and k == "landsat_band")}
-    if isinstance(rule, Rule) and rule.method == "count":
-        kept["units"] = "pixel"
+    left = None
     if isinstance(rule, Rule) and "scale_factor" in kept:
         stated = float(kept["scale_factor"]), float(kept.get("add_offset", 0))
         if (left := scaling_of(rule.method, stated)) != stated:
             kept = {key: value for key, value in kept.items() if key not in ("scale_factor", "add_offset")}
             kept |= {"scale_factor": left[0]} if left else {}
-    return kept
+    if not isinstance(rule, Rule):
+        return reduced_attributes(kept, rule.policy)
+    lost = "scale_factor" in array.attrs and left is None
+    return reduced_attributes(kept, rule.method, stored=lost)
 
 
 def _rule(

@@ -29,7 +29,11 @@ CONVENTIONS = {
 }
 
 #: How times are stored: whole numbers, as exact as items have them.
-EPOCH = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+EPOCH = {
+    "units": "microseconds since 1970-01-01",
+    "calendar": "standard",
+    "units_metadata": "leap_seconds: utc",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +180,20 @@ class CubeState:
     def documents(self, attributes: Mapping[str, Any]) -> dict[str, bytes]:
         """All documents, and the chunks of coordinates, by key; that of the root last."""
         layout, grid = self.layout, self.layout.common.grid
-        y, x = layout.common.lattice.centres(grid)
         crs, place, t = CRS.from_user_input(grid.crs), geozarr(grid), grid.transform
         axes = {one["axis"].lower(): dict(one) for one in crs.cs_to_cf()}
         arrays = {name: Described(("time",), dict(attrs), found) for name, (found, attrs) in self.coordinates.items()}
-        arrays |= {name: Described((name,), axes[name], found) for name, found in (("y", y), ("x", x))}
+        for name, found, at in zip(
+            "yx", layout.common.lattice.centres(grid), layout.common.lattice.edges(grid), strict=True
+        ):
+            arrays[name] = Described((name,), axes[name] | {"bounds": f"{name}_bnds"}, found)
+            arrays[f"{name}_bnds"] = Described((name, "bnds"), {}, np.stack([at[:-1], at[1:]], -1))
         mapping = crs.to_cf() | {"GeoTransform": f"{t.c!r} {t.a!r} 0.0 {t.f!r} 0.0 {t.e!r}"}
         arrays["spatial_ref"] = Described((), mapping, np.array(0))
         for name, one in layout.variables.items():
             attrs = one.attributes | {"grid_mapping": "spatial_ref", **place}
             arrays[name] = Described(("time", "y", "x"), attrs, None, layout.form(name), (self.count, *grid.shape))
-        aside = sorted({*self.coordinates, "spatial_ref"} - {"time"})
+        aside = sorted({*self.coordinates, "spatial_ref", "x_bnds", "y_bnds"} - {"time"})
         said = {**attributes, **place, "coordinates": " ".join(aside), "landsat_ds:cube": json.dumps(layout.to_dict())}
         return documents(arrays, said)
 

@@ -8,26 +8,47 @@ from typing import Any
 
 import numpy as np
 
+from landsat_downsample import __version__
 from landsat_downsample.cubes.cell_blocks import FileBand, Part, Window
 from landsat_downsample.cubes.common_grid import CommonGrid
 from landsat_downsample.cubes.passes import Date
 from landsat_downsample.cubes.reduced_scene import DECISIVE, Layer, ReducedScene
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
-from landsat_downsample.model.band_attributes import band_attributes
+from landsat_downsample.model.band_attributes import band_attributes, reduced_attributes, share_attributes
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.model.words import words
 
-#: A date's coordinates: property of items -> name, what it is, unit.
+#: A date's coordinates: property of items -> name, attributes.
 BY_TIME = {
-    "platform": ("platform", "satellite", None),
-    "landsat:wrs_path": ("wrs_path", "path of the Worldwide Reference System", None),
-    "landsat:wrs_row": ("wrs_row", "row of the Worldwide Reference System", None),
-    "eo:cloud_cover": ("cloud_cover", "cloud cover of the scene", "percent"),
-    "view:sun_azimuth": ("sun_azimuth", "azimuth of the sun at the centre of the scene", "degree"),
-    "view:sun_elevation": ("sun_elevation", "elevation of the sun at the centre of the scene", "degree"),
+    "platform": ("platform", {"standard_name": "platform_name", "long_name": "satellite"}),
+    "landsat:wrs_path": ("wrs_path", {"long_name": "path of the Worldwide Reference System"}),
+    "landsat:wrs_row": ("wrs_row", {"long_name": "row of the Worldwide Reference System"}),
+    "eo:cloud_cover": (
+        "cloud_cover",
+        {"standard_name": "cloud_area_fraction", "long_name": "cloud cover of the scene", "units": "percent"},
+    ),
+    "view:sun_azimuth": (
+        "sun_azimuth",
+        {
+            "standard_name": "solar_azimuth_angle",
+            "long_name": "azimuth of the sun at the centre of the scene",
+            "units": "degree",
+        },
+    ),
+    "view:sun_elevation": (
+        "sun_elevation",
+        {
+            "standard_name": "solar_elevation_angle",
+            "long_name": "elevation of the sun at the centre of the scene",
+            "units": "degree",
+        },
+    ),
 }
+
+#: Attributes of moments of acquisition.
+TIME = {"standard_name": "time", "long_name": "time of acquisition, UTC", "axis": "T"}
 
 #: Dimension, values, attributes: what xarray makes a variable of.
 Coordinate = tuple[str, Any, dict[str, Any]]
@@ -71,7 +92,7 @@ class Variable:
         """What it says of itself."""
         layer, described = self.first, self.first.band.description
         if layer.share:
-            return {"long_name": described or layer.share, "units": "percent", "landsat_band": FRACTIONS}
+            return share_attributes(layer.share, described)
         tables = {(scene.sensor, scene.level) for scene in scenes if scene.location.href in self.layers}
         attrs = band_attributes(layer.band, *(tables.pop() if len(tables) == 1 else (None, None)))
         if layer.stat:  # an offset is none of a deviation's, nor any scale a count's: only what the file says holds
@@ -79,7 +100,8 @@ class Variable:
             said = {"long_name": described, "scale_factor": layer.band.scale, "add_offset": layer.band.offset}
             attrs = {key: value for key, value in attrs.items() if key not in said or key == "long_name"}
             attrs |= {key: value for key, value in said.items() if value is not None}
-        return attrs
+        lost = layer.stat != "" and layer.band.scale is None and layer.band.spec.scale is not None
+        return reduced_attributes(attrs, layer.method, stored=lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +171,17 @@ class Series:
         times = np.array([date[0].time for date in self.dates], "datetime64[ns]")
         ids = [" ".join(dict.fromkeys(scene.id for scene in date)) for date in self.dates]
         found: dict[str, Coordinate] = {
-            "time": ("time", times, {"standard_name": "time", "long_name": "time of acquisition, UTC"}),
+            "time": ("time", times, dict(TIME)),
             "product": ("time", ids, {"long_name": "source scenes"}),
         }
-        for key, (name, title, unit) in BY_TIME.items():
+        for key, (name, attrs) in BY_TIME.items():
             values = [[scene.properties.get(key) for scene in date] for date in self.dates]
-            if unit:  # of several rows their mean
+            if "units" in attrs:  # of several rows their mean
                 means = [np.mean([one for one in some if one is not None] or [np.nan]) for some in values]
-                found[name] = ("time", np.array(means, "float64"), {"long_name": title, "units": unit})
+                found[name] = ("time", np.array(means, "float64"), dict(attrs))
             else:
                 texts = [" ".join(dict.fromkeys(str(one) for one in some if one is not None)) for some in values]
-                found[name] = ("time", texts, {"long_name": title})
+                found[name] = ("time", texts, dict(attrs))
         return found
 
     def attributes(self) -> dict[str, Any]:
@@ -167,6 +189,7 @@ class Series:
         return {
             "Conventions": "CF-1.11",
             "title": "Landsat scenes, downsampled",
+            "history": f"dates put together by landsat-downsample {__version__}",
             "landsat_grid": self.scenes[0].grid_name,
         }
 

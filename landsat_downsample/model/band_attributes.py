@@ -1,21 +1,70 @@
-"""What an array says of the band that it holds, by the CF conventions."""
+"""What an array says of the band that it holds, by the CF conventions (1.11, table of standard names 93)."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
 from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
+from landsat_downsample.model.product import FRACTIONS
+
+#: Standard names of bands in physical units, by USGS name. A standard error is one of CF's modifiers.
+_STANDARD_NAMES = {
+    r"SR_B\d": "surface_bidirectional_reflectance",
+    r"ST_B\d+": "surface_temperature",
+    r"ST_QA": "surface_temperature standard_error",
+    r"ST_EMIS": "surface_longwave_emissivity",
+    r"ST_EMSD": "surface_longwave_emissivity standard_error",
+    r"ST_TRAD": "toa_outgoing_radiance_per_unit_wavelength",
+    r"SZA": "solar_zenith_angle",
+    r"SAA": "solar_azimuth_angle",
+    r"VZA": "sensor_zenith_angle",
+    r"VAA": "sensor_azimuth_angle",
+}
+
+#: Of Level-1 bands, whose numbers are none of these unless the source says their unit.
+_AT_SENSOR = {"1": "toa_bidirectional_reflectance", "kelvin": "toa_brightness_temperature"}
+
+#: Of shares of pixels.
+_SHARES = {
+    "valid": "area_fraction",
+    "clear": "clear_sky_area_fraction",
+    "cloud": "cloud_area_fraction",
+    "snow": "surface_snow_area_fraction",
+}
+
+#: Units of USGS as UDUNITS writes them.
+_UNITS = {"emissivity coefficient": "1", "watt/steradian/square_meter/micrometer": "W m-2 sr-1 um-1"}
+
+#: How cells come of pixels: CF's methods by ours.
+_CELL_METHODS = {
+    "mean": "mean",
+    "circular": "mean (of directions)",
+    "median": "median",
+    "min": "minimum",
+    "max": "maximum",
+    "sum": "sum",
+    "std": "standard_deviation",
+    "rms": "root_mean_square",
+    "count": "sum",
+    "fraction": "mean",
+    "mode": "mode",
+    "nearest": "point",
+    "conservative": "maximum (flags of any pixel, fill of all)",
+    "majority": "mode (flag by flag)",
+}
 
 
 def band_attributes(band: Band, sensor: str | None, level: int | None) -> dict[str, Any]:
     """What an array says of its band, whatever scene it is of."""
     spec = band.spec
+    stated = band.unit or spec.unit
     record = {
         "long_name": spec.title or spec.name,
-        "units": band.unit or spec.unit,
+        **_quantity(band, _UNITS.get(stated, stated) if stated else None),
         "scale_factor": band.scale if band.scale is not None else spec.scale,
         "add_offset": band.offset if band.offset is not None else spec.offset,
         "landsat_band": spec.name,
@@ -26,9 +75,63 @@ def band_attributes(band: Band, sensor: str | None, level: int | None) -> dict[s
     return {key: value for key, value in record.items() if value is not None}
 
 
+def _quantity(band: Band, unit: str | None) -> dict[str, Any]:
+    """Standard name and unit of physical values, stored or after scaling; of other numbers their unit alone."""
+    spec, physical = band.spec, band.scaling is not None or np.dtype(band.dtype).kind == "f"
+    if spec.categorical:
+        return {"standard_name": "quality_flag" if spec.kind == "bits" else None, "units": unit}
+    if not physical:
+        return {"units": unit}
+    known = (name for pattern, name in _STANDARD_NAMES.items() if re.fullmatch(pattern, spec.name))
+    name = next(known, _AT_SENSOR.get(str(unit)) if re.match(r"B\d", spec.name) else None)
+    scale = "difference" if str(name).endswith("standard_error") else "on_scale"
+    unit = unit or ("1" if spec.scale is not None else None)
+    return {
+        "standard_name": name,
+        "units": unit,
+        "units_metadata": f"temperature: {scale}" if unit == "kelvin" else None,
+    }
+
+
+def share_attributes(name: str, title: str | None = None) -> dict[str, Any]:
+    """What an array says that holds shares of pixels, in percent."""
+    said = {"long_name": title or name.replace("_", " "), "units": "percent", "cell_methods": "area: mean"}
+    return said | {"landsat_band": FRACTIONS} | ({"standard_name": _SHARES[name]} if name in _SHARES else {})
+
+
+def reduced_attributes(attrs: dict[str, Any], method: str, *, stored: bool = False) -> dict[str, Any]:
+    """What cells say that were made of a band's pixels.
+
+    Parameters
+    ----------
+    attrs : dict
+        Of the band, without a scale that does not hold of the cells.
+    method : str
+        Reducer or policy.
+    stored : bool
+        Whether cells are in stored numbers that no scale makes physical values of: a sum of integers with an offset.
+    """
+    made = dict(attrs)
+    if method == "count":
+        made |= {"standard_name": "number_of_observations", "units": "1", "landsat_statistic": "count"}
+    elif stored:
+        made.pop("standard_name", None)
+        made["units"] = "1"
+    if method == "count" or stored:
+        made.pop("units_metadata", None)
+    elif method == "std" and "units_metadata" in made:
+        made["units_metadata"] = "temperature: difference"
+    if method in _CELL_METHODS:
+        made["cell_methods"] = f"area: {_CELL_METHODS[method]}"
+    return made
+
+
 def flag_attributes(band: Band) -> dict[str, Any]:
-    """The flags of a bit field, as the CF conventions (section 3.5) have them."""
-    known = flags.meanings(band.spec)
+    """The flags of a bit field, as the CF conventions (section 3.5) have them.
+
+    Fields that are 0 are left out: values must not repeat.
+    """
+    known = {name: pair for name, pair in flags.meanings(band.spec).items() if pair[1]}
     if not known or np.dtype(band.dtype).kind not in "iu":
         return {}
     masks, values = zip(*known.values(), strict=True)

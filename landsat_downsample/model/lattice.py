@@ -57,6 +57,13 @@ class Lattice:
         x = (self.origin[1] + self.cell[1] / 2, self.cell[1], range(column, column + window.width))
         return _floats(*y), _floats(*x)
 
+    def edges(self, window: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Edges (y, x) between the cells of a window and around it, as exact as `centres`."""
+        row, column = self.first(window)
+        y = (self.origin[0], -self.cell[0], range(row, row + window.height + 1))
+        x = (self.origin[1], self.cell[1], range(column, column + window.width + 1))
+        return _floats(*y), _floats(*x)
+
     def in_pixels(self, window: Grid, fine: Grid, axis: int) -> tuple[Fraction, Fraction]:
         """Length of a cell along an axis, and from the first cell's edge to that of `fine`, in its pixels."""
         step = Fraction(fine.resolution[axis])

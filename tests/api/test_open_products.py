@@ -97,7 +97,8 @@ def test_physical_units(made):
     plain = ld.open_products(made, ["red_std", "red_count"])
     np.testing.assert_allclose(stats.red_std.values, plain.red_std.values.astype("f8") * 2.75e-5, rtol=1e-6)
     np.testing.assert_array_equal(stats.red_count.values, plain.red_count.values)
-    assert plain.red_count.attrs["units"] == "pixel" and "scale_factor" not in plain.red_count.attrs
+    assert plain.red_count.attrs["units"] == "1" and "scale_factor" not in plain.red_count.attrs
+    assert plain.red_count.attrs["standard_name"] == "number_of_observations"
     masked = ld.open_products(made, ["red"], masked=True)
     np.testing.assert_array_equal(np.isnan(masked.red.values), dn == 0)
     masked.landsat.coarsen(factor=3)  # the accessor knows what they are
