@@ -163,7 +163,7 @@ def _layers(item: dict[str, Any], location: Location, grid: Grid, known: dict[st
         for number, said in enumerate(asset["bands"], 1):
             nodata = said.get("nodata")
             band = Band(
-                spec,
+                spec.stored_as(said["data_type"], said.get("unit"), scaled="raster:scale" in said),
                 before + name + after,
                 grid,
                 said["data_type"],

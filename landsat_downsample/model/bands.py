@@ -90,6 +90,14 @@ class BandSpec:
         """The same band in physical units: nothing is left to be scaled, and no number says that there is no data."""
         return replace(self, dtype=dtype, scale=None, offset=None, fill=None)
 
+    def stored_as(self, dtype: str, unit: str | None, *, scaled: bool) -> BandSpec:
+        """What it means in a file of a type, which states a unit, and a scale or none.
+
+        Floats with a unit and without a scale are physical values; those without either say nothing.
+        """
+        physical = dtype.startswith("float") and unit and not scaled and self.scale is not None
+        return self.as_physical(dtype) if physical else self
+
     @property
     def averaged(self) -> bool:
         """Whether its cells are plain means, beside which other statistics may be asked for."""

@@ -91,8 +91,7 @@ def read_header(
         spec = validity.meaning(source, spec, found, location)
         scale, offset = source.scales[0], source.offsets[0]
         scaled = (scale, offset) != (1.0, 0.0)
-        if layout.dtype.startswith("float") and source.units[0] and not scaled and spec.scale is not None:
-            spec = spec.as_physical(layout.dtype)
+        spec = spec.stored_as(layout.dtype, source.units[0], scaled=scaled)
         return Band(
             spec=spec,
             href=location.href,

@@ -248,3 +248,11 @@ def test_what_has_no_stated_scale_is_refused(folder, tmp_path):
         ld.plan(level1, tmp_path, factor=2, units="scaled")
     with pytest.raises(UsageError, match=r"units 'scald' are unknown \(did you mean scaled\?\)"):
         ld.plan(folder, tmp_path, factor=2, units="scald")
+
+
+def test_a_cube_of_products_is_not_scaled_twice(products):
+    cubes = {units: ld.open_products(product.parent, ["red"]) for units, product in products.items()}
+    assert "scale_factor" in cubes["dn"].red.attrs and "scale_factor" not in cubes["scaled"].red.attrs
+    physical = cubes["scaled"].red
+    np.testing.assert_array_equal(physical, cubes["scaled"].landsat.scaled().red)
+    np.testing.assert_allclose(physical, cubes["dn"].landsat.scaled().red, atol=2.75e-5 / 2 + HAIR)
