@@ -8,7 +8,21 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import bounds, cluster, grids, growth, machine, memory, network, report, scenes, several, steady, whole
+from benchmarks import (
+    bounds,
+    cluster,
+    cubes,
+    grids,
+    growth,
+    machine,
+    memory,
+    network,
+    report,
+    scenes,
+    several,
+    steady,
+    whole,
+)
 from benchmarks.floor import Floor
 from benchmarks.scenes import CACHE
 
@@ -30,6 +44,9 @@ CPU seconds. A scene of {len(scenes.EIGHT)} bands, the geometry of its cells mad
 beside blocks of the same size in the scene's zone; QA_PIXEL gives flags and fractions. Peers that take minutes a band
 were given cells in the middle, once, their pixels decoded beforehand; what a pixel costs is compared. The heads of
 grids.py and grid_peers.py tell more."""
+CUBES = """\
+Of eight bands, one thread, shards of 20 dates. The peer copies decoded cells into arrays of the same shards by the
+simplest loop that is right; it keeps no coordinates, cannot grow, and leaves half a store where it is killed."""
 WHOLE = """\
 Continuous bands by average, QA_PIXEL by nearest neighbour where ours reduces flag by flag and gives fractions.
 Only ours writes COGs, metadata and a browse picture: gdal_translate writes plain, uncompressed tiles, which is the
@@ -70,6 +87,7 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
     five = _said("statistics", lambda: several.measure(scene, VALUES, asked.repeats))
     extra = _said("memory", lambda: memory_of(scene))
     others = _said("other grids", lambda: grids.measure(scene, asked.repeats))
+    store = _said("a cube", lambda: cubes.measure(scene, asked.repeats))
     programs = _said("whole processes", lambda: whole.measure(scene, FACTOR, asked.repeats))
     ways = _said("workers", lambda: cluster.measure(scene, asked.repeats))
     remote = _said("over the network", lambda: network.measure(scene, asked.repeats))
@@ -80,7 +98,9 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
     costs = _costs(programs)
     lines = _steady_sections(tables, extra)
     lines += ["", f"Statistics of {VALUES} ({several.FIVE}) from one read, encoded and stored:", ""]
-    lines += report.statistics_table(five) + _grids_section(others) + _whole_sections(programs)
+    lines += report.statistics_table(five) + _grids_section(others)
+    lines += ["", "## A cube of a hundred products", "", CUBES, "", *report.cubes_table(store)]
+    lines += _whole_sections(programs)
     lines += [
         "",
         "## Workers",
@@ -96,6 +116,7 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
         *bounds.of_statistics(five),
         *bounds.of_memory(extra),
         *bounds.of_grids(others),
+        *bounds.of_cubes(store),
         *bounds.of_whole(programs),
         *bounds.of_cluster(ways),
         *bounds.of_network(remote),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from benchmarks.cluster import Way, speed_up
+from benchmarks.cubes import Cubes
 from benchmarks.grid_peers import AVERAGE, EXACT, SUMS
 from benchmarks.grids import GRID, Grids
 from benchmarks.growth import exponent
@@ -149,6 +150,15 @@ def of_growth(sizes: dict[float, float], counts: dict[int, float]) -> list[Bound
 def of_cluster(ways: list[Way]) -> list[Bound]:
     """Workers of a LocalCluster."""
     return [Bound("two worker processes / one, speed", speed_up(ways), low=1.85)]
+
+
+def of_cubes(found: Cubes) -> list[Bound]:
+    """A hundred products as one store."""
+    return [
+        Bound("a cube of 100 products / the simplest loop, CPU", found.ours / found.loop if found.same else NAN, 1.3),
+        Bound("one cell of a cube over 100 dates", found.series, 0.1, unit="s"),
+        Bound("one date of one band of a cube", found.map, 0.1, unit="s"),
+    ]
 
 
 def of_grids(found: Grids) -> list[Bound]:

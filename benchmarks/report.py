@@ -8,6 +8,7 @@ from statistics import median
 
 from benchmarks.bounds import Bound
 from benchmarks.cluster import Way, speed_up
+from benchmarks.cubes import Cubes
 from benchmarks.grid_peers import AVERAGE
 from benchmarks.grids import GRID, Grids
 from benchmarks.growth import exponent
@@ -49,6 +50,19 @@ def statistics_table(pairs: Pairs) -> list[str]:
     """CPU seconds of the mean and of five statistics, by the cells, and their ratio."""
     rows = [[cells, figure(mean, 3), figure(five, 3), figure(five / mean)] for cells, (mean, five) in pairs.items()]
     return table(["cells", "mean", "all five", "all five / mean"], rows)
+
+
+def cubes_table(found: Cubes) -> list[str]:
+    """What a cube costs, and its reading."""
+    rows = [
+        ["written by ours, CPU s", figure(found.ours)],
+        ["copied by the simplest loop, CPU s", figure(found.loop)],
+        ["products opened by their items, wall s", figure(found.opened, 3)],
+        ["one cell over all dates, wall s", figure(found.series, 3)],
+        ["one date of one band, wall s", figure(found.map, 3)],
+        ["both hold the same", "yes" if found.same else "NO"],
+    ]
+    return table(["what", "measured"], rows)
 
 
 def whole_table(rows: list[Row]) -> list[str]:
