@@ -56,7 +56,7 @@ def cube(
     dates_per_shard : int
         Dates in one file of a variable: more of them make a cell's series quicker and a date's map slower.
     shards : bool
-        False: a file for each chunk, of at most 10 dates, which GDAL before 3.13 reads too.
+        False: a file for each chunk, of at most 10 dates, which GDAL 3.12 reads too.
     workers : int, optional
         Threads; as many as there are CPUs.
     client : distributed.Client, optional

@@ -153,7 +153,7 @@ class CubeState:
         try:
             root = json.loads(files.read_bytes(to / ROOT))
             arrays = root["consolidated_metadata"]["metadata"]
-            layout = Layout.from_dict(json.loads(root["attributes"]["landsat_ds:cube"]), arrays)
+            layout = Layout.from_dict(_record(root["attributes"]["landsat_ds:cube"]), arrays)
         except (KeyError, ValueError, TypeError) as error:
             raise UsageError(f"{to!r} is there, and no cube of this library: choose another place") from error
         found = {}
@@ -187,7 +187,9 @@ class CubeState:
             "yx", layout.common.lattice.centres(grid), layout.common.lattice.edges(grid), strict=True
         ):
             arrays[name] = Described((name,), axes[name] | {"bounds": f"{name}_bnds"}, found)
-            arrays[f"{name}_bnds"] = Described((name, "bnds"), {}, np.stack([at[:-1], at[1:]], -1))
+            arrays[f"{name}_bnds"] = Described(
+                (name, "bnds"), {"long_name": f"edges of the cells along {name}"}, np.stack([at[:-1], at[1:]], -1)
+            )
         mapping = crs.to_cf() | {"GeoTransform": f"{t.c!r} {t.a!r} 0.0 {t.f!r} 0.0 {t.e!r}"}
         arrays["spatial_ref"] = Described((), mapping, np.array(0))
         for name, one in layout.variables.items():
@@ -196,6 +198,11 @@ class CubeState:
         aside = sorted({*self.coordinates, "spatial_ref", "x_bnds", "y_bnds"} - {"time"})
         said = {**attributes, **place, "coordinates": " ".join(aside), "landsat_ds:cube": json.dumps(layout.to_dict())}
         return documents(arrays, said)
+
+
+def _record(said: Any) -> Any:
+    """What the root says of a cube: text, which NetCDF can hold too; the first cubes had it as it is."""
+    return json.loads(said) if isinstance(said, str) else said
 
 
 def geozarr(grid: Grid) -> dict[str, Any]:

@@ -44,9 +44,7 @@ def add_cube(verbs: Verbs) -> None:
         "--dates-per-shard", type=count, default=20, metavar="N",
         help="dates in one file of a variable: more make a cell's series quicker, a date's map slower (20)",
     )  # fmt: skip
-    layout.add_argument(
-        "--no-shards", action="store_true", help="a file for each chunk, which GDAL before 3.13 reads too"
-    )
+    layout.add_argument("--no-shards", action="store_true", help="a file for each chunk, which GDAL 3.12 reads too")
     work = parser.add_argument_group("where and how the work is done")
     work.add_argument("--workers", type=count, metavar="N", help="threads or workers (default: one for each CPU)")
     work.add_argument(

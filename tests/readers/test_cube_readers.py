@@ -1,0 +1,257 @@
+"""Other readers open a cube by what their users type: each row of ``docs/cube.md``, by the real package."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import venv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+import zarr
+
+import landsat_downsample as ld
+
+#: The readers come with the extra ``test-slow``; what they warn of is theirs.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+PAGE = Path(ld.__file__).parents[1] / "docs" / "cube.md"
+TABLE = PAGE.read_text().partition("| reader | typed | seen |\n")[2].partition("\n\n")[0]
+ROWS = re.findall(r"^\| ([^|]+?) \| `(.+?)` \| .* \|$", TABLE, re.MULTILINE)
+NAMES = ["red", "lwir11", "qa_pixel", "valid", "clear", "red_std", "red_count"]
+SCALE, OFFSET = 2.75e-05, -0.2
+
+
+#: What a reader's row needs beside what is imported above it, where that is not the reader's own name.
+MODULES = {
+    "odc-geo": ["odc.geo.xr"],
+    "cf-xarray": ["cf_xarray"],
+    "rio-tiler": ["rio_tiler.io.xarray"],
+    "titiler-xarray": ["titiler.xarray.io"],
+    "zarr-cm": ["zarr_cm", "zarr"],
+    "GDAL": ["rasterio"],
+}
+
+
+@pytest.fixture(scope="module", name="made")
+def _made(tmp_path_factory) -> Path:
+    """A folder with products, their cube, and the same without shards."""
+    folder = tmp_path_factory.mktemp("cubes")
+    bands = ["SR_B4", "ST_B10", "QA_PIXEL"]
+    scenes = ld.make_scenes(folder / "source", dates=3, size=(271, 163), bands=bands)
+    ld.run(ld.plan(scenes, str(folder / "out"), factor=2, stats=["mean", "std", "count"]), workers=2)
+    ld.cube(folder / "out", folder / "demo/cube.zarr", NAMES)
+    ld.cube(folder / "out", folder / "plain.zarr", NAMES, shards=False)
+    return folder
+
+
+@pytest.fixture(name="stored")
+def _stored(made) -> xr.Dataset:
+    """The cells by another way: the products' own files."""
+    return ld.open_products(made / "out", NAMES).load()
+
+
+@pytest.fixture(name="red")
+def _red(stored) -> np.ndarray:
+    dn = stored.red.values
+    return np.where(dn == 0, np.nan, dn * SCALE + OFFSET)
+
+
+def typed(reader: str, made: Path, monkeypatch, at: int = 0) -> Any:
+    """What the page says to type for a reader gives."""
+    monkeypatch.chdir(made)
+    names: dict[str, Any] = {}
+    (block,) = re.findall(r"^```python\n([^`]*?path = [^`]*?)^```", PAGE.read_text(), re.MULTILINE)
+    exec(block, names)
+    code = [code for name, code in ROWS if name.partition(" ")[0] == reader][at]
+    for module in MODULES.get(reader, [reader]):
+        importlib.import_module(module)
+        names[module.partition(".")[0]] = importlib.import_module(module.partition(".")[0])
+    return eval(code, names)
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_xarray(made, red, stored, monkeypatch, at):
+    cube = typed("xarray", made, monkeypatch, at)
+    assert {*cube.data_vars} == {*NAMES}
+    np.testing.assert_allclose(cube.red, red, rtol=1e-12)
+    kelvin = stored.lwir11.values
+    np.testing.assert_allclose(cube.lwir11, np.where(kelvin == 0, np.nan, kelvin * 0.00341802 + 149), rtol=1e-12)
+    for name in ("qa_pixel", "valid", "clear", "red_count"):
+        assert cube[name].dtype == stored[name].dtype
+        np.testing.assert_array_equal(cube[name], stored[name])
+    np.testing.assert_array_equal(cube.time, stored.time)
+    np.testing.assert_array_equal(cube.x, stored.x)
+    np.testing.assert_array_equal(cube.x_bnds[1:, 0], cube.x_bnds[:-1, 1])
+    np.testing.assert_allclose(cube.y_bnds.mean("bnds"), cube.y)
+    assert cube.y_bnds[0, 0] == stored.rio.bounds()[3]
+
+
+def test_stored_values(made, stored, monkeypatch):
+    cube, array = typed("xarray", made, monkeypatch, 2), typed("zarr", made, monkeypatch)
+    for name in NAMES:
+        np.testing.assert_array_equal(cube[name], stored[name])
+    np.testing.assert_array_equal(array[...], stored.red)
+    assert array.fill_value == 0 and array.attrs["scale_factor"] == SCALE
+
+
+@pytest.mark.parametrize("how", [{"decode_coords": "all"}, {}, {"consolidated": False}])
+def test_rioxarray(made, stored, monkeypatch, how):
+    first = typed("rioxarray", made, monkeypatch)
+    for found in (first, xr.open_zarr("demo/cube.zarr", **how).red.rio):
+        assert found.crs.to_epsg() == 32633
+        assert found.transform() == stored.rio.transform() and found.bounds() == stored.rio.bounds()
+        assert found.encoded_nodata == 0 and np.isnan(found.nodata)
+    codes = xr.open_zarr("demo/cube.zarr", **how).qa_pixel
+    assert codes.rio.nodata == 1 and codes.dtype == "uint16"
+
+
+def test_rioxarray_by_geozarr_alone(made, stored, tmp_path):
+    """Where CF's grid mapping is not there. rioxarray reads GeoZarr from 0.22 on, which Python 3.11 does not get."""
+    import rioxarray
+    from packaging.version import Version
+
+    ld.cube(made / "out", tmp_path / "cube.zarr", NAMES)
+    array = zarr.open_group(tmp_path / "cube.zarr")["red"]
+    assert array.attrs["proj:code"] == "EPSG:32633"
+    assert array.attrs["spatial:transform"] == list(stored.rio.transform())[:6]
+    alone = xr.open_zarr(tmp_path / "cube.zarr").drop_vars("spatial_ref").red
+    alone.encoding.pop("grid_mapping", None)
+    alone.attrs.pop("grid_mapping", None)
+    if Version(rioxarray.__version__) >= Version("0.22"):
+        assert alone.rio.crs.to_epsg() == 32633 and alone.rio.transform() == stored.rio.transform()
+    else:
+        assert alone.rio.crs is None
+
+
+def test_odc_geo(made, stored, monkeypatch):
+    box = typed("odc-geo", made, monkeypatch)
+    assert box.crs.epsg == 32633 and box.shape == stored.red.shape[1:]
+    assert tuple(box.affine)[:6] == tuple(stored.rio.transform())[:6]
+
+
+def test_cf_xarray(made, stored, monkeypatch):
+    found = typed("cf-xarray", made, monkeypatch)
+    np.testing.assert_array_equal(found, stored.qa_pixel.values & 8 == 8)
+    cube = xr.open_zarr("demo/cube.zarr")
+    codes, fields = stored.qa_pixel.values, cube.qa_pixel.attrs["flag_meanings"].split()
+    assert len(fields) == 20
+    np.testing.assert_array_equal(cube.qa_pixel.cf == "clear", codes & 64 == 64)
+    np.testing.assert_array_equal(cube.qa_pixel.cf == "cloud_confidence_high", codes & 0x300 == 0x300)
+    assert cube.cf["projection_x_coordinate"].name == "x" and cube.cf["T"].name == "time"
+    assert cube.cf.get_bounds("x").name == "x_bnds"
+    assert set(cube.cf.standard_names["surface_bidirectional_reflectance"]) == {"red", "red_std"}
+
+
+def test_rio_tiler(made, red, stored, monkeypatch):
+    from rio_tiler.io.xarray import XarrayReader
+
+    codes = xr.open_zarr(made / "demo/cube.zarr").qa_pixel
+    for reader, wanted, nothing in (
+        (typed("rio-tiler", made, monkeypatch), red, np.isnan(red)),
+        (XarrayReader(codes), stored.qa_pixel.values, stored.qa_pixel.values == 1),
+    ):
+        assert reader.crs.to_epsg() == 32633 and reader.bounds == stored.rio.bounds()
+        image = reader.part(reader.bounds, bounds_crs=reader.crs, dst_crs=reader.crs)
+        np.testing.assert_array_equal(np.ma.getmaskarray(image.array), nothing)
+        np.testing.assert_allclose(image.array.data[~nothing], wanted[~nothing])
+
+
+def test_titiler_xarray(made, red, stored, monkeypatch):
+    with typed("titiler-xarray", made, monkeypatch) as reader:
+        assert reader.crs.to_epsg() == 32633 and reader.bounds == stored.rio.bounds()
+        image = reader.part(reader.bounds, bounds_crs=reader.crs, dst_crs=reader.crs)
+    np.testing.assert_allclose(image.array.filled(np.nan)[0], red[0])
+
+
+def test_rasterix(made, stored, monkeypatch):
+    index = typed("rasterix", made, monkeypatch).xindexes["x"]
+    assert type(index).__name__ == "RasterIndex" and index.crs.to_epsg() == 32633
+    assert index.transform() == stored.rio.transform()
+
+
+def test_geozarr(made, monkeypatch):
+    import zarr_cm
+
+    typed("zarr-cm", made, monkeypatch)
+    group = zarr.open_group("demo/cube.zarr", mode="r")
+    for node in (group, *(group[name] for name in NAMES)):
+        zarr_cm.validate_all(dict(node.attrs))
+        found = zarr_cm.detect_revisions(dict(node.attrs))
+        assert set(found) == {"proj", "spatial"} and None not in found.values()
+
+
+def test_gdal(made, stored, monkeypatch):
+    version = tuple(map(int, rasterio.__gdal_version__.split(".")[:2]))
+    if version < (3, 12):
+        with pytest.raises(rasterio.RasterioIOError, match="Unsupported codec: bytes"):
+            typed("GDAL", made, monkeypatch)
+    else:
+        with typed("GDAL", made, monkeypatch) as raster:
+            np.testing.assert_array_equal(raster.read(1), stored.red[0])
+            assert raster.crs.to_epsg() == 32633 and raster.nodata == 0
+            assert raster.transform == stored.rio.transform()
+    if version < (3, 13):
+        with pytest.raises(rasterio.RasterioIOError, match="Unsupported codec: sharding_indexed"):
+            rasterio.open('ZARR:"demo/cube.zarr":/red:0')
+
+
+@pytest.fixture(scope="module", name="checker")
+def _checker(tmp_path_factory) -> Path:
+    """In an environment of its own: netCDF4 and HDF5 of its own, and forty packages beside."""
+    folder = tmp_path_factory.mktemp("checker")
+    venv.create(folder, with_pip=True)
+    words = [folder / "bin" / "python", "-m", "pip", "install", "-q", "compliance-checker>=6.1,<7"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder / "bin" / "compliance-checker"
+
+
+def as_netcdf(cube: Path, to: Path) -> None:
+    """The cube as NetCDF: without GeoZarr's attributes, which it cannot hold, and with types, which JSON has not."""
+    found = xr.open_zarr(cube, mask_and_scale=False, decode_times=False, decode_coords="all")
+    for one in (found, *found.variables.values()):
+        one.attrs = {key: value for key, value in one.attrs.items() if ":" not in key and key != "zarr_conventions"}
+    for array in found.data_vars.values():
+        array.attrs |= {key: np.array(array.attrs[key], array.dtype) for key in FLAGS if key in array.attrs}
+    encoding = {name: {"_FillValue": None} for name in found.variables if "_FillValue" not in found[name].attrs}
+    found.to_netcdf(to, engine="h5netcdf", encoding=encoding)
+
+
+FLAGS = ("flag_masks", "flag_values")
+
+#: What it would rather have: other types than those of Landsat's numbers, and of JSON's; and it takes edges for data.
+RATHER = (
+    r"Variable is not of type byte, short, or int|When attribute scale_factor is of type double|[xy]_bnds's spatio-"
+)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_compliance_checker(checker, tmp_path, level):
+    scene = ld.make_scene(tmp_path / "source", size=(171, 163), level=level)
+    ld.run(ld.plan(scene, str(tmp_path / "out"), factor=2, stats=["mean", "sum", "std", "count"]))
+    ld.cube(tmp_path / "out", tmp_path / "cube.zarr")
+    as_netcdf(tmp_path / "cube.zarr", tmp_path / "cube.nc")
+    (row,) = (code for name, code in ROWS if name.startswith("compliance"))
+    words = [checker, *row.split()[1:-1], "-c", "strict", tmp_path / "cube.nc"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    errors, _, warned = done.stdout.partition("  Warnings  ")
+    assert "potential issue" in errors or "All tests passed" in errors, done.stderr
+    found = re.findall(r"^\* (.*)", errors.partition("  Errors  ")[2], re.MULTILINE)
+    assert found == [], "\n".join(found)
+    others = [line for line in re.findall(r"^\* (.*)", warned, re.MULTILINE) if not re.match(RATHER, line)]
+    assert others == [], "\n".join(others)
+
+
+def test_each_row_of_the_page_is_tested():
+    readers = {
+        "xarray", "zarr", "rioxarray", "odc-geo", "cf-xarray", "rio-tiler", "titiler-xarray", "rasterix", "zarr-cm",
+        "GDAL", "compliance-checker",
+    }  # fmt: skip
+    assert {name.partition(" ")[0] for name, _ in ROWS} == readers
+    assert len(ROWS) == len(re.findall(r"^\| (?!---)", TABLE, re.MULTILINE))
