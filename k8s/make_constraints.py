@@ -28,7 +28,10 @@ HERE = Path(__file__).parent
 SETUP = configparser.ConfigParser()
 SETUP.read(HERE.parent / "setup.cfg")
 #: Of each file: the extras whose packages it pins, besides those of the files before it.
-FILES = {"constraints.txt": ("s3,kubernetes", ()), "constraints-notebook.txt": ("s3,kubernetes,notebook", ("bokeh",))}
+FILES = {
+    "constraints.txt": ("s3,kubernetes,cube", ()),
+    "constraints-notebook.txt": ("s3,kubernetes,cube,notebook", ("bokeh",)),
+}
 
 
 def resolved(python: str, extras: str, more: tuple[str, ...], *options: str) -> dict[str, str]:
