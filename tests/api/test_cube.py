@@ -283,3 +283,22 @@ def test_a_lease_in_an_object_store(tmp_path, s3_env):  # noqa: F811
         paused._ended.wait(2)
         with pytest.raises(WriteError, match=r"another process writes .* by now"):
             paused.check()
+
+
+def test_a_cube_of_before_grows(made, tmp_path):
+    """Without edges of cells, with other attributes, and its own record as it is in place of text."""
+    cube = tmp_path / "cube.zarr"
+    ld.cube(made[:3], cube, NAMES, bounds=BOUNDS)
+    root = json.loads((cube / "zarr.json").read_text())
+    root["attributes"]["landsat_ds:cube"] = json.loads(root["attributes"]["landsat_ds:cube"])
+    arrays = root["consolidated_metadata"]["metadata"]
+    for axis in "xy":
+        del arrays[f"{axis}_bnds"], arrays[axis]["attributes"]["bounds"]
+        shutil.rmtree(cube / f"{axis}_bnds")
+    arrays["red_count"]["attributes"]["units"] = "pixel"
+    arrays["time"]["attributes"] = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+    (cube / "zarr.json").write_text(json.dumps(root))
+    assert len(ld.cube(made, cube).added) == 4
+    grown = check(cube, made)
+    assert grown.red_count.attrs["units"] == "pixel" and grown.x_bnds.shape == (grown.sizes["x"], 2)
+    assert ld.composite(grown, "year").red_count.dtype == "float64"
