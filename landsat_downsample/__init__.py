@@ -18,7 +18,7 @@ product before all of it is there.
 Arrays         open_scene, coarsen, fractions, plot (before_after, fractions, footprint)
 Products       plan, run, verify
 Many scenes    search, status, retry_failed, cluster (dask workers, here or on Kubernetes)
-In time        open_products, cube, composite
+In time        open_products, cube, composite, catalogue
 Places         stage_in, stage_out, clean
 Platforms      ades (OGC API - Processes)
 To try it      make_scene, make_scenes
@@ -35,6 +35,7 @@ from landsat_downsample.api.registration import register_with_xarray as _registe
 
 if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so that they refuse other names
     from landsat_downsample.api import plot
+    from landsat_downsample.api.catalogue import catalogue
     from landsat_downsample.api.composite import composite
     from landsat_downsample.api.cube import cube
     from landsat_downsample.api.lazy import coarsen, fractions
@@ -45,6 +46,7 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
     from landsat_downsample.batch.runs import status
     from landsat_downsample.batch.search_result import SearchResult, search
     from landsat_downsample.batch.status import Status
+    from landsat_downsample.cubes.catalogue import CatalogueOutcome
     from landsat_downsample.cubes.growing import CubeOutcome
     from landsat_downsample.errors import (
         BandError,
@@ -89,6 +91,7 @@ _HOME = {
     "AdesError": "ogc.http",
     "Band": "model.band",
     "BandError": "errors",
+    "CatalogueOutcome": "cubes.catalogue",
     "CubeOutcome": "cubes.growing",
     "FoundLeftover": "products.staging.clean",
     "Grid": "model.grid",
@@ -114,6 +117,7 @@ _HOME = {
     "VerifyError": "errors",
     "WriteError": "errors",
     "ades": "ogc.client",
+    "catalogue": "api.catalogue",
     "clean": "products.staging.clean",
     "cluster": "execution.cluster",
     "coarsen": "api.lazy",
@@ -140,6 +144,7 @@ __all__ = [
     "AdesError",
     "Band",
     "BandError",
+    "CatalogueOutcome",
     "CubeOutcome",
     "FoundLeftover",
     "Grid",
@@ -165,6 +170,7 @@ __all__ = [
     "VerifyError",
     "WriteError",
     "ades",
+    "catalogue",
     "clean",
     "cluster",
     "coarsen",

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from command import Result, call, command, digests, holds, peak_mib, write_tif
+from command import BESIDE, Result, call, command, digests, holds, peak_mib, write_tif
 from loopback import serving
 from rasterio.control import GroundControlPoint
 from rasterio.errors import CRSError
@@ -146,7 +146,7 @@ def test_one_bad_band_fails_its_scene_and_not_the_others(scene, tmp_path):
     assert result.code == 3
     assert len(result.lines) == 2 and "nothing" in result.err and path.name in result.err
     assert [json.loads(line)["id"] for line in result.out.splitlines()] == [scene.name]
-    assert holds(tmp_path / "out") == [f"{scene.name}_downsampled", "_runs"]
+    assert holds(tmp_path / "out") == [f"{scene.name}_downsampled", *BESIDE]
 
 
 def test_a_sparse_file_of_a_huge_size_is_read_in_bounded_memory(tmp_path):

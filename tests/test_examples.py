@@ -66,7 +66,7 @@ def test_examples_run(name, made, api, tmp_path, monkeypatch):
 
 
 #: Pages with examples, and what they begin with besides the scene.
-PAGES = ["README.md", "docs/xarray.md", "docs/stacking.md", "docs/cube.md"]
+PAGES = ["README.md", "docs/xarray.md", "docs/stacking.md", "docs/cube.md", "docs/catalogue.md"]
 #: A part of the full-size scene, for which a part of the small one stands, and a service that needs cwltool.
 INSTEAD = {
     "(347_085, 5_059_815, 356_085, 5_068_815)": "(260_085, 5_203_815, 269_085, 5_212_815)",

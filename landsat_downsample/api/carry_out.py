@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from landsat_downsample.batch.recorded import recorded
 from landsat_downsample.batch.requests import SceneRequest
 from landsat_downsample.display.reporter import Reporter
+from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.cluster import on_client
 from landsat_downsample.execution.run import Outcome, Progress, run_plans
+from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
+from landsat_downsample.storage.bugs import warn
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -75,6 +78,8 @@ def carry_out(
         journal: Journal | None = None
         stack.callback(lambda: reporter.summarise(journal.report if journal else None))
         if record and isinstance(requests, Sequence):
+            if requests:  # not of a run that broke off: the next one makes up for it
+                stack.push(lambda kind, *_: _catalogue(requests[0].order.dest) if kind is None else None)
             journal = stack.enter_context(recorded(requests, share, workers=workers, executor=executor))
         for listener in listeners:
             if isinstance(listener, AbstractContextManager):
@@ -91,3 +96,16 @@ def carry_out(
             stop=stop,
             policy=policy,
         )
+
+
+def _catalogue(dest: str) -> None:
+    """Keep the catalogue of a run's destination; where that fails the run is still what it was."""
+    from landsat_downsample.api.catalogue import tell_of
+    from landsat_downsample.cubes.catalogue import keep
+
+    try:
+        tell_of(keep(Location(dest)))
+    except UsageError:  # no scene of it became a product
+        return
+    except Exception as error:
+        warn(error, "no catalogue was kept")

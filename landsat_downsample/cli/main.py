@@ -51,6 +51,7 @@ _VERBS = {
     "info": "verbs.inspection",
     "verify": "verbs.inspection",
     "cube": "verbs.cube",
+    "catalogue": "verbs.catalogue",
     "notebook": "verbs.notebook",
     "stage-in": "verbs.staging",
     "stage-out": "verbs.staging",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from landsat_downsample.batch import time_range
 from landsat_downsample.batch.product_lists import products
+from landsat_downsample.cubes.catalogued_items import catalogued
 from landsat_downsample.cubes.reduced_scene import ReducedScene
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, SceneError, UsageError
 from landsat_downsample.model.location import Location
@@ -22,7 +24,7 @@ _THREADS = 16
 
 
 def found_products(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[ReducedScene]:
-    """Read the items of products.
+    """Read the items of products; of a destination's catalogue those that it keeps as they are now.
 
     Parameters
     ----------
@@ -46,11 +48,13 @@ def found_products(source: str | os.PathLike[str] | Iterable[str | os.PathLike[s
         if isinstance(found, LandsatDownsampleError):
             raise found
         folders.append(Location(found))
-    if folders and folders[0].is_local:
-        read = [_read(folder, named) for folder in folders]
+    local = bool(folders) and folders[0].is_local
+    known = catalogued(folders, at_least=2 if local else _THREADS)
+    if local:
+        read = [_read(folder, named, known) for folder in folders]
     else:
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="items") as pool:
-            read = list(pool.map(lambda folder: _read(folder, named), folders))
+            read = list(pool.map(lambda folder: _read(folder, named, known), folders))
     scenes = [scene for scene in read if scene]
     if not scenes:
         raise UsageError(f"{', '.join(words[:3])}: no finished product: give the destination of a run, or products")
@@ -80,8 +84,10 @@ def in_time(scenes: Sequence[ReducedScene], text: str | None) -> list[ReducedSce
     return found
 
 
-def _read(folder: Location, named: set[str]) -> ReducedScene | None:
+def _read(folder: Location, named: set[str], known: Mapping[str, dict[str, Any]]) -> ReducedScene | None:
     item = folder / (folder.name + MARKER)
+    if folder.href in known:
+        return ReducedScene.of(known[folder.href], item)
     try:
         data = files.read_bytes(item)
     except ReadError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -119,6 +119,7 @@ class BandSpec:
         return frozenset(name.lower() for name in (self.name, self.common_name, self.key) if name)
 
 
+@lru_cache(maxsize=4096)  # asked for by each file of many products
 def unknown(name: str) -> BandSpec:
     """The spec of a band the catalogue does not know: a continuous one without a fixed fill."""
     return BandSpec(name=name, kind="continuous", title="")

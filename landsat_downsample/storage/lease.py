@@ -15,16 +15,20 @@ import time
 import uuid
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any
 
-from landsat_downsample.errors import WriteError
-from landsat_downsample.model.location import Location
+from landsat_downsample.errors import ReadError, WriteError
+from landsat_downsample.model.location import S3, Location
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.storage import transport
+from landsat_downsample.storage import files, transport
 from landsat_downsample.storage.retry import RetryBudget, classify
+from landsat_downsample.storage.transport import HttpResponse
 
 #: Seconds between two renewals, and without one until an object may be taken over.
 RENEWED, LEASE = 15.0, 60.0
+
+
+class HeldError(WriteError):
+    """Another process holds the place."""
 
 
 class Lease:
@@ -39,8 +43,10 @@ class Lease:
 
     Raises
     ------
-    WriteError
+    HeldError
         Another process holds it; where it is not known whether that is alive, after `lease` seconds at the latest.
+    WriteError
+        The place takes nothing.
     """
 
     def __init__(self, location: Location, *, renewed: float = RENEWED, lease: float = LEASE) -> None:
@@ -69,11 +75,11 @@ class Lease:
 
         Raises
         ------
-        WriteError
+        HeldError
             It does.
         """
         if self._lost:
-            raise WriteError(f"another process writes {self._location!r} by now, as this one gave no sign: try again")
+            raise HeldError(f"another process writes {self._location!r} by now, as this one gave no sign: try again")
 
     def _lock(self) -> None:
         path = self._beside.path
@@ -92,8 +98,8 @@ class Lease:
         self._stack.callback(os.close, handle)
         self._stack.callback(os.unlink, path)  # while it is locked: nobody else holds it
 
-    def _held(self, by: str = "another process") -> WriteError:
-        return WriteError(f"{by} writes {self._location!r}: try again when it has ended")
+    def _held(self, by: str = "another process") -> HeldError:
+        return HeldError(f"{by} writes {self._location!r}: try again when it has ended")
 
     def _take(self) -> None:
         if not self._put(create=True):
@@ -125,13 +131,13 @@ class Lease:
         while not self._ended.wait(self._renewed):
             with suppress(WriteError):  # a store that does not answer: the next time, perhaps
                 found = self._look()
-                mine = found is not None and dict(found.metadata).get("holder") == self._token
-                self._lost = self._lost or not mine or not self._put(replacing=found.etag if found else None)
+                self._lost = (
+                    self._lost or not self._is_mine(found) or not self._put(replacing=found.etag if found else None)
+                )
 
     def _release(self) -> None:
         with suppress(WriteError):
-            found = self._look()
-            if found is not None and dict(found.metadata).get("holder") == self._token:
+            if self._is_mine(self._look()):
                 RetryBudget(self._policy, WriteError).call(
                     f"cannot remove {self._beside!r}",
                     lambda seconds: transport.delete(self._beside, policy=self._policy, seconds=seconds),
@@ -139,7 +145,7 @@ class Lease:
 
     def _put(self, *, create: bool = False, replacing: str | None = None) -> bool:
         """Write the object; False where another one is there."""
-        said = {"host": platform.node(), "process": os.getpid(), "sign": uuid.uuid4().hex}
+        said = {"holder": self._token, "host": platform.node(), "process": os.getpid(), "sign": uuid.uuid4().hex}
         metadata, data = {"holder": self._token}, json.dumps(said).encode()
 
         def attempt(seconds: float) -> bool:
@@ -156,14 +162,21 @@ class Lease:
             except Exception as error:
                 if classify(error).status not in (409, 412):
                     raise
-                found = self._look()  # our own write, whose answer got lost, counts
-                return found is not None and dict(found.metadata).get("holder") == self._token
+                return self._is_mine(self._look())  # our own write, whose answer got lost, counts
             return True
 
         return RetryBudget(self._policy, WriteError).call(f"cannot write {self._beside!r}", attempt)
 
-    def _look(self) -> Any:
-        def attempt(seconds: float) -> Any:
+    def _is_mine(self, found: HttpResponse | None) -> bool:
+        if found is None or self._location.kind in S3:
+            return found is not None and dict(found.metadata).get("holder") == self._token
+        try:  # other stores keep nothing beside an object's bytes
+            return bool(json.loads(files.read_bytes(self._beside, policy=self._policy))["holder"] == self._token)
+        except (ReadError, ValueError):
+            return False
+
+    def _look(self) -> HttpResponse | None:
+        def attempt(seconds: float) -> HttpResponse | None:
             try:
                 return transport.head(self._beside, policy=self._policy, seconds=seconds)
             except Exception as error:

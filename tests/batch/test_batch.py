@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from command import call, command, holds, products, wait_until
+from command import BESIDE, call, command, holds, products, wait_until
 from fault_proxy import FaultProxy, FileServer
 from staging_cases import PATIENT, files
 
@@ -187,7 +187,7 @@ def test_ctrl_c_once_finishes_what_is_in_hand_and_twice_stops(cluster, scenes, w
     os.killpg(twice.pid, signal.SIGINT)
     _, err = twice.communicate()
     assert twice.returncode == 130 and "Traceback" not in err and "leaked" not in err, err
-    assert all(name == "_runs" or name.endswith("_downsampled") for name in holds(tmp_path / "twice"))
+    assert all(name in BESIDE or name.endswith("_downsampled") for name in holds(tmp_path / "twice"))
     _, alive = psutil.wait_procs(children)
     assert not alive, "a cluster that was made is closed on every way out"
 
@@ -246,7 +246,7 @@ def test_a_scheduler_that_dies_fails_what_is_left_and_ends_the_run(scenes, web, 
     failed = [line for line in err.splitlines() if " ERROR landsat-downsample: band " in line]
     assert len(failed) == len(scenes), err
     assert all("was lost" in line for line in failed) and "the scheduler was lost" in err, err
-    assert all(name == "_runs" or name in done for name in holds(tmp_path / "out"))
+    assert all(name in BESIDE or name in done for name in holds(tmp_path / "out"))
 
 
 # Overnight ------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def test_every_step_is_a_record_with_its_fields(listed, scenes, tmp_path, caplog
     told = [record for record in caplog.records if record.name == "landsat_downsample"]
     events = [record.event for record in told]
     assert sorted(set(events)) == [
-        "band-done", "report", "run-begun", "run-ended", "scene-begun", "scene-done", "scene-failed"
+        "band-done", "catalogue", "report", "run-begun", "run-ended", "scene-begun", "scene-done", "scene-failed"
     ]  # fmt: skip
     assert events.count("band-done") == 4 and events.count("scene-done") == 2 and events[-1] == "run-ended"
     failed = told[events.index("scene-failed")]

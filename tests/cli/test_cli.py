@@ -16,7 +16,7 @@ from command import call, command, holds, spawn, write_tif
 
 import landsat_downsample as ld
 
-VERBS = ("run", "plan", "info", "verify", "status", "report", "cube", "doctor", "grids", "clusters")
+VERBS = ("run", "plan", "info", "verify", "status", "report", "cube", "catalogue", "doctor", "grids", "clusters")
 VERBS += ("make-scene", "demo")
 FACTOR = ("--factor", 4)
 

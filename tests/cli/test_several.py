@@ -49,7 +49,8 @@ def test_a_plan_of_several_is_a_line_for_each_scene(scenes, tmp_path):
 
 def test_the_summary_of_a_run_is_its_last_line(scenes, tmp_path):
     result = call("run", *scenes, tmp_path / "nothing", "--to", tmp_path / "out", *FACTOR, "--log-format", "plain")
-    assert result.said[-2].startswith("landsat-downsample: report: ")
+    assert result.said[-3].startswith("landsat-downsample: report: ")
+    assert result.said[-2].startswith("landsat-downsample: catalogue: 3 products in ")
     assert result.said[-1].startswith("landsat-downsample: 3 done, 1 failed of 4 scenes in ")
 
 

@@ -118,6 +118,10 @@ def products(dest: Path) -> dict[str, dict[str, str]]:
     return {path.name: digests(path) for path in sorted(dest.glob("*_downsampled"))}
 
 
+#: What runs of several scenes keep beside the products.
+BESIDE = ("_catalogue.json.gz", "_runs", "collection.json", "items.parquet")
+
+
 def holds(dest: Path) -> list[str]:
     """Every name in a destination, hidden ones too."""
     return sorted(os.listdir(dest)) if dest.is_dir() else []
