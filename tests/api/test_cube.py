@@ -235,6 +235,7 @@ print(len(ld.cube(sys.argv[2:], sys.argv[1]).added))
 """
 
 
+@pytest.mark.slow
 def test_a_second_writer_is_refused(made, tmp_path):
     cube = tmp_path / "cube.zarr"
     words = [sys.executable, "-c", HOLDING, str(cube), *map(str, made[:4])]

@@ -165,6 +165,7 @@ def test_no_raster_is_opened_before_cells_are_wanted(made, tmp_path):
         cube.red[0].load()
 
 
+@pytest.mark.slow
 def test_workers_read(made):
     cube = ld.open_products(made, ["red"])
     graph = pickle.loads(pickle.dumps(cube.red.data.__dask_graph__()))
@@ -173,6 +174,7 @@ def test_workers_read(made):
     np.testing.assert_array_equal(cube.red.data.compute(scheduler="processes", num_workers=2), with_threads)
 
 
+@pytest.mark.slow
 def test_another_projection_has_its_own_coordinates(made, tmp_path):
     scenes = sorted((made.parent / "source").iterdir())[:4]
     assert {o.status for o in ld.run(ld.plan(scenes, str(tmp_path), bands="red", grid="modis:500m"), workers=2)} == {

@@ -318,5 +318,5 @@ def test_a_copy_beside_a_local_item_is_preferred():
     record = read(f"stactools-landsat/assets3/{ID}_SR_stac.json")
     siblings = {ITEM: [f"{ID}_SR_B4.TIF"]}
     files = stac_source.listing([(record, ITEM)], ITEM, siblings).files
-    assert files["SR_B4"] == File(ITEM.parent / f"{ID}_SR_B4.TIF")
+    assert files["SR_B4"] == File(ITEM.parent / f"{ID}_SR_B4.TIF", asset_key="SR_B4.TIF")
     assert files["SR_B5"].location.href.startswith("s3://")
