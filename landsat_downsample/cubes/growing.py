@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -239,8 +239,9 @@ def _works(
 def _carry_out(works: Sequence[ShardWork], executor: Executor, told: Callable[[int, int], object]) -> None:
     waiting = {executor.submit(work) for work in works}
     try:
+        told(0, len(works))
         while waiting:
-            done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_EXCEPTION)
+            done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
             for future in done:
                 future.result()
             told(len(works) - len(waiting), len(works))
