@@ -21,9 +21,9 @@ from landsat_downsample.model import named_grids
 from landsat_downsample.testing.seaweed import Seaweed
 
 HOME = Path(ld.__file__).parent
-#: Modules with examples; those of jobs and of the S3 server start other programs.
+#: Modules with examples. Those of jobs and of the S3 server start other programs, those of notebooks reduce scenes.
 MODULES = [path.relative_to(HOME).as_posix() for path in sorted(HOME.rglob("*.py")) if ">>> " in path.read_text()]
-SLOW = {"ogc/job.py", "testing/seaweed.py"}
+SLOW = ("ogc/job.py", "testing/", "api/", "batch/", "cubes/", "execution/", "products/")
 SCENE = "LC08_L2SP_192028_20230714_20230724_02_T1"
 #: The API that examples ask, in whose place one of this machine answers.
 API = "https://earth-search.aws.element84.com/v1"
@@ -43,7 +43,9 @@ def api(made):
         yield service
 
 
-@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in SLOW else one for one in MODULES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=pytest.mark.slow) if one.startswith(SLOW) else one for one in MODULES]
+)
 def test_examples_run(name, made, api, tmp_path, monkeypatch):
     parts = Path(HOME.name, name).with_suffix("").parts
     module = importlib.import_module(".".join(part for part in parts if part != "__init__"))

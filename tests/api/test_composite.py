@@ -67,6 +67,7 @@ def test_a_mean_is_that_of_all_clear_pixels_of_the_period(sources, out, stats):
     np.testing.assert_allclose(scaled, np.where(made.red == 0, np.nan, made.red * 2.75e-5 - 0.2), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_does_not_matter_in_what_order_dates_come(out):
     cube = ld.open_products(out, ["red", "red_count", "qa_pixel"]).load()
     whole = ld.composite(cube, "season")
@@ -118,6 +119,7 @@ def test_flags_and_shares(out):
     np.testing.assert_array_equal(made.cloud[0].values, mean)
 
 
+@pytest.mark.slow
 def test_of_a_cube_in_physical_units(sources, out, tmp_path):
     ld.cube(out, tmp_path / "cube.zarr", ["red", "nir08", "red_count", "qa_pixel"])
     with warnings.catch_warnings():
@@ -174,6 +176,7 @@ def test_refusals(out):
         ld.composite(cube[["red_count"]])
 
 
+@pytest.mark.slow
 def test_a_composite_of_a_cube_goes_to_netcdf_and_zarr(sources, out, tmp_path):
     ld.cube(out, tmp_path / "cube.zarr", ["red", "red_count", "qa_pixel"])
     with warnings.catch_warnings():

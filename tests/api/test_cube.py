@@ -252,6 +252,7 @@ def test_a_second_writer_is_refused(made, tmp_path):
     assert ld.cube(made, cube).added == ()
 
 
+@pytest.mark.slow
 def test_in_an_object_store(made, tmp_path, s3_env):  # noqa: F811
     to = f"s3://{s3.BUCKET}/{tmp_path.name}/cube.zarr"
     ld.cube(made[:3], to, NAMES, bounds=BOUNDS)
@@ -265,6 +266,7 @@ def test_in_an_object_store(made, tmp_path, s3_env):  # noqa: F811
     xr.testing.assert_equal(there, opened(tmp_path / "here.zarr").load())
 
 
+@pytest.mark.slow
 def test_a_lease_in_an_object_store(tmp_path, s3_env):  # noqa: F811
     place = Location(f"s3://{s3.BUCKET}/{tmp_path.name}/cube.zarr")
     first = Lease(place, renewed=0.2, lease=60)

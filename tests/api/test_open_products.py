@@ -260,6 +260,7 @@ def test_nothing_there(made, tmp_path):
         ld.open_products(made, geometry="here")
 
 
+@pytest.mark.slow
 def test_from_a_store(made, s3_env, tmp_path):  # noqa: F811
     for item in sorted(made.glob("*/*.stac.json"))[:4]:
         stage_out(item.parent, f"s3://{s3.BUCKET}/{tmp_path.name}")

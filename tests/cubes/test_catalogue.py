@@ -405,6 +405,7 @@ def test_a_run_whose_destination_takes_no_catalogue_is_done_all_the_same(scenes,
 # Several writers -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_writers_at_once_lose_nothing(made, tmp_path, monkeypatch):
     """Each moves products in and keeps the catalogue; when the last one ends it has all, also where none waits."""
     many(next(made.glob("*_downsampled")), tmp_path / "new", 24)
@@ -519,6 +520,7 @@ def test_a_damaged_catalogue_does_not_keep_products_from_opening(dest, damage, r
 # In a store ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_in_a_store(made, proxied, tmp_path):  # noqa: F811
     """Kept, read with few requests, updated by reading one item."""
     import s3fs

@@ -158,7 +158,14 @@ def test_the_shares_of_a_pixel_add_up_to_it_and_reach_no_pixel_twice(place, grid
     assert (pixels == UNIT).all()
 
 
-@pytest.mark.parametrize(("place", "grid"), CASES, ids=IDS)
+#: Every third place is in the fast run.
+SOME = [
+    pytest.param(*case, id=name, marks=[pytest.mark.slow] if number % 3 else [])
+    for number, (case, name) in enumerate(zip(CASES, IDS, strict=True))
+]
+
+
+@pytest.mark.parametrize(("place", "grid"), SOME)
 def test_weights_and_means_are_those_of_polygons(place, grid):
     areas, image = laid(place, grid), IMAGES[place]
     known, values = weights_of(areas), values_for(image)
