@@ -112,19 +112,21 @@ class Lease:
 
     def _wait_for_its_holder(self) -> None:
         """Take over what is not renewed."""
-        known, since = None, time.monotonic()
+        known, since = None, 0.0
         while True:
             found = self._look()
             if found is None:
                 if self._put(create=True):
                     return
-            elif known is not None and found.etag != known:
+                known = None
+            elif known is None:  # its time counts from here
+                known, since = found, time.monotonic()
+            elif found.etag != known.etag:
                 raise self._held("another run")
             elif time.monotonic() - since > self._lease:
                 if self._put(replacing=found.etag):
                     return
                 raise self._held("another run")
-            known = found.etag if found else None
             time.sleep(min(1.0, self._renewed))
 
     def _keep(self) -> None:

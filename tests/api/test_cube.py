@@ -11,6 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import command
 import numpy as np
 import pytest
 import s3
@@ -283,7 +284,7 @@ def test_a_lease_in_an_object_store(tmp_path, s3_env):  # noqa: F811
     paused = Lease(place, renewed=0.2, lease=60)
     with paused:
         Lease(place)._put()  # taken over meanwhile
-        paused._ended.wait(2)
+        command.wait_until(lambda: paused._lost)
         with pytest.raises(WriteError, match=r"another process writes .* by now"):
             paused.check()
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import command
@@ -176,7 +175,7 @@ while not ended.is_set():
         for name in expected:
             np.testing.assert_array_equal(found[name], expected[name])
         reads += 1
-print(reads, flush=True)
+    print(reads, flush=True)
 """
 
 
@@ -190,8 +189,8 @@ def test_a_reader_sees_its_dates_while_others_are_added(made, tmp_path, shards):
         assert reader.stdout.readline() == "ready\n"
         for number in range(3, 13):
             assert len(ld.cube(made[:number], cube).added) == 1
-            time.sleep(0.2)
-        out, err = reader.communicate("\n", timeout=60)
+            if not reader.stdout.readline():  # it has read once more; nothing where it has failed
+                break
+        _, err = reader.communicate("\n")
     assert reader.returncode == 0, err[-3000:]
-    assert int(out) >= 10
     assert cells(cube).sizes["time"] == 12
