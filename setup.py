@@ -1,5 +1,7 @@
 """Only what setup.cfg cannot say: an optional extension. Without a compiler the package installs and works, slower."""
 
+import os
+
 from setuptools import Extension, setup
 
 setup(
@@ -11,7 +13,8 @@ setup(
             # Sums of products are to be rounded as NumPy rounds them.
             extra_compile_args=["-O3", "-ffp-contract=off"],
             py_limited_api=True,
-            optional=True,
+            # Whoever makes wheels for others wants an error in place of a wheel without the kernel.
+            optional=not os.environ.get("LANDSAT_DOWNSAMPLE_REQUIRE_KERNEL"),
         )
     ]
 )

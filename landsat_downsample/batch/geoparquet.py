@@ -36,7 +36,7 @@ def read_items(href: str) -> dict[str, Any]:
         import rustac
     except ImportError as error:
         raise UsageError(
-            f"list {Location(href)!r} needs rustac, which is not installed: pip install landsat-downsample[geoparquet]"
+            f"list {Location(href)!r} needs rustac, which is not here: pip install 'landsat-downsample[geoparquet]'"
         ) from error
     location = Location(href)
     data = files.read_bytes(location, limit=LIMIT)

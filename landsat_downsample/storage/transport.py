@@ -105,7 +105,7 @@ def _filesystem_class(protocol: str, options: dict[str, Any]) -> Any:
         found = fsspec.get_filesystem_class(protocol)
         signature(found.__init__).bind(None, **options)
     except ImportError as error:
-        hint = "pip install landsat-downsample[s3]" if protocol in S3 else f"{error}, or {wanted}"
+        hint = "pip install 'landsat-downsample[s3]'" if protocol in S3 else f"{error}, or {wanted}"
         raise ReadError(f"{protocol}:// needs a package that is not installed: {hint}") from error
     except ValueError as error:
         near = did_you_mean(protocol, ("https", "http", "s3", "file"))
