@@ -92,5 +92,5 @@ def test_a_table_that_is_not_there(tmp_path):
 
 def test_without_rustac_it_says_what_to_install(table, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rustac", None)
-    with pytest.raises(ld.UsageError, match=r"needs rustac, .*: pip install landsat-downsample\[geoparquet\]"):
+    with pytest.raises(ld.UsageError, match=r"needs rustac, .*: pip install 'landsat-downsample\[geoparquet\]'"):
         ld.plan(table, tmp_path / "out", factor=7)
