@@ -18,7 +18,7 @@ from landsat_downsample.api.array_meaning import NODATA, codes_of, is_kept, mean
 from landsat_downsample.api.lazy_bands import lazy_pixels
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags as flags_module
-from landsat_downsample.model.indices import index_of
+from landsat_downsample.model.indices import common_names, index_of
 from landsat_downsample.model.words import words
 
 if TYPE_CHECKING:
@@ -120,6 +120,9 @@ def flags(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
 def index(dataset: xr.Dataset, name: str, *, level: int | None = None) -> xr.DataArray:
     """A spectral index of reflectances: ``ndvi``, ``evi``, ``savi``, ``msavi``, ``ndmi``, ``nbr``, ``ndwi`` ...
 
+    Between -1 and 1, as USGS's own: where reflectances are negative, a ratio has no bound. ``lst`` is the surface
+    temperature in kelvin.
+
     Parameters
     ----------
     dataset : xarray.Dataset
@@ -141,21 +144,20 @@ def index(dataset: xr.Dataset, name: str, *, level: int | None = None) -> xr.Dat
         for key, array in dataset.data_vars.items()
         if "landsat_statistic" not in array.attrs  # a deviation or count of a band is not the band
     }
-    if missing := [band for band in wanted.bands if band not in named]:
+    found = [next((named[name] for name in common_names(band) if name in named), None) for band in wanted.bands]
+    if missing := [band for band, array in zip(wanted.bands, found, strict=True) if array is None]:
         have = ", ".join(map(str, dataset.data_vars))
         raise UsageError(f"{name} needs {', '.join(wanted.bands)}, and {', '.join(missing)} is not among {have}")
-    bands = [scaled(named[band], level=level) for band in wanted.bands]
+    bands = [scaled(array, level=level) for array in found if array is not None]
 
     def formula(*values: np.ndarray) -> np.ndarray:
         highest = max(v[np.isfinite(v)].max(initial=0) for v in values)
-        if highest > REFLECTANCE:
+        if wanted.unit == "1" and highest > REFLECTANCE:
             raise UsageError(f"{name} is made of reflectances, and its bands hold {highest:g}: scale them first")
-        with np.errstate(all="ignore"):
-            made = np.asarray(wanted.formula(*(v.astype("float64") for v in values)))
-        return np.where(np.isfinite(made), made, np.nan).astype("float32")
+        return wanted.value(*values).astype("float32")
 
     made = _apply(formula, *bands, dtype="float32").rename(name.lower())
-    made.attrs = {"long_name": wanted.title, "units": "1", "references": wanted.source}
+    made.attrs = {"long_name": wanted.title, "units": wanted.unit, "references": wanted.source}
     return made
 
 

@@ -2,106 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from importlib import resources
+from math import lcm
 from typing import Any
 
+import numpy as np
+
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.nearest import did_you_mean
+
+#: Which comes first, the index of each pixel or the mean of each band. The first one is the default.
+ORDERS = ("mean-of-index", "index-of-means")
+
+#: What is added to the names of indices of means, so that nobody takes one for the other.
+OF_MEANS = "_OF_MEANS"
+
+#: Common names of bands, and those of the same of other sensors.
+_ALSO = {"lwir11": ("lwir",)}
+
+#: Scale and offset of the values of a band.
+Scaling = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Numerator and denominator of an index as sums of whole multiples of stored numbers, so that both are exact."""
+
+    numerator: tuple[int, ...]
+    """Of each band, and the constant."""
+    denominator: tuple[int, ...]
+
+    def of(self, values: Sequence[Any], one: Any = 1) -> tuple[Any, Any]:
+        """Both for stored numbers of the bands; of sums of `one` as many numbers as it says."""
+        above, below = (
+            sum((factor * value for factor, value in zip(factors, [*values, one], strict=True) if factor), 0)
+            for factors in (self.numerator, self.denominator)
+        )
+        return above, below
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A spectral index, of reflectances."""
+    """A spectral index, of physical values: reflectance, or kelvin.
 
+    Examples
+    --------
+    >>> index = index_of("NDVI")
+    >>> index.bands, index.formula, index.value(0.5, 0.25)
+    (('nir08', 'red'), '(nir08 - red) / (nir08 + red)', array(0.33333333))
+    """
+
+    name: str
     title: str
+    numerator: str
+    denominator: str
+    """As Python writes them, of the names of `bands`."""
     bands: tuple[str, ...]
-    """Common names of its bands, in the order in which `formula` takes them."""
-    formula: Callable[..., Any]
+    """Common names of its bands, in the order in which numerator and denominator name them."""
     source: str
     """Who defined it."""
+    limits: tuple[float, float] = (-1.0, 1.0)
+    """Beyond them the nearer one is taken: see ``indices.json``."""
+    unit: str = "1"
+
+    @property
+    def formula(self) -> str:
+        """In one line, for people."""
+        if self.denominator == "1":
+            return self.numerator
+        parts = self.numerator, self.denominator
+        above, below = (f"({part})" if re.search(r" [-+] [^()]*(\(|$)", part) else part for part in parts)
+        return f"{above} / {below}"
+
+    def exact(self, values: Iterable[Any]) -> tuple[Any, Any]:
+        """Numerator and denominator of fractions, which they are again where the formula has no root."""
+        known = dict(zip(self.bands, values, strict=True))
+        above, below = (
+            _evaluated(re.sub(r"(?<![\w.])[\d.]+", r"Fraction('\g<0>')", part), known)
+            for part in (self.numerator, self.denominator)
+        )
+        return above, below
+
+    def value(self, *values: Any) -> np.ndarray:
+        """The index of physical values, float64: within its limits, NaN where it has none.
+
+        It has none where the denominator is 0, or a value is NaN.
+        """
+        known = {band: np.asarray(value, np.float64) for band, value in zip(self.bands, values, strict=True)}
+        with np.errstate(all="ignore"):
+            return self.ratio(_evaluated(self.numerator, known), _evaluated(self.denominator, known))
+
+    def ratio(self, above: Any, below: Any) -> np.ndarray:
+        """Numerator by denominator, as of `value`."""
+        with np.errstate(all="ignore"):
+            made = np.divide(above, below, dtype=np.float64)
+            return np.where(np.isfinite(made), np.clip(made, *self.limits), np.nan)
+
+    def terms(self, scalings: Iterable[Scaling]) -> Terms | None:
+        """Whole factors of numbers stored with scales and offsets; None of a formula with a root."""
+        if "**" in self.numerator:
+            return None
+        exact = [(Fraction(repr(float(scale))), Fraction(repr(float(offset)))) for scale, offset in scalings]
+        none, size = [Fraction(0)] * len(self.bands), range(len(self.bands))
+        constant = self.exact(none)
+        by_band = [self.exact([*none[:k], Fraction(1), *none[k + 1 :]]) for k in size]
+        both = []
+        for side in (0, 1):
+            factors = [by_band[k][side] - constant[side] for k in size]
+            shift = sum(factor * offset for factor, (_, offset) in zip(factors, exact, strict=True))
+            both.append([f * scale for f, (scale, _) in zip(factors, exact, strict=True)] + [constant[side] + shift])
+        whole = lcm(*(Fraction(factor).denominator for side in both for factor in side))
+        above, below = (tuple(int(factor * whole) for factor in side) for side in both)
+        return Terms(above, below)
+
+    def spec(self, order: str = ORDERS[0]) -> BandSpec:
+        """What a band of it is: ``NDVI``, or ``NDVI_OF_MEANS``."""
+        means = order != ORDERS[0]
+        name = self.name.upper() + (OF_MEANS if means else "")
+        title = self.title[0].upper() + self.title[1:] + (", of the bands' means" if means else "")
+        return BandSpec(name, "continuous", title, dtype="float32", unit=self.unit, key=name.lower())
 
 
-def _difference(a: Any, b: Any) -> Any:
-    return (a - b) / (a + b)
+@cache
+def _table() -> dict[str, Index]:
+    record = json.loads(resources.files(__package__).joinpath("indices.json").read_text("utf-8"))
+    made = {}
+    for name, row in record["indices"].items():
+        words = re.findall(r"[a-z]\w*", f"{row['numerator']} {row['denominator']}")
+        limits = {"limits": tuple(row["limits"])} if "limits" in row else {}
+        made[name] = Index(name, bands=tuple(dict.fromkeys(words)), **row | limits)
+    return made
+
+
+def _evaluated(formula: str, values: dict[str, Any]) -> Any:
+    """What a formula of our own table gives."""
+    return eval(_compiled(formula), {"__builtins__": {}, "Fraction": Fraction}, values)
+
+
+@cache
+def _compiled(formula: str) -> Any:
+    return compile(formula, "indices.json", "eval")
 
 
 #: By name.
-INDICES = {
-    "ndvi": Index(
-        "normalised difference vegetation index",
-        ("nir08", "red"),
-        _difference,
-        "Rouse et al. 1974, NASA SP-351, 309-317",
-    ),
-    "evi": Index(
-        "enhanced vegetation index",
-        ("nir08", "red", "blue"),
-        lambda nir, red, blue: 2.5 * (nir - red) / (nir + 6 * red - 7.5 * blue + 1),
-        "Huete et al. 2002, Remote Sensing of Environment 83, 195-213",
-    ),
-    "savi": Index(
-        "soil-adjusted vegetation index (L = 0.5)",
-        ("nir08", "red"),
-        lambda nir, red: 1.5 * (nir - red) / (nir + red + 0.5),
-        "Huete 1988, Remote Sensing of Environment 25, 295-309",
-    ),
-    "msavi": Index(
-        "modified soil-adjusted vegetation index (MSAVI2)",
-        ("nir08", "red"),
-        lambda nir, red: (2 * nir + 1 - ((2 * nir + 1) ** 2 - 8 * (nir - red)) ** 0.5) / 2,
-        "Qi et al. 1994, Remote Sensing of Environment 48, 119-126",
-    ),
-    "ndmi": Index(
-        "normalised difference moisture index",
-        ("nir08", "swir16"),
-        _difference,
-        "Wilson and Sader 2002, Remote Sensing of Environment 80, 385-396",
-    ),
-    "nbr": Index(
-        "normalised burn ratio",
-        ("nir08", "swir22"),
-        _difference,
-        "Key and Benson 2006, USDA Forest Service RMRS-GTR-164-CD, LA 1-55",
-    ),
-    "nbr2": Index(
-        "normalised burn ratio 2",
-        ("swir16", "swir22"),
-        _difference,
-        "USGS, Landsat Surface Reflectance-derived Spectral Indices",
-    ),
-    "ndwi": Index(
-        "normalised difference water index (of open water)",
-        ("green", "nir08"),
-        _difference,
-        "McFeeters 1996, International Journal of Remote Sensing 17, 1425-1432",
-    ),
-    "mndwi": Index(
-        "modified normalised difference water index",
-        ("green", "swir16"),
-        _difference,
-        "Xu 2006, International Journal of Remote Sensing 27, 3025-3033",
-    ),
-    "ndsi": Index(
-        "normalised difference snow index",
-        ("green", "swir16"),
-        _difference,
-        "Hall et al. 1995, Remote Sensing of Environment 54, 127-140",
-    ),
-    "ndbi": Index(
-        "normalised difference built-up index",
-        ("swir16", "nir08"),
-        _difference,
-        "Zha et al. 2003, International Journal of Remote Sensing 24, 583-594",
-    ),
-}
+INDICES = _table()
 
 
 def index_of(name: str) -> Index:
     """The index of a name, in any case.
-
-    >>> index_of("NDVI").bands
-    ('nir08', 'red')
 
     Raises
     ------
@@ -113,3 +168,28 @@ def index_of(name: str) -> Index:
         near = did_you_mean(name.lower(), INDICES)
         raise UsageError(f"index {name!r} is unknown{near}: choose one of {', '.join(INDICES)}")
     return found
+
+
+def check_indices(names: Iterable[str]) -> tuple[str, ...]:
+    """Known indices, each once, in small letters; or raise UsageError."""
+    return tuple(dict.fromkeys(index_of(str(name)).name for name in names))
+
+
+def check_order(order: str) -> str:
+    """Return a known order, or raise UsageError."""
+    if order not in ORDERS:
+        near = did_you_mean(str(order), ORDERS)
+        raise UsageError(f"index order {order!r} is unknown{near}: choose one of {', '.join(ORDERS)}")
+    return order
+
+
+def common_names(band: str) -> tuple[str, ...]:
+    """What a band of an index may be called, by sensor."""
+    return (band, *_ALSO.get(band, ()))
+
+
+def called(name: str) -> tuple[Index, str] | None:
+    """The index, and its order, that a name stands for: ``NDVI``, ``NDVI_OF_MEANS``; None where it is of none."""
+    order = ORDERS[name.upper().endswith(OF_MEANS)]
+    index = INDICES.get(name.lower().removesuffix(OF_MEANS.lower()))
+    return (index, order) if index else None

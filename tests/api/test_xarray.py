@@ -291,6 +291,8 @@ def test_indices_are_of_reflectances(folders, kind, name):
     blue, green, red, nir, swir16, swir22 = (
         reflectance(scene, band).astype("f8") for band in ("blue", "green", "red", "nir08", "swir16", "swir22")
     )
+    hot = {"oli": "lwir11", "tm": "lwir"}[kind[0]]
+    temperature = np.where(stored(scene, hot), stored(scene, hot) * 0.00341802 + 149.0, np.nan)
     wanted = {
         "ndvi": lambda: (nir - red) / (nir + red),
         "evi": lambda: 2.5 * (nir - red) / (nir + 6 * red - 7.5 * blue + 1),
@@ -303,9 +305,11 @@ def test_indices_are_of_reflectances(folders, kind, name):
         "mndwi": lambda: (green - swir16) / (green + swir16),
         "ndsi": lambda: (green - swir16) / (green + swir16),
         "ndbi": lambda: (swir16 - nir) / (swir16 + nir),
+        "lst": lambda: temperature,
     }[name]()
+    wanted = wanted if name == "lst" else np.clip(wanted, -1, 1)
     by_usgs_name = scene.dataset()  # SR_B4 is red of one sensor, and near infrared of the other
-    by_common_name = scene.dataset(["blue", "green", "red", "nir08", "swir16", "swir22"])
+    by_common_name = scene.dataset(["blue", "green", "red", "nir08", "swir16", "swir22", hot])
     for dataset in (by_usgs_name, by_common_name, by_common_name.landsat.scaled(), by_usgs_name.landsat.mask()):
         found = dataset.landsat.index(name.upper())
         assert found.name == name and found.dtype == "float32" and found.attrs["references"]
