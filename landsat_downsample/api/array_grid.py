@@ -9,6 +9,7 @@ import numpy as np
 from affine import Affine
 
 from landsat_downsample.errors import SceneError, UsageError
+from landsat_downsample.model.crs import cf_axes
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.scenes.header import crs_name
@@ -128,8 +129,12 @@ def georeference(array: xr.DataArray, grid: Grid, nodata: float | None, lattice:
     """
     import rioxarray  # noqa: F401  (registers the .rio accessor)
 
-    y, x = lattice.centres(grid) if lattice else grid.coordinates()
-    array = array.assign_coords(y=y, x=x)
+    centres = lattice.centres(grid) if lattice else grid.coordinates()
+    array = array.assign_coords(
+        {name: (name, at, cf_axes(grid.crs)[name]) for name, at in zip("yx", centres, strict=True)}
+    )
+    for name in "yx":  # without it NetCDF's coordinates state NaN as fill, which CF forbids
+        array[name].encoding["_FillValue"] = None
     array = array.rio.write_crs(grid.crs).rio.write_transform(grid.transform)
     return array if nodata is None else _stating(array, nodata)
 

@@ -87,7 +87,13 @@ def composite(
     joined = xr.concat(made, time, coords="minimal", compat="override", combine_attrs="override")
     ends = np.array([span for span, _ in periods], "datetime64[ns]")
     joined = joined.assign_coords(time_bnds=(("time", "bnds"), ends))
-    joined["time"].attrs |= {"standard_name": "time", "bounds": "time_bnds"}
+    joined["time"].attrs |= {
+        "standard_name": "time",
+        "long_name": "beginning of the period",
+        "units_metadata": "leap_seconds: utc",
+        "axis": "T",
+        "bounds": "time_bnds",
+    }
     joined["time"].encoding = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
     for name, array in joined.data_vars.items():
         if name in cube:  # whether its numbers are stored ones, or scaled, is known as before

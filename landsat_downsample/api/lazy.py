@@ -147,7 +147,7 @@ def coarsen(
     -------
     xarray.DataArray or xarray.Dataset
         The same names, attributes, CRS and dtype on the coarse grid; dask where the input was dask. With `stats` a
-        Dataset: of an array ``mean``, ``std`` ...; of a Dataset ``red`` for the mean, ``red_STD`` for another one.
+        Dataset: of an array ``mean``, ``std`` ...; of a Dataset ``red`` for the mean, ``red_std`` for another one.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def coarsen(
     parts: dict[Hashable, xr.DataArray] = {}
     for name, array in obj.data_vars.items():
         made = _coarsen_array(array, target, request, quality) if axes(array) else {"": array}
-        parts |= {name if stat in ("", "mean") else f"{name}_{stat.upper()}": part for stat, part in made.items()}
+        parts |= {name if stat in ("", "mean") else f"{name}_{stat}": part for stat, part in made.items()}
     return xr.Dataset(parts, attrs=obj.attrs)
 
 

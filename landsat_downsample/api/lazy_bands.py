@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from landsat_downsample import __version__
 from landsat_downsample.api.array_blocks import BLOCK_ROWS, token
 from landsat_downsample.api.array_grid import georeference
 from landsat_downsample.api.array_meaning import Origin, origins
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.band import Band
-from landsat_downsample.model.band_attributes import band_attributes
+from landsat_downsample.model.band_attributes import TIME, band_attributes
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import words
 from landsat_downsample.pipeline.pixels import open_rows
@@ -96,8 +97,8 @@ def described(scene: Scene, band: Band, data: Any) -> xr.DataArray:
 
     array = xr.DataArray(data, dims=("y", "x"), name=band.name, attrs=_attributes(scene, band))
     array.encoding = {"source": band.location.shown, "dtype": band.dtype}  # goes when pixels are computed
-    if (time := _acquired(scene)) is not None:
-        array.coords["time"] = xr.Variable((), time, {"standard_name": "time", "long_name": "time of acquisition, UTC"})
+    if (time := acquired(scene)) is not None:
+        array.coords["time"] = time
     return georeference(array, band.grid, band.nodata)
 
 
@@ -106,6 +107,7 @@ def scene_attributes(scene: Scene) -> dict[str, Any]:
     said = scene.properties
     record = {
         "Conventions": "CF-1.11",
+        "history": f"opened by landsat-downsample {__version__}",
         "title": " ".join(part for part in (_product_words(scene), scene.id) if part),
         "id": scene.id,
         "platform": said.get("platform"),
@@ -125,13 +127,15 @@ def _product_words(scene: Scene) -> str:
     return f"Landsat Collection {collection} Level-{scene.level} scene"
 
 
-def _acquired(scene: Scene) -> np.datetime64 | None:
+def acquired(scene: Scene) -> xr.Variable | None:
     """When a scene was taken, UTC; the start of its day where nothing but its name says when."""
+    import xarray as xr
+
     said = scene.properties.get("datetime") or scene.properties.get("start_datetime")
     with suppress(ValueError):  # what others wrote into an item
         moment = datetime.fromisoformat(str(said))
         moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-        return np.datetime64(moment.replace(tzinfo=None), "ns")
+        return xr.Variable((), np.datetime64(moment.replace(tzinfo=None), "ns"), TIME)
     return None
 
 

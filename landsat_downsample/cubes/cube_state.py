@@ -15,6 +15,7 @@ from landsat_downsample.cubes.common_grid import CommonGrid
 from landsat_downsample.cubes.series import Series, Variable
 from landsat_downsample.cubes.zarr_format import DATES, ChunkFormat, Described, documents, read_coordinate
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model.crs import cf_axes
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.location import Location
@@ -29,11 +30,7 @@ CONVENTIONS = {
 }
 
 #: How times are stored: whole numbers, as exact as items have them.
-EPOCH = {
-    "units": "microseconds since 1970-01-01",
-    "calendar": "standard",
-    "units_metadata": "leap_seconds: utc",
-}
+EPOCH = {"units": "microseconds since 1970-01-01", "calendar": "standard"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +178,11 @@ class CubeState:
         """All documents, and the chunks of coordinates, by key; that of the root last."""
         layout, grid = self.layout, self.layout.common.grid
         crs, place, t = CRS.from_user_input(grid.crs), geozarr(grid), grid.transform
-        axes = {one["axis"].lower(): dict(one) for one in crs.cs_to_cf()}
         arrays = {name: Described(("time",), dict(attrs), found) for name, (found, attrs) in self.coordinates.items()}
         for name, found, at in zip(
             "yx", layout.common.lattice.centres(grid), layout.common.lattice.edges(grid), strict=True
         ):
-            arrays[name] = Described((name,), axes[name] | {"bounds": f"{name}_bnds"}, found)
+            arrays[name] = Described((name,), cf_axes(grid.crs)[name] | {"bounds": f"{name}_bnds"}, found)
             arrays[f"{name}_bnds"] = Described(
                 (name, "bnds"), {"long_name": f"edges of the cells along {name}"}, np.stack([at[:-1], at[1:]], -1)
             )

@@ -15,7 +15,7 @@ from landsat_downsample.cubes.passes import Date
 from landsat_downsample.cubes.reduced_scene import DECISIVE, Layer, ReducedScene
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
-from landsat_downsample.model.band_attributes import band_attributes, reduced_attributes, share_attributes
+from landsat_downsample.model.band_attributes import TIME, band_attributes, reduced_attributes, share_attributes
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.model.words import words
@@ -46,9 +46,6 @@ BY_TIME = {
         },
     ),
 }
-
-#: Attributes of moments of acquisition.
-TIME = {"standard_name": "time", "long_name": "time of acquisition, UTC", "axis": "T"}
 
 #: Dimension, values, attributes: what xarray makes a variable of.
 Coordinate = tuple[str, Any, dict[str, Any]]
@@ -171,7 +168,7 @@ class Series:
         times = np.array([date[0].time for date in self.dates], "datetime64[ns]")
         ids = [" ".join(dict.fromkeys(scene.id for scene in date)) for date in self.dates]
         found: dict[str, Coordinate] = {
-            "time": ("time", times, dict(TIME)),
+            "time": ("time", times, TIME | {"axis": "T"}),
             "product": ("time", ids, {"long_name": "source scenes"}),
         }
         for key, (name, attrs) in BY_TIME.items():

@@ -11,6 +11,13 @@ from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.product import FRACTIONS
 
+#: Of moments of acquisition.
+TIME = {
+    "standard_name": "time",
+    "long_name": "time of acquisition, UTC",
+    "units_metadata": "leap_seconds: utc",
+}
+
 #: Standard names of bands in physical units, by USGS name. A standard error is one of CF's modifiers.
 _STANDARD_NAMES = {
     r"SR_B\d": "surface_bidirectional_reflectance",

@@ -38,6 +38,14 @@ def same_crs(one: str, other: str) -> bool:
 
 
 @cache
+def cf_axes(crs: str) -> dict[str, dict[str, str]]:
+    """Attributes of coordinates ``x`` and ``y``: standard name, units and axis, as the CF conventions have them."""
+    from pyproj import CRS
+
+    return {axis["axis"].lower(): dict(axis) for axis in CRS.from_user_input(crs).cs_to_cf()}
+
+
+@cache
 def utm_zone(crs: str) -> int | None:
     """The UTM zone, north or south, that a CRS of WGS84 is."""
     from rasterio.crs import CRS

@@ -175,9 +175,12 @@ def test_a_product_opens_as_its_scene_does(folder, tmp_path, units):
     wanted = ld.open_scene(product).dataset().compute()
     for place in (product, f"{product}/", outcome.href, archive):
         found = xr.open_dataset(place)
-        assert {name: array.dtype for name, array in found.items()} == {n: a.dtype for n, a in wanted.items()}
+        assert {name: array.dtype for name, array in found.items() if name in wanted} == dict(wanted.dtypes)
+        assert {"valid", "cloud"} < set(found) - set(wanted)
         for name in wanted:
             np.testing.assert_array_equal(found[name], wanted[name])
+        with rasterio.open(next(product.glob("*_QA_FRACTIONS.TIF"))) as file:
+            np.testing.assert_array_equal(found.valid, file.read(1))
     physical = xr.open_dataset(product, mask_and_scale=True)
     for name in ("SR_B4", "ST_B10"):
         np.testing.assert_allclose(physical[name], wanted.landsat.scaled()[name], rtol=1e-6)
@@ -229,3 +232,23 @@ def test_files_of_others_do_not_pay_for_it():
         "landsat_downsample.formats.product_id",
     }
     assert "rasterio" not in done.stdout.split()
+
+
+def test_a_product_has_its_statistics_and_shares(folder, tmp_path):
+    bands = ["red", "qa_pixel"]
+    (done,) = ld.run(ld.plan(folder, str(tmp_path), factor=7, bands=bands, stats="mean,std,count"))
+    product = Path(done.href).parent
+    found = xr.open_dataset(product, engine="landsat", chunks={})
+    assert list(found)[:4] == ["SR_B4", "QA_PIXEL", "SR_B4_std", "SR_B4_count"]
+    assert {"valid", "cloud_shadow"} < set(found)
+    names = ["cloud", "red_std", "red", "red_count"]
+    asked, tree = (open_(product, engine="landsat", bands=names) for open_ in (xr.open_dataset, xr.open_datatree))
+    assert list(asked) == list(tree["210m"].data_vars) == names
+    with rasterio.open(product / f"{done.scene_id}_QA_FRACTIONS.TIF") as file:
+        np.testing.assert_array_equal(asked.cloud, file.read(file.descriptions.index("cloud") + 1))
+    np.testing.assert_array_equal(asked.red_std, stored(product, "SR_B4_STD"))
+    np.testing.assert_array_equal(found.SR_B4_count, stored(product, "SR_B4_COUNT"))
+    assert asked.red_count.attrs["landsat_statistic"] == "count" and asked.time == found.time
+    assert asked.red_std.attrs["landsat_band"] == "SR_B4" and asked.cloud.attrs["units"] == "percent"
+    with pytest.raises(ld.UsageError, match="band 'red_max' is not in"):
+        xr.open_dataset(product, engine="landsat", bands=["red_max"])

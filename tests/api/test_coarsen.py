@@ -92,7 +92,7 @@ def test_statistics_come_of_one_read(folders, options):
 def test_statistics_of_a_dataset_are_named_after_their_bands(oli):
     options = {"factor": 7, "mask": "cloud"}
     made = ld.coarsen(oli.dataset(["red", "ST_CDIST", "qa_pixel"]), stats=["std", "mean"], **options)
-    assert list(made) == ["red", "red_STD", "ST_CDIST", "qa_pixel"]
+    assert list(made) == ["red", "red_std", "ST_CDIST", "qa_pixel"]
     plain = ld.coarsen(oli.dataset(["red", "ST_CDIST", "qa_pixel"]), **options)
     for name, array in plain.data_vars.items():
         xr.testing.assert_identical(made[name], array)

@@ -231,14 +231,10 @@ RATHER = (
 )
 
 
-@pytest.mark.parametrize("level", [1, 2])
-def test_compliance_checker(checker, tmp_path, level):
-    scene = ld.make_scene(tmp_path / "source", size=(171, 163), level=level)
-    ld.run(ld.plan(scene, str(tmp_path / "out"), factor=2, stats=["mean", "sum", "std", "count"]))
-    ld.cube(tmp_path / "out", tmp_path / "cube.zarr")
-    as_netcdf(tmp_path / "cube.zarr", tmp_path / "cube.nc")
+def check_cf(checker: Path, file: Path) -> None:
+    """It has nothing to say of a file but what it would rather have."""
     (row,) = (code for name, code in ROWS if name.startswith("compliance"))
-    words = [checker, *row.split()[1:-1], "-c", "strict", tmp_path / "cube.nc"]
+    words = [checker, *row.split()[1:-1], "-c", "strict", file]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     errors, _, warned = done.stdout.partition("  Warnings  ")
     assert "potential issue" in errors or "All tests passed" in errors, done.stderr
@@ -246,6 +242,39 @@ def test_compliance_checker(checker, tmp_path, level):
     assert found == [], "\n".join(found)
     others = [line for line in re.findall(r"^\* (.*)", warned, re.MULTILINE) if not re.match(RATHER, line)]
     assert others == [], "\n".join(others)
+
+
+@pytest.fixture(scope="module", params=[1, 2], name="reduced")
+def _reduced(tmp_path_factory, request) -> Path:
+    """A folder with a scene of Level 1 or 2, and its product with all statistics."""
+    folder = tmp_path_factory.mktemp("reduced")
+    scene = ld.make_scene(folder / "source", size=(171, 163), level=request.param)
+    ld.run(ld.plan(scene, str(folder / "out"), factor=2, stats=["mean", "sum", "std", "count"]))
+    return folder
+
+
+def test_compliance_checker(checker, reduced, tmp_path):
+    ld.cube(reduced / "out", tmp_path / "cube.zarr")
+    as_netcdf(tmp_path / "cube.zarr", tmp_path / "cube.nc")
+    check_cf(checker, tmp_path / "cube.nc")
+
+
+def opened(way: str, folder: Path) -> xr.Dataset:
+    """What each way of the library gives of a scene or its product."""
+    scene, product = next((folder / "source").iterdir()), next((folder / "out").glob("*_downsampled"))
+    if way == "coarsen":
+        return ld.coarsen(ld.open_scene(scene).dataset(), factor=3, stats="mean,sum,std,count")
+    if way.startswith("engine"):
+        decode = way == "engine, decoded"
+        return xr.open_dataset(scene if decode else product, engine="landsat", mask_and_scale=decode)
+    dates = ld.open_products(folder / "out")
+    return ld.composite(dates, "month") if way == "composite" else dates
+
+
+@pytest.mark.parametrize("way", ["open_products", "composite", "coarsen", "engine", "engine, decoded"])
+def test_compliance_checker_of_arrays(checker, reduced, tmp_path, way):
+    opened(way, reduced).to_netcdf(tmp_path / "arrays.nc", engine="h5netcdf")
+    check_cf(checker, tmp_path / "arrays.nc")
 
 
 def test_each_row_of_the_page_is_tested():
