@@ -72,7 +72,8 @@ class Cells:
         """The same cells over the pixels `first` to `last` alone, counted from `first`."""
         start, stop = np.clip(self.start - first, 0, last - first), np.clip(self.stop - first, 0, last - first)
         block = int(stop[0]) if self.unit == 1 and self.size > 1 else self.block
-        if not np.array_equal(start, np.arange(self.size) * block):
+        # Of two cells the first, cut by the image's edge, may be the shorter one.
+        if not np.array_equal(start, np.arange(self.size) * block) or stop[-1] - start[-1] > block:
             block = 0
         arrays = start, stop, self.head, self.tail, self.whole
         return Cells(last - first, *arrays, self.unit, block, self.centre - first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -148,6 +149,24 @@ def test_a_cell_of_several_strips_equals_the_plain_path():
         run = lambda rules=rules: reduced(reducer_of(rules, overlay), overlay, values)  # noqa: E731
         for one, other in zip(run(), without_extension(run), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("ratio", [2, 3, 5, 6])
+def test_cells_that_an_edge_cuts_have_all_of_their_pixels(ratio):
+    """Wherever the first pixel of an image lies in its cell: also where two cells are all, the first one the shorter."""
+    values = np.arange(1, 12, dtype="u2").reshape(1, -1)
+    for pixels, ahead, cells in product(range(1, 12), range(ratio), range(1, 7)):
+        whole = Cells.cut(pixels, cells, Fraction(ratio), Fraction(ahead))
+        first, last = whole.span
+        axis = whole.shifted(first, last)
+        overlay = Overlay(Cells.cut(1, 1, Fraction(1)), axis)
+        count, total = native.cell_sums(
+            np.ascontiguousarray(values[:, first:last]), None, 0, overlay, Strip(0, 1, 0, 1)
+        )
+        there = (np.arange(pixels) + ahead) // ratio
+        for cell in range(cells):
+            mine = values[0, :pixels][there == cell]
+            assert (count[0, cell], total[0, cell]) == (mine.size, mine.sum()), (pixels, ahead, cells)
 
 
 def test_sums_that_need_more_than_32_bits_are_left_to_numpy():
