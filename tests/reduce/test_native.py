@@ -153,7 +153,7 @@ def test_a_cell_of_several_strips_equals_the_plain_path():
 
 @pytest.mark.parametrize("ratio", [2, 3, 5, 6])
 def test_cells_that_an_edge_cuts_have_all_of_their_pixels(ratio):
-    """Wherever the first pixel of an image lies in its cell: also where two cells are all, the first one the shorter."""
+    """Wherever the first pixel of an image lies in its cell: also where two cells are all, the first the shorter."""
     values = np.arange(1, 12, dtype="u2").reshape(1, -1)
     for pixels, ahead, cells in product(range(1, 12), range(ratio), range(1, 7)):
         whole = Cells.cut(pixels, cells, Fraction(ratio), Fraction(ahead))
