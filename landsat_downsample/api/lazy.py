@@ -217,7 +217,7 @@ def fractions(
     like: Any = None,
     anchor: tuple[float, float] | None = None,
 ) -> xr.Dataset:
-    """Percent of valid, clear, cloudy ... pixels in each cell of a QA_PIXEL array.
+    """Percent of valid, clear, cloudy and other pixels in each cell of a QA_PIXEL array.
 
     Parameters
     ----------

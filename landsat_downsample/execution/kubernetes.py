@@ -202,7 +202,7 @@ class KubernetesCluster:
             return
         remedy = {
             404: "its DaskCluster type is unknown: install the dask-kubernetes operator with its CRDs",
-            403: f"{answer.message}: ask for the role that README.md lists under Kubernetes",
+            403: f"{answer.message}: ask for the role in k8s/common/roles.yaml",
         }.get(answer.status, answer.message)
         raise KubernetesError(f"cannot make cluster {self.name!r} in namespace {self.namespace!r}: {remedy}")
 
