@@ -12,7 +12,7 @@ BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kubernetes test-containers fuzz check format picture notebooks package bench wheel image clean
+.PHONY: help demo test test-slow test-kubernetes test-containers fuzz docs check format picture notebooks package bench wheel image clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -77,6 +77,15 @@ format: $(VENV)/.test  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A place of its own: Sphinx and what it brings are not in the way of tests.
+$(VENV)/docs/.made: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)/docs
+	$(VENV)/docs/bin/python -m pip install --quiet --editable '.[demo,docs]'
+	@touch $@
+
+docs: $(VENV)/docs/.made  ## make the site of the documentation, docs/_build/html, notebooks executed; a warning is an error
+	PATH="$(CURDIR)/$(VENV)/docs/bin:$$PATH" $(VENV)/docs/bin/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+
 picture: $(VENV)/.run  ## make the picture of the README anew, from a full-size band
 	$(BIN)/python notebooks/before_after.py
 
@@ -108,4 +117,4 @@ image:  ## build the container image with buildah, podman or docker (IMAGE, BASE
 	$(BUILDER) build --file Containerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag $(IMAGE) $(BUILD_FLAGS) .
 
 clean:  ## remove what make made
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -17,7 +17,14 @@ copyright = author
 release = version = ld.__version__
 root_doc = "index"
 exclude_patterns = ["_build", "_templates"]
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_nb", "sphinx_design", "sphinx_copybutton"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "myst_nb",
+    "sphinx_design",
+    "sphinx_copybutton",
+]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "landsat-downsample"

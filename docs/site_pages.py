@@ -65,7 +65,9 @@ def api() -> str:
 def _table(title: str, names: list[str], module: str = "") -> str:
     home = ".".join(filter(None, ("landsat_downsample", module)))
     lines = "\n".join(f"   {name}" for name in names)
-    return f"\n{title}\n{'-' * len(title)}\n\n.. currentmodule:: {home}\n\n.. autosummary::\n   :toctree: api\n\n{lines}\n"
+    return (
+        f"\n{title}\n{'-' * len(title)}\n\n.. currentmodule:: {home}\n\n.. autosummary::\n   :toctree: api\n\n{lines}\n"
+    )
 
 
 def lead_links(app, docname: str, source: list[str]) -> None:

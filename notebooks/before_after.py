@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 
 def lines() -> list[str]:
     """Lines of the README from the import to the picture."""
-    found = re.search(r"```python\n(.*?)  # the picture below\n", (HERE.parent / "README.md").read_text(), re.DOTALL)
+    found = re.search(r"```python\n(.*?)  # the picture above\n", (HERE.parent / "README.md").read_text(), re.DOTALL)
     assert found, "the README has no line that says that it makes the picture"
     return found[1].splitlines()
 

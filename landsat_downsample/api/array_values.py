@@ -197,7 +197,8 @@ def _masked(
     floats = array.dtype if array.dtype.kind == "f" else np.dtype("f4" if array.dtype.itemsize <= 2 else "f8")
     made = array.astype(floats) if valid is None else array.where(valid).astype(floats)
     made.attrs = {key: value for key, value in array.attrs.items() if key not in NODATA}
-    made.encoding = {key: array.encoding[key] for key in ("source", "grid_mapping") if key in array.encoding}
+    kept = ("source", "preferred_chunks", "grid_mapping")  # what says that pixels are as they were stored
+    made.encoding = {key: array.encoding[key] for key in kept if key in array.encoding}
     if array.dtype.kind in "iu" and nodata is not None:  # so that it is stored as it was
         made.encoding |= {"dtype": array.dtype.name, "_FillValue": array.dtype.type(nodata)}
     return made

@@ -105,7 +105,7 @@ def verify(
     Parameters
     ----------
     product : str or path
-        Folder of the product.
+        Folder of the product, or its item: the `href` of an outcome.
     source : str, path or Scene, optional
         The source scene. Without it the pixels cannot be checked.
     blocks : int
@@ -129,16 +129,16 @@ def verify(
 
     Examples
     --------
-    >>> from pathlib import Path
     >>> (outcome,) = ld.run(ld.plan(scene, "out", factor=10, bands="red"))
-    >>> product = Path(outcome.href).parent
-    >>> report = ld.verify(product, source=scene)
+    >>> report = ld.verify(outcome.href, source=scene)
     >>> bool(report), report.checked[-1]
     (True, 'SR_B4: 16 cells recomputed, all equal (mean)')
     """
     if blocks < 1:
         raise UsageError(f"blocks {blocks!r} must be at least 1")
     product = fspath(product)
+    if product.endswith(MARKER):
+        product = Location(product).parent.href
     report = Report(Location(product).shown)
     item, met = _read_metadata(product)
     _check_files(product, item, met, report)

@@ -288,3 +288,14 @@ def test_tiles_of_a_scene_are_one_date(made, tmp_path):
     cube = ld.open_products([tmp_path / "west", tmp_path / "east"], ["red"])
     assert cube["product"].values.tolist() == [scene.name]
     xr.testing.assert_equal(cube.load(), whole.load())
+
+
+def test_masked_dates_are_still_stored_numbers(made):
+    """Masked, then an index: of reflectance, where no cloud is."""
+    series = ld.open_products(made, ["red", "nir08", "qa_pixel"])
+    ndvi = series.landsat.mask("cloud,shadow").landsat.index("ndvi")
+    red, nir = (series[name].values * 2.75e-5 - 0.2 for name in ("red", "nir08"))
+    seen = (series.red.values > 0) & (series.nir08.values > 0) & ((series.qa_pixel.values & 0b11000) == 0)
+    wanted = np.where(seen, np.clip((nir - red) / (nir + red), -1, 1), np.nan)
+    assert seen.any()
+    np.testing.assert_allclose(ndvi.values, wanted, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The rights of a client of Dask clusters: one list in the role, in the doctor and in README.md."""
+"""The rights of a client of Dask clusters: one list in the role, in the doctor and in docs/kubernetes.md."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ def of_role(name: str) -> dict[tuple[str, str], list[str]]:
     return {(group, resource): sorted(verbs) for group, resource, verbs in rules}
 
 
-def of_readme(*, outside: bool) -> dict[tuple[str, str], list[str]]:
-    """The same of README's table."""
-    _, _, table = (ROOT / "README.md").read_text().partition("| API group | resources | verbs |\n|---|---|---|\n")
+def of_page(*, outside: bool) -> dict[tuple[str, str], list[str]]:
+    """The same of the page's table."""
+    _, _, table = (
+        (ROOT / "docs" / "kubernetes.md").read_text().partition("| API group | resources | verbs |\n|---|---|---|\n")
+    )
     rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in table.partition("\n\n")[0].splitlines()]
     return {
         (group.removeprefix("(core)").removesuffix(", from outside of the cluster"), resource): sorted(
@@ -38,8 +40,8 @@ def of_readme(*, outside: bool) -> dict[tuple[str, str], list[str]]:
 @pytest.mark.parametrize(
     ("role", "asked", "outside"), [("dask-client", NEEDED, False), ("dask-client-outside", FROM_OUTSIDE, True)]
 )
-def test_role_doctor_and_readme_agree(role, asked, outside):
+def test_role_doctor_and_page_agree(role, asked, outside):
     there = of_role(role)
     assert there == {right: sorted(verbs) for right, verbs in asked.items()}
-    assert there == of_readme(outside=outside)
+    assert there == of_page(outside=outside)
     assert len(there) == (1 if outside else 8)

@@ -75,9 +75,9 @@ def test_a_notebook_runs_where_its_folder_is_read_only(name, user, engine, noteb
     assert sorted(path.name for path in notebooks.iterdir()) == [path.name for path in NOTEBOOKS]
 
 
-def test_jupyter_lab_as_the_readme_starts_it(engine, notebooks):
+def test_jupyter_lab_as_the_page_starts_it(engine, notebooks):
     """Its own command line, but for the port and for a token that is known."""
-    (line,) = (one for one in (HOME / "README.md").read_text().splitlines() if one.startswith("docker run"))
+    (line,) = (one for one in (HOME / "docs" / "notebooks.md").read_text().splitlines() if one.startswith("docker run"))
     port, name = free_port(), f"landsat-downsample-lab-{os.getpid()}"
     words = line.replace("8888:8888", f"127.0.0.1:{port}:8888").replace("$PWD/notebooks", str(notebooks))
     words = words.replace("landsat-downsample:notebook", IMAGE).replace("docker run", f"{engine} run --name {name}")
