@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import site_pages  # noqa: E402
-from pygments.lexers.special import TextLexer  # noqa: E402
-from sphinx.highlighting import lexers  # noqa: E402
+import site_pages
+from pygments.lexers.special import TextLexer
+from sphinx.highlighting import lexers
 
-import landsat_downsample as ld  # noqa: E402
+import landsat_downsample as ld
 
 project = "landsat-downsample"
 author = "The landsat-downsample developers"
