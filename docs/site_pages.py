@@ -51,8 +51,8 @@ def api() -> str:
     seen: set[str] = set()
     text = "Python\n======\n"
     for title, words in groups:
-        words = re.sub(r"\(.*?\)", "", words)  # what a module holds has a table of its own
-        names = [word for word in re.findall(r"\w+", words) if word in ld.__all__ and word != "plot"]
+        plain = re.sub(r"\(.*?\)", "", words)  # what a module holds has a table of its own
+        names = [word for word in re.findall(r"\w+", plain) if word in ld.__all__ and word != "plot"]
         seen |= set(names)
         text += _table(title, names)
     rest = [name for name in ld.__all__ if name not in seen and name != "plot"]
