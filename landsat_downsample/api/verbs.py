@@ -54,6 +54,8 @@ def plan(
     tiles: bool = False,
     stats: str | Iterable[str] | None = None,
     units: str = "dn",
+    index: str | Iterable[str] = (),
+    index_order: str = "mean-of-index",
     overwrite: bool = False,
     part: tuple[int, int] | str | None = None,
 ) -> Plans:
@@ -107,6 +109,13 @@ def plan(
         What bands that are no bit fields or classes hold: ``dn``, numbers as the source stores them, with scale and
         offset in their tags; or ``scaled``, physical values (reflectance, kelvin, degrees) in float32 with NaN where
         there is no data, made of the exact result in float64 and rounded once.
+    index : str or iterable of str, optional
+        Spectral indices, a file each: ndvi, evi, savi, msavi, ndmi, nbr, nbr2, ndwi, mndwi, ndsi, ndbi, and lst, the
+        surface temperature in kelvin; float32 with NaN where there is no data. Their bands need not be among `bands`;
+        ``bands="none"`` writes no other file.
+    index_order : str
+        ``mean-of-index``: each pixel's index, then the mean of them. ``index-of-means``: the index of the bands' means,
+        in files ``..._NDVI_OF_MEANS.TIF``, of which there are no other `stats` than mean and count.
     overwrite : bool
         Replace products that are there but were made otherwise.
     part : (int, int) or str, optional
@@ -156,6 +165,8 @@ def plan(
         bounds=bounds,
         stats=None if stats is None else words(stats),
         units=units,
+        index=words(index),
+        index_order=index_order,
     )
     order = Order(options, fspath(to), overwrite=overwrite, tiles=tiles)
     return planned(sources, order, None if part is None else Part.made_of(part))

@@ -135,7 +135,8 @@ def _opened(entry: Entry, order: Order) -> Scene:
     policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
     policy = policy.led_by(Location(entry.origin)) if entry.origin else policy
     policy = unproven(policy, entry.base) if entry.unproven else policy
-    return open_with(policy, entry.source, base=entry.base, bands=order.options.bands)
+    options = order.options
+    return open_with(policy, entry.source, base=entry.base, bands=options.bands, indices=options.index)
 
 
 def sample(requests: Sequence[SceneRequest], tries: int = 3) -> ScenePlan | None:

@@ -104,6 +104,16 @@ def _add_methods(how: argparse._ArgumentGroup) -> None:
         help="dn (default): numbers as the source stores them, with scale and offset in the files' tags; "
         "scaled: reflectance, kelvin ... in float32, NaN where there is no data",
     )  # fmt: skip
+    how.add_argument(
+        "--index", type=words, default=(), metavar="NAMES",
+        help="spectral indices, a file each: ndvi,evi,savi,msavi,ndmi,nbr,nbr2,ndwi,mndwi,ndsi,ndbi, and lst, the "
+        "surface temperature in kelvin; --bands none for them alone",
+    )  # fmt: skip
+    how.add_argument(
+        "--index-order", default="mean-of-index", metavar="ORDER",
+        help="mean-of-index (default): each pixel's index, then their mean; index-of-means: the index of the bands' "
+        "means, in files ..._NDVI_OF_MEANS.TIF",
+    )  # fmt: skip
 
 
 def options(arguments: argparse.Namespace) -> Options:
@@ -125,6 +135,8 @@ def options(arguments: argparse.Namespace) -> Options:
         bounds=arguments.bounds,
         stats=arguments.stats,
         units=arguments.units,
+        index=arguments.index,
+        index_order=arguments.index_order,
     )
 
 

@@ -36,6 +36,9 @@ CELL_BYTE = 24e-9
 #: To add up its square and compare it, where several statistics are asked for.
 MOMENTS = 0.6e-9
 
+#: To compute an index of two or three bands.
+INDEX = 8e-9
+
 #: To encode and store one file more, whatever its size.
 FILE = 2.8e-3
 
@@ -236,9 +239,10 @@ def reduction(target: Target, setting: Setting) -> Cost:
     )
     counts = 8 * cells if "count" in target.files else 0
     pixels, raw = _area(window), cells * bytes_of_cell(target) - counts
-    cpu = TARGET + pixels * (PIXEL[kind] + MOMENTS * (len(target.stats) > 1)) + cells * CELL[kind]
+    per_pixel = PIXEL[kind] * len(target.sources) + INDEX * target.computed + MOMENTS * (len(target.stats) > 1)
+    cpu = TARGET + pixels * per_pixel + cells * CELL[kind]
     cpu += (raw + counts * COUNT_BYTE) * CELL_BYTE + FILE * max(len(target.stats) - 1, 0)
-    read = _pixels_of(target.band, window, setting)
+    read = total(_pixels_of(band, window, setting) for band in target.sources)
     if target.quality:
         cpu += pixels * MASK_BAND
         share = pixels / (target.band.grid.height * target.band.grid.width)

@@ -19,7 +19,7 @@ from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.nearest import did_you_mean
 
 #: Which comes first, the index of each pixel or the mean of each band. The first one is the default.
-ORDERS = ("mean-of-index", "index-of-means")
+ORDERS = MEAN_OF_INDEX, INDEX_OF_MEANS = ("mean-of-index", "index-of-means")
 
 #: What is added to the names of indices of means, so that nobody takes one for the other.
 OF_MEANS = "_OF_MEANS"
@@ -68,9 +68,18 @@ class Index:
     """Common names of its bands, in the order in which numerator and denominator name them."""
     source: str
     """Who defined it."""
-    limits: tuple[float, float] = (-1.0, 1.0)
-    """Beyond them the nearer one is taken: see ``indices.json``."""
     unit: str = "1"
+    """Of the index, and of its bands."""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Beyond them the nearer one is taken: see ``indices.json``."""
+        return (-1.0, 1.0) if self.unit == "1" else (-np.inf, np.inf)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a band as it is, by a name that all sensors share."""
+        return self.formula in self.bands
 
     @property
     def formula(self) -> str:
@@ -122,9 +131,15 @@ class Index:
         above, below = (tuple(int(factor * whole) for factor in side) for side in both)
         return Terms(above, below)
 
-    def spec(self, order: str = ORDERS[0]) -> BandSpec:
+    def told(self, order: str) -> str:
+        """Formula and order in words."""
+        if self.plain:
+            return self.formula
+        return f"mean of {self.formula}" if order == MEAN_OF_INDEX else f"{self.formula} of means"
+
+    def spec(self, order: str = MEAN_OF_INDEX) -> BandSpec:
         """What a band of it is: ``NDVI``, or ``NDVI_OF_MEANS``."""
-        means = order != ORDERS[0]
+        means = order == INDEX_OF_MEANS and not self.plain  # of which both orders give the same
         name = self.name.upper() + (OF_MEANS if means else "")
         title = self.title[0].upper() + self.title[1:] + (", of the bands' means" if means else "")
         return BandSpec(name, "continuous", title, dtype="float32", unit=self.unit, key=name.lower())
@@ -136,8 +151,7 @@ def _table() -> dict[str, Index]:
     made = {}
     for name, row in record["indices"].items():
         words = re.findall(r"[a-z]\w*", f"{row['numerator']} {row['denominator']}")
-        limits = {"limits": tuple(row["limits"])} if "limits" in row else {}
-        made[name] = Index(name, bands=tuple(dict.fromkeys(words)), **row | limits)
+        made[name] = Index(name, bands=tuple(dict.fromkeys(words)), **row)
     return made
 
 

@@ -9,13 +9,17 @@ from typing import Any
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.grid import how_small
 from landsat_downsample.model.grid_request import PLACEMENTS, GridRequest
+from landsat_downsample.model.indices import ORDERS, check_indices, check_order
 from landsat_downsample.model.methods import METHODS, check_policy, check_stats
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.model.units import check_units
 
 #: Options that JSON holds as lists.
-TUPLES = ("size", "anchor", "bands", "mask", "bounds", "stats")
+TUPLES = ("size", "anchor", "bands", "mask", "bounds", "stats", "index")
+
+#: Instead of bands: an index alone.
+NO_BANDS = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Options:
     anchor: tuple[float, float] | None = None
     """(x, y) of any corner of a cell, in place of the zone's."""
     bands: tuple[str, ...] | None = None
-    """USGS or common names; None takes all."""
+    """USGS or common names; None takes all, ``none`` beside an index none."""
     qa: str = "conservative"
     """How bit fields are reduced: conservative, majority, mode or nearest."""
     mask: tuple[str, ...] = ()
@@ -57,6 +61,10 @@ class Options:
     """Statistics of bands that are averaged, a file each; None for the mean alone."""
     units: str = "dn"
     """What continuous bands hold: ``dn``, numbers as the source stores them, or ``scaled``, physical values."""
+    index: tuple[str, ...] = ()
+    """Spectral indices, a file each."""
+    index_order: str = ORDERS[0]
+    """What comes first: the index of each pixel (``mean-of-index``), or the mean of each band (``index-of-means``)."""
 
     def __post_init__(self) -> None:
         asked = self.grid_request
@@ -67,7 +75,10 @@ class Options:
             # One number has one form (7, never 7.0 or numpy's), so that equal requests are recorded alike.
             object.__setattr__(self, name, value if name == "size" else _plain(getattr(self, name)))
         object.__setattr__(self, "min_valid", _share(self.min_valid))
-        if self.bands is not None and not self.bands:
+        object.__setattr__(self, "index", check_indices(self.index))
+        if self.bands == (NO_BANDS,) and self.index:
+            object.__setattr__(self, "bands", ())
+        if self.bands is not None and not self.bands and not self.index:
             raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
         if self.bounds is not None:
             object.__setattr__(self, "bounds", _bounds(self.bounds))
@@ -75,6 +86,7 @@ class Options:
             object.__setattr__(self, "stats", check_stats(self.stats))
         check_policy(self.qa)
         check_units(self.units)
+        check_order(self.index_order)
         for band, method in self.methods.items():
             if method not in METHODS:
                 near = did_you_mean(method, METHODS)

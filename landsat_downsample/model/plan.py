@@ -16,6 +16,8 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.crs import short_crs
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.index_bands import band_of, inputs_of
+from landsat_downsample.model.indices import INDEX_OF_MEANS, Index, index_of
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.met_tiles import cells_line, cells_met, check_tile, met_tiles
@@ -66,6 +68,10 @@ class Target:
     """Statistics, a file each, of which `method` is the first; empty for one file, of `method`."""
     scaling: tuple[float, float] | None = None
     """Scale and offset that make physical values of the band's; None where cells are stored as it is."""
+    index: str = ""
+    """Spectral index that it is, of `inputs`; `band` stands for it."""
+    index_order: str = ""
+    inputs: tuple[Band, ...] = ()
 
     def __repr__(self) -> str:
         height, width = self.coarse.shape
@@ -81,7 +87,17 @@ class Target:
     @property
     def bytes_in(self) -> int:
         """Bytes of the files to read, as far as known."""
-        return (self.band.size or 0) + ((self.quality.size or 0) if self.quality else 0)
+        return sum(band.size or 0 for band in (*self.sources, *([self.quality] if self.quality else [])))
+
+    @property
+    def sources(self) -> tuple[Band, ...]:
+        """The bands whose pixels it is made of."""
+        return self.inputs or (self.band,)
+
+    @property
+    def computed(self) -> bool:
+        """Whether its pixels are computed from those of several bands."""
+        return len(self.inputs) > 1
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -114,6 +130,7 @@ class Target:
         record |= {k: record[k].to_dict() for k in ("band", "coarse", "lattice")}
         record |= {k: record[k].to_dict() if record[k] else None for k in ("quality", "projection")}
         record |= {k: list(record[k]) for k in ("mask", "stats")}
+        record["inputs"] = [band.to_dict() for band in self.inputs]
         record["scaling"] = list(self.scaling) if self.scaling else None
         return record
 
@@ -130,6 +147,7 @@ class Target:
                 "quality": Band.from_dict(record["quality"]) if record["quality"] else None,
                 "mask": tuple(record["mask"]),
                 "stats": tuple(record["stats"]),
+                "inputs": tuple(map(Band.from_dict, record["inputs"])),
                 "scaling": tuple(record["scaling"]) if record["scaling"] else None,
             }
         )
@@ -179,6 +197,9 @@ class ScenePlan:
         ]
         if self.options.mask:
             above.append(f"masked: without the pixels that QA_PIXEL flags as {', '.join(self.options.mask)}")
+        for target in self.targets:
+            if target.index:
+                above.append(f"{target.band.name}: {index_of(target.index).told(target.index_order)}")
         if self.options.units == "scaled":
             above.append("scaled: physical values (reflectance, kelvin) as floats, NaN where there is no data")
         below = (
@@ -219,6 +240,15 @@ class ScenePlan:
         if self.projection is None:
             return float(self.ratio[0] * self.ratio[1])
         return tie_facts(self.scene.grid, self.lattice, self.projection).cell_area
+
+    def band(self, name: str) -> Band | None:
+        """The band of its scene, or the one that stands for an index, that files name; None for QA_FRACTIONS."""
+        target = self.index(name)
+        return target.band if target else self.scene.bands.get(name)
+
+    def index(self, name: str) -> Target | None:
+        """The target of an index whose files bear a name."""
+        return next((target for target in self.targets if target.index and target.band.name == name), None)
 
     @property
     def id(self) -> str:
@@ -283,6 +313,14 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
     _check_mask(scene, options.mask)
     terms = scalings(scene, wanted) if options.units == "scaled" else {}
     names = list(wanted) + (["QA_PIXEL"] if fractions and "QA_PIXEL" not in wanted else [])
+    known: dict[str, Any] = {
+        "scene_id": scene.id,
+        "qa": options.qa,
+        "coarse": coarse,
+        "lattice": placed.lattice,
+        "projection": placed.projection,
+        "min_valid": float(options.min_valid),
+    }
     targets = []
     for name in names:
         band = scene.bands[name]
@@ -292,15 +330,10 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
         own = options.qa if band.spec.kind == "bits" else band.spec.method
         targets.append(
             Target(
-                scene_id=scene.id,
+                **known,
                 band=band,
                 filename=f"{scene.id}{SUFFIX}.TIF" if scene.lone else f"{scene.id}_{name}.TIF",
                 method=stats[0] if stats else methods.get(name, own),
-                qa=options.qa,
-                coarse=coarse,
-                lattice=placed.lattice,
-                projection=placed.projection,
-                min_valid=float(options.min_valid),
                 quality=scene.bands.get("QA_PIXEL") if mask or band.spec.fill_from else None,
                 mask=mask,
                 fractions=f"{scene.id}_{FRACTIONS}.TIF" if gives_fractions else None,
@@ -309,9 +342,34 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
                 scaling=terms.get(name),
             )
         )
+    targets += [_index_target(scene, options, index_of(name), known) for name in options.index]
     name = f"{scene.id}_{target.tile}{SUFFIX}" if target.tile else scene.id + SUFFIX
     places = coarse, placed.lattice
     return ScenePlan(scene, options, dest, name, *places, tuple(targets), placed.projection, overwrite)
+
+
+def _index_target(scene: Scene, options: Options, index: Index, known: dict[str, Any]) -> Target:
+    inputs = inputs_of(scene, index)
+    band = band_of(index, inputs, options.index_order)
+    stats = options.stats or ()
+    if (
+        options.index_order == INDEX_OF_MEANS and not index.plain
+    ):  # of means there is one number, and how many pixels they were of
+        stats = tuple(stat for stat in stats if stat in ("mean", "count"))
+        stats = stats if "mean" in stats else ()
+    return Target(
+        **known,
+        band=band,
+        filename=f"{scene.id}_{band.name}.TIF",
+        method=stats[0] if stats else "mean",
+        quality=scene.bands.get("QA_PIXEL") if options.mask else None,
+        mask=options.mask,
+        stats=stats,
+        scaling=band.scaling if index.plain else None,
+        index=index.name,
+        index_order=options.index_order,
+        inputs=inputs,
+    )
 
 
 def plan_tiles(scene: Scene, dest: str, options: Options, *, overwrite: bool = False) -> list[ScenePlan]:
@@ -412,12 +470,12 @@ def estimate(item: ScenePlan) -> dict[str, Any]:
     What ranks pixels on cells of another projection also holds a value and a weight for each pixel and cell that meet.
     """
     cells = item.coarse.height * item.coarse.width
-    bands = [target.band for target in item.targets]
+    bands = [band for target in item.targets for band in target.sources]
     widest = max(b.grid.width * min(max(STRIP_ROWS, b.block_shape[0]), b.grid.height) for b in bands)
     block = max(math.prod(b.block_shape) * _itemsize(b) for b in bands)
     return {
         "bytes_in": sum(t.bytes_in for t in item.targets),
-        "bytes_decoded": sum(t.band.grid.height * t.band.grid.width * _itemsize(t.band) for t in item.targets),
+        "bytes_decoded": sum(b.grid.height * b.grid.width * _itemsize(b) for b in bands),
         "shape": list(item.coarse.shape),
         "bytes_out": cells * sum(bytes_of_cell(t) for t in item.targets),
         "peak_memory": widest * 8

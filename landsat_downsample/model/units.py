@@ -43,8 +43,13 @@ def check_units(units: str) -> str:
     return units
 
 
-def scalings(scene: Scene, names: Iterable[str]) -> dict[str, tuple[float, float]]:
+def scalings(scene: Scene, names: Iterable[str], asked: str = "units 'scaled'") -> dict[str, tuple[float, float]]:
     """Scale and offset of the bands that are to be scaled; what its file says is in physical units stays so.
+
+    Parameters
+    ----------
+    asked : str
+        What wants them, for messages.
 
     Raises
     ------
@@ -55,14 +60,12 @@ def scalings(scene: Scene, names: Iterable[str]) -> dict[str, tuple[float, float
     known = {band.name: band.scaling for band in bands}
     if lacking := [b.name for b in bands if not known[b.name] and (b.spec.scale or np.dtype(b.dtype).kind != "f")]:
         raise UsageError(
-            f"units 'scaled' of {scene.id}: nothing states the scale of {', '.join(lacking)}"
+            f"{asked} of {scene.id}: nothing states the scale of {', '.join(lacking)}"
             + (" (Level-1 numbers have their factors in the MTL)" if scene.level == 1 else "")
-            + "; take other bands, or units 'dn'"
+            + ("; take other bands, or units 'dn'" if asked.startswith("units") else "; take a Level-2 product")
         )
     found = {name: scaling for name, scaling in known.items() if scaling}
     for name, (scale, offset) in found.items():
         if not (0 < scale < math.inf and math.isfinite(offset)):
-            raise UsageError(
-                f"units 'scaled': {name} states the scale {scale:g} and offset {offset:g}; take units 'dn'"
-            )
+            raise UsageError(f"{asked}: {name} states the scale {scale:g} and offset {offset:g}; take units 'dn'")
     return found

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -26,7 +26,8 @@ from landsat_downsample.model.plan import Target
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.model.units import scaling_of
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
-from landsat_downsample.pipeline.pixels import MaskBand, Rows, open_mask_band, read_band
+from landsat_downsample.pipeline.index import index_reads
+from landsat_downsample.pipeline.pixels import MaskBand, Rows, open_mask_band, open_rows, read_band
 from landsat_downsample.reduce.area_bits import reduce_quality_areas
 from landsat_downsample.reduce.area_values import reduce_areas
 from landsat_downsample.reduce.areas import Areas, areas_of
@@ -121,12 +122,14 @@ def reduce_target(target: Target, idle_threads: Callable[[], int] = lambda: 1) -
         A quality band holds codes that its name forbids.
     """
     cells = _cells_of(target)
+    first, *others = target.sources
     # The mask band first: a target asks a host for one thing at a time, as limits of requests count targets.
-    with reading(target.band.location), _mask_band(target, cells.window) as mask_band:
+    with reading(first.location), _mask_band(target, cells.window) as mask_band, ExitStack() as stack:
+        beside = [stack.enter_context(open_rows(band, cells.window)) for band in others]
         reduced, file = read_band(
-            target.band, cells.window, lambda rows: _reduce(target, cells, rows, mask_band, idle_threads)
+            first, cells.window, lambda rows: _reduce(target, cells, [rows, *beside], mask_band, idle_threads)
         )
-        read = [file, mask_band.rows.file] if mask_band else [file]
+        read = [file, *(rows.file for rows in beside), *([mask_band.rows.file] if mask_band else [])]
     return replace(reduced, received=sum(f.received for f in read), requests=sum(f.requests for f in read))
 
 
@@ -147,9 +150,16 @@ def _mask_band(target: Target, window: PixelWindow) -> AbstractContextManager[Ma
 
 
 def _reduce(
-    target: Target, cells: Overlay | Areas, rows: Rows, mask_band: MaskBand | None, idle_threads: Callable[[], int]
+    target: Target,
+    cells: Overlay | Areas,
+    bands: list[Rows],
+    mask_band: MaskBand | None,
+    idle_threads: Callable[[], int],
 ) -> Reduced:
     overlay = cells if isinstance(cells, Areas) else Overlay(cells.rows, cells.columns.shifted(*cells.window[2:]))
+    if target.computed:
+        return _reduced(target.band.spec, overlay, None, *index_reads(target, bands, mask_band, idle_threads()))
+    [rows] = bands
     spec, doubt = recognised(target.band, rows, cells.window[:2])
 
     def read(start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -230,14 +240,26 @@ def _reduce_values(
         notes = (f"no {spec.fill_from} beside it: pixels with the value {rules[0].nodata:g} were taken as fill",)
     if spec.kind == "azimuth" and target.projection:
         notes += (TRUE_NORTH,)
+    return replace(
+        _reduced(spec.as_physical(rules[0].stored.name) if target.scaling else spec, overlay, sums, rules, reads),
+        notes=notes,
+    )
+
+
+def _reduced(
+    spec: BandSpec,
+    overlay: Overlay | Areas,
+    sums: Callable[..., Any] | None,
+    rules: list[Rule],
+    reads: list[ReadRows],
+) -> Reduced:
+    """Cells of a band by each rule; arguments as of `_reduce_values`."""
     if isinstance(overlay, Areas):
         made = reduce_areas(rules, overlay, reads, sums(overlay, rules[0].nodata) if sums else None)
     else:
         made = _blocks(rules, overlay, sums, reads)
-    if target.scaling:
-        spec = spec.as_physical(rules[0].stored.name)
     first, *others = [Reduced(spec, d, declared_nodata(r), r.method) for r, d in zip(rules, made, strict=True)]
-    return replace(first, notes=notes, others=tuple(others))
+    return replace(first, others=tuple(others))
 
 
 def _blocks(

@@ -16,9 +16,11 @@ from landsat_downsample import __version__
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import FLAG_ALIASES, BandSpec, find
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.index_bands import found_inputs
+from landsat_downsample.model.indices import MEAN_OF_INDEX, index_of
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.methods import STATS
-from landsat_downsample.model.plan import ScenePlan
+from landsat_downsample.model.plan import ScenePlan, Target
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.grid_facts import (
@@ -31,6 +33,9 @@ from landsat_downsample.products.grid_facts import (
 
 #: Methods that pick or count stored values, so that nothing is ever rounded.
 EXACT = frozenset({"conservative", "count", "majority", "max", "min", "mode", "nearest"})
+
+#: Options that came later, and what products of before were made with.
+DEFAULTS = {"units": "dn", "index": [], "index_order": MEAN_OF_INDEX}
 
 #: GDAL's names of numpy's data types, where they are not numpy's own with a capital.
 GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"}
@@ -86,7 +91,8 @@ def source_identity(scene: Scene, parameters: dict[str, Any]) -> dict[str, Any]:
         SHA-256 of both in canonical JSON.
     """
     asked = _canonical(scene, parameters)
-    names = {*(asked.get("bands") or scene.bands), "QA_PIXEL"}
+    names = {*asked.get("bands", scene.bands), "QA_PIXEL"}
+    names |= {band.name for index in asked.get("index", ()) for band in found_inputs(scene, index_of(index)).values()}
     sources = {
         name: {"size": band.size, "etag": band.etag, "checksum": band.checksum}
         for name, band in sorted(scene.bands.items())
@@ -106,12 +112,17 @@ def _canonical(scene: Scene, parameters: dict[str, Any]) -> dict[str, Any]:
         return spec.name if spec else name.upper()
 
     asked = {key: value for key, value in parameters.items() if value is not None}
-    if asked.get("units") == "dn":  # the default, of which products of the first releases say nothing
-        del asked["units"]
+    for name, default in DEFAULTS.items():  # of which products of before say nothing
+        if asked.get(name) == default:
+            del asked[name]
+    if not asked.get("index"):
+        asked.pop("index_order", None)
     if "bands" in asked:
         asked["bands"] = sorted({usgs(name) for name in asked["bands"]})
     if "methods" in asked:
         asked["methods"] = {usgs(name): method for name, method in asked["methods"].items()}
+    if "index" in asked:
+        asked["index"] = sorted(asked["index"])
     if "mask" in asked:
         asked["mask"] = sorted({FLAG_ALIASES.get(flag, flag) for flag in asked["mask"]})
     return asked
@@ -189,17 +200,18 @@ def _frame(grid: Grid) -> dict[str, Any]:
 
 def _file(product: Product, plan: ScenePlan) -> dict[str, Any]:
     """The block of one raster, in gdalinfo's words and orders: sizes are [x, y] here."""
-    grid, band = plan.coarse, plan.scene.bands.get(product.band)
+    grid, band, index = plan.coarse, plan.band(product.band), plan.index(product.band)
     return {
         "file": product.filename,
         "band": product.band,
-        "source": band and public_href(band.location),
+        "source": public_href(band.location) if band and not index else None,
+        "index": describe_index(index) if index else None,
         "bytes": product.size,
         "sha256": product.sha256,
         "reducer": product.method,
         "rounding": _rounding(product, band, plan),
         "valid_fraction": product.valid_fraction,
-        **describe_ties(plan, source_pixels(plan.scene, product)),
+        **describe_ties(plan, source_pixels(plan, product)),
         "driver": "GTiff",
         "layout": "COG",
         "size": [grid.width, grid.height],
@@ -211,6 +223,20 @@ def _file(product: Product, plan: ScenePlan) -> dict[str, Any]:
     }
 
 
+def describe_index(target: Target) -> dict[str, Any]:
+    """What an index is made of, and how."""
+    index = index_of(target.index)
+    return {
+        "name": index.name,
+        "formula": index.formula,
+        "order": None if index.plain else target.index_order,
+        "limits": None if index.plain else list(index.limits),
+        "bands": {name: band.name for name, band in zip(index.bands, target.inputs, strict=True)},
+        "mask": list(target.mask) or None,
+        "reference": index.source,
+    }
+
+
 def rounded_in_words(plan: ScenePlan) -> str:
     """How values become what is stored."""
     if plan.options.units == "scaled":
@@ -219,14 +245,20 @@ def rounded_in_words(plan: ScenePlan) -> str:
 
 
 def _rounding(product: Product, band: Band | None, plan: ScenePlan) -> str | None:
-    if plan.options.units == "scaled" and band and not band.spec.categorical and product.method != "count":
+    index = plan.index(product.band)
+    if (
+        (plan.options.units == "scaled" or (index and index.computed))
+        and band
+        and not band.spec.categorical
+        and product.method != "count"
+    ):
         return f"once, to {product.dtype}"
     return None if product.method in EXACT else "half to even"
 
 
-def source_pixels(scene: Scene, product: Product) -> Grid | None:
+def source_pixels(plan: ScenePlan, product: Product) -> Grid | None:
     """The pixels that a file was made from."""
-    band = scene.bands.get("QA_PIXEL" if product.band == FRACTIONS else product.band)
+    band = plan.band("QA_PIXEL" if product.band == FRACTIONS else product.band)
     return band.grid if band else None
 
 

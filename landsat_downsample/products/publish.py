@@ -82,6 +82,7 @@ def _put(publication: Publication, filename: str, data: bytes, key: str, roles: 
 
 
 def _picture(item: ScenePlan, done: Sequence[Done]) -> bytes:
+    done = [part for part in done if not item.index(part.name)] or done
     return browse.render(
         {part.name: part.preview for part in done},
         {part.name: part.spec for part in done},
@@ -159,8 +160,7 @@ def check_apart(item: ScenePlan) -> None:
     if not item.destination.is_local:
         return
     product = os.path.realpath(item.location.path)
-    for target in item.targets:
-        source = target.band.location
+    for source in (band.location for target in item.targets for band in target.sources):
         if not source.is_local:
             continue
         path = os.path.realpath((source.archive if source.kind == "tar" else source).path)
@@ -235,7 +235,7 @@ def _refuse_foreign(item: ScenePlan) -> None:
 
 def difference(had: dict[str, Any], want: dict[str, Any]) -> str:
     """Say in a few words how the product that is there differs from the one asked for, by their parameters."""
-    had, want = ({"units": "dn", **parameters} for parameters in (had, want))
+    had, want = (met_module.DEFAULTS | parameters for parameters in (had, want))
     changed = [key for key in sorted({*had, *want}) if (had.get(key) or None) != (want.get(key) or None)]
     if not changed:
         return "its source has changed since (size, ETag or checksum)"

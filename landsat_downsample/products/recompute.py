@@ -10,11 +10,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import cell_edges
+from landsat_downsample.model.indices import INDEX_OF_MEANS, index_of
 from landsat_downsample.model.plan import Target
 from landsat_downsample.products.source_pixels import SourcePixels
 
@@ -41,8 +43,20 @@ class Cell:
         physical = self.target.scaling is not None
         rows, columns = (self.span(axis) for axis in (0, 1))
         values, counts = self.source.read(rows[0][0], columns[0][0], len(rows), len(columns))
+        values = values.reshape(-1, *counts.shape)[0]  # of several bands the first: they are counted
         return [
             (scale * Fraction(values[i, j].item()) + offset if physical else values[i, j].item(), high * wide)
+            for i, (_, high) in enumerate(rows)
+            for j, (_, wide) in enumerate(columns)
+            if counts[i, j]
+        ]
+
+    def weighted_bands(self) -> list[tuple[list[Fraction], Fraction]]:
+        """(physical values of all bands, share of a pixel) for every pixel that is valid in all of them."""
+        rows, columns = (self.span(axis) for axis in (0, 1))
+        values, counts = self.source.read(rows[0][0], columns[0][0], len(rows), len(columns))
+        return [
+            ([Fraction(value) for value in values[:, i, j].tolist()], high * wide)
             for i, (_, high) in enumerate(rows)
             for j, (_, wide) in enumerate(columns)
             if counts[i, j]
@@ -59,11 +73,11 @@ class Cell:
         return [(p, min(high, Fraction(p + 1)) - max(low, Fraction(p))) for p in pixels]
 
 
-def _covered(pairs: Sequence[tuple[Number, Fraction]]) -> Fraction:
+def _covered(pairs: Sequence[tuple[Any, Fraction]]) -> Fraction:
     return sum((share for _, share in pairs), Fraction(0))
 
 
-def _enough(cell: Cell, pairs: Sequence[tuple[Number, Fraction]]) -> bool:
+def _enough(cell: Cell, pairs: Sequence[tuple[Any, Fraction]]) -> bool:
     """Whether the valid pixels cover the share of the cell that was asked for."""
     area, covered = _covered(cell.span(0)) * _covered(cell.span(1)), _covered(pairs)
     return covered > 0 and covered >= Fraction(str(cell.target.min_valid)) * area
@@ -185,6 +199,26 @@ def _mode(cell: Cell) -> Number | None:
     for value, weight in pairs:
         share[value] = share.get(value, Fraction(0)) + weight
     return min(share, key=lambda value: (-share[value], value))
+
+
+def is_index_of_means(target: Target, method: str) -> bool:
+    """Whether `index_of_means` recomputes a cell, and none of the others."""
+    return target.computed and target.index_order == INDEX_OF_MEANS and method == "mean"
+
+
+def index_of_means(cell: Cell) -> float | None:
+    """The index of the exact means of its bands."""
+    pixels = cell.weighted_bands()
+    if not _enough(cell, pixels):
+        return None
+    covered = _covered(pixels)
+    sums = [
+        sum((v * w for v, w in zip(band, (w for _, w in pixels), strict=True)), Fraction(0))
+        for band in zip(*(values for values, _ in pixels), strict=True)
+    ]
+    index = index_of(cell.target.index)
+    above, below = index.exact(total / covered for total in sums)
+    return min(max(float(above / below), index.limits[0]), index.limits[1]) if below else None
 
 
 SECOND_PATH: dict[str, Recompute] = {

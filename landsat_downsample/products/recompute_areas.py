@@ -14,6 +14,7 @@ import numpy as np
 
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.flags import fraction_names
+from landsat_downsample.model.indices import Index, index_of
 from landsat_downsample.products.cell_outline import TOUCH, CellAreas
 from landsat_downsample.products.source_pixels import SourcePixels
 
@@ -41,6 +42,8 @@ class AreaCell:
     min_valid: float
     unit: float
     """Radians of a stored unit, for angles."""
+    index: Index | None = None
+    """What is made of the means of several bands, whose values are (bands, pixels) then."""
 
     @classmethod
     def of(cls, source: SourcePixels, areas: CellAreas) -> AreaCell:
@@ -51,12 +54,13 @@ class AreaCell:
             counts &= values & np.array(fill.mask, values.dtype) == 0
         held = counts & (areas.shares > 0)
         cut = int((counts & areas.near & (areas.shares < 1 - TOUCH)).sum())
-        shares, near = areas.shares[held], values[counts & areas.near]
+        shares, near = areas.shares[held], values[..., counts & areas.near]
         wide = np.int64 if values.dtype.kind in "iu" else np.float64
         scale, offset = source.target.scaling or (1, 0)
-        numbers = [part.astype(wide) * scale + offset for part in (values[held], near)]
+        numbers = [part.astype(wide) * scale + offset for part in (values[..., held], near)]
         unit = math.radians(1 if source.target.scaling else spec.scale or 1)
-        return cls(numbers[0], shares, numbers[1], WEIGHT * cut, areas.area, least, unit)
+        index = index_of(source.target.index) if values.ndim > 2 else None
+        return cls(numbers[0], shares, numbers[1], WEIGHT * cut, areas.area, least, unit, index)
 
     @property
     def whole(self) -> bool:
@@ -71,7 +75,7 @@ class AreaCell:
     @property
     def sure(self) -> np.ndarray:
         """Values of pixels that the cell touches beyond doubt."""
-        return self.values[self.shares > TOUCH]
+        return self.values[..., self.shares > TOUCH]
 
     @property
     def three(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -81,10 +85,10 @@ class AreaCell:
     @property
     def enough(self) -> bool | None:
         """Whether valid pixels cover the share that was asked for; None where nobody can tell."""
-        if not len(self.near):
+        if not self.near.size:
             return False
         least, off = self.min_valid * self.area, self.slack + self.min_valid * WEIGHT * 4 * math.sqrt(self.area)
-        if self.covered - off > least and len(self.sure):
+        if self.covered - off > least and self.sure.size:
             return True
         return False if self.covered + off < least else None
 
@@ -105,7 +109,7 @@ def wrong(cell: AreaCell, got: float, method: str, nodata: float | None) -> str:
     is_fill = nodata is not None and (got == nodata or (math.isnan(nodata) and math.isnan(got)))
     if cell.enough is not True:
         return f"{nodata:g}, as fill" if cell.enough is False and nodata is not None and not is_fill else ""
-    return _CHECKS[method](cell, got)
+    return _index_of_means(cell, cell.index, got) if cell.index else _CHECKS[method](cell, got)
 
 
 def checkable(method: str, spec: BandSpec) -> bool:
@@ -134,6 +138,18 @@ def _rounded(cell: AreaCell, off: float) -> float:
 def _mean(cell: AreaCell, got: float) -> str:
     middle = cell.mean(cell.values)
     return _outside(got, _around(middle, _rounded(cell, cell.spread(cell.values - middle))))
+
+
+def _index_of_means(cell: AreaCell, index: Index, got: float) -> str:
+    means = [cell.mean(band) for band in cell.values]
+    middle, off = float(index.value(*means)), 0.0
+    for k, mean in enumerate(means):
+        spread = cell.spread(cell.values[k] - mean)
+        moved = (index.value(*means[:k], mean + sign * spread, *means[k + 1 :]) for sign in (-1, 1))
+        off += max(abs(float(value) - middle) for value in moved)
+    if math.isnan(middle) or math.isnan(got):
+        return "" if math.isnan(middle) == math.isnan(got) else f"{middle:.6g}"
+    return _outside(got, _around(middle, off))
 
 
 def _rms(cell: AreaCell, got: float) -> str:

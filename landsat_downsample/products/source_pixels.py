@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,13 @@ from rasterio.windows import Window
 
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.indices import INDEX_OF_MEANS, index_of
 from landsat_downsample.model.plan import Target
 from landsat_downsample.pipeline.pixels import fetch_band
 from landsat_downsample.scenes.header import open_raster
+
+#: Parts of 1 in which the index of a pixel is counted: `reduce.index_pixels.BITS`.
+_PARTS = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +26,40 @@ class SourcePixels:
     """The open rasters that a target is made from."""
 
     target: Target
-    pixels: rasterio.DatasetReader
+    pixels: tuple[rasterio.DatasetReader, ...]
+    """Of each of its sources."""
     quality: rasterio.DatasetReader | None
 
     def read(self, row: int, column: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Values of a window of pixels, and which of them count."""
-        band, spec = self.target.band, self.target.band.spec
+        """Values of a window of pixels, and which of them count; of an index its own, by its formula as it is written.
+
+        Of an index of means values of all its bands, in physical units: (bands, height, width).
+        """
         if not height * width:
-            return np.zeros((height, width), band.dtype), np.zeros((height, width), bool)
-        values = self.pixels.read(1, window=Window(column, row, width, height))
+            return np.zeros((height, width), self.target.band.dtype), np.zeros((height, width), bool)
+        window = Window(column, row, width, height)
+        read = [self._band(band, file, window) for band, file in zip(self.target.sources, self.pixels, strict=True)]
+        values, counts = [value for value, _ in read], np.logical_and.reduce([count for _, count in read])
+        if self.target.quality is not None and self.quality is not None:
+            counts &= ~self._flagged(self.target.quality, self.quality, (row, column), counts.shape)
+        if not self.target.computed:
+            return values[0], counts
+        pairs = zip(values, (band.scaling or (1, 0) for band in self.target.sources), strict=True)
+        physical = [value.astype(np.float64) * scale + offset for value, (scale, offset) in pairs]
+        if self.target.index_order == INDEX_OF_MEANS:
+            return np.stack(physical), counts
+        index = index_of(self.target.index).value(*physical)
+        return np.rint(index * _PARTS) / _PARTS, counts & ~np.isnan(index)
+
+    def _band(self, band: Band, file: rasterio.DatasetReader, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        spec, values = band.spec, file.read(1, window=window)
         counts = np.ones(values.shape, bool)
         if band.nodata is not None and spec.kind != "bits":
             counts &= values != band.nodata
         if values.dtype.kind == "f":
             counts &= ~np.isnan(values)
-        if self.target.quality is None:
-            return values, counts & (values != 0) if spec.fill_from and spec.kind != "bits" else counts
-        if self.quality is not None:
-            counts &= ~self._flagged(self.target.quality, self.quality, (row, column), values.shape)
-        return values, counts
+        alone = self.target.quality is None and spec.fill_from and spec.kind != "bits"
+        return values, counts & (values != 0) if alone else counts
 
     def _flagged(
         self, quality: Band, raster: rasterio.DatasetReader, first: tuple[int, int], shape: tuple[int, ...]
@@ -74,10 +93,13 @@ def _touched(fine: Grid, wide: Grid, axis: int, first: int, count: int) -> tuple
 
 
 @contextmanager
-def open_source(band: Band | None) -> Iterator[rasterio.DatasetReader | None]:
-    """Open a band as it was read for the product; None for none."""
-    if band is None:
-        yield None
-        return
-    with fetch_band(band) as file, open_raster(file.gdal_path, band.location) as raster:
-        yield raster
+def open_source(target: Target) -> Iterator[SourcePixels]:
+    """Open the bands of a target as they were read for the product."""
+    with ExitStack() as stack:
+
+        def opened(band: Band) -> rasterio.DatasetReader:
+            file = stack.enter_context(fetch_band(band))
+            return stack.enter_context(open_raster(file.gdal_path, band.location))
+
+        pixels = tuple(map(opened, target.sources))
+        yield SourcePixels(target, pixels, opened(target.quality) if target.quality else None)

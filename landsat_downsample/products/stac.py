@@ -23,7 +23,7 @@ from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.methods import STATS
-from landsat_downsample.model.plan import ScenePlan
+from landsat_downsample.model.plan import ScenePlan, Target
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.band_fields import band_fields
@@ -38,6 +38,7 @@ from landsat_downsample.products.grid_facts import (
     why_no_mtl,
 )
 from landsat_downsample.products.met import (
+    describe_index,
     dumps,
     nodata_value,
     public_href,
@@ -231,6 +232,7 @@ def _own(plan: ScenePlan, products: Sequence[Product]) -> dict[str, Any]:
         "mask": list(options.mask) or None,
         "min_valid": options.min_valid,
         "units": options.units,
+        "index_order": options.index_order if options.index else None,
         "absent": list(scene.absent) or None,
         "projection": describe_projection(plan),
         "notes": [why] if (why := why_no_mtl(plan)) else None,
@@ -266,14 +268,14 @@ def relative_href(filename: str) -> str:
 
 
 def _asset(product: Product, plan: ScenePlan) -> dict[str, Any]:
-    grid, band = plan.coarse, plan.scene.bands.get(product.band)
+    grid, band, index = plan.coarse, plan.band(product.band), plan.index(product.band)
     spec = band.spec if band else None
     bands = [_band(product, band, grid, index) for index in range(len(product.names) or 1)]
     record = {
         "href": relative_href(product.filename),
         "type": COG,
         "title": _title(product, spec),
-        "roles": _roles(product, spec),
+        "roles": _roles(product, spec, index),
         **_file_fields(product.size, product.sha256),
         "landsat_ds:method": product.method,
         "landsat_ds:valid_fraction": product.valid_fraction,
@@ -281,9 +283,12 @@ def _asset(product: Product, plan: ScenePlan) -> dict[str, Any]:
     }
     if product.names:
         record["title"] = "Shares of the source pixels, in percent"
+    if index:
+        facts = describe_index(index)
+        record["landsat_ds:index"] = {key: fact for key, fact in facts.items() if fact is not None}
     if product.notes:
         record["landsat_ds:notes"] = list(product.notes)
-    ties = describe_ties(plan, source_pixels(plan.scene, product))
+    ties = describe_ties(plan, source_pixels(plan, product))
     record |= {f"landsat_ds:{name}": fact for name, fact in ties.items()}
     if spec and spec.fields:
         record["classification:bitfields"] = [_bitfield(field, product.method) for field in spec.fields]
@@ -295,9 +300,10 @@ def _title(product: Product, spec: BandSpec | None) -> str:
     return f"{title}: {STATS[product.stat]}" if product.stat else title
 
 
-def _roles(product: Product, spec: BandSpec | None) -> list[str]:
+def _roles(product: Product, spec: BandSpec | None, index: Target | None) -> list[str]:
     if spec is None or not spec.categorical:
-        kind = {"SR_B": "reflectance", "ST_B": "temperature"}.get(product.band[:4])
+        made_of = index.inputs[0].name if index and not index.computed else product.band
+        kind = {"SR_B": "reflectance", "ST_B": "temperature"}.get(made_of[:4], "index" if index else None)
         roles = ["data", kind if product.method != "count" else None, product.stat]
         return [role for role in roles if role]
     flags = [role for flag, role in FLAG_ROLES.items() if spec.field(flag)]

@@ -35,8 +35,8 @@ from landsat_downsample.products import recompute_areas
 from landsat_downsample.products.cell_outline import cell_areas
 from landsat_downsample.products.footprint import spacing
 from landsat_downsample.products.grid_facts import describe_cells
-from landsat_downsample.products.recompute import SECOND_PATH, Cell, Number
-from landsat_downsample.products.source_pixels import SourcePixels, open_source
+from landsat_downsample.products.recompute import SECOND_PATH, Cell, Number, index_of_means, is_index_of_means
+from landsat_downsample.products.source_pixels import open_source
 from landsat_downsample.products.stac import validate_item
 from landsat_downsample.scenes import checksums
 from landsat_downsample.scenes.header import open_raster
@@ -323,16 +323,15 @@ def _options(met: dict[str, Any]) -> dict[str, Any]:
 def _check_band(product: str, target: Target, written: dict[str, Any], report: Report, sample: tuple[int, int]) -> None:
     name, method = target.band.name, written["reducer"]
     name += f" {method}" if target.stats else ""
-    recompute = SECOND_PATH.get(method)
+    recompute = index_of_means if is_index_of_means(target, method) else SECOND_PATH.get(method)
     if recompute is None:
         report.checked.append(f"{name}: {method} has no second code path; files and grid only")
         return
     with _open(product, written["file"]) as raster:
         stored, nodata = raster.read(1), raster.nodata
-    bad, tolerance = [], (1e-2, 1e-9) if target.scaling else (1.0, 0.0)
+    bad, tolerance = [], (1e-2, 1e-7 if target.computed else 1e-9) if target.scaling or target.computed else (1.0, 0.0)
     cells = list(_sample_reached(target, None, *sample))
-    with open_source(target.band) as pixels, open_source(target.quality) as quality:
-        source = SourcePixels(target, pixels, quality)
+    with open_source(target) as source:
         for cell in cells:
             expected = recompute(Cell(source, cell))
             expected = nodata if expected is None else expected
@@ -366,8 +365,7 @@ def _check_areas(
         stored, nodata = raster.read(), raster.nodata
         cells = Grid(raster.shape, raster.transform, target.coarse.crs)
     bad, count = [], 0
-    with open_source(target.band) as pixels, open_source(target.quality) as quality:
-        source = SourcePixels(target, pixels, quality)
+    with open_source(target) as source:
         for at in dict.fromkeys(_sample_reached(target, projection, *sample)):
             areas = cell_areas(target.band.grid, cells, projection, at)
             if areas is None:  # beyond the edge of the map

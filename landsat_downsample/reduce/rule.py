@@ -31,11 +31,16 @@ class Rule:
     """Degrees per stored unit, for ``circular``."""
     scaling: tuple[float, float] | None = None
     """Scale, above 0, and offset that make physical values of stored ones; None to store cells as pixels are."""
+    physical: np.dtype | None = None
+    """Type of those values; by default one that tells all of the stored ones apart."""
+    largest: int | None = None
+    """Largest absolute value of a valid pixel, where it is less than the type holds."""
 
     @property
     def stored(self) -> np.dtype:
         """Type of a cell."""
-        return output_dtype(self.method, physical_dtype(self.dtype) if self.scaling else self.dtype)
+        physical = self.physical or physical_dtype(self.dtype)
+        return output_dtype(self.method, physical if self.scaling else self.dtype)
 
 
 def rule_of(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.areas import Areas
+from landsat_downsample.reduce.index_pixels import IndexOfMeans, MeansRule
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.rule import Rule
 from landsat_downsample.reduce.values import Parts, Reducer, reducer_for
@@ -33,6 +34,8 @@ MOMENTS = ("count", "total", "squares", "min", "max")
 
 def reducer_of(rules: Sequence[Rule], overlay: Overlay | Areas) -> Reducer:
     """The reducer of a continuous or class band that gives an array for each rule."""
+    if isinstance(rules[0], MeansRule):
+        return IndexOfMeans(cast("Sequence[MeansRule]", rules), overlay)
     return Several(rules, overlay) if rules[0].method in NEEDS else reducer_for(rules[0], overlay)
 
 

@@ -204,7 +204,8 @@ class Moments(CellValues):
         if self.rule.method in ("std", "rms"):
             if clean.dtype.itemsize == 8:
                 clean = clean.astype(np.float64)  # no integer type holds the squares
-            sums.append(self._total(_square(clean), strip))
+            largest = self.rule.largest
+            sums.append(self._total(_square(clean), strip, None if largest is None else largest**2))
         return tuple(sums)
 
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
@@ -234,14 +235,16 @@ class Moments(CellValues):
         return (result.astype(rule.stored),)
 
     def _variance(self, count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np.ndarray:
-        largest = 1 if self.rule.dtype.kind == "f" else _magnitude(self.rule.dtype)
+        largest = 1 if self.rule.dtype.kind == "f" else self.rule.largest or _magnitude(self.rule.dtype)
         return _variance(count, total, squares, (self.overlay.largest * largest) ** 2)
 
-    def _total(self, clean: np.ndarray, strip: Strip) -> np.ndarray:
+    def _total(self, clean: np.ndarray, strip: Strip, largest: int | None = None) -> np.ndarray:
         if clean.dtype.kind == "f":
             return cell_sums(clean, self.overlay, strip, 0)
-        if _magnitude(clean.dtype) * self.overlay.largest < 1 << 63:
-            return cell_sums(clean, self.overlay, strip, _magnitude(clean.dtype))
+        magnitude = largest or _magnitude(clean.dtype)
+        if magnitude * self.overlay.largest < 1 << 63:
+            clean = clean.view(np.int64) if clean.dtype == np.uint64 else clean  # as no value reaches the last bit
+            return cell_sums(clean, self.overlay, strip, magnitude)
         # Sums that int64 cannot hold, from sums of 16-bit digits: exact, in Python's integers.
         total = np.zeros((), object)
         for shift in range(0, 8 * clean.dtype.itemsize, 16):

@@ -17,6 +17,7 @@ from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.indices import common_names, index_of
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.scene import Scene, no_such_band
@@ -60,21 +61,25 @@ def open_with(
     base: str | os.PathLike[str] | None = None,
     bands: Iterable[str] | str | None = None,
     as_band: str | None = None,
+    indices: Iterable[str] = (),
 ) -> Scene:
-    """As `open_scene`, with a policy that says who pays, and whether a document of another host led here."""
+    """As `open_scene`, with a policy that says who pays, and whether a document of another host led here.
+
+    Of `bands` and those that spectral indices are made of, as far as it has these.
+    """
     finder = Finder(policy)
     if isinstance(source, str | os.PathLike):
         location = _absolute(os.fspath(source))
         with files.reading(location):
             found = finder.find(location) if as_band is None else Source(_as_single_file(location, as_band))
-            return _open(finder, found, bands, as_band)
+            return _open(finder, found, bands, as_band, indices)
     items, own = given_items(source)
     if as_band is not None:
         raise UsageError(f"as_band {as_band!r} says what a single file holds: a STAC item is not one")
     place = _absolute(os.fspath(base)) if base is not None else Location(own or os.path.join(os.getcwd(), "item.json"))
     led = Finder(unproven(policy, own) if base is None else policy)
     with files.reading(place):
-        return _open(led, led.of_items(items, place), bands, as_band)
+        return _open(led, led.of_items(items, place), bands, as_band, indices)
 
 
 def unproven(policy: Policy, place: str | None) -> Policy:
@@ -82,11 +87,17 @@ def unproven(policy: Policy, place: str | None) -> Policy:
     return dataclasses.replace(policy, led=policy.led or (place is not None and not Location(place).is_local))
 
 
-def _open(finder: Finder, found: Source, bands: Iterable[str] | str | None, as_band: str | None) -> Scene:
+def _open(
+    finder: Finder,
+    found: Source,
+    bands: Iterable[str] | str | None,
+    as_band: str | None,
+    indices: Iterable[str],
+) -> Scene:
     finder = Finder(found.policy or finder.policy)
     if found.listing.single_file:
         return _open_single_file(finder, found.listing, bands, as_band)
-    return _open_bands(finder, found, bands)
+    return _open_bands(finder, found, bands, indices)
 
 
 def _absolute(href: str) -> Location:
@@ -160,9 +171,10 @@ def _with_meaning(band: Band, spec: BandSpec, name: str, *, forced: bool) -> Ban
     return dataclasses.replace(band, spec=spec, nodata=spec.fill if band.nodata is None else band.nodata)
 
 
-def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | None) -> Scene:
+def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | None, indices: Iterable[str]) -> Scene:
     listing, mtl = source.listing, source.mtl
     wanted = _wanted(listing, bands)
+    wanted += [name for name in _of_indices(listing, indices) if name not in wanted]
     _warn(listing, bands is None)
     read = _read_all(finder, source, [*wanted, *_extra(listing, wanted)])
     for name, band in read.items():
@@ -215,6 +227,13 @@ def _wanted(listing: Listing, bands: Iterable[str] | str | None) -> list[str]:
             raise no_such_band(name, listing.id, listing.specs.values())
         wanted[spec.name] = None
     return list(wanted)
+
+
+def _of_indices(listing: Listing, indices: Iterable[str]) -> list[str]:
+    """USGS names of the bands that indices are made of; what is not there is told when they are planned."""
+    words = [word for index in indices for band in index_of(index).bands for word in common_names(band)]
+    found = (bands_module.find(word, listing.specs) for word in words)
+    return list(dict.fromkeys(spec.name for spec in found if spec))
 
 
 def _absent_specs(listing: Listing) -> dict[str, BandSpec]:

@@ -84,6 +84,7 @@ def _known() -> dict[str, Iterable[str]]:
     from landsat_downsample.execution.cluster import WORDS
     from landsat_downsample.model.bands import specs
     from landsat_downsample.model.grid_request import PLACEMENTS
+    from landsat_downsample.model.indices import INDICES, ORDERS
     from landsat_downsample.model.methods import METHODS, POLICIES, STATS
     from landsat_downsample.model.named_grids import examples
 
@@ -96,6 +97,8 @@ def _known() -> dict[str, Iterable[str]]:
         "qa": POLICIES,
         "mask": [flag for flag in flags if flag not in ("fill", "clear")],
         "stats": tuple(STATS),
+        "index": tuple(INDICES),
+        "index_order": ORDERS,
         "method": [f"{name}={method}" for name in bands for method in METHODS],
         "cluster": WORDS,
     }
