@@ -14,8 +14,9 @@ from affine import Affine
 from landsat_downsample.api.array_meaning import NATURAL, Origin
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.cells import Overlay
-from landsat_downsample.model.flags import fill_mask
+from landsat_downsample.model.flags import codes_of, without_data
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.methods import output_dtype
 from landsat_downsample.model.placement import Placement
@@ -67,6 +68,8 @@ class Job:
     """Which of the reducer's arrays is wanted."""
     bits: int = 0
     """Quality bits of pixels that do not count."""
+    quality: BandSpec | None = None
+    """What the quality band is that they are of."""
     bands: int = 0
     """Leading dimension of the result, 0 for none."""
     request: Request | None = None
@@ -112,7 +115,7 @@ class Job:
                 check_codes(found.code_counts, self.rule.spec, f"the array {self.rule.spec.name}")
             wanted = found.percent if self.pick and found.percent is not None else found.codes
             if np.dtype(self.dtype).kind == "f":
-                wanted = np.where(found.codes & fill_mask(self.rule.spec), np.nan, found.codes)
+                wanted = np.where(without_data(found.codes, self.rule.spec), np.nan, found.codes)
             arrays = [wanted]
         elif isinstance(cells, Areas):
             arrays = reduce_areas([self.rule, *self.others], cells, [read])
@@ -172,8 +175,9 @@ def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start
     def read(a: int, b: int) -> tuple[np.ndarray, np.ndarray | None]:
         part, ok = values[a - start : b - start, columns], None
         if quality is not None:
-            flags, known = whole_codes(quality[a - start : b - start, columns])
-            ok = (flags & job.bits) == 0 if known is None else known & ((flags & job.bits) == 0)
+            stored, known = whole_codes(quality[a - start : b - start, columns])
+            clear = (codes_of(stored, job.quality) & job.bits) == 0 if job.quality else None
+            ok = clear if known is None or clear is None else known & clear
         if bits and part.dtype.kind == "f":
             part, known = whole_codes(part)
             ok = known if ok is None else ok & known

@@ -11,7 +11,7 @@ from landsat_downsample.api.array_grid import axes, north_up
 from landsat_downsample.api.array_meaning import Meaning, Origin, meaning_of, origin_of
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
-from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.bands import BandSpec, quality_names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,6 +26,8 @@ class MaskBand:
 
     bits: int = 0
     """Quality bits of pixels that do not count; 0 where there is no quality band."""
+    spec: BandSpec | None = None
+    """What the quality band is."""
     role: str = ""
     """``mask`` or ``fill``; empty where there is none."""
     array: xr.DataArray | None = None
@@ -45,8 +47,8 @@ class MaskBand:
 
 
 def is_quality(name: Hashable, array: xr.DataArray) -> bool:
-    """Whether a variable of a Dataset is its QA_PIXEL."""
-    return str(array.attrs.get("landsat_band", name)).upper() == "QA_PIXEL" and bool(axes(array))
+    """Whether a variable of a Dataset is its quality band: QA_PIXEL, Fmask."""
+    return str(array.attrs.get("landsat_band", name)).lower() in quality_names() and bool(axes(array))
 
 
 def mask_band_of(array: xr.DataArray, spec: BandSpec, request: Request, quality: Plane | None) -> MaskBand:
@@ -65,10 +67,10 @@ def mask_band_of(array: xr.DataArray, spec: BandSpec, request: Request, quality:
     beside = None if given is None else _beside(array, north_up(given))
     own = origin_of(beside) if beside is not None else None
     if source and source.quality and (beside is None or (own and own.band == source.quality)):
-        return MaskBand(tested_bits(source.quality.spec, wanted, spec), role)
+        return MaskBand(tested_bits(source.quality.spec, wanted, spec), source.quality.spec, role)
     if beside is not None:
         meaning = meaning or meaning_of(beside)
-        return MaskBand(tested_bits(meaning.spec, wanted, spec), role, beside)
+        return MaskBand(tested_bits(meaning.spec, wanted, spec), meaning.spec, role, beside)
     if wanted:
         raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it on the same grid")
     return MaskBand()

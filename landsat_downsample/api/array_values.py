@@ -24,6 +24,8 @@ from landsat_downsample.model.words import words
 if TYPE_CHECKING:
     import xarray as xr
 
+    from landsat_downsample.model.bands import BandSpec
+
 Raster = TypeVar("Raster", "xr.DataArray", "xr.Dataset")
 
 #: Where a scale and an offset are stated: by CF, and by STAC.
@@ -112,7 +114,7 @@ def flags(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     titles = {field.name: field.description for field in spec.fields} if spec else {}
     found = {}
     for name, (mask, value) in known.items():
-        found[name] = _apply(_holds, array, dtype=bool, mask=mask, value=value).rename(name)
+        found[name] = _apply(_holds, array, dtype=bool, spec=spec, mask=mask, value=value).rename(name)
         found[name].attrs = {"long_name": titles.get(name, name.replace("_", " "))}
     return xr.Dataset(found)
 
@@ -214,7 +216,7 @@ def _clear(array: xr.DataArray, wanted: tuple[str, ...], quality: xr.DataArray |
         quality = xr.DataArray(pixels, coords={dim: array.coords[dim] for dim in array.dims}, dims=array.dims)
     elif quality is not None:
         found = codes_of(quality)
-        if found is None or found.kind != "bits":
+        if found is None or not found.fields:
             raise UsageError(f"{_called(quality)} is no quality band: give QA_PIXEL, by this name")
         spec = found
     elif wanted:
@@ -223,7 +225,12 @@ def _clear(array: xr.DataArray, wanted: tuple[str, ...], quality: xr.DataArray |
         return None
     if any(not np.array_equal(array[dim], quality[dim]) for dim in quality.dims if dim in array.dims):
         raise UsageError(f"{_called(quality)} does not lie on the pixels of {_called(array)}: give both on one grid")
-    return _apply(_lacks, quality, dtype=bool, bits=tested_bits(spec, wanted, meaning_of(array).spec))
+    return lacks(quality, spec, tested_bits(spec, wanted, meaning_of(array).spec))
+
+
+def lacks(quality: xr.DataArray, spec: BandSpec, bits: int) -> xr.DataArray:
+    """Where a quality band has none of some bits."""
+    return _apply(_lacks, quality, dtype=bool, spec=spec, bits=bits)
 
 
 def _scaled(
@@ -309,15 +316,16 @@ def _apply(work: Callable[..., np.ndarray], *arrays: Any, dtype: Any = None, **h
     return made
 
 
-def _holds(values: np.ndarray, mask: int, value: int) -> np.ndarray:
+def _holds(values: np.ndarray, spec: BandSpec | None, mask: int, value: int) -> np.ndarray:
     codes, known = whole_codes(values)
+    codes = flags_module.codes_of(codes, spec) if spec else codes
     found: np.ndarray = (codes & mask) == value
     return found if known is None else found & known
 
 
-def _lacks(values: np.ndarray, bits: int) -> np.ndarray:
+def _lacks(values: np.ndarray, spec: BandSpec, bits: int) -> np.ndarray:
     codes, known = whole_codes(values)
-    clear: np.ndarray = (codes & bits) == 0
+    clear: np.ndarray = (flags_module.codes_of(codes, spec) & bits) == 0
     return clear if known is None else clear & known
 
 

@@ -206,7 +206,7 @@ def _clear(part: xr.Dataset, mask: tuple[str, ...]) -> xr.DataArray:
     spec = None if quality is None else codes_of(quality)
     if quality is None or spec is None:
         raise UsageError(f"mask {','.join(mask)!r} needs QA_PIXEL among the variables")
-    clear: xr.DataArray = (quality & flags.mask_bits(spec, mask)) == 0
+    clear: xr.DataArray = array_values.lacks(quality, spec, flags.mask_bits(spec, mask))
     return clear
 
 

@@ -247,8 +247,8 @@ def fractions(
     if quality.ndim != 2:
         raise UsageError(f"cannot give fractions of dimensions {quality.dims}: take one time or band of it")
     spec, source = meaning_of(quality).spec, origin_of(quality)
-    if spec.kind != "bits":
-        raise UsageError(f"cannot give fractions of {quality.name!r}: they are made from QA_PIXEL")
+    if not spec.fields:
+        raise UsageError(f"cannot give fractions of {quality.name!r}: they are made from QA_PIXEL or its like")
     bands = flags.fraction_names(spec)
     fine = grid_of(quality)
     placed = placed_over(fine, GridRequest(factor, resolution, size, given_grid(grid, like), anchor))
@@ -297,7 +297,7 @@ def _coarsen_array(
     check_mask(array)
     grids, planes = (grid, placed), planes_of(array)
     if quality is None and len(planes) > 1:
-        quality = next((plane for plane in planes if plane[1].spec.name == "QA_PIXEL"), None)
+        quality = next((plane for plane in planes if plane[1].spec.quality), None)
     if request.stats and len({meaning.spec.averaged for _, meaning in planes}) > 1:
         raise UsageError(
             f"stats of {array.name!r} would mean nothing for some of its planes: take the others by themselves"
@@ -338,6 +338,7 @@ def _reduced(
         *grids,
         dtype=np.dtype(dtype).name,
         bits=mask_band.bits,
+        quality=mask_band.spec,
         request=request,
         doubt=meaning.doubt,
         plain=spec.name if plain else None,
@@ -410,9 +411,9 @@ def _rule(
     array: xr.DataArray, meaning: Meaning, request: Request, mask_band: MaskBand, stat: str
 ) -> Rule | QualityRule:
     spec = meaning.spec
-    methods.check_method(request.method, spec.kind, spec.name)
-    if spec.kind == "bits":
-        return QualityRule(spec, request.method or request.qa, request.min_valid)
+    methods.check_method(request.method, spec)
+    if spec.fields:
+        return QualityRule(spec, request.method or spec.policy(request.qa), request.min_valid)
     method = stat or request.method or spec.method
     rule = rule_of(
         spec, array.dtype, meaning.nodata, method=method, min_valid=request.min_valid, mask_role=mask_band.role

@@ -16,6 +16,7 @@ from landsat_downsample.api.array_meaning import Origin, origins
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.band_attributes import TIME, band_attributes
+from landsat_downsample.model.family import of_sensor
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.words import words
 from landsat_downsample.pipeline.pixels import open_rows
@@ -31,7 +32,7 @@ def lazy_band(scene: Scene, band: Band) -> xr.DataArray:
     Chunks are whole rows of blocks. Attributes hold the catalogue's scale, offset and unit as
     ``scale_factor``, ``add_offset`` and ``units``; values are DN, not scaled.
     """
-    return described(scene, band, lazy_pixels(band, scene.bands.get("QA_PIXEL")))
+    return described(scene, band, lazy_pixels(band, scene.quality))
 
 
 def lazy_pixels(band: Band, quality: Band | None) -> da.Array:
@@ -123,8 +124,8 @@ def scene_attributes(scene: Scene) -> dict[str, Any]:
 def _product_words(scene: Scene) -> str:
     if scene.lone or scene.level is None:
         return ""
-    collection = int(scene.properties.get("landsat:collection_number") or 2)
-    return f"Landsat Collection {collection} Level-{scene.level} scene"
+    family = of_sensor(scene.sensor)
+    return f"{family.title} Level-{scene.level} scene" if family else ""
 
 
 def acquired(scene: Scene) -> xr.Variable | None:

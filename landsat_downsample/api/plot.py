@@ -13,6 +13,7 @@ import numpy as np
 
 from landsat_downsample.api.array_meaning import codes_of, is_kept
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model import flags
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.crs import same_crs
 from landsat_downsample.model.grid import Grid
@@ -383,8 +384,7 @@ def _draw_classes(axes: np.ndarray, pictures: list[Any], extents: list[Any], spe
     lacking = False
     for axis, picture, extent in zip(axes, pictures, extents, strict=True):
         codes = np.ma.getdata(picture)
-        flag = spec.field("fill")
-        valid = ~np.ma.getmaskarray(picture) & ((codes & flag.mask) == 0 if flag else True)
+        valid = ~np.ma.getmaskarray(picture) & ~flags.without_data(codes, spec)
         index, table = classify(codes, spec)
         palette = np.array([(*entry.colour, 255) for entry in table], "uint8")
         axis.imshow(np.where(valid[..., None], palette[index], 0), extent=extent, interpolation="nearest")

@@ -160,7 +160,7 @@ class Query:
             and is_landsat(item)
             and (not self.path_row or _place_of(properties, product) in self.path_row)
             and (self.cloud_cover is None or _clear(properties.get(_CLOUD), self.cloud_cover))
-            and (not self.tier or self.tier == (properties.get(_TIER) or (product.tier if product else None)))
+            and (not self.tier or self.tier == (properties.get(_TIER) or (product.part("tier") if product else None)))
             and (not self.datetime or _within(properties, time_range.parse(self.datetime)))
             and (not self.bbox or _touches(item.get("bbox"), self.bbox))
         )
@@ -216,7 +216,7 @@ def _place_of(properties: dict[str, Any], product: ProductId | None) -> str | No
     try:
         return f"{int(properties[_PATH]):03}/{int(properties[_ROW]):03}"
     except (KeyError, TypeError, ValueError):
-        return f"{product.path}/{product.row}" if product else None
+        return f"{product.part('path')}/{product.part('row')}" if product else None
 
 
 def _clear(cover: float | None, most: float) -> bool:

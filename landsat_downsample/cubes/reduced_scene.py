@@ -110,7 +110,7 @@ class ReducedScene:
             crs = said.get("proj:code") or said["proj:wkt2"]
             grid = Grid((int(shape[0]), int(shape[1])), Affine(*transform[:6]), crs)
             product = product_id.parse(identity)
-            known = specs(product.sensor, product.level) if product and product.collection == "02" else {}
+            known = specs(product.sensor, product.level) if product and not product.family.not_scenes else {}
             layers = _layers(item, location, grid, known)
             row, column = said["landsat_ds:first_cell"]
             options = said["processing:expression"]["expression"]

@@ -1,81 +1,65 @@
-"""The grammar of Landsat names: what a product ID or a file name says by itself. Pure."""
+"""The grammar of product names, as the families' tables have it: what an ID or a file name says by itself. Pure."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from landsat_downsample.errors import SceneError
+from landsat_downsample.model.family import Family, IdGrammar, families, refused, said
 
-_PRODUCT = re.compile(
-    r"(?P<platform>L[COTEM]0[1-9])_(?P<correction>L1TP|L1GT|L1GS|L2SP|L2SR)_(?P<path>\d{3})(?P<row>\d{3})"
-    r"_(?P<acquired>\d{8})(?:_(?P<processed>\d{8}))?_(?P<collection>0[12])_(?P<tier>RT|T1|T2)",
-    re.IGNORECASE,
-)
-_PRE_COLLECTION = re.compile(r"(?P<platform>L[COTEM][1-9])\d{6}\d{7}[A-Z]{3}\d{2}", re.IGNORECASE)
-_ARD = re.compile(r"L[COTEM]0[1-9]_(CU|AK|HI)_\d{6}_\d{8}", re.IGNORECASE)
-_HLS = re.compile(r"HLS\.[LS]30\.", re.IGNORECASE)
 _TIFF = re.compile(r"\.tiff?$", re.IGNORECASE)
-
-_SENSORS = {
-    **dict.fromkeys(("LC08", "LC09", "LO08", "LO09", "LT08", "LT09"), "oli_tirs"),
-    "LE07": "etm",
-    **dict.fromkeys(("LT04", "LT05"), "tm"),
-    **dict.fromkeys(("LM04", "LM05"), "mss45"),
-    **dict.fromkeys(("LM01", "LM02", "LM03"), "mss123"),
-}
-_INSTRUMENTS = {"C": ["oli", "tirs"], "O": ["oli"], "E": ["etm+"], "M": ["mss"]}
 
 
 @dataclass(frozen=True, slots=True)
 class ProductId:
-    """A Landsat product ID, ``LXSS_LLLL_PPPRRR_YYYYMMDD_yyyymmdd_CC_TX``, taken apart."""
+    """A product ID, such as ``LXSS_LLLL_PPPRRR_YYYYMMDD_yyyymmdd_CC_TX`` of Collection 2, taken apart."""
 
     id: str
-    """As written, in upper case."""
-    platform: str
-    """Sensor letter and satellite: ``LC08``."""
-    correction: str
-    """``L1TP``, ``L1GT``, ``L1GS``, ``L2SP`` or ``L2SR``."""
-    path: str
-    row: str
-    acquired: str
-    """Day of acquisition, YYYYMMDD."""
-    processed: str
-    """Day of processing, YYYYMMDD; empty in Planetary Computer's item ids, which leave it out."""
-    collection: str
-    """``01`` or ``02``."""
-    tier: str
-    """``RT``, ``T1`` or ``T2``."""
+    """As its family writes it."""
+    family: Family
+    sensor: str
+    """Key of the band catalogue: ``oli_tirs``, ``hls_s30`` ..."""
+    level: int
+    """Processing level."""
+    parts: Mapping[str, str] = field(compare=False, repr=False)
+    """What it is made of: ``platform``, ``path``, ``tier`` ..., as the family's table names them."""
+
+    def part(self, name: str) -> str:
+        """One part of it; empty where it has none."""
+        return self.parts.get(name, "")
 
     @property
-    def sensor(self) -> str:
-        """Key of the band catalogue: ``oli_tirs``, ``etm``, ``tm``, ``mss45`` or ``mss123``."""
-        return _SENSORS[self.platform]
+    def processed(self) -> str:
+        """Day of processing, YYYYMMDD; empty where the ID does not say, as Planetary Computer's item ids."""
+        return self.part("processed")
 
     @property
-    def level(self) -> int:
-        """Processing level, 1 or 2."""
-        return int(self.correction[1])
+    def acquired(self) -> datetime:
+        """When it was taken, UTC; midnight where the ID says the day only."""
+        return datetime.strptime(self.part("acquired"), _grammar(self.family).acquired)
 
     def properties(self) -> dict[str, Any]:
-        """What the name alone says, as STAC properties; the time of day is not in it."""
-        day = "-".join((self.acquired[:4], self.acquired[4:6], self.acquired[6:]))
-        thermal_only = self.platform in ("LT08", "LT09")
-        return {
+        """What the name alone says, as STAC properties; of most families it does not say the time of day."""
+        day = f"{self.acquired:%Y-%m-%d}"
+        time: dict[str, Any] = {
             "datetime": None,
             "start_datetime": f"{day}T00:00:00Z",
             "end_datetime": f"{day}T23:59:59Z",
-            "platform": f"landsat-{int(self.platform[2:])}",
-            "instruments": ["tirs"] if thermal_only else _INSTRUMENTS.get(self.platform[1], ["tm"]),
-            "landsat:correction": self.correction,
-            "landsat:wrs_type": "1" if self.platform in ("LM01", "LM02", "LM03") else "2",
-            "landsat:wrs_path": self.path,
-            "landsat:wrs_row": self.row,
-            "landsat:collection_number": self.collection,
-            "landsat:collection_category": self.tier,
         }
+        grammar = _grammar(self.family)
+        if "%H" in grammar.acquired:
+            time = {"datetime": f"{self.acquired:%Y-%m-%dT%H:%M:%SZ}"}
+        return time | {key: said(entry, self.parts) for key, entry in grammar.properties.items()}
+
+
+def _grammar(family: Family) -> IdGrammar:
+    if family.id is None:
+        raise ValueError(family.key)  # no product of it is ever made
+    return family.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +74,7 @@ class FileName:
 
 
 def parse(text: str) -> ProductId | None:
-    """Read a product ID, of Collection 1 or 2, that `text` begins with; None when there is none.
+    """Read a product ID, of any family, that `text` begins with; None when there is none.
 
     >>> parse("LT05_L2SP_090084_19980308_20200909_02_T1").sensor
     'tm'
@@ -100,13 +84,26 @@ def parse(text: str) -> ProductId | None:
     SceneError
         The satellite never carried that sensor (``LE08``).
     """
-    found = _PRODUCT.match(text)
-    if found is None or text[found.end() : found.end() + 1].isalnum():
-        return None
-    parts = {key: (value or "").upper() for key, value in found.groupdict().items()}
-    if parts["platform"] not in _SENSORS:
-        raise SceneError(f"product id {found.group()!r}: no Landsat is called {parts['platform']}; was it renamed?")
-    return ProductId(id=found.group().upper(), **parts)
+    return _matched(text)[0]
+
+
+def _matched(text: str) -> tuple[ProductId | None, int]:
+    """A product ID, and where in the text it ends."""
+    for family in families().values():
+        grammar = family.id
+        found = grammar.pattern.match(text) if grammar else None
+        if grammar is None or found is None or text[found.end() : found.end() + 1].isalnum():
+            continue
+        cased = str.lower if grammar.lower else str.upper
+        parts = {key: cased(value or "") for key, value in found.groupdict().items()}
+        try:
+            sensor, level = said(grammar.sensor, parts), said(grammar.level, parts)
+        except KeyError as error:
+            name = error.args[0]
+            raise SceneError(f"product id {found.group()!r}: no Landsat is called {name}; was it renamed?") from error
+        identity = grammar.form.format(**parts) if grammar.form else cased(found.group())
+        return ProductId(identity, family, sensor, level, parts), found.end()
+    return None, 0
 
 
 def parse_file(name: str) -> FileName | None:
@@ -115,11 +112,12 @@ def parse_file(name: str) -> FileName | None:
     >>> parse_file("LC08_L2SP_008059_20191201_20200825_02_T1_SR_B4.TIF").suffix
     'SR_B4'
     """
-    product = parse(name)
+    product, end = _matched(name)
     if product is None:
         return None
-    rest, _, ending = name[len(product.id) :].rpartition(".")
-    return FileName(product, rest.lstrip("_-. ").upper(), ending.lower())
+    rest, _, ending = name[end:].rpartition(".")
+    suffix = _grammar(product.family).suffix.format(**product.parts, rest=rest.lstrip("_-. "))
+    return FileName(product, suffix.upper(), ending.lower())
 
 
 def is_tiff(name: str) -> bool:
@@ -154,16 +152,22 @@ def stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def era(name: str) -> str | None:
-    """Which catalogue a name belongs to: ``c2``, ``c1``, ``pre``, or None when it does not say.
+def family_of(name: str) -> Family | None:
+    """Which family a name belongs to; None when it does not say.
 
-    >>> era("LC80160142016111LGN00_BQA.TIF")
-    'pre'
+    >>> family_of("LC80160142016111LGN00_BQA.TIF").key
+    'pre_collection'
     """
     product = parse(name)
     if product is not None:
-        return "c2" if product.collection == "02" else "c1"
-    return "pre" if _PRE_COLLECTION.match(name) else None
+        return product.family
+    return next((family for family in families().values() if family.names and family.names.match(name)), None)
+
+
+def of_scenes(name: str) -> bool:
+    """Whether a name is of a family whose products are opened as scenes."""
+    family = family_of(name)
+    return family is not None and not family.not_scenes
 
 
 def sensor_hint(name: str) -> str | None:
@@ -181,17 +185,15 @@ def sensor_hint(name: str) -> str | None:
     if not letter and satellite in (4, 5):
         return None  # Landsat 4 and 5 carried both TM and MSS
     letter = letter or {7: "E", 8: "C", 9: "C"}.get(satellite, "M")
-    return _SENSORS.get(f"L{letter}0{satellite}")
+    platforms = _grammar(families()["collection2"]).sensor
+    found_sensor: str | None = platforms.get(f"L{letter}0{satellite}")
+    return found_sensor
 
 
 def unsupported(name: str) -> str | None:
-    """Say why files of this name are another kind of Landsat product, or None.
+    """Say why files of this name are a kind of product that is not read, and what to take instead; or None.
 
-    >>> unsupported("HLS.L30.T33UUB.2022001T095641.v2.0.B04.tif")
-    'is Harmonized Landsat Sentinel (HLS), which is tiled and flagged in another way'
+    >>> unsupported("HLS-VI.L30.T33UUB.2022001T095641.v2.0.NDVI.tif")
+    'is an index of HLS (HLS-VI), whose mean is not the index of the means: give the HLS granule that it was made of'
     """
-    if _ARD.match(name):
-        return "is an Analysis Ready Data tile (ARD), which is cut and gridded in another way"
-    if _HLS.match(name):
-        return "is Harmonized Landsat Sentinel (HLS), which is tiled and flagged in another way"
-    return None
+    return next((why for names, why in refused() if names.match(name)), None)

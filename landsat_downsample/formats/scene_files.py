@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import product_id
 from landsat_downsample.formats.product_id import FileName, ProductId
-from landsat_downsample.model.bands import BandSpec, coded, specs, unknown
+from landsat_downsample.model.bands import BandSpec, coded, find, specs, unknown
+from landsat_downsample.model.family import Family, families, metadata_kinds
 from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.methods import STATS
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
 
-#: Metadata files a scene may have, by the end of their names.
-METADATA = ("MTL.json", "MTL.txt", "MTL.xml", "ANG.txt")
-
-_BEGINNINGS = {"txt": rb"\s*GROUP\s*=", "json": rb"\s*\{", "xml": rb"(\xef\xbb\xbf)?\s*<"}
-
 #: Any of these may hide behind a name that says nothing; the codes decide, once they are read.
 _HIDDEN = ("c1", "pre", "qa_pixel")
-
-#: Our own fractions, in a product that is opened again: not a band of the scene.
-
-_C1_QUALITY = ("PIXEL_QA", "RADSAT_QA", "SR_AEROSOL", "SR_CLOUD_QA", "SR_CFMASK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +66,10 @@ def catalogue(product: ProductId) -> dict[str, BandSpec]:
     Raises
     ------
     SceneError
-        It is not of Collection 2.
+        Products of its family are no scenes.
     """
-    if product.collection != "02":
-        raise SceneError(
-            f"scene {product.id} is of Collection 1, which is not read as a scene: give its files one by one"
-        )
+    if why := product.family.not_scenes:
+        raise SceneError(f"scene {product.id} {why}: give its files one by one")
     return specs(product.sensor, product.level)
 
 
@@ -89,8 +79,7 @@ def metadata_kind(name: str) -> str | None:
     >>> metadata_kind("LC08_L2SP_008059_20191201_20200825_02_T1_MTL.txt")
     'MTL.txt'
     """
-    tail = re.split("[_-]", name)[-1].lower()
-    return next((kind for kind in METADATA if kind.lower() == tail), None)
+    return next((kind for kind, known in metadata_kinds() if known.file.search(name)), None)
 
 
 def check_metadata(kind: str, data: bytes, location: Location) -> None:
@@ -99,11 +88,11 @@ def check_metadata(kind: str, data: bytes, location: Location) -> None:
     Raises
     ------
     ReadError
-        It does not begin as one does, or names no spacecraft.
+        It does not begin as one does, or lacks what every one holds, such as the name of the spacecraft.
     """
-    if not re.match(_BEGINNINGS[kind.rpartition(".")[2]], data) or b"SPACECRAFT_ID" not in data:
-        what = "angle file" if kind == "ANG.txt" else "MTL"
-        raise ReadError(f"{location!r} is no {what} of a Landsat scene: correct its href, or leave it out")
+    known = dict(metadata_kinds())[kind]
+    if not known.begins.match(data) or known.holds not in data:
+        raise ReadError(f"{location!r} is no {known.what} of a Landsat scene: correct its href, or leave it out")
 
 
 def sort_bands(
@@ -130,8 +119,9 @@ def sort_bands(
     for name in sorted(name for name in names if product_id.is_tiff(name)):
         parts = product_id.parse_file(name)
         suffix = parts.suffix if parts is not None and parts.product.id == product.id else None
-        if suffix in known:
-            found[suffix] = known[suffix], name
+        spec = find(suffix, known) if suffix else None
+        if spec is not None:
+            found[spec.name] = spec, name
         elif suffix and is_of_product(suffix, known):
             continue
         elif product_id.folded(name) in listed:
@@ -144,20 +134,21 @@ def sort_bands(
     return {b: found[b][0] for b in bands}, {b: found[b][1] for b in bands}, tuple(skipped)
 
 
-def is_of_product(suffix: str, known: Container[str]) -> bool:
+def is_of_product(suffix: str, known: Mapping[str, BandSpec]) -> bool:
     """Whether a file is, by its suffix, one that products of ours have beside bands: fractions, or a band's statistic.
 
-    >>> is_of_product("SR_B4_STD", {"SR_B4"}), is_of_product("SR_B4", {"SR_B4"})
+    >>> known = specs("oli_tirs", 2)
+    >>> is_of_product("SR_B4_STD", known), is_of_product("SR_B4", known)
     (True, False)
     """
     band, _, stat = suffix.rpartition("_")
-    return suffix.endswith(FRACTIONS) or (stat.lower() in STATS and band in known)
+    return suffix.endswith(FRACTIONS) or (stat.lower() in STATS and find(band, known) is not None)
 
 
 def single_file_spec(name: str) -> BandSpec:
     """What the name of a single file says about its meaning.
 
-    A Collection 2 product ID and a band are believed; other names are hints, to be held against
+    The ID of a product of scenes and a band are believed; other names are hints, to be held against
     the data type (`settle`) and, for quality bands, against the codes (`BandSpec.candidates`).
 
     Raises
@@ -167,19 +158,14 @@ def single_file_spec(name: str) -> BandSpec:
     """
     if why := product_id.unsupported(name):
         raise SceneError(f"{name!r} {why}; to read it all the same, say what it holds with as_band")
-    parts, era = product_id.parse_file(name), product_id.era(name)
-    if parts and era == "c2":
+    parts, family = product_id.parse_file(name), product_id.family_of(name)
+    if parts and not parts.product.family.not_scenes:
         found = _leading(parts.suffix, catalogue(parts.product))
         return found or _unknown(parts.suffix or product_id.stem(name))
-    if parts and era == "c1" and parts.suffix in _C1_QUALITY:
-        raise SceneError(
-            f"{name!r} is a quality band of Collection 1 Level 2, whose bits are another table: "
-            "use the Collection 2 product, or as_band='continuous'"
-        )
-    return _hinted(name, parts, era)
+    return _hinted(name, parts, family)
 
 
-def _hinted(name: str, parts: FileName | None, era: str | None) -> BandSpec:
+def _hinted(name: str, parts: FileName | None, family: Family | None) -> BandSpec:
     stem = product_id.stem(name)
     sensor = product_id.sensor_hint(name)
     tables = specs(sensor or "oli_tirs", 1) | specs(sensor or "oli_tirs", 2)
@@ -187,13 +173,18 @@ def _hinted(name: str, parts: FileName | None, era: str | None) -> BandSpec:
     if token is None:
         return _unknown(parts.suffix if parts and parts.suffix else stem)
     if token == "BQA":
-        spec = specs(era or "c1", 1)["BQA"]
-        return spec if era else replace(spec, candidates=("c1", "pre"))
+        return _bqa(family)
     if sensor:
         return tables[token]
     if re.fullmatch(r"B\d+", token):  # which wavelength B4 is depends on the sensor
         return unknown(token)
     return replace(tables[token], common_name=None, wavelength=None, title="")
+
+
+def _bqa(family: Family | None) -> BandSpec:
+    """The quality band of a family before Collection 2; where none is known, its codes will say of which."""
+    era = next((sensor for sensor in ("c1", "pre") if family and sensor in family.sensors), None)
+    return specs(era, 1)["BQA"] if era else replace(specs("c1", 1)["BQA"], candidates=("c1", "pre"))
 
 
 def _unknown(name: str) -> BandSpec:
@@ -207,10 +198,10 @@ def settle(spec: BandSpec, dtype: str, nodata: float | None, name: str) -> BandS
     Raises
     ------
     SceneError
-        The name says Collection 2, and that band has another data type or nodata value there.
+        The name is of a product, and that band has another data type or nodata value there.
     """
     named_only = spec.dtype is None and spec.kind == "class"
-    if product_id.era(name) == "c2":
+    if product_id.of_scenes(name):
         check_stored(spec, dtype, nodata, name)
     elif spec.dtype and dtype != spec.dtype:
         spec = unknown(spec.name)
@@ -221,22 +212,27 @@ def settle(spec: BandSpec, dtype: str, nodata: float | None, name: str) -> BandS
 
 
 def check_dtype(spec: BandSpec, dtype: str, name: str) -> None:
-    """Refuse a band whose data type is not the one that Collection 2 gives it."""
+    """Refuse a band whose data type is not the one that its family gives it."""
     if spec.dtype and dtype != spec.dtype:
         raise SceneError(
-            f"{name!r}: {spec.name} is {spec.dtype} in Collection 2, this file holds {dtype}: it was changed; "
+            f"{name!r}: {spec.name} is {spec.dtype} in {_title(name)}, this file holds {dtype}: it was changed; "
             "give the original, or open it alone with as_band='continuous'"
         )
 
 
 def check_stored(spec: BandSpec, dtype: str, nodata: float | None, name: str) -> None:
-    """Refuse a band whose data type or nodata value is not the one that Collection 2 gives it."""
+    """Refuse a band whose data type or nodata value is not the one that its family gives it."""
     check_dtype(spec, dtype, name)
     if spec.fill is not None and spec.kind != "bits" and nodata not in (None, spec.fill):
         raise SceneError(
-            f"{name!r}: nodata of {spec.name} is {spec.fill} in Collection 2, this file says {nodata:g}: it is damaged "
-            "or was changed; give the original, or open it alone with as_band='continuous'"
+            f"{name!r}: nodata of {spec.name} is {spec.fill} in {_title(name)}, this file says {nodata:g}: "
+            "it is damaged or was changed; give the original, or open it alone with as_band='continuous'"
         )
+
+
+def _title(name: str) -> str:
+    """The family of a file's name; the one that bare names of bands are of where it says none."""
+    return (product_id.family_of(name) or families()["collection2"]).title.removeprefix("Landsat ")
 
 
 def forced_spec(name: str, as_band: str) -> BandSpec:
@@ -251,9 +247,7 @@ def forced_spec(name: str, as_band: str) -> BandSpec:
     if wanted == "CONTINUOUS":
         return unknown(product_id.stem(name))
     if wanted == "BQA":
-        era = product_id.era(name)
-        spec = specs("pre" if era == "pre" else "c1", 1)["BQA"]
-        return spec if era in ("pre", "c1") else replace(spec, candidates=("c1", "pre"))
+        return _bqa(product_id.family_of(name))
     sensor = product_id.sensor_hint(name) or "oli_tirs"
     tables = specs(sensor, 1) | specs(sensor, 2)
     if wanted not in tables:
@@ -265,7 +259,7 @@ def forced_spec(name: str, as_band: str) -> BandSpec:
 def _leading(suffix: str, known: dict[str, BandSpec]) -> BandSpec | None:
     """The band whose name a suffix is or begins with (``SR_B4_CROP``), the longest one."""
     names = sorted(known, key=len, reverse=True)
-    return next((known[n] for n in names if re.match(re.escape(n) + r"(?![A-Z0-9])", suffix)), None)
+    return next((known[n] for n in names if re.match(re.escape(n.upper()) + r"(?![A-Z0-9])", suffix)), None)
 
 
 def _token(text: str, names: Iterable[str]) -> str | None:

@@ -63,7 +63,7 @@ def product_of(text: str) -> ProductId:
     product = product_id.parse(text)
     if product is None or product.id != text.upper():
         raise UsageError(f"{text!r} is no Landsat product ID" if text else "no product ID in this row")
-    if product.collection != "02" or not product.processed:
+    if product.family.key != "collection2" or not product.processed:
         raise UsageError(f"{text!r} is no product of Collection 2")
     return product
 
@@ -74,5 +74,6 @@ def usgs_href(product: ProductId) -> str:
     >>> usgs_href(product_id.parse("LT05_L2SP_090084_19980308_20200909_02_T1"))
     's3://usgs-landsat/collection02/level-2/standard/tm/1998/090/084/LT05_L2SP_090084_19980308_20200909_02_T1'
     """
-    place = (_FOLDERS[product.sensor], product.acquired[:4], product.path, product.row, product.id)
+    path, row = product.part("path"), product.part("row")
+    place = (_FOLDERS[product.sensor], str(product.acquired.year), path, row, product.id)
     return f"s3://usgs-landsat/collection02/level-{product.level}/standard/{'/'.join(place)}"

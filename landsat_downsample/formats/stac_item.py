@@ -11,7 +11,6 @@ from landsat_downsample.errors import SceneError
 from landsat_downsample.formats import product_id, stac_source
 from landsat_downsample.formats.checked_item import checked, is_item, links
 from landsat_downsample.formats.scene_files import metadata_kind
-from landsat_downsample.formats.stac_source import USGS_LOGIN
 from landsat_downsample.model.location import Location, container, redact
 
 __all__ = ["checked", "is_item", "own_location", "scene_id", "slim", "without_secrets"]
@@ -86,7 +85,7 @@ def _is_wanted(asset: dict[str, Any]) -> bool:
 def _slim_asset(asset: dict[str, Any]) -> dict[str, Any]:
     unsigned = redact(asset["href"])
     made = asset | ({"href": unsigned} if container(Location(unsigned)) else {})
-    if not asset["href"].startswith(USGS_LOGIN):  # elsewhere its alternates are passed over
+    if not stac_source.login_rule(asset["href"]):  # elsewhere its alternates are passed over
         made.pop("alternate", None)
     return made
 

@@ -21,6 +21,7 @@ from landsat_downsample.formats import checked_item, product_id
 from landsat_downsample.formats.product_id import ProductId
 from landsat_downsample.formats.scene_files import File, Listing, catalogue, is_of_product, metadata_kind
 from landsat_downsample.model.bands import BandSpec, find, specs
+from landsat_downsample.model.family import HrefRule, href_rules
 from landsat_downsample.model.inner_hosts import host_name, is_inside
 from landsat_downsample.model.location import BUCKETS, WEB, Location
 from landsat_downsample.model.policy import Policy
@@ -31,10 +32,6 @@ _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]*\]")
 
 #: Keys of assets that a product repeats of its source: such as can be typed, and shown.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{,63}")
-
-#: USGS serves the same tree twice: after a login here, and to requesters who pay on S3.
-USGS_LOGIN = "https://landsatlook.usgs.gov/data/"
-_USGS_BUCKET = "s3://usgs-landsat/"
 
 
 def load(data: bytes, location: Location) -> dict[str, Any] | list[Any]:
@@ -212,14 +209,14 @@ def _is_single_file(item: dict[str, Any], files: dict[str, Any]) -> bool:
     if len(files) != 1:
         return False
     name = next(iter(files))
-    return item["id"] == product_id.stem(name) or product_id.era(name) != "c2"
+    return item["id"] == product_id.stem(name) or not product_id.of_scenes(name)
 
 
 def _product(ids: list[str], files: dict[str, Any]) -> ProductId | None:
     """The one product that the names of files, or else the ids of items, speak of."""
     for name in (*files, *ids):
         if why := product_id.unsupported(name):
-            raise SceneError(f"{name!r} {why}: give a Collection 2 scene")
+            raise SceneError(f"{name!r} {why}")
     for texts in (files, ids):
         found = {product.id: product for text in texts if (product := product_id.parse(text))}
         if len(found) > 1:
@@ -255,7 +252,7 @@ def _sensor_of(properties: dict[str, Any], item_id: str, names: Mapping[str, obj
 def _spec(name: str, key: str, asset: dict[str, Any], known: dict[str, BandSpec]) -> BandSpec | None:
     parts = product_id.parse_file(name)
     if parts is not None:
-        return known.get(parts.suffix)
+        return find(parts.suffix, known)
     words = [key, *(band["common_name"] for band in asset.get("eo:bands", ()))]
     return next((spec for word in words if word and (spec := find(re.sub(r"\.TIF$", "", word), known))), None)
 
@@ -269,13 +266,18 @@ def _file(
     here = {product_id.folded(one): one for one in siblings} if said.kind not in ("file", "tar") else {}
     if here and (found := here.get(product_id.folded(said.name))):
         return File(base.parent / found), False  # a copy on this machine; its bytes may differ
-    if href.startswith(USGS_LOGIN):
-        alternate = asset.get("alternate", {}).get("s3", {})
-        href = alternate.get("href") or _USGS_BUCKET + href.removeprefix(USGS_LOGIN)
-        pays = alternate.get("storage:requester_pays", True)
+    if rule := login_rule(href):
+        alternate = asset.get("alternate", {}).get(rule.alternate, {})
+        href = alternate.get("href") or rule.instead + href.removeprefix(rule.begins)
+        pays = alternate.get("storage:requester_pays", rule.pays)
     found_at = resolve(href, base, allowed)
-    pays = pays or found_at.href.startswith(_USGS_BUCKET)
+    pays = pays or any(rule.pays and found_at.href.startswith(rule.instead) for rule in href_rules())
     return File(found_at, asset.get("file:size"), asset.get("file:checksum")), pays
+
+
+def login_rule(href: str) -> HrefRule | None:
+    """Where else the file is that an href gives after a login only; None where it may be read there."""
+    return next((rule for rule in href_rules() if href.startswith(rule.begins)), None)
 
 
 def resolve(href: str, base: Location, allowed: Collection[str] | None = None) -> Location:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -18,20 +17,6 @@ TIME = {
     "units_metadata": "leap_seconds: utc",
 }
 
-#: Standard names of bands in physical units, by USGS name. A standard error is one of CF's modifiers.
-_STANDARD_NAMES = {
-    r"SR_B\d": "surface_bidirectional_reflectance",
-    r"ST_B\d+": "surface_temperature",
-    r"ST_QA": "surface_temperature standard_error",
-    r"ST_EMIS": "surface_longwave_emissivity",
-    r"ST_EMSD": "surface_longwave_emissivity standard_error",
-    r"ST_TRAD": "toa_outgoing_radiance_per_unit_wavelength",
-    r"SZA": "solar_zenith_angle",
-    r"SAA": "solar_azimuth_angle",
-    r"VZA": "sensor_zenith_angle",
-    r"VAA": "sensor_azimuth_angle",
-}
-
 #: Of Level-1 bands, whose numbers are none of these unless the source says their unit.
 _AT_SENSOR = {"1": "toa_bidirectional_reflectance", "kelvin": "toa_brightness_temperature"}
 
@@ -45,6 +30,9 @@ _SHARES = {
 
 #: Units of USGS as UDUNITS writes them.
 _UNITS = {"emissivity coefficient": "1", "watt/steradian/square_meter/micrometer": "W m-2 sr-1 um-1"}
+
+#: Units that mean one thing of a temperature and another of a difference.
+_TEMPERATURES = ("kelvin", "degree_Celsius")
 
 #: How cells come of pixels: CF's methods by ours.
 _CELL_METHODS = {
@@ -89,14 +77,13 @@ def _quantity(band: Band, unit: str | None) -> dict[str, Any]:
         return {"standard_name": "quality_flag" if spec.kind == "bits" else None, "units": unit}
     if not physical:
         return {"units": unit}
-    known = (name for pattern, name in _STANDARD_NAMES.items() if re.fullmatch(pattern, spec.name))
-    name = next(known, _AT_SENSOR.get(str(unit)) if re.match(r"B\d", spec.name) else None)
+    name = spec.standard_name or (_AT_SENSOR.get(str(unit)) if spec.wavelength else None)
     scale = "difference" if str(name).endswith("standard_error") else "on_scale"
     unit = unit or ("1" if spec.scale is not None else None)
     return {
         "standard_name": name,
         "units": unit,
-        "units_metadata": f"temperature: {scale}" if unit == "kelvin" else None,
+        "units_metadata": f"temperature: {scale}" if unit in _TEMPERATURES else None,
     }
 
 

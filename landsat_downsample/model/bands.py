@@ -1,22 +1,39 @@
-"""The catalogue: what each band of Landsat means, and so how it may be reduced.
+"""The catalogue: what each band of a product means, and so how it may be reduced.
 
-The facts live in ``bands.json``, each with its source; this module only looks them up.
+The facts live in the families' tables (``families/*.json``), each with its source; this module only looks them up.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from landsat_downsample.model.family import families
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Names people use besides the USGS name and the STAC common name.
 ALIASES = {"nir": "nir08", "swir1": "swir16", "swir2": "swir22", "panchromatic": "pan", "thermal": "lwir11"}
 
-#: Short words for flags, accepted wherever flags are named (``mask="cloud,shadow"``).
-FLAG_ALIASES = {"shadow": "cloud_shadow", "dilated": "dilated_cloud"}
+#: Words for flags, accepted wherever flags are named (``mask="cloud,shadow"``): what families call them.
+FLAG_WORDS = {
+    "shadow": ("cloud_shadow",),
+    "dilated": ("dilated_cloud", "adjacent"),
+    "adjacent": ("dilated_cloud", "adjacent_cloud"),
+    "dilated_cloud": ("adjacent",),
+}
+
+
+#: Names of class and bit bands that no family has, or that mean other codes in each: of CFMask, Fmask, Collection 1
+#: Level 2 (USGS LSDS-1368), US ARD, Sentinel-2, DEA, NLCD and WorldCover.
+_CODED = re.compile(
+    r"(?<![a-z0-9])(?:fmask\d*|cfmask|cfmask_conf|pixel_?qa|radsat_?qa|lineage_?qa|bqa|qa60|sr_aerosol|sr_cloud_qa|scl|dswe"
+    r"|land_?cover|lulc|nlcd|worldcover|cropland_?data_?layer|class|classes|classification|labels?"
+    r"|(?:cloud|shadow|snow|water|land)?_?mask)(?![a-z0-9])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +53,12 @@ class BitField:
     """Meaning of each level of a 2-bit field."""
     always: bool = False
     """Whether every valid pixel has a level above 0: by which a wrong file is recognised."""
+    obscures: bool = False
+    """Whether a pixel that has it is not clear."""
+    reserved: bool = False
+    """Whether it stands in the table and is never set: no share of pixels is given of it."""
+    value: int | None = None
+    """Stored value of the class that it is, in bands of classes: its bit is in `flags.codes_of` only."""
 
     @property
     def mask(self) -> int:
@@ -71,8 +94,12 @@ class BandSpec:
     """Centre and full width at half maximum, in micrometres."""
     key: str | None = None
     """Key of its asset in USGS's STAC items where it is not the common name; the Planetary Computer writes it small."""
+    standard_name: str | None = None
+    """Of physical values, by the CF conventions."""
+    quality: bool = False
+    """Whether its flags say of the whole scene what pixels show: QA_PIXEL."""
     source: str = ""
-    """Keys of ``bands.json``'s sources."""
+    """Keys of the sources of its family's table."""
     candidates: tuple[str, ...] = ()
     """What a file of unknown meaning may turn out to be, once its codes are read: ``c1``, ``pre``, ``qa_pixel``."""
 
@@ -108,10 +135,14 @@ class BandSpec:
         """Key of its asset in USGS's STAC items: ``red``, ``qa_pixel``, ``TRAD``; its name where none is known."""
         return self.key or self.common_name or self.name
 
+    def policy(self, qa: str) -> str:
+        """How its cells are made where no method is asked for: that of all quality bands, if it holds bits."""
+        return qa if self.kind == "bits" else self.method
+
     def field(self, name: str) -> BitField | None:
         """The field called `name` (or by its short word), or None."""
-        wanted = FLAG_ALIASES.get(name, name)
-        return next((field for field in self.fields if field.name == wanted), None)
+        wanted = (name, *FLAG_WORDS.get(name, ()))
+        return next((field for word in wanted for field in self.fields if field.name == word), None)
 
     @property
     def names(self) -> frozenset[str]:
@@ -131,35 +162,30 @@ def coded(name: str) -> BandSpec | None:
     >>> coded("LC80060522014113LGN00_cfmask").method
     'mode'
     """
-    if not _coded_names().search(name.lower()):
+    if not _CODED.search(name.lower()):
         return None
     return BandSpec(name=name, kind="class", method="mode")
 
 
 @cache
-def _coded_names() -> re.Pattern[str]:
-    return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(_record()['coded'])})(?![a-z0-9])")
-
-
-@cache
-def _record() -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(resources.files(__package__).joinpath("bands.json").read_text("utf-8"))
-    return record
-
-
-@cache
 def _catalogue() -> tuple[dict[str, Any], ...]:
-    record = _record()
-    for band in record["bands"]:
-        fields = record["bits"].get(band.pop("bits", None), ())
-        band["fields"] = tuple(BitField(**{**field, "levels": tuple(field.get("levels", ()))}) for field in fields)
-        if band["kind"] == "bits":
-            band["method"] = "bits"
-        elif band["kind"] == "azimuth":
-            band["method"] = "circular"
-        if "wavelength" in band:
-            band["wavelength"] = tuple(band["wavelength"])
-    return tuple(record["bands"])
+    return tuple(_meant(band, family.bits) for family in families().values() for band in family.bands)
+
+
+def _meant(record: Mapping[str, Any], bits: Mapping[str, Any]) -> dict[str, Any]:
+    """A band of a table in the fields of `BandSpec`, and whose it is."""
+    band = dict(record)
+    fields = [dict(field) for field in bits.get(band.pop("bits", None), ())]
+    for number, one in enumerate(band.pop("classes", ())):
+        fields.append({"offset": number, "length": 1, "rule": "any", **one})
+    band["fields"] = tuple(BitField(**{**field, "levels": tuple(field.get("levels", ()))}) for field in fields)
+    if band["kind"] == "bits":
+        band["method"] = "bits"
+    elif band["kind"] == "azimuth":
+        band["method"] = "circular"
+    if "wavelength" in band:
+        band["wavelength"] = tuple(band["wavelength"])
+    return band
 
 
 @cache
@@ -169,8 +195,8 @@ def specs(sensor: str, level: int) -> dict[str, BandSpec]:
     Parameters
     ----------
     sensor : str
-        ``mss123``, ``mss45``, ``tm``, ``etm`` or ``oli_tirs``; ``c1`` and ``pre`` hold the
-        quality bands of Collection 1 and of the time before it.
+        ``mss123``, ``mss45``, ``tm``, ``etm``, ``oli_tirs`` ..., as the tables of families have them; ``c1`` and
+        ``pre`` hold the quality bands of Collection 1 and of the time before it.
     level : int
         Processing level, 1 or 2.
     """
@@ -182,8 +208,15 @@ def specs(sensor: str, level: int) -> dict[str, BandSpec]:
     return {band["name"]: BandSpec(**band) for band in bands}
 
 
-def find(name: str, candidates: dict[str, BandSpec]) -> BandSpec | None:
-    """The band of `candidates` that answers to `name`, a USGS or common name in any case."""
-    wanted = ALIASES.get(name.lower(), name.lower())
-    exact = candidates.get(name.upper())
-    return exact or next((spec for spec in candidates.values() if wanted in spec.names), None)
+@cache
+def quality_names() -> frozenset[str]:
+    """What the quality bands of all families are called, in lower case."""
+    return frozenset(band["name"].lower() for band in _catalogue() if band.get("quality"))
+
+
+def find(name: str, candidates: Mapping[str, BandSpec]) -> BandSpec | None:
+    """The band of `candidates` that answers to `name`: its own name, a common name, or a word that people use."""
+    word = name.lower()
+    own = candidates.get(name) or next((spec for key, spec in candidates.items() if key.lower() == word), None)
+    wanted = (word, ALIASES.get(word, word))
+    return own or next((spec for one in wanted for spec in candidates.values() if one in spec.names), None)

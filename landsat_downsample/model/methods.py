@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.nearest import did_you_mean
 
 METHODS = ("mean", "median", "min", "max", "sum", "std", "rms", "count", "mode", "nearest", "circular")
@@ -59,12 +60,14 @@ def check_policy(policy: str) -> str:
     return policy
 
 
-def check_method(method: str | None, kind: str, name: str) -> None:
+def check_method(method: str | None, spec: BandSpec) -> None:
     """Refuse, by UsageError, a reducer that makes of bits or classes what they do not say."""
-    if kind == "bits" and method not in (None, "mode", "nearest"):
+    name = spec.name
+    if spec.kind == "bits" and method not in (None, "mode", "nearest"):
         raise UsageError(
             f"method {method!r} for {name} is refused: its values are bits, and the {method} of two codes "
             f"is a third code or none; use mode or nearest, or qa for all quality bands"
         )
-    if kind == "class" and method in _COMPUTED:
+    computed = (*_COMPUTED, "min", "max", "count") if spec.fields else _COMPUTED
+    if spec.kind == "class" and method in computed:
         raise UsageError(f"method {method!r} for {name} is refused: its values are classes; use mode or nearest")

@@ -13,8 +13,10 @@ import numpy as np
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import specs
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.crs import short_crs
+from landsat_downsample.model.family import file_name
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.index_bands import band_of, inputs_of
 from landsat_downsample.model.indices import INDEX_OF_MEANS, Index, index_of
@@ -196,7 +198,9 @@ class ScenePlan:
             cells_line(self.cells_met),
         ]
         if self.options.mask:
-            above.append(f"masked: without the pixels that QA_PIXEL flags as {', '.join(self.options.mask)}")
+            above.append(
+                f"masked: without the pixels that {_quality_name(self.scene)} flags as {', '.join(self.options.mask)}"
+            )
         for target in self.targets:
             if target.index:
                 above.append(f"{target.band.name}: {index_of(target.index).told(target.index_order)}")
@@ -312,7 +316,8 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
     methods = _methods(scene, options)
     _check_mask(scene, options.mask)
     terms = scalings(scene, wanted) if options.units == "scaled" else {}
-    names = list(wanted) + (["QA_PIXEL"] if fractions and "QA_PIXEL" not in wanted else [])
+    quality = scene.quality
+    names = list(wanted) + ([quality.name] if fractions and quality and quality.name not in wanted else [])
     known: dict[str, Any] = {
         "scene_id": scene.id,
         "qa": options.qa,
@@ -325,18 +330,18 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
     for name in names:
         band = scene.bands[name]
         mask = () if band.spec.categorical else options.mask
-        gives_fractions = fractions and name == "QA_PIXEL"
+        gives_fractions = fractions and band == quality
         stats = options.stats or () if band.spec.averaged and name not in methods else ()
-        own = options.qa if band.spec.kind == "bits" else band.spec.method
+        own = band.spec.policy(options.qa)
         targets.append(
             Target(
                 **known,
                 band=band,
-                filename=f"{scene.id}{SUFFIX}.TIF" if scene.lone else f"{scene.id}_{name}.TIF",
+                filename=f"{scene.id}{SUFFIX}.TIF" if scene.lone else file_name(scene.sensor, scene.id, name),
                 method=stats[0] if stats else methods.get(name, own),
-                quality=scene.bands.get("QA_PIXEL") if mask or band.spec.fill_from else None,
+                quality=quality if mask or band.spec.fill_from else None,
                 mask=mask,
-                fractions=f"{scene.id}_{FRACTIONS}.TIF" if gives_fractions else None,
+                fractions=file_name(scene.sensor, scene.id, FRACTIONS) if gives_fractions else None,
                 codes_written=name in wanted,
                 stats=stats,
                 scaling=terms.get(name),
@@ -360,9 +365,9 @@ def _index_target(scene: Scene, options: Options, index: Index, known: dict[str,
     return Target(
         **known,
         band=band,
-        filename=f"{scene.id}_{band.name}.TIF",
+        filename=file_name(scene.sensor, scene.id, band.name),
         method=stats[0] if stats else "mean",
-        quality=scene.bands.get("QA_PIXEL") if options.mask else None,
+        quality=scene.quality if options.mask else None,
         mask=options.mask,
         stats=stats,
         scaling=band.scaling if index.plain else None,
@@ -416,28 +421,37 @@ def _check_places(scene: Scene, dest: str) -> None:
 def _check_mask(scene: Scene, mask: tuple[str, ...]) -> None:
     if not mask:
         return
-    if "QA_PIXEL" not in scene.bands:
-        raise UsageError(f"mask {','.join(mask)!r} needs QA_PIXEL, which {scene.id} does not have")
-    flags.mask_bits(scene.bands["QA_PIXEL"].spec, mask)
+    if scene.quality is None:
+        raise UsageError(f"mask {','.join(mask)!r} needs {_quality_name(scene)}, which {scene.id} does not have")
+    flags.mask_bits(scene.quality.spec, mask)
+
+
+def _quality_name(scene: Scene) -> str:
+    """What the quality band of a scene is called; of one that lacks it, as others of its family call theirs."""
+    if scene.quality:
+        return scene.quality.name
+    known = specs(scene.sensor, scene.level).values() if scene.sensor and scene.level else ()
+    return next((spec.name for spec in known if spec.quality), "QA_PIXEL")
 
 
 def _wanted(scene: Scene, options: Options) -> tuple[tuple[str, ...], bool]:
     """USGS names of the bands to write, and whether QA_FRACTIONS is among them."""
     if options.bands is None:
-        return tuple(scene.bands), "QA_PIXEL" in scene.bands and not scene.lone
+        return tuple(scene.bands), scene.quality is not None and not scene.lone
     asked = [name for name in options.bands if name.upper() != FRACTIONS]
     names = tuple(dict.fromkeys(scene.band(name).name for name in asked))
     explicit = len(asked) < len(options.bands)
-    if explicit and "QA_PIXEL" not in scene.bands:
-        raise UsageError(f"band {FRACTIONS} is made from QA_PIXEL, which {scene.id} does not have")
-    return names, explicit or ("QA_PIXEL" in names and not scene.lone)
+    quality = scene.quality
+    if explicit and quality is None:
+        raise UsageError(f"band {FRACTIONS} is made from {_quality_name(scene)}, which {scene.id} does not have")
+    return names, explicit or (quality is not None and quality.name in names and not scene.lone)
 
 
 def _methods(scene: Scene, options: Options) -> dict[str, str]:
     methods = {}
     for asked, method in options.methods.items():
         band = scene.band(asked)
-        check_method(method, band.spec.kind, band.name)
+        check_method(method, band.spec)
         methods[band.name] = method
     return methods
 

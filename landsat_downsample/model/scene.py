@@ -53,6 +53,11 @@ class Scene:
         """What was opened, for who asks where that is."""
         return Location(self.href)
 
+    @property
+    def quality(self) -> Band | None:
+        """The band whose flags say what all its pixels show: QA_PIXEL, Fmask; None where it has none."""
+        return next((band for band in self.bands.values() if band.spec.quality), None)
+
     def band(self, name: str) -> Band:
         """Return the band that answers to a USGS name (``SR_B4``) or a common name (``red``), in any case.
 

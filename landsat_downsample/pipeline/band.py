@@ -165,7 +165,7 @@ def _reduce(
     def read(start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
         return rows.read(start, stop), mask_band.ok(start, stop) if mask_band else None
 
-    if spec.kind == "bits":
+    if spec.fields:
         return _reduce_quality(target, spec, overlay, read)
     if mask_band:
         return _reduce_values(target, spec, overlay, None, [read])

@@ -20,7 +20,9 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from landsat_downsample.errors import ReadError
+from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.grid import Grid, cell_edges
 from landsat_downsample.model.location import Location
@@ -209,8 +211,9 @@ class MaskBand:
     """The quality band that says which pixels of another band count."""
 
     rows: Rows
+    spec: BandSpec
     bits: int
-    """A pixel with any of these bits set does not count."""
+    """A pixel whose code has any of these bits set does not count."""
     touching: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None
     """Where the grids differ: first and last quality row of each row, and the same for columns."""
 
@@ -218,15 +221,18 @@ class MaskBand:
         """Which pixels of rows `start` to `stop` count: bool (rows, width)."""
         good: np.ndarray
         if self.touching is None:
-            good = (self.rows.read(start, stop) & self.bits) == 0
+            good = (self._codes(start, stop) & self.bits) == 0
             return good
         top, bottom, left, right = self.touching
         first, last = int(top[start]), int(bottom[stop - 1]) + 1
-        bad = (self.rows.read(first, last) & self.bits) != 0
+        bad = (self._codes(first, last) & self.bits) != 0
         top, bottom = top[start:stop] - first, bottom[start:stop] - first
         wide: np.ndarray = bad[:, left] | bad[:, right]
         good = ~(wide[top] | wide[bottom])
         return good
+
+    def _codes(self, start: int, stop: int) -> np.ndarray:
+        return flags.codes_of(self.rows.read(start, stop), self.spec)
 
 
 @contextmanager
@@ -239,7 +245,7 @@ def open_mask_band(quality: Band, bits: int, fine: Grid, window: PixelWindow | N
     same = quality.grid.shape == fine.shape and quality.grid.transform.almost_equals(fine.transform, 1e-6)
     if same:
         with open_rows(quality, window) as rows:
-            yield MaskBand(rows, bits, None)
+            yield MaskBand(rows, quality.spec, bits, None)
         return
     top, bottom, left, right = _touching(fine, quality.grid)
     _, _, first, last = window or (0, fine.height, 0, fine.width)
@@ -247,7 +253,7 @@ def open_mask_band(quality: Band, bits: int, fine: Grid, window: PixelWindow | N
     rows_needed = (int(top[window[0]]), int(bottom[window[1] - 1]) + 1) if window else (0, quality.grid.height)
     part = (*rows_needed, int(left[0]), int(right[-1]) + 1)
     with open_rows(quality, part) as rows:
-        yield MaskBand(rows, bits, (top, bottom, left - part[2], right - part[2]))
+        yield MaskBand(rows, quality.spec, bits, (top, bottom, left - part[2], right - part[2]))
 
 
 def _touching(fine: Grid, quality: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

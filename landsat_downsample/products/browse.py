@@ -18,6 +18,7 @@ from rasterio.io import MemoryFile
 from rasterio.shutil import copy
 from rasterio.transform import Affine
 
+from landsat_downsample.model import flags
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.cells import Cells, Overlay
 from landsat_downsample.reduce.kernels import Strip
@@ -45,9 +46,6 @@ GREYS = (
     *("lwir11", "lwir", "lwir12", "b6_vcid_2", "cirrus"),
     *("st_trad", "st_emis", "st_atran", "st_cdist", "st_qa", "sr_atmos_opacity"),
 )
-
-#: Quality bands, the most telling first.
-QUALITY = ("QA_PIXEL", "BQA", "SR_CLOUD_QA", "SR_QA_AEROSOL", "QA_RADSAT")
 
 #: A stretch narrower than this would show noise: in reflectance, then in DN.
 NARROWEST = {True: 0.05, False: 4.0}
@@ -79,7 +77,7 @@ CLOUD_CLASSES = (
     CellClass("Snow or ice", (126, 214, 230), (("snow", 1),)),
     CellClass("Water", (38, 104, 178), (("water", 1),)),
     CellClass("Cirrus", (196, 166, 222), (("cirrus", 1),)),
-    CellClass("Dilated cloud", (178, 182, 186), (("dilated_cloud", 1), ("adjacent_cloud", 1))),
+    CellClass("Dilated cloud", (178, 182, 186), (("adjacent", 1),)),
     CellClass("Terrain occlusion", (150, 98, 62), (("occlusion", 1),)),
     CellClass("Dense dark vegetation", (40, 112, 60), (("ddv", 1),)),
     CellClass("Clear", (148, 178, 98)),
@@ -166,26 +164,39 @@ def _choose(specs: Mapping[str, BandSpec]) -> tuple[str, ...]:
 
 def _rank(spec: BandSpec) -> tuple[int, int]:
     if spec.categorical:
-        return 2, QUALITY.index(spec.name) if spec.name in QUALITY else len(QUALITY)
+        return 2, _telling(spec)
     if spec.unit == "degree":
         return 3, 0  # an angle is a smooth ramp: it shows less than a quality band does
     places = [GREYS.index(name) for name in spec.names if name in GREYS]
     return 1, min(places, default=len(GREYS))
 
 
+def _telling(spec: BandSpec) -> int:
+    """Which quality bands tell most, from 0: that of the scene, other flags of clouds, aerosol, saturation, classes."""
+    told = spec.quality, spec.field("cloud"), spec.field("level"), _band_flags(spec)
+    return next((place for place, has in enumerate(told) if has), len(told))
+
+
+def _band_flags(spec: BandSpec) -> list[BitField]:
+    """The flags of a quality band that are of one band each: saturation."""
+    return [field for field in spec.fields if field.name.startswith("band")]
+
+
+def _quality(specs: Mapping[str, BandSpec], arrays: Mapping[str, Any]) -> str | None:
+    return next((name for name, spec in specs.items() if spec.quality and name in arrays), None)
+
+
 def _valid(name: str, arrays: Mapping[str, Any], specs: Mapping[str, Any], nodata: Mapping[str, Any]) -> np.ndarray:
     """Where a band has data: bool (y, x)."""
     array, spec = arrays[name], specs[name]
-    flag = spec.field("fill")
-    if flag is not None:
-        there: np.ndarray = _field(array, flag) == 0
-        return there
+    if spec.fields and (spec.fill is not None or spec.field("fill")):
+        return ~flags.without_data(array, spec)
     value = nodata.get(name)
     value = spec.fill if value is None else value
     valid = np.isfinite(array) if array.dtype.kind == "f" else np.ones(array.shape, bool)
     if value is not None and not np.isnan(value):
         valid &= array != value
-    other = spec.fill_from or (next((name for name in QUALITY[:2] if name in arrays), None) if value is None else None)
+    other = spec.fill_from or (_quality(specs, arrays) if value is None else None)
     if other is not None and other in arrays and other != name:
         valid &= _valid(other, arrays, specs, nodata)
     return valid
@@ -194,14 +205,15 @@ def _valid(name: str, arrays: Mapping[str, Any], specs: Mapping[str, Any], nodat
 def _clear(arrays: Mapping[str, Any], specs: Mapping[str, Any], alpha: np.ndarray) -> np.ndarray:
     """Cells to measure the stretch on: clear ones without snow, if there are enough of them."""
     shown = alpha > 0
-    name = next((name for name in QUALITY[:2] if name in arrays and name in specs), None)
+    name = _quality(specs, arrays)
     if name is None:
         return shown
-    codes, enough = _nearest(arrays[name], alpha.shape), max(20, shown.sum() * 0.03)
+    codes = flags.codes_of(_nearest(arrays[name], alpha.shape), specs[name])
+    enough = max(20, shown.sum() * 0.03)
     snow = specs[name].field("snow")
     bare = shown & (_field(codes, snow) == 0) if snow else shown
     for cells in (bare, shown):
-        for field, wanted in (("clear", 1), ("dilated_cloud", 0), ("cloud", 0)):
+        for field, wanted in (("clear", 1), ("adjacent", 0), ("cloud", 0)):
             flag = specs[name].field(field)
             if flag is not None:
                 calm: np.ndarray = cells & (_field(codes, flag) == wanted)
@@ -345,12 +357,13 @@ def _classes(codes: np.ndarray, valid: np.ndarray, spec: BandSpec, title: str | 
 
 def classify(codes: np.ndarray, spec: BandSpec) -> tuple[np.ndarray, tuple[CellClass, ...]]:
     """Class of each cell, an index (y, x) into the table that comes with it."""
-    if spec.name == "QA_RADSAT":
+    codes = flags.codes_of(codes, spec)
+    if _band_flags(spec):
         return _saturation(codes, spec)
-    if spec.field("level"):
-        return _first(codes, spec, AEROSOL_CLASSES), AEROSOL_CLASSES
     if any(spec.field(name) for name in ("cloud", "cloud_confidence")):
         return _first(codes, spec, CLOUD_CLASSES), CLOUD_CLASSES
+    if spec.field("level"):
+        return _first(codes, spec, AEROSOL_CLASSES), AEROSOL_CLASSES
     return _values(codes)
 
 
@@ -378,8 +391,7 @@ def _level(codes: np.ndarray, spec: BandSpec, name: str) -> np.ndarray:
 
 def _saturation(codes: np.ndarray, spec: BandSpec) -> tuple[np.ndarray, tuple[CellClass, ...]]:
     """How many bands are saturated; dropped and occluded pixels apart."""
-    bands = [field for field in spec.fields if field.name.startswith("band")]
-    count = sum((_field(codes, field).astype("uint8") for field in bands), np.zeros(codes.shape, "uint8"))
+    count = sum((_field(codes, field).astype("uint8") for field in _band_flags(spec)), np.zeros(codes.shape, "uint8"))
     labels = ("Not saturated", "1 band saturated", "2 bands saturated", "3 or more saturated")
     table = tuple(CellClass(label, colour) for label, colour in zip(labels, SATURATION_COLOURS, strict=True))
     index = np.minimum(count, 3)

@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 
 from landsat_downsample import __version__
 from landsat_downsample.model.band import Band
-from landsat_downsample.model.bands import FLAG_ALIASES, BandSpec, find
+from landsat_downsample.model.bands import BandSpec, find
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.index_bands import found_inputs
 from landsat_downsample.model.indices import MEAN_OF_INDEX, index_of
@@ -82,7 +82,7 @@ def source_identity(scene: Scene, parameters: dict[str, Any]) -> dict[str, Any]:
     scene : Scene
     parameters : dict
         What was asked, as `Options.to_dict` gives it: JSON values, no paths. Of the scene's bands
-        those in ``bands`` count (all without it), and QA_PIXEL, which says where others are fill.
+        those in ``bands`` count (all without it), and the quality band, which says where others are fill.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def source_identity(scene: Scene, parameters: dict[str, Any]) -> dict[str, Any]:
         SHA-256 of both in canonical JSON.
     """
     asked = _canonical(scene, parameters)
-    names = {*asked.get("bands", scene.bands), "QA_PIXEL"}
+    names = {*asked.get("bands", scene.bands), scene.quality.name if scene.quality else ""}
     names |= {band.name for index in asked.get("index", ()) for band in found_inputs(scene, index_of(index)).values()}
     sources = {
         name: {"size": band.size, "etag": band.etag, "checksum": band.checksum}
@@ -124,7 +124,9 @@ def _canonical(scene: Scene, parameters: dict[str, Any]) -> dict[str, Any]:
     if "index" in asked:
         asked["index"] = sorted(asked["index"])
     if "mask" in asked:
-        asked["mask"] = sorted({FLAG_ALIASES.get(flag, flag) for flag in asked["mask"]})
+        spec = scene.quality.spec if scene.quality else None
+        fields = {flag: spec.field(flag) if spec else None for flag in asked["mask"]}
+        asked["mask"] = sorted({field.name if field else flag for flag, field in fields.items()})
     return asked
 
 
@@ -258,7 +260,8 @@ def _rounding(product: Product, band: Band | None, plan: ScenePlan) -> str | Non
 
 def source_pixels(plan: ScenePlan, product: Product) -> Grid | None:
     """The pixels that a file was made from."""
-    band = plan.band("QA_PIXEL" if product.band == FRACTIONS else product.band)
+    quality = plan.scene.quality
+    band = quality if product.band == FRACTIONS else plan.band(product.band)
     return band.grid if band else None
 
 

@@ -185,7 +185,7 @@ def _clear(spec: BandSpec, policy: str, pairs: Sequence[tuple[int, Fraction]]) -
     clear = spec.field("clear")
     if clear is None:
         return 0
-    clouds = [f for f in (spec.field("cloud"), spec.field("dilated_cloud")) if f]
+    clouds = [f for f in spec.fields if f.obscures]
     return 0 if any(_field(f, policy, pairs) for f in clouds) else clear.mask
 
 

@@ -16,7 +16,7 @@ from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.flags import fraction_names
 from landsat_downsample.model.indices import Index, index_of
 from landsat_downsample.products.cell_outline import TOUCH, CellAreas
-from landsat_downsample.products.source_pixels import SourcePixels
+from landsat_downsample.products.source_pixels import SourcePixels, has_flag
 
 #: By how many pixels the weight of one that a cell cuts may be off.
 WEIGHT = TOUCH
@@ -241,7 +241,7 @@ def wrong_code(cell: AreaCell, got: int, policy: str, spec: BandSpec) -> str:
     levels = {field.name: _level(cell, field, policy) for field in fields}
     clear = spec.field("clear")
     if clear:
-        clouds = [levels[field.name] for name in ("cloud", "dilated_cloud") if (field := spec.field(name))]
+        clouds = [levels[field.name] for field in spec.fields if field.obscures]
         fields.append(clear)
         levels[clear.name] = None if None in clouds else int(not any(clouds))
     off = [
@@ -293,8 +293,6 @@ def wrong_percent(cell: AreaCell, got: Sequence[int], spec: BandSpec) -> str:
 
 def _counted(codes: np.ndarray, spec: BandSpec, name: str) -> np.ndarray:
     """Whether each valid code counts for a fraction."""
-    clouds = [field.mask for word in ("cloud", "dilated_cloud") if (field := spec.field(word))]
-    flagged = spec.field(name)
-    masks = clouds if name == "clear" else [flagged.mask] if flagged else []
-    found: np.ndarray = (codes & np.int64(sum(masks))) != 0
+    names = [field.name for field in spec.fields if field.obscures] if name == "clear" else [name]
+    found: np.ndarray = np.logical_or.reduce([has_flag(codes, spec, one) for one in names])
     return ~found if name == "clear" else found

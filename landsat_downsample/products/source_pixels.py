@@ -11,6 +11,7 @@ import rasterio
 from rasterio.windows import Window
 
 from landsat_downsample.model.band import Band
+from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.indices import INDEX_OF_MEANS, index_of
 from landsat_downsample.model.plan import Target
@@ -54,8 +55,9 @@ class SourcePixels:
     def _band(self, band: Band, file: rasterio.DatasetReader, window: Window) -> tuple[np.ndarray, np.ndarray]:
         spec, values = band.spec, file.read(1, window=window)
         counts = np.ones(values.shape, bool)
-        if band.nodata is not None and spec.kind != "bits":
-            counts &= values != band.nodata
+        nodata = spec.fill if spec.fields and not spec.field("fill") else None if spec.fields else band.nodata
+        if nodata is not None:
+            counts &= values != nodata
         if values.dtype.kind == "f":
             counts &= ~np.isnan(values)
         alone = self.target.quality is None and spec.fill_from and spec.kind != "bits"
@@ -66,20 +68,33 @@ class SourcePixels:
     ) -> np.ndarray:
         """Which pixels touch one that is masked or fill: the 15 m band's up to four."""
         names = (*self.target.mask, "fill") if self.target.band.spec.fill_from else self.target.mask
-        bits = sum(flag.mask for name in names if (flag := quality.spec.field(name)))
         low, high = zip(
             *(_touched(self.target.band.grid, quality.grid, axis, first[axis], shape[axis]) for axis in (0, 1)),
             strict=True,
         )
         (top, left), (bottom, right) = ([int(n.min()) for n in low], [int(n.max()) for n in high])
         codes = raster.read(1, window=Window(left, top, right - left + 1, bottom - top + 1))
-        bad = codes & np.array(bits, codes.dtype) != 0
+        bad = np.zeros(codes.shape, bool)
+        for name in names:
+            bad |= has_flag(codes, quality.spec, name)
         found = np.zeros(shape, bool)
         for rows in range(int((high[0] - low[0]).max()) + 1):
             for columns in range(int((high[1] - low[1]).max()) + 1):
                 at = np.minimum(low[0] + rows, high[0]) - top, np.minimum(low[1] + columns, high[1]) - left
                 found |= bad[np.ix_(*at)]
         return found
+
+
+def has_flag(values: np.ndarray, spec: BandSpec, name: str) -> np.ndarray:
+    """Whether stored values of a quality band have a flag, or are a class; none of those that say no data has one."""
+    flag = spec.field(name)
+    if flag is None:
+        return (values == spec.fill) if name == "fill" and spec.fill is not None else np.zeros(values.shape, bool)
+    if flag.value is not None:
+        is_class: np.ndarray = values == flag.value
+        return is_class
+    has: np.ndarray = values & np.array(flag.mask, values.dtype) != 0
+    return has if spec.field("fill") or spec.fill is None else has & (values != spec.fill)
 
 
 def _touched(fine: Grid, wide: Grid, axis: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:

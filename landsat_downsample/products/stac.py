@@ -104,6 +104,14 @@ MEANINGS = {
     "nearest": "as in the one source pixel nearest to the cell's centre",
 }
 
+#: Asset roles of bands by what they hold, as the CF conventions name it.
+KINDS = {
+    "surface_bidirectional_reflectance": "reflectance",
+    "toa_bidirectional_reflectance": "reflectance",
+    "surface_temperature": "temperature",
+    "toa_brightness_temperature": "temperature",
+}
+
 #: Asset roles of the flags of a quality band.
 FLAG_ROLES = {"cloud": "cloud", "cloud_shadow": "cloud-shadow", "snow": "snow-ice", "water": "water-mask"}
 
@@ -302,12 +310,12 @@ def _title(product: Product, spec: BandSpec | None) -> str:
 
 def _roles(product: Product, spec: BandSpec | None, index: Target | None) -> list[str]:
     if spec is None or not spec.categorical:
-        made_of = index.inputs[0].name if index and not index.computed else product.band
-        kind = {"SR_B": "reflectance", "ST_B": "temperature"}.get(made_of[:4], "index" if index else None)
+        made_of = index.inputs[0].spec if index and not index.computed else spec
+        kind = KINDS.get((made_of.standard_name if made_of else None) or "", "index" if index else None)
         roles = ["data", kind if product.method != "count" else None, product.stat]
         return [role for role in roles if role]
     flags = [role for flag, role in FLAG_ROLES.items() if spec.field(flag)]
-    saturation = ["saturation"] if product.band == "QA_RADSAT" else []
+    saturation = ["saturation"] if any(field.name.startswith("band") for field in spec.fields) else []
     return ["data-mask", *flags, *saturation]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from landsat_downsample.model.flags import fill_mask, fraction_names
+from landsat_downsample.model.flags import empty_code, fill_mask, fraction_names
 from landsat_downsample.reduce.area_values import whole_cells
 from landsat_downsample.reduce.areas import Areas, Pairs
 from landsat_downsample.reduce.bits import (
@@ -15,10 +15,10 @@ from landsat_downsample.reduce.bits import (
     Histogram,
     QualityRule,
     Summary,
-    codes_of,
     decide,
     percent_of_uniform,
     percentages,
+    whole_codes,
 )
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.values import ReadRows, least_area, read_strip
@@ -28,7 +28,8 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
     """Reduce a quality band, strip by strip."""
     spec, shape = rule.spec, areas.shape
     names = fraction_names(spec) if rule.fractions else ()
-    codes = np.full(shape, spec.fill or 0, np.uint16)
+    none = np.uint16(empty_code(spec))
+    codes = np.full(shape, none, np.uint16)
     percent = np.zeros((len(names), *shape), np.uint8)
     for k, name in enumerate(names):
         percent[k] = 0 if name == "valid" else NO_PERCENT
@@ -36,7 +37,7 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
     centre = codes.copy()
 
     def pairs_of(strip: Strip) -> tuple[Pairs, np.ndarray]:
-        pixels = codes_of(*read_strip(read, strip, counts.dtype))
+        pixels = whole_codes(*read_strip(read, strip, counts.dtype), spec)
         if rule.policy == "nearest":
             cells, at = areas.centres_in(strip)
             centre.flat[cells] = pixels.ravel()[at]
@@ -45,14 +46,14 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
     for pairs in whole_cells(areas, pairs_of):
         alone, mixed = _apart(pairs, areas)
         fill = alone.value & fill_mask(spec) != 0
-        codes.flat[alone.cell] = np.where(fill, np.uint16(spec.fill or 0), alone.value)
+        codes.flat[alone.cell] = np.where(fill, none, alone.value)
         if names:
             percent.reshape(len(names), -1)[:, alone.cell] = percent_of_uniform(spec, alone.value)
         for cells, histogram in _histograms(mixed):
             valid = histogram.counts @ ((histogram.codes & fill_mask(spec)) == 0)
             extent = histogram.counts.sum(1).astype(np.int64) + areas.outside.flat[cells]
             decided = centre.flat[cells] if rule.policy == "nearest" else decide(rule, histogram, valid)
-            codes.flat[cells] = np.where(valid < least_area(extent, rule.min_valid), np.uint16(spec.fill or 0), decided)
+            codes.flat[cells] = np.where(valid < least_area(extent, rule.min_valid), none, decided)
             if names:
                 percent.reshape(len(names), -1)[:, cells] = percentages(spec, histogram, valid, extent)
     return Summary.of(rule, codes, percent, counts)

@@ -18,7 +18,15 @@ import numpy as np
 from landsat_downsample.errors import SceneError
 from landsat_downsample.model.bands import BandSpec, BitField, specs
 from landsat_downsample.model.cells import Overlay
-from landsat_downsample.model.flags import OUTSIDE, fill_mask, fraction_names
+from landsat_downsample.model.flags import (
+    OUTSIDE,
+    codes_of,
+    empty_code,
+    fill_mask,
+    fraction_names,
+    obscuring,
+    stored_as,
+)
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.kernels import Strip, divide_half_even, fold, groups, shared_rows, windows
 from landsat_downsample.reduce.native import MEANING, MOST_LEVELS, RULES, Answers, Meaning
@@ -49,9 +57,8 @@ def flag(codes: np.ndarray, field: BitField, level: int = 1) -> np.ndarray:
 
 
 def cloudy(codes: np.ndarray, spec: BandSpec) -> np.ndarray:
-    """Whether each code says cloud or dilated cloud, the opposite of clear (USGS's definition)."""
-    fields = [spec.field(name) for name in ("cloud", "dilated_cloud")]
-    return (codes & sum(field.mask for field in fields if field)) != 0
+    """Whether each code has a flag that obscures the ground, the opposite of clear: for USGS cloud or dilated cloud."""
+    return (codes & obscuring(spec)) != 0
 
 
 def percent_flag(codes: np.ndarray, spec: BandSpec, name: str) -> np.ndarray:
@@ -91,15 +98,15 @@ def _meaning(spec: BandSpec, policy: str) -> Meaning | None:
         table["question"] |= percent_flag(codes, spec, name).astype(np.uint8) << np.uint8(k)
     table["percent"] = _percent_table(spec).view(np.uint8).reshape(-1, 8)
     rules = [RULES.index(_threshold(field, policy)) for field, _ in levels]
-    clear, cloud = spec.field("clear"), [spec.field(name) for name in ("cloud", "dilated_cloud")]
+    clear = spec.field("clear")
     return Meaning(
         codes=table,
         levels=np.array([(r, f.mask, n << f.offset) for r, (f, n) in zip(rules, levels, strict=True)], np.int64),
         policy={"mode": 1, "nearest": 2}.get(policy, 0),
         fill_mask=fill_mask(spec),
-        fill=spec.fill or 0,
+        fill=empty_code(spec),
         clear=clear.mask if clear else 0,
-        cloudy=sum(field.mask for field in cloud if field),
+        cloudy=obscuring(spec),
     )
 
 
@@ -144,7 +151,7 @@ class Summary:
     @classmethod
     def of(cls, rule: QualityRule, codes: np.ndarray, percent: np.ndarray, counts: np.ndarray) -> Summary:
         """Make it from codes of 16 bits, and the pixels of each of the 65536."""
-        stored = codes.astype(rule.spec.dtype or np.uint16, copy=False)
+        stored = stored_as(codes, rule.spec).astype(rule.spec.dtype or np.uint16, copy=False)
         known = {int(code): int(counts[code]) for code in np.flatnonzero(counts)}
         return cls(stored, percent if len(percent) else None, known)
 
@@ -165,7 +172,7 @@ def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summa
         for (strip,) in groups(overlay.rows, whole=True):
             extent = overlay.extent(strip.first, strip.last)
             least = least_area(extent, rule.min_valid) if rule.min_valid else None
-            pixels = codes_of(*read(strip.start, strip.stop))
+            pixels = whole_codes(*read(strip.start, strip.stop), rule.spec)
             native.quality(pixels, overlay, strip, meaning, answers, least=least)
             _judge_edges(rule, overlay, (strip, pixels), answers)
     return Summary.of(rule, codes, percent, answers.counts)
@@ -182,7 +189,7 @@ def _judge_edges(rule: QualityRule, overlay: Overlay, part: tuple[Strip, np.ndar
     histogram = Histogram(present, native.histogram(pixels, overlay, strip, at, present))
     valid = histogram.counts @ ((present & fill_mask(rule.spec)) == 0)
     codes = answers.codes[rows].reshape(-1)
-    codes[at[valid < least_area(extent[at], rule.min_valid)]] = rule.spec.fill or 0
+    codes[at[valid < least_area(extent[at], rule.min_valid)]] = empty_code(rule.spec)
     if len(answers.percent):
         percent = percentages(rule.spec, histogram, valid, extent[at])
         row, column = np.divmod(at, overlay.columns.size)
@@ -204,7 +211,7 @@ class Quality:
         return self.rule.policy == "nearest"
 
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> _Cells:
-        codes = codes_of(values, ok)
+        codes = whole_codes(values, ok, self.rule.spec)
         own = _own_codes(codes, self.overlay, strip)
         self.code_counts[:] += own
         shared = codes[: shared_rows(self.overlay.rows, strip)]
@@ -228,10 +235,11 @@ class Quality:
 
     def finish(self, cells: _Cells, first: int, last: int) -> tuple[np.ndarray, ...]:
         spec, nearest = self.rule.spec, self.rule.policy == "nearest"
+        none = np.uint16(empty_code(spec))
         extent = self.overlay.extent(first, last)
         # A band may end before the last cells begin.
         empty = (cells.code & fill_mask(spec) != 0) | (self.overlay.area(first, last) == 0)
-        code = np.where(empty, np.uint16(spec.fill or 0), cells.code)
+        code = np.where(empty, none, cells.code)
         percent = percent_of_uniform(self.rule.spec, code) if self.rule.fractions else None
         share = self.rule.min_valid
         least = least_area(extent, share) if share else np.ones(code.shape, np.int8)
@@ -239,7 +247,7 @@ class Quality:
             at = cells.mixed[part]
             valid = histogram.counts @ ((histogram.codes & fill_mask(spec)) == 0)
             decided = code.flat[at] if nearest else decide(self.rule, histogram, valid)
-            code.flat[at] = np.where(valid < least.flat[at], np.uint16(spec.fill or 0), decided)
+            code.flat[at] = np.where(valid < least.flat[at], none, decided)
             if percent is not None:
                 percent.reshape(len(percent), -1)[:, at] = percentages(spec, histogram, valid, extent.flat[at])
         return (code,) if percent is None else (code, percent)
@@ -315,9 +323,9 @@ def percentages(spec: BandSpec, histogram: Histogram, valid: np.ndarray, extent:
     return out
 
 
-def codes_of(values: np.ndarray, ok: np.ndarray | None) -> np.ndarray:
+def whole_codes(values: np.ndarray, ok: np.ndarray | None, spec: BandSpec) -> np.ndarray:
     """Pixels as codes of 16 bits; those that do not count lie outside."""
-    codes = values.astype(np.uint16, copy=False)
+    codes = codes_of(values, spec).astype(np.uint16, copy=False)
     return np.ascontiguousarray(codes if ok is None else np.where(ok, codes, np.uint16(OUTSIDE)))
 
 
@@ -425,7 +433,7 @@ def check_codes(code_counts: dict[int, int], spec: BandSpec, name: str) -> int:
     if 2 * wrong > counts[valid].sum():
         worst = int(codes[bad][np.argmax(counts[bad])])
         raise SceneError(
-            f"{name} holds code {worst}, which no {spec.name} of this sensor in Collection 2 can have"
+            f"{name} holds code {worst}, which no {spec.name} of this sensor can have"
             f"{_looks_like(worst)}: check where the file comes from, or rename it to what it is"
         )
     return wrong

@@ -16,7 +16,8 @@ from landsat_downsample.formats.mtl import parse
 from landsat_downsample.formats.mtl import properties as properties_module
 from landsat_downsample.formats.mtl.document import MAX_BYTES, Mtl
 from landsat_downsample.formats.product_id import ProductId
-from landsat_downsample.formats.scene_files import METADATA, File, Listing
+from landsat_downsample.formats.scene_files import File, Listing
+from landsat_downsample.model.family import Family, metadata_kinds
 from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import MARKER, SUFFIX
@@ -313,16 +314,15 @@ def _below(location: Location, policy: Policy) -> str:
 
 def _refuse_others(location: Location, names: Iterable[str]) -> None:
     """Refuse products whose files look like a scene's but mean something else."""
-    eras = set()
+    met: dict[str, Family] = {}
     for name in names:
         if why := product_id.unsupported(name):
-            raise SceneError(f"{location!r}: {name!r} {why}; give a Collection 2 scene")
-        eras.add(product_id.era(name))
-    if "c2" in eras:
-        return
-    for era, words in (("c1", "of Collection 1"), ("pre", "older than the Collections")):
-        if era in eras:
-            raise SceneError(f"{location!r} is {words}, not read as a scene: give its files one by one")
+            raise SceneError(f"{location!r}: {name!r} {why}")
+        if family := product_id.family_of(name):
+            met[family.key] = family
+    reasons = [met[key].not_scenes for key in sorted(met)]
+    if reasons and all(reasons):
+        raise SceneError(f"{location!r} {reasons[0]}: give its files one by one")
 
 
 def _metadata(location: Location, names: list[str], product: ProductId | None) -> dict[str, Location]:
@@ -332,7 +332,7 @@ def _metadata(location: Location, names: list[str], product: ProductId | None) -
         kind, other = scene_files.metadata_kind(name), product_id.parse(name)
         if kind and (other == product or other is None):
             found[kind] = location / name
-    return {kind: found[kind] for kind in METADATA if kind in found}
+    return {kind: found[kind] for kind, _ in metadata_kinds() if kind in found}
 
 
 def _agreed(mtl: Mtl | None, product: ProductId | None, location: Location) -> ProductId:

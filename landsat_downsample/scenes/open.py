@@ -20,6 +20,7 @@ from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.indices import common_names, index_of
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
+from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.model.scene import Scene, no_such_band
 from landsat_downsample.model.words import count_words, words
 from landsat_downsample.scenes import checksums, frame, validity
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 #: Headers of remote bands read at once; a scene has about 20.
 _THREADS = 8
-
-#: Made from QA_PIXEL, and asked for as if it were a band.
-_DERIVED = {"qa_fractions": "QA_PIXEL"}
 
 
 def open_scene(
@@ -190,7 +188,7 @@ def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | Non
         id=listing.id,
         href=listing.location.shown,
         grid=grid,
-        bands={name: band for name, band in read.items() if name in wanted or name == "QA_PIXEL"},
+        bands={name: band for name, band in read.items() if name in wanted or band.spec.quality},
         sensor=listing.sensor,
         level=listing.level,
         absent=listing.absent,
@@ -209,7 +207,7 @@ def _names(bands: Iterable[str] | str | None) -> list[str]:
     names = words(bands, empty=True)
     if not all(names):
         raise UsageError(f"bands {bands!r}: a name is empty; give names such as red,SR_B5,QA_PIXEL")
-    return [_DERIVED.get(name.lower(), name) for name in names]
+    return list(names)
 
 
 def _wanted(listing: Listing, bands: Iterable[str] | str | None) -> list[str]:
@@ -219,6 +217,8 @@ def _wanted(listing: Listing, bands: Iterable[str] | str | None) -> list[str]:
     wanted: dict[str, None] = {}
     for name in _names(bands):
         spec = bands_module.find(name, listing.specs)
+        if spec is None and name.upper() == FRACTIONS:  # made of the quality band
+            spec = _quality(listing)
         if spec is None:
             if missing := bands_module.find(name, _absent_specs(listing)):
                 raise NoSceneError(
@@ -236,6 +236,10 @@ def _of_indices(listing: Listing, indices: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(spec.name for spec in found if spec))
 
 
+def _quality(listing: Listing) -> BandSpec | None:
+    return next((spec for spec in listing.specs.values() if spec.quality), None)
+
+
 def _absent_specs(listing: Listing) -> dict[str, BandSpec]:
     known = bands_module.specs(listing.sensor, listing.level) if listing.absent else {}
     return {band: known.get(band) or bands_module.unknown(band) for band in listing.absent}
@@ -243,7 +247,7 @@ def _absent_specs(listing: Listing) -> dict[str, BandSpec]:
 
 def _extra(listing: Listing, wanted: list[str]) -> list[str]:
     """Bands to open besides: the quality band, and one that has the scene's grid."""
-    extra = [name for name in ("QA_PIXEL",) if name in listing.specs and name not in wanted]
+    extra = [name for name, spec in listing.specs.items() if spec.quality and name not in wanted]
     if all(listing.specs[name].group == PAN for name in [*wanted, *extra]):
         extra += [name for name, spec in listing.specs.items() if spec.group != PAN][:1]
     return extra

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from landsat_downsample.errors import ReadError, SceneError
 from landsat_downsample.formats import tiff
 from landsat_downsample.formats.multihash import parse_multihash
-from landsat_downsample.formats.scene_files import METADATA, check_metadata
+from landsat_downsample.formats.scene_files import check_metadata
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
@@ -120,7 +120,7 @@ def _texts(scene: Scene, asked: Location, policy: Policy, taken: list[str]) -> I
             if name.lower().endswith("_md5.txt"):
                 yield Text(_MD5, name, files.read_bytes(place, policy=policy))
             else:
-                yield Text(name.removeprefix(f"{scene.id}_"), name, _scrubbed(place, policy))
+                yield Text(name.removeprefix(scene.id).lstrip("_."), name, _scrubbed(place, policy))
 
 
 def _scrubbed(place: Location, policy: Policy) -> bytes:
@@ -137,7 +137,8 @@ def _beside(scene: Scene, policy: Policy) -> list[Location]:
         names = files.list_names(folder, policy=policy)
     except ReadError:  # a web server without folder listings
         return []
-    ours = [name for name in names if name.upper().startswith(scene.id) and name.lower().endswith(_KEPT_ENDINGS)]
+    start = scene.id.lower()
+    ours = [name for name in names if name.lower().startswith(start) and name.lower().endswith(_KEPT_ENDINGS)]
     return [folder / name for name in ours[:8]]
 
 
@@ -151,7 +152,7 @@ def _check_text(text: Text, known: dict[str, str], scene: Scene) -> None:
     place = Location(scene.metadata.get(text.key, text.name))
     if "web page" in tiff.describe(text.data[:512]):
         raise ReadError(f"cannot read {place!r}: {tiff.describe(text.data[:512])}")
-    if text.key in METADATA:
+    if text.key in scene.metadata:
         check_metadata(text.key, text.data, place)
     expected = known.get(place.name)
     if expected and hashlib.md5(text.data, usedforsecurity=False).hexdigest() != expected:

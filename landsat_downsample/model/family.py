@@ -1,0 +1,182 @@
+"""Product families: kinds of products with names, bands and flags of their own, each one table in ``families/``.
+
+No other code knows which families there are: it asks the table of the scene or name at hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class IdGrammar:
+    """How product IDs of a family are written, and what they say."""
+
+    pattern: re.Pattern[str]
+    """With a named group for each part; matched in any case."""
+    lower: bool
+    """Whether parts are written in lower case; else in upper case."""
+    form: str | None
+    """The ID made of its parts, where that is not what the pattern matches."""
+    suffix: str
+    """What a file is called after its ID, made of the parts of its name and `rest`, what follows them."""
+    acquired: str
+    """Format of the part ``acquired``, as of `datetime.strptime`."""
+    sensor: Any
+    level: Any
+    properties: Mapping[str, Any]
+    """STAC properties; each of these three as `said` takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataKind:
+    """A kind of file that comes with the bands."""
+
+    file: re.Pattern[str]
+    """What its name ends with."""
+    begins: re.Pattern[bytes]
+    holds: bytes
+    what: str
+    """What it is called in messages."""
+    reader: str
+    """Who reads the scene's properties from it: a module of ``formats``; empty where nobody does."""
+
+
+@dataclass(frozen=True, slots=True)
+class HrefRule:
+    """Where files are, of which items give hrefs that need a login."""
+
+    begins: str
+    alternate: str
+    """Key of the asset's alternate that is taken."""
+    instead: str
+    """What the beginning becomes where an item has no such alternate."""
+    pays: bool
+    """Whether readers pay there, where an item does not say."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Family:
+    """One kind of product."""
+
+    key: str
+    title: str
+    file: str
+    """Name of a band's file, of ``{id}`` and ``{band}``."""
+    id: IdGrammar | None
+    names: re.Pattern[str] | None
+    """What names of files begin with where no ID is in them."""
+    not_scenes: str
+    """Why products of it are no scenes, but single files; empty where they are scenes."""
+    metadata: Mapping[str, MetadataKind]
+    hrefs: tuple[HrefRule, ...]
+    bits: Mapping[str, Any]
+    bands: tuple[Mapping[str, Any], ...]
+
+    @property
+    def sensors(self) -> frozenset[str]:
+        """Keys of its tables of bands."""
+        return frozenset(sensor for band in self.bands for sensor in band["sensors"])
+
+    def file_name(self, identity: str, band: str) -> str:
+        """Name of a band's file.
+
+        >>> of_sensor("oli_tirs").file_name("LC08_L2SP_008059_20191201_20200825_02_T1", "SR_B4")
+        'LC08_L2SP_008059_20191201_20200825_02_T1_SR_B4.TIF'
+        """
+        return self.file.format(id=identity, band=band)
+
+
+def said(entry: Any, parts: Mapping[str, str]) -> Any:
+    """What an entry of a table says of an ID: a text with parts put in, or that of one part's values.
+
+    >>> said({"of": "sensor", "C": ["oli", "tirs"]}, {"sensor": "C"}), said("{path}", {"path": "192"})
+    (['oli', 'tirs'], '192')
+    """
+    if isinstance(entry, dict):
+        return entry[parts[entry["of"]]]
+    return entry.format(**parts) if isinstance(entry, str) else entry
+
+
+@cache
+def families() -> Mapping[str, Family]:
+    """Every family, by its key."""
+    tables = sorted(resources.files(__package__).joinpath("families").iterdir(), key=lambda table: table.name)
+    keys = [table.name.removesuffix(".json") for table in tables]
+    return {key: _family(key, json.loads(table.read_text("utf-8"))) for key, table in zip(keys, tables, strict=True)}
+
+
+@cache
+def of_sensor(sensor: str | None) -> Family | None:
+    """The family that a sensor's tables of bands are of; None where there is none."""
+    return next((family for family in families().values() if sensor in family.sensors), None)
+
+
+def file_name(sensor: str | None, identity: str, band: str) -> str:
+    """Name of a band's file in a product of a sensor; of an unknown one as USGS has it."""
+    family = of_sensor(sensor) or families()["collection2"]
+    return family.file_name(identity, band)
+
+
+def metadata_kinds() -> Iterator[tuple[str, MetadataKind]]:
+    """Kinds of metadata files of all families, by name."""
+    for family in families().values():
+        yield from family.metadata.items()
+
+
+@cache
+def href_rules() -> tuple[HrefRule, ...]:
+    """What is known of hosts, whatever the family."""
+    return tuple(rule for family in families().values() for rule in family.hrefs)
+
+
+@cache
+def refused() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Names of products that are not read, and of each what it is and what to take instead."""
+    table = json.loads(resources.files(__package__).joinpath("refused.json").read_text("utf-8"))
+    return tuple((re.compile(one["names"], re.IGNORECASE), f"{one['is']}: {one['instead']}") for one in table)
+
+
+def _family(key: str, record: dict[str, Any]) -> Family:
+    names = record.get("names")
+    return Family(
+        key=key,
+        title=record["title"],
+        file=record["file"],
+        id=_grammar(record["id"]) if "id" in record else None,
+        names=re.compile(names, re.IGNORECASE) if names else None,
+        not_scenes=record.get("not_scenes", ""),
+        metadata={name: _kind(kind) for name, kind in record.get("metadata", {}).items()},
+        hrefs=tuple(HrefRule(**rule) for rule in record.get("hrefs", ())),
+        bits=record["bits"],
+        bands=tuple(record["bands"]),
+    )
+
+
+def _grammar(record: dict[str, Any]) -> IdGrammar:
+    return IdGrammar(
+        pattern=re.compile(record["pattern"], re.IGNORECASE),
+        lower=record.get("lower", False),
+        form=record.get("form"),
+        suffix=record.get("suffix", "{rest}"),
+        acquired=record["acquired"],
+        sensor=record["sensor"],
+        level=record["level"],
+        properties=record["properties"],
+    )
+
+
+def _kind(record: dict[str, str]) -> MetadataKind:
+    return MetadataKind(
+        file=re.compile(record["file"], re.IGNORECASE),
+        begins=re.compile(record["begins"].encode("latin-1")),
+        holds=record["holds"].encode(),
+        what=record["what"],
+        reader=record.get("reader", ""),
+    )
