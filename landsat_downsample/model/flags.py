@@ -44,11 +44,6 @@ def codes_of(values: np.ndarray, spec: BandSpec) -> np.ndarray:
     ndarray
         The values themselves where they are such codes; else uint16.
 
-    Examples
-    --------
-    >>> from landsat_downsample.model.bands import specs
-    >>> codes_of(np.array([64, 66, 255], "uint8"), specs("hls_l30", 2)["Fmask"]).tolist()
-    [64, 66, 32768]
     """
     table = _tables(spec)
     if table is None:
