@@ -21,7 +21,7 @@ from rasterio.warp import reproject, transform
 from rasterio.windows import Window
 
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.plan import Target
+from landsat_downsample.model.target import Target
 from landsat_downsample.model.ties import tie_facts
 
 #: Cells of the part, down and across, at most; and the least pixels of the image's shorter side to each of them.

@@ -23,7 +23,7 @@ from benchmarks.grid_peers import AVERAGE, Peer, average, measured
 from benchmarks.interleave import cpu_seconds
 from benchmarks.scenes import EIGHT
 from benchmarks.steady import plain
-from landsat_downsample.model.plan import Target
+from landsat_downsample.model.target import Target
 from landsat_downsample.model.ties import Ties, tie_facts
 from landsat_downsample.pipeline.band import Reduced, reduce_target
 from landsat_downsample.reduce import areas

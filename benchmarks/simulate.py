@@ -37,9 +37,10 @@ from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.options import Options
-from landsat_downsample.model.plan import ScenePlan, Target, plan_scene
+from landsat_downsample.model.plan import ScenePlan, plan_scene
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline.band import PREVIEW, Done, process
 from landsat_downsample.products import publish
 from landsat_downsample.storage.publication import Publication

@@ -14,7 +14,8 @@ from typing import Any
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.location import WEB, Location
-from landsat_downsample.model.plan import ScenePlan, Target, bytes_of_cell
+from landsat_downsample.model.plan import ScenePlan
+from landsat_downsample.model.target import Target, bytes_of_cell
 from landsat_downsample.pipeline.band import PREVIEW
 from landsat_downsample.products.browse import MAX_SIDE
 from landsat_downsample.products.grid_facts import why_no_mtl

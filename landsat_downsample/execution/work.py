@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from landsat_downsample.model.plan import Target
+from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline.band import Done, process
 from landsat_downsample.storage.publication import Publication
 

@@ -22,8 +22,8 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.cells import Cells, Overlay
 from landsat_downsample.model.methods import POLICIES, STATS
-from landsat_downsample.model.plan import Target
 from landsat_downsample.model.product import FRACTIONS, Product
+from landsat_downsample.model.target import Target
 from landsat_downsample.model.units import scaling_of
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
 from landsat_downsample.pipeline.index import index_reads

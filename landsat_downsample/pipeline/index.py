@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from landsat_downsample.model.indices import INDEX_OF_MEANS
-from landsat_downsample.model.plan import Target
+from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline.pixels import MaskBand, Rows
 from landsat_downsample.reduce.index_pixels import IndexPixels, index_rules
 from landsat_downsample.reduce.rule import Rule

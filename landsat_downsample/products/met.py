@@ -20,9 +20,10 @@ from landsat_downsample.model.index_bands import found_inputs
 from landsat_downsample.model.indices import MEAN_OF_INDEX, index_of
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.methods import STATS
-from landsat_downsample.model.plan import ScenePlan, Target
+from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.model.target import Target
 from landsat_downsample.products.grid_facts import (
     describe_cells,
     describe_projection,

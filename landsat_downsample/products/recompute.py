@@ -17,7 +17,7 @@ import numpy as np
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import cell_edges
 from landsat_downsample.model.indices import INDEX_OF_MEANS, index_of
-from landsat_downsample.model.plan import Target
+from landsat_downsample.model.target import Target
 from landsat_downsample.products.source_pixels import SourcePixels
 
 Number = int | float | Fraction

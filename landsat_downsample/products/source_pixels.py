@@ -14,7 +14,7 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.indices import INDEX_OF_MEANS, index_of
-from landsat_downsample.model.plan import Target
+from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline.pixels import fetch_band
 from landsat_downsample.scenes.header import open_raster
 

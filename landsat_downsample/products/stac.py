@@ -23,9 +23,10 @@ from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.methods import STATS
-from landsat_downsample.model.plan import ScenePlan, Target
+from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
+from landsat_downsample.model.target import Target
 from landsat_downsample.products.band_fields import band_fields
 from landsat_downsample.products.footprint import footprint, spacing
 from landsat_downsample.products.grid_facts import (

@@ -24,12 +24,13 @@ from landsat_downsample.model.crs import same_crs
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.options import Options
-from landsat_downsample.model.plan import ScenePlan, Target, plan_scene
+from landsat_downsample.model.plan import ScenePlan, plan_scene
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.model.projection import Projection, proj_version
 from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.shown import Shown
+from landsat_downsample.model.target import Target
 from landsat_downsample.model.ties import covering, tie_facts
 from landsat_downsample.products import recompute_areas
 from landsat_downsample.products.cell_outline import cell_areas

@@ -12,7 +12,8 @@ import pytest
 
 import landsat_downsample as ld
 from landsat_downsample.model.options import Options
-from landsat_downsample.model.plan import ScenePlan, Target, distinct, estimate, plan_scene
+from landsat_downsample.model.plan import ScenePlan, distinct, estimate, plan_scene
+from landsat_downsample.model.target import Target
 from landsat_downsample.model.words import words
 
 

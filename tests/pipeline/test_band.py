@@ -24,7 +24,8 @@ from landsat_downsample.execution import threads as threads_module
 from landsat_downsample.execution.run import run_plans
 from landsat_downsample.model.bands import specs
 from landsat_downsample.model.options import Options
-from landsat_downsample.model.plan import Target, plan_scene
+from landsat_downsample.model.plan import plan_scene
+from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline import band as band_module
 from landsat_downsample.pipeline import tiles
 from landsat_downsample.pipeline.band import PREVIEW, preview, process, reduce_target

@@ -14,7 +14,8 @@ from affine import Affine
 import landsat_downsample as ld
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.options import Options
-from landsat_downsample.model.plan import Target, plan_scene
+from landsat_downsample.model.plan import plan_scene
+from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline import tiles
 from landsat_downsample.pipeline.band import reduce_target
 from landsat_downsample.reduce import areas, kernels, native, packed_shares

@@ -14,7 +14,8 @@ import landsat_downsample as ld
 from landsat_downsample.cli.main import main
 from landsat_downsample.errors import RunError
 from landsat_downsample.model.options import Options
-from landsat_downsample.model.plan import Target, estimate, plan_scene
+from landsat_downsample.model.plan import estimate, plan_scene
+from landsat_downsample.model.target import Target
 from landsat_downsample.products.met import source_identity
 from landsat_downsample.products.stac import _file_fields
 
