@@ -1,4 +1,4 @@
-"""Products as one Zarr store that grows."""
+"""Products as one cube: a Zarr store that grows, or another format."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from landsat_downsample.cubes.common_grid import Bounds
+from landsat_downsample.cubes.formats import format_of
 from landsat_downsample.cubes.found_products import found_products, in_time
-from landsat_downsample.cubes.growing import CubeOutcome, CubeRequest, write_cube
+from landsat_downsample.cubes.growing import CubeOutcome, CubeRequest
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.cluster import on_client
 from landsat_downsample.execution.threads import Threads, threads_for
@@ -27,13 +28,14 @@ def cube(
     datetime: str | None = None,
     bounds: Bounds | None = None,
     group: str | None = None,
-    dates_per_shard: int = 20,
-    shards: bool = True,
+    format: str | None = None,
+    dates_per_shard: int | None = None,
+    shards: bool | None = None,
     workers: int | None = None,
     client: Client | None = None,
     report: Callable[[int, int], object] | None = None,
 ) -> CubeOutcome:
-    """Make a Zarr cube (time, y, x) of products, or add to it the dates that it does not have.
+    """Make a cube (time, y, x) of products, or add to it the dates that it does not have.
 
     Stored values, as in the products; `xarray.open_zarr` reads it with their scales. A reader sees the dates before, or
     all of the new ones; two writers at once are refused; what was killed is made good by the next call.
@@ -43,7 +45,7 @@ def cube(
     source : str, path or iterable of them
         As of `open_products`.
     to : str or path
-        Folder or prefix, ``CUBE.zarr``.
+        Folder or prefix, ``CUBE.zarr``; of NetCDF a file, ``CUBE.nc``.
     names : iterable of str, optional
         Variables, as of `open_products`. A cube that is there keeps those that it began with.
     datetime : str, optional
@@ -53,10 +55,15 @@ def cube(
         Later products are cut at them.
     group : str, optional
         As of `open_products`.
-    dates_per_shard : int
-        Dates in one file of a variable: more of them make a cell's series quicker and a date's map slower.
-    shards : bool
-        False: a file for each chunk, of at most 10 dates, which GDAL 3.12 reads too.
+    format : str, optional
+        ``zarr``, the default. ``netcdf``, the default where ``to`` ends with ``.nc``: one NetCDF-4 file by the CF
+        conventions, written whole each time, and there only once it is complete. ``cog``: a folder with a COG of each
+        date and variable and a STAC item of each date; dates whose products were made anew are, too.
+    dates_per_shard : int, optional
+        Of Zarr: dates in one file of a variable, by default 20. More of them make a cell's series quicker and a date's
+        map slower.
+    shards : bool, optional
+        Of Zarr: False makes a file for each chunk, of at most 10 dates, which GDAL 3.12 reads too.
     workers : int, optional
         Threads; as many as there are CPUs.
     client : distributed.Client, optional
@@ -72,7 +79,8 @@ def cube(
     Raises
     ------
     UsageError
-        Products share no grid, or not that of the cube; or were made by other rules; or the place holds something else.
+        Products share no grid, or not that of the cube; or were made by other rules; or the place holds something else;
+        or the format has no such option, or needs a package that is not installed.
     WriteError
         Another process writes it, or the store refuses.
     ReadError
@@ -92,11 +100,14 @@ def cube(
     place = Location(place.path) if place.is_local else place
     if not place.is_writable:
         raise UsageError(f"cannot write {place!r}: give a folder, s3:// or another fsspec store")
-    request = CubeRequest(names, bounds, group, dates_per_shard if shards else min(dates_per_shard, 10), shards)
+    kind, chosen = format_of(format, place)
+    chosen.check(kind, {"dates_per_shard": dates_per_shard, "shards": shards})
+    sharded, dates = shards is not False, 20 if dates_per_shard is None else dates_per_shard
+    request = CubeRequest(names, bounds, group, dates if sharded else min(dates, 10), sharded)
     local = scenes[0].location.is_local
     executor = on_client(client) or Threads(threads_for(workers, local=local))
     try:
-        outcome = write_cube(scenes, place, request, executor, report or (lambda done, total: None))
+        outcome = chosen.write(scenes, place, request, executor, report or (lambda done, total: None))
     except BaseException:
         executor.close(now=True)
         raise

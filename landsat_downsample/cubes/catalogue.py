@@ -14,7 +14,7 @@ from typing import Any
 from landsat_downsample.cubes import items_table
 from landsat_downsample.cubes.catalogued_items import COLLECTION, KEPT, TABLE, KeptItems, Listing
 from landsat_downsample.cubes.reduced_scene import ReducedScene
-from landsat_downsample.cubes.stac_collection import collection, with_table
+from landsat_downsample.cubes.stac_collection import collection, dimensions_of, with_table
 from landsat_downsample.errors import (
     LandsatDownsampleError,
     MissingError,
@@ -149,7 +149,9 @@ def _write(
     """
     items = dict(sorted(items.items()))
     scenes = {name: _scene(dest, name, item) for name, item in items.items()}
-    made = collection(dest, scenes, items, _before(dest) if COLLECTION in listing.files else {})
+    made = collection(
+        dest, dimensions_of(list(scenes.values())), items, _before(dest) if COLLECTION in listing.files else {}
+    )
     written: dict[str, bytes] = {}
     if items and items_table.available():
         try:

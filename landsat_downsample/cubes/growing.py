@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landsat_downsample.cubes.common_grid import Bounds, CommonGrid
+from landsat_downsample.cubes.common_grid import Bounds
 from landsat_downsample.cubes.cube_state import CubeState, Layout, rules
 from landsat_downsample.cubes.passes import Date, dates
 from landsat_downsample.cubes.reduced_scene import ReducedScene
@@ -146,12 +146,7 @@ class _Growth:
 
 
 def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> _Growth:
-    common = CommonGrid.of(scenes)
-    if request.bounds is not None:
-        common = common.over(request.bounds)
-        if not (scenes := [scene for scene in scenes if common.touches(scene)]):
-            raise UsageError("no product touches these bounds")
-    series = Series.of(common, dates(scenes, request.group), request.names)
+    series = Series.begun(scenes, request.names, request.bounds, request.group)
     layout = Layout.of(
         series,
         request.dates_per_shard,

@@ -10,8 +10,8 @@ import numpy as np
 
 from landsat_downsample import __version__
 from landsat_downsample.cubes.cell_blocks import FileBand, Part, Window
-from landsat_downsample.cubes.common_grid import CommonGrid
-from landsat_downsample.cubes.passes import Date
+from landsat_downsample.cubes.common_grid import Bounds, CommonGrid
+from landsat_downsample.cubes.passes import Date, dates
 from landsat_downsample.cubes.reduced_scene import DECISIVE, Layer, ReducedScene
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
@@ -120,6 +120,28 @@ class Series:
         """
         scenes = [scene for date in dates for scene in date]
         return cls(common, tuple(dates), tuple(_variables(scenes, names)))
+
+    @classmethod
+    def begun(
+        cls,
+        scenes: Sequence[ReducedScene],
+        names: Iterable[str] | str | None,
+        bounds: Bounds | None = None,
+        group: str | None = None,
+    ) -> Series:
+        """All dates of products, on the cells that they have together or on those of an area.
+
+        Raises
+        ------
+        UsageError
+            They share no grid, or none touches the area; else as of `of`.
+        """
+        common = CommonGrid.of(scenes)
+        if bounds is not None:
+            common = common.over(bounds)
+            if not (scenes := [scene for scene in scenes if common.touches(scene)]):
+                raise UsageError("no product touches these bounds")
+        return cls.of(common, dates(scenes, group), names)
 
     @property
     def scenes(self) -> list[ReducedScene]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
+
+import numpy as np
 
 from landsat_downsample.cubes.catalogued_items import COLLECTION, TABLE
 from landsat_downsample.cubes.common_grid import CommonGrid
 from landsat_downsample.cubes.reduced_scene import ReducedScene
 from landsat_downsample.errors import UsageError
 from landsat_downsample.formats.multihash import multihash
+from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.products.grid_facts import crs_fields
@@ -31,7 +34,11 @@ _OF_ONE = ("href", "file:size", "file:checksum", "landsat_ds:valid_fraction", "s
 
 
 def collection(
-    dest: Location, scenes: Mapping[str, ReducedScene], items: Mapping[str, dict[str, Any]], before: dict[str, Any]
+    dest: Location,
+    dimensions: dict[str, Any],
+    items: Mapping[str, dict[str, Any]],
+    before: dict[str, Any],
+    href: Callable[[str], str] = lambda name: f"{name}/{name}{MARKER}",
 ) -> dict[str, Any]:
     """Describe products as a STAC 1.1 collection, with relative links.
 
@@ -39,10 +46,14 @@ def collection(
     ----------
     dest : Location
         Where they are.
-    scenes, items : mapping
-        Products and their items, by name.
+    dimensions : dict
+        Of the cube that they make; empty where they make none.
+    items : mapping
+        Items by name.
     before : dict
         The collection that is there, whose title, description and licence stay; empty where there is none.
+    href : callable
+        Gives the place of an item by its name, from here.
     """
     made: dict[str, Any] = {
         "type": "Collection",
@@ -57,10 +68,10 @@ def collection(
         "extent": {"spatial": {"bbox": [_box(items.values())]}, "temporal": {"interval": [_interval(items.values())]}},
         "summaries": _summaries(items.values()),
         "item_assets": _item_assets(items.values()),
-        "links": list(_links(items)),
+        "links": list(_links(items, href)),
         "assets": {},
     }
-    if dimensions := _dimensions(list(scenes.values())):
+    if dimensions:
         made |= {"cube:dimensions": dimensions, "stac_extensions": [DATACUBE]}
     return made
 
@@ -78,15 +89,15 @@ def with_table(made: dict[str, Any], data: bytes) -> dict[str, Any]:
     return made | {"assets": {"items": asset}, "stac_extensions": [*made["stac_extensions"], FILE]}
 
 
-def _links(items: Mapping[str, dict[str, Any]]) -> Iterable[dict[str, Any]]:
+def _links(items: Mapping[str, dict[str, Any]], href: Callable[[str], str]) -> Iterable[dict[str, Any]]:
     yield {"rel": "root", "href": f"./{COLLECTION}", "type": "application/json"}
     cited = {
         link["href"]: link for item in items.values() for link in item.get("links", ()) if link.get("rel") == "cite-as"
     }
     yield from (cited[href] for href in sorted(cited))
     for name in sorted(items):
-        href = f"./{quote(name)}/{quote(name + MARKER)}"
-        yield {"rel": "item", "href": href, "type": "application/geo+json", "title": items[name]["id"]}
+        place = f"./{quote(href(name))}"
+        yield {"rel": "item", "href": place, "type": "application/geo+json", "title": items[name]["id"]}
 
 
 def _box(items: Iterable[dict[str, Any]]) -> list[float]:
@@ -172,20 +183,24 @@ def _common(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _dimensions(scenes: Sequence[ReducedScene]) -> dict[str, Any]:
+def dimensions_of(scenes: Sequence[ReducedScene]) -> dict[str, Any]:
     """The dimensions of the cube that products on one lattice make; none where they do not."""
-    times = sorted(scene.time for scene in scenes if scene.time is not None)
+    times = [scene.time for scene in scenes if scene.time is not None]
     try:
         grid = CommonGrid.of(scenes).grid if scenes and len(times) == len(scenes) else None
     except UsageError:
         grid = None
-    if grid is None:
-        return {}
+    return {} if grid is None else dimensions(grid, times)
+
+
+def dimensions(grid: Grid, times: Iterable[np.datetime64]) -> dict[str, Any]:
+    """The dimensions of a cube of some moments on a grid."""
     left, bottom, right, top = grid.bounds
     crs = crs_fields(grid.crs)
     system = {"reference_system": crs["proj:epsg"] or crs["proj:projjson"]}
     high, wide = grid.resolution
-    span = [f"{time.astype('datetime64[us]')}Z" for time in (times[0], times[-1])]
+    order = sorted(times)
+    span = [f"{time.astype('datetime64[us]')}Z" for time in (order[0], order[-1])]
     return {
         "time": {"type": "temporal", "extent": span},
         "y": {"type": "spatial", "axis": "y", "extent": [bottom, top], "step": high, **system},

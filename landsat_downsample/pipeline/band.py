@@ -394,7 +394,7 @@ def _store_fractions(target: Target, spec: BandSpec, data: np.ndarray, publicati
 
 def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publication, facts: tuple[Any, ...]) -> Product:
     filename, name, method, notes = facts
-    known = [_statistics(band, layer.nodata) for band in data]
+    known = [statistics_of_cells(band, layer.nodata) for band in data]
     with cog(data, target.coarse, layer) as encoded:
         digest, size = publication.put(filename, encoded), len(encoded)
     return Product(
@@ -417,7 +417,7 @@ def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publicat
     )
 
 
-def _statistics(data: np.ndarray, nodata: float | None) -> tuple[float, dict[str, Any]]:
+def statistics_of_cells(data: np.ndarray, nodata: float | None) -> tuple[float, dict[str, Any]]:
     """Share of valid cells, and their statistics; by rows: float64 of all cells of a 15 m band would be half a GiB."""
     exact = np.int64 if data.dtype.kind in "iu" else np.float64
     narrow = data.dtype.kind in "iu" and data.dtype.itemsize <= 2

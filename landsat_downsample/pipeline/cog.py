@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class Layer:
     scale: float | None = None
     offset: float | None = None
     unit: str | None = None
+    statistics: dict[str, float] = field(default_factory=dict)
+    """Of a file of one band: ``minimum``, ``maximum``, ``mean``, ``stddev``, as GDAL keeps them."""
 
 
 @contextmanager
@@ -147,3 +149,5 @@ def _describe(dataset: rasterio.io.DatasetWriter, layer: Layer) -> None:
         dataset.offsets = [layer.offset or 0.0] * dataset.count
     if layer.unit:
         dataset.units = [layer.unit] * dataset.count
+    if layer.statistics:
+        dataset.update_tags(1, **{f"STATISTICS_{key.upper()}": f"{one!r}" for key, one in layer.statistics.items()})

@@ -158,7 +158,7 @@ def item(plan: ScenePlan, products: Sequence[Product], extra_files: Sequence[dic
     }
     if bbox is None:
         del record["bbox"]
-    record["stac_extensions"] = _extensions(record)
+    record["stac_extensions"] = extensions(record)
     return record
 
 
@@ -398,7 +398,7 @@ def _extra_asset(extra: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _extensions(record: dict[str, Any]) -> list[str]:
+def extensions(record: dict[str, Any]) -> list[str]:
     """Schemas of the extensions whose fields the item holds."""
     fields = set(_keys(record))
     if not fields >= LANDSAT_REQUIRED:

@@ -24,6 +24,9 @@ ANSWER_LIMIT = 64 << 20
 _REDIRECTS = (301, 302, 307, 308)
 _HOPS = 5
 
+#: What a file is called until it is complete.
+_PART = re.compile(r"\..+\.[0-9a-f]{32}")
+
 
 def put(href: str | Location, data: bytes, *, create: bool = False, policy: Policy | None = None) -> bool:
     """Write a small file or object; readers see all of it or the one before.
@@ -132,6 +135,14 @@ def _put_file(path: str, data: bytes, create: bool) -> bool:
         with suppress(OSError):
             os.unlink(part)
     return True
+
+
+def sweep(folder: Location) -> None:
+    """Remove what killed writers left under hidden names in a folder of a disk, into which nobody writes now."""
+    with suppress(OSError), os.scandir(folder.path) as entries:
+        for entry in entries:
+            if _PART.fullmatch(entry.name):
+                os.unlink(entry.path)
 
 
 def _link(part: str, path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 import subprocess
 import venv
 from pathlib import Path
@@ -35,6 +36,7 @@ MODULES = {
     "titiler-xarray": ["titiler.xarray.io"],
     "zarr-cm": ["zarr_cm", "zarr"],
     "GDAL": ["rasterio"],
+    "odc-stac": ["odc.stac"],
 }
 
 
@@ -47,6 +49,8 @@ def _made(tmp_path_factory) -> Path:
     ld.run(ld.plan(scenes, str(folder / "out"), factor=2, stats=["mean", "std", "count"]), workers=2)
     ld.cube(folder / "out", folder / "demo/cube.zarr", NAMES)
     ld.cube(folder / "out", folder / "plain.zarr", NAMES, shards=False)
+    ld.cube(folder / "out", folder / "cube.nc", NAMES)
+    ld.cube(folder / "out", folder / "cogs", NAMES, format="cog")
     return folder
 
 
@@ -201,6 +205,58 @@ def test_gdal(made, stored, monkeypatch):
             rasterio.open('ZARR:"demo/cube.zarr":/red:0')
 
 
+def test_xarray_of_netcdf(made, red, stored, monkeypatch):
+    cube = typed("xarray", made, monkeypatch, 3)
+    np.testing.assert_allclose(cube.red, red, rtol=1e-12)
+    np.testing.assert_array_equal(cube.qa_pixel, stored.qa_pixel)
+    assert cube.rio.crs.to_epsg() == 32633 and cube.red.rio.transform() == stored.rio.transform()
+    typed("odc-geo", made, monkeypatch)
+    assert tuple(cube.odc.geobox.affine)[:6] == tuple(stored.rio.transform())[:6]
+    typed("cf-xarray", made, monkeypatch)
+    np.testing.assert_array_equal(cube.qa_pixel.cf == "cloud", stored.qa_pixel.values & 8 == 8)
+
+
+def test_xarray_writes_a_zarr_cube_as_netcdf(made, stored, monkeypatch):
+    """As the page says."""
+    monkeypatch.chdir(made)
+    (lines,) = re.findall(r"^```python\n(for one in [^`]*)^```", PAGE.read_text(), re.MULTILINE)
+    exec(lines, {"cube": xr.open_zarr("demo/cube.zarr")})
+    np.testing.assert_array_equal(xr.open_dataset("demo/by-xarray.nc").qa_pixel, stored.qa_pixel)
+
+
+def test_gdal_of_netcdf(made, stored, monkeypatch):
+    with typed("GDAL", made, monkeypatch, 1) as raster:
+        np.testing.assert_array_equal(raster.read(), stored.red)
+        assert raster.crs.to_epsg() == 32633 and raster.transform == stored.rio.transform()
+        assert raster.nodata == 0 and raster.scales[0] == SCALE and raster.offsets[0] == OFFSET
+
+
+@pytest.mark.parametrize("program", ["ncdump", "CDO", "gdalbuildvrt"])
+def test_programs(made, stored, monkeypatch, program):
+    """Of packages netcdf-bin, cdo and gdal-bin."""
+    (row,) = (code for name, code in ROWS if name.startswith(program))
+    if shutil.which(row.split()[0]) is None:
+        pytest.skip(f"{row.split()[0]} is not installed")
+    monkeypatch.chdir(made)
+    done = subprocess.run(row, shell=True, capture_output=True, text=True, check=True)
+    if program == "gdalbuildvrt":
+        with rasterio.open("red.vrt") as raster:
+            np.testing.assert_array_equal(raster.read(), stored.red)
+            assert raster.transform == stored.rio.transform() and raster.nodata == 0
+    else:
+        for time in stored.time.values:
+            assert str(time)[:10] in done.stdout and str(time)[11:19] in done.stdout
+
+
+def test_odc_stac(made, stored, monkeypatch):
+    import pystac
+
+    monkeypatch.setattr("builtins.pystac", pystac, raising=False)
+    found = typed("odc-stac", made, monkeypatch)
+    np.testing.assert_array_equal(found.red, stored.red)
+    assert found.odc.geobox.affine == stored.rio.transform()
+
+
 @pytest.fixture(scope="module", name="checker")
 def _checker(tmp_path_factory) -> Path:
     """In an environment of its own: netCDF4 and HDF5 of its own, and forty packages beside."""
@@ -211,19 +267,6 @@ def _checker(tmp_path_factory) -> Path:
     assert done.returncode == 0, done.stderr[-2000:]
     return folder / "bin" / "compliance-checker"
 
-
-def as_netcdf(cube: Path, to: Path) -> None:
-    """The cube as NetCDF: without GeoZarr's attributes, which it cannot hold, and with types, which JSON has not."""
-    found = xr.open_zarr(cube, mask_and_scale=False, decode_times=False, decode_coords="all")
-    for one in (found, *found.variables.values()):
-        one.attrs = {key: value for key, value in one.attrs.items() if ":" not in key and key != "zarr_conventions"}
-    for array in found.data_vars.values():
-        array.attrs |= {key: np.array(array.attrs[key], array.dtype) for key in FLAGS if key in array.attrs}
-    encoding = {name: {"_FillValue": None} for name in found.variables if "_FillValue" not in found[name].attrs}
-    found.to_netcdf(to, engine="h5netcdf", encoding=encoding)
-
-
-FLAGS = ("flag_masks", "flag_values")
 
 #: What it would rather have: other types than those of Landsat's numbers, and of JSON's; and it takes edges for data.
 RATHER = (
@@ -254,8 +297,7 @@ def _reduced(tmp_path_factory, request) -> Path:
 
 
 def test_compliance_checker(checker, reduced, tmp_path):
-    ld.cube(reduced / "out", tmp_path / "cube.zarr")
-    as_netcdf(tmp_path / "cube.zarr", tmp_path / "cube.nc")
+    ld.cube(reduced / "out", tmp_path / "cube.nc")
     check_cf(checker, tmp_path / "cube.nc")
 
 
@@ -280,7 +322,7 @@ def test_compliance_checker_of_arrays(checker, reduced, tmp_path, way):
 def test_each_row_of_the_page_is_tested():
     readers = {
         "xarray", "zarr", "rioxarray", "odc-geo", "cf-xarray", "rio-tiler", "titiler-xarray", "rasterix", "zarr-cm",
-        "GDAL", "compliance-checker",
+        "GDAL", "compliance-checker", "ncdump", "CDO", "gdalbuildvrt", "odc-stac",
     }  # fmt: skip
     assert {name.partition(" ")[0] for name, _ in ROWS} == readers
     assert len(ROWS) == len(re.findall(r"^\| (?!---)", TABLE, re.MULTILINE))

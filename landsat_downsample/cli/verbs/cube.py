@@ -11,6 +11,8 @@ examples:
   landsat-downsample cube out --to out.zarr
   landsat-downsample cube s3://bucket/products --to s3://bucket/cube.zarr --bands red,nir08,qa_pixel
   landsat-downsample cube out --to cube.zarr --bounds 257700,5201000,272700,5215000 --group pass
+  landsat-downsample cube out --to cube.nc
+  landsat-downsample cube out --to cogs --format cog
 
 The same command again adds the dates that are new. A reader sees all of them or none: the document
 that tells of them is written last. stdout has a JSON line of what was added. Read it by
@@ -21,7 +23,7 @@ exit codes: 0 done, 3 done but for scenes that were left out or differ, 1 not do
 
 def add_cube(verbs: Verbs) -> None:
     """Add the verb ``cube``."""
-    text = "make one Zarr store (time, y, x) of finished products, or add to it what is new"
+    text = "make one cube (time, y, x) of finished products, or add to it what is new"
     parser = add_verb(verbs, "cube", _cube, text, _EXAMPLES)
     parser.add_argument(
         "sources", nargs="+", metavar="DEST", help="where products are: a run's destination, folders of products, @LIST"
@@ -41,7 +43,12 @@ def add_cube(verbs: Verbs) -> None:
     )
     layout = parser.add_argument_group("how it is stored, where it begins")
     layout.add_argument(
-        "--dates-per-shard", type=count, default=20, metavar="N",
+        "--format", metavar="NAME",
+        help="zarr (default); netcdf (of names that end with .nc): one file, written whole each time; cog: "
+        "a folder with a COG of each date and variable",
+    )  # fmt: skip
+    layout.add_argument(
+        "--dates-per-shard", type=count, metavar="N",
         help="dates in one file of a variable: more make a cell's series quicker, a date's map slower (20)",
     )  # fmt: skip
     layout.add_argument("--no-shards", action="store_true", help="a file for each chunk, which GDAL 3.12 reads too")
@@ -71,8 +78,9 @@ def _cube(arguments: argparse.Namespace) -> int:
             datetime=arguments.datetime,
             bounds=arguments.bounds,
             group=arguments.group,
+            format=arguments.format,
             dates_per_shard=arguments.dates_per_shard,
-            shards=not arguments.no_shards,
+            shards=False if arguments.no_shards else None,
             workers=arguments.workers,
             client=client,
         )
