@@ -50,6 +50,8 @@ class Coarsen(Protocol[Made_co]):
         mask: str | Iterable[str] = (),
         min_valid: float = 0.0,
         stats: None = None,
+        index: str | Iterable[str] = (),
+        index_order: str = "mean-of-index",
     ) -> Made_co: ...
     @overload
     def __call__(
@@ -65,6 +67,8 @@ class Coarsen(Protocol[Made_co]):
         mask: str | Iterable[str] = (),
         min_valid: float = 0.0,
         stats: str | Iterable[str],
+        index: str | Iterable[str] = (),
+        index_order: str = "mean-of-index",
     ) -> BandDataset: ...
 
 

@@ -18,7 +18,6 @@ from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.flags import codes_of, without_data
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.methods import output_dtype
 from landsat_downsample.model.placement import Placement
 from landsat_downsample.pipeline.band import recognised
 from landsat_downsample.pipeline.pixels import Rows, open_mask_band, read_band
@@ -26,6 +25,7 @@ from landsat_downsample.reduce.area_bits import reduce_quality_areas
 from landsat_downsample.reduce.area_values import reduce_areas
 from landsat_downsample.reduce.areas import Areas, areas_of
 from landsat_downsample.reduce.bits import QualityRule, check_codes, reduce_quality, seem_classes
+from landsat_downsample.reduce.index_pixels import IndexPixels
 from landsat_downsample.reduce.rule import Rule
 from landsat_downsample.reduce.several import reducer_of
 from landsat_downsample.reduce.values import ReadRows, reduce_strips
@@ -81,11 +81,13 @@ class Job:
     """Name of integers of which nothing says that they may be averaged."""
     others: tuple[Rule, ...] = ()
     """Other statistics of the same pixels: `run` gives an array for each, after that of `rule`."""
+    index: IndexPixels | None = None
+    """What is made of pixels of several bands, (bands, rows, columns)."""
 
     @property
     def dtypes(self) -> list[np.dtype]:
         """Stored type of each array."""
-        return [np.dtype(self.dtype), *(output_dtype(rule.method, rule.dtype) for rule in self.others)]
+        return [np.dtype(self.dtype), *(rule.stored for rule in self.others)]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -144,7 +146,7 @@ def blocks(data: Any, quality: Any, job: Job, source: Origin | None) -> list[Any
         else:
             start, stop = part.cells().window[:2]
             ok = None if quality is None else quality[start:stop]
-            block = reduce_rows(data[start:stop], ok, part, start, dask_key_name=key)
+            block = reduce_rows(data[..., start:stop, :], ok, part, start, dask_key_name=key)
         for made, array, dtype in zip(parts, block, job.dtypes, strict=True):
             made.append(da.from_delayed(array, (job.bands, *part.shape) if job.bands else part.shape, dtype))
     return [da.concatenate(made, axis=-2) for made in parts]
@@ -173,7 +175,7 @@ def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start
     columns = slice(None) if job.placed.projection is None else slice(*job.cells().window[2:])
 
     def read(a: int, b: int) -> tuple[np.ndarray, np.ndarray | None]:
-        part, ok = values[a - start : b - start, columns], None
+        part, ok = values[..., a - start : b - start, columns], None
         if quality is not None:
             stored, known = whole_codes(quality[a - start : b - start, columns])
             clear = (codes_of(stored, job.quality) & job.bits) == 0 if job.quality else None
@@ -181,7 +183,7 @@ def _reduce_rows(values: np.ndarray, quality: np.ndarray | None, job: Job, start
         if bits and part.dtype.kind == "f":
             part, known = whole_codes(part)
             ok = known if ok is None else ok & known
-        return part, ok
+        return job.index.given(list(part), ok, job.rule) if job.index and isinstance(job.rule, Rule) else (part, ok)
 
     return job.run(read, given=True)
 

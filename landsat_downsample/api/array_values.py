@@ -18,7 +18,8 @@ from landsat_downsample.api.array_meaning import NODATA, codes_of, is_kept, mean
 from landsat_downsample.api.lazy_bands import lazy_pixels
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags as flags_module
-from landsat_downsample.model.indices import common_names, index_of
+from landsat_downsample.model.band_attributes import index_attributes
+from landsat_downsample.model.indices import Index, common_names, index_of
 from landsat_downsample.model.words import words
 
 if TYPE_CHECKING:
@@ -141,16 +142,7 @@ def index(dataset: xr.Dataset, name: str, *, level: int | None = None) -> xr.Dat
         The index is unknown, a band of it is not there, or its scale is not known.
     """
     wanted = index_of(name)
-    named = {
-        _common_name(key, array): array
-        for key, array in dataset.data_vars.items()
-        if "landsat_statistic" not in array.attrs  # a deviation or count of a band is not the band
-    }
-    found = [next((named[name] for name in common_names(band) if name in named), None) for band in wanted.bands]
-    if missing := [band for band, array in zip(wanted.bands, found, strict=True) if array is None]:
-        have = ", ".join(map(str, dataset.data_vars))
-        raise UsageError(f"{name} needs {', '.join(wanted.bands)}, and {', '.join(missing)} is not among {have}")
-    bands = [scaled(array, level=level) for array in found if array is not None]
+    bands = [scaled(array, level=level) for array in bands_of(dataset, wanted)]
 
     def formula(*values: np.ndarray) -> np.ndarray:
         highest = max(v[np.isfinite(v)].max(initial=0) for v in values)
@@ -159,8 +151,44 @@ def index(dataset: xr.Dataset, name: str, *, level: int | None = None) -> xr.Dat
         return wanted.value(*values).astype("float32")
 
     made = _apply(formula, *bands, dtype="float32").rename(name.lower())
-    made.attrs = {"long_name": wanted.title, "units": wanted.unit, "references": wanted.source}
+    made.attrs = index_attributes(wanted)
     return made
+
+
+def bands_of(dataset: xr.Dataset, wanted: Index) -> list[xr.DataArray]:
+    """The variables that an index is made of, in the order of its formula.
+
+    Raises
+    ------
+    UsageError
+        One is not there.
+    """
+    named = {
+        _common_name(key, array): array
+        for key, array in dataset.data_vars.items()
+        if "landsat_statistic" not in array.attrs  # a deviation or count of a band is not the band
+    }
+    found = [next((named[name] for name in common_names(band) if name in named), None) for band in wanted.bands]
+    if missing := [band for band, array in zip(wanted.bands, found, strict=True) if array is None]:
+        have = ", ".join(map(str, dataset.data_vars))
+        raise UsageError(f"{wanted.name} needs {', '.join(wanted.bands)}, and {', '.join(missing)} is not among {have}")
+    return [array for array in found if array is not None]
+
+
+def stored_or_physical(
+    arrays: list[xr.DataArray],
+) -> tuple[list[xr.DataArray], list[tuple[float, float]], list[float | None]]:
+    """Bands as they are stored, where all are integers that state a scale, else in physical units.
+
+    Returns
+    -------
+    arrays, scalings, nodata
+        What makes physical values of each, and which of its numbers are none.
+    """
+    scalings = [_stated(array) if array.dtype.kind in "iu" else None for array in arrays]
+    if all(scalings):
+        return arrays, [s for s in scalings if s], [meaning_of(array).nodata for array in arrays]
+    return [scaled(array) for array in arrays], [(1.0, 0.0)] * len(arrays), [None] * len(arrays)
 
 
 def quality_of(dataset: xr.Dataset) -> xr.DataArray | None:

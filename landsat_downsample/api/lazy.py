@@ -36,12 +36,14 @@ from landsat_downsample.api.array_meaning import (
     planes_of,
 )
 from landsat_downsample.api.given_grid import given_grid
+from landsat_downsample.api.index_cells import index_cells
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags, methods
 from landsat_downsample.model.band_attributes import reduced_attributes, share_attributes
 from landsat_downsample.model.bands import unknown
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.grid_request import GridRequest
+from landsat_downsample.model.indices import MEAN_OF_INDEX, check_indices, check_order
 from landsat_downsample.model.methods import METHODS, output_dtype
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.placement import Placement
@@ -76,6 +78,8 @@ def coarsen(
     mask: str | Iterable[str] = (),
     min_valid: float = 0.0,
     stats: None = None,
+    index: str | Iterable[str] = (),
+    index_order: str = MEAN_OF_INDEX,
 ) -> Raster: ...
 
 
@@ -93,6 +97,8 @@ def coarsen(
     mask: str | Iterable[str] = (),
     min_valid: float = 0.0,
     stats: str | Iterable[str],
+    index: str | Iterable[str] = (),
+    index_order: str = MEAN_OF_INDEX,
 ) -> xr.Dataset: ...
 
 
@@ -110,6 +116,8 @@ def coarsen(
     mask: str | Iterable[str] = (),
     min_valid: float = 0.0,
     stats: str | Iterable[str] | None = None,
+    index: str | Iterable[str] = (),
+    index_order: str = MEAN_OF_INDEX,
 ) -> xr.DataArray | xr.Dataset:
     """Reduce a raster to coarser cells, lazily, each band by what it means.
 
@@ -142,6 +150,11 @@ def coarsen(
     stats : str or sequence of str, optional
         Statistics from one read: any of mean, median, rms, min, max, sum, std and count (the area of valid pixels, in
         pixels). Of bands that are averaged: codes, classes and angles of a Dataset are reduced as ever.
+    index : str or sequence of str, optional
+        Spectral indices of a Dataset's bands, as further variables: ``ndvi``, ``evi``, ``lst`` ... as of `plan`.
+    index_order : str
+        ``mean-of-index``: each pixel's index, then the mean of them, ``ndvi``; ``index-of-means``: the index of the
+        bands' means over pixels that hold data in all of them, ``ndvi_of_means``.
 
     Returns
     -------
@@ -162,6 +175,9 @@ def coarsen(
     >>> red.shape, red.dtype, red.rio.resolution()
     ((50, 60), dtype('uint16'), (300.0, -300.0))
     >>> clear = ld.coarsen(scene.dataset(["red", "qa_pixel"]), factor=10, mask="cloud,shadow")
+    >>> bands = scene.dataset(["red", "nir08", "qa_pixel"])
+    >>> ld.coarsen(bands, factor=10, mask="cloud", index="ndvi")["ndvi"].dtype
+    dtype('float32')
     >>> list(ld.coarsen(scene["red"], factor=10, stats="mean,std,count"))
     ['mean', 'std', 'count']
     >>> ld.coarsen(scene["red"], grid="modis:500m").sizes["y"]
@@ -171,7 +187,11 @@ def coarsen(
 
     request = _request(method, qa, mask, min_valid, stats)
     target = GridRequest(factor, resolution, size, given_grid(grid, like), anchor)
+    wanted = check_indices(words(index))
+    check_order(index_order)
     if isinstance(obj, xr.DataArray):
+        if wanted:
+            raise UsageError(f"index {', '.join(wanted)} is made of several bands: coarsen a Dataset that holds them")
         made = _coarsen_array(obj, target, request, None)
         if stats is None:
             return made[""]
@@ -186,6 +206,8 @@ def coarsen(
     for name, array in obj.data_vars.items():
         made = _coarsen_array(array, target, request, quality) if axes(array) else {"": array}
         parts |= {name if stat in ("", "mean") else f"{name}_{stat}": part for stat, part in made.items()}
+    for one in wanted:
+        parts |= index_cells(obj, (one, index_order), request, lambda fine: placed_over(fine, target), quality)
     return xr.Dataset(parts, attrs=obj.attrs)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
+from landsat_downsample.model.indices import INDEX_OF_MEANS, Index
 from landsat_downsample.model.product import FRACTIONS
 
 #: Of moments of acquisition.
@@ -27,6 +28,9 @@ _SHARES = {
     "cloud": "cloud_area_fraction",
     "snow": "surface_snow_area_fraction",
 }
+
+#: Standard names of indices.
+_INDICES = {"ndvi": "normalized_difference_vegetation_index", "lst": "surface_temperature"}
 
 #: Units of USGS as UDUNITS writes them.
 _UNITS = {"emissivity coefficient": "1", "watt/steradian/square_meter/micrometer": "W m-2 sr-1 um-1"}
@@ -87,6 +91,21 @@ def _quantity(band: Band, unit: str | None) -> dict[str, Any]:
     }
 
 
+def index_attributes(index: Index, order: str | None = None) -> dict[str, Any]:
+    """What an array says that holds a spectral index; of cells, in which order it was made."""
+    said = {
+        "long_name": index.title,
+        "standard_name": _INDICES.get(index.name),
+        "units": index.unit,
+        "units_metadata": "temperature: on_scale" if index.unit == "kelvin" else None,
+        "references": index.source,
+        "landsat_index": index.name,
+        "landsat_formula": index.formula,
+        "landsat_index_order": None if index.plain else order,
+    }
+    return {key: value for key, value in said.items() if value is not None}
+
+
 def share_attributes(name: str, title: str | None = None) -> dict[str, Any]:
     """What an array says that holds shares of pixels, in percent."""
     said = {"long_name": title or name.replace("_", " "), "units": "percent", "cell_methods": "area: mean"}
@@ -116,7 +135,10 @@ def reduced_attributes(attrs: dict[str, Any], method: str, *, stored: bool = Fal
     elif method == "std" and "units_metadata" in made:
         made["units_metadata"] = "temperature: difference"
     if method in _CELL_METHODS:
-        made["cell_methods"] = f"area: {_CELL_METHODS[method]}"
+        of_means = method == "mean" and attrs.get("landsat_index_order") == INDEX_OF_MEANS
+        made["cell_methods"] = (
+            f"area: {_CELL_METHODS[method]}{' (of the bands, whose index it is)' if of_means else ''}"
+        )
     return made
 
 

@@ -202,6 +202,14 @@ def common_names(band: str) -> tuple[str, ...]:
     return (band, *_ALSO.get(band, ()))
 
 
+def stats_of(index: Index, order: str, asked: Iterable[str]) -> tuple[str, ...]:
+    """Those of some statistics that an index gives: all, or of means its own and the count of their pixels."""
+    if order == MEAN_OF_INDEX or index.plain:
+        return tuple(asked)
+    found = tuple(stat for stat in asked if stat in ("mean", "count"))
+    return found if "mean" in found else ()
+
+
 def called(name: str) -> tuple[Index, str] | None:
     """The index, and its order, that a name stands for: ``NDVI``, ``NDVI_OF_MEANS``; None where it is of none."""
     order = ORDERS[name.upper().endswith(OF_MEANS)]

@@ -18,7 +18,7 @@ from landsat_downsample.model.crs import short_crs
 from landsat_downsample.model.family import file_name
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.index_bands import band_of, inputs_of
-from landsat_downsample.model.indices import INDEX_OF_MEANS, Index, index_of
+from landsat_downsample.model.indices import Index, index_of, stats_of
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.met_tiles import cells_line, cells_met, check_tile, met_tiles
@@ -242,12 +242,7 @@ def plan_scene(scene: Scene, dest: str, options: Options, *, overwrite: bool = F
 def _index_target(scene: Scene, options: Options, index: Index, known: dict[str, Any]) -> Target:
     inputs = inputs_of(scene, index)
     band = band_of(index, inputs, options.index_order)
-    stats = options.stats or ()
-    if (
-        options.index_order == INDEX_OF_MEANS and not index.plain
-    ):  # of means there is one number, and how many pixels they were of
-        stats = tuple(stat for stat in stats if stat in ("mean", "count"))
-        stats = stats if "mean" in stats else ()
+    stats = stats_of(index, options.index_order, options.stats or ())
     return Target(
         **known,
         band=band,

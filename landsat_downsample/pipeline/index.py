@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 
-from landsat_downsample.model.indices import INDEX_OF_MEANS
 from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline.pixels import MaskBand, Rows
 from landsat_downsample.reduce.index_pixels import IndexPixels, index_rules
@@ -24,20 +22,13 @@ def index_reads(
     dtype = np.result_type(*(band.dtype for band in target.inputs))
     share = Fraction(str(target.min_valid))
     rules = index_rules(pixels, target.index_order, target.methods, dtype, share)
-    read = _read_bands if target.index_order == INDEX_OF_MEANS else _read_index
     parts = zip(*(rows.readers(1 if mask_band else threads) for rows in bands), strict=False)
-    return rules, [partial(read, pixels, part, mask_band) for part in parts]
+    return rules, [_reader(pixels, rules[0], part, mask_band) for part in parts]
 
 
-def _read_index(
-    pixels: IndexPixels, bands: Sequence[Rows], mask_band: MaskBand | None, start: int, stop: int
-) -> tuple[np.ndarray, None]:
-    values = [rows.read(start, stop) for rows in bands]
-    return pixels.whole(values, mask_band.ok(start, stop) if mask_band else None), None
+def _reader(pixels: IndexPixels, rule: Rule, bands: Sequence[Rows], mask_band: MaskBand | None) -> ReadRows:
+    def read(start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
+        values = [rows.read(start, stop) for rows in bands]
+        return pixels.given(values, mask_band.ok(start, stop) if mask_band else None, rule)
 
-
-def _read_bands(
-    pixels: IndexPixels, bands: Sequence[Rows], mask_band: MaskBand | None, start: int, stop: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    values = [rows.read(start, stop) for rows in bands]
-    return np.stack(values), pixels.valid(values, mask_band.ok(start, stop) if mask_band else None)
+    return read

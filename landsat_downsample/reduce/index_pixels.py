@@ -95,6 +95,14 @@ class IndexPixels:
             out[rows] = made
         return out
 
+    def given(
+        self, values: Sequence[np.ndarray], ok: np.ndarray | None, rule: Rule
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What rules reduce, and which pixels count: the bands for an index of means, else the index itself."""
+        if isinstance(rule, MeansRule):
+            return np.asarray(values), self.valid(values, ok)
+        return self.whole(values, ok), None
+
     def physical(self, values: Sequence[np.ndarray]) -> np.ndarray:
         """The index of stored numbers, be they data or not, float64; NaN where it has none."""
         if self.terms and all(band.dtype.kind in "iu" and band.dtype.itemsize <= 2 for band in values):

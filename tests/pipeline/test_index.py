@@ -39,6 +39,8 @@ OPTIONS = {
     "a part": {"factor": 5, "bounds": (258000, 5212200, 259200, 5213100)},
 }
 
+CASES = [*(("ndvi", case) for case in OPTIONS), ("evi", "cut and masked"), ("evi", "blocks"), ("msavi", "masked")]
+
 
 @pytest.fixture(scope="module", params=SCALINGS)
 def scene(request, tmp_path_factory) -> ld.Scene:
@@ -127,8 +129,7 @@ def enough(target: Target, area: np.ndarray) -> np.ndarray:
     return (area > 1e-9) & (area >= target.min_valid * whole - 1e-9)
 
 
-@pytest.mark.parametrize("case", OPTIONS)
-@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize(("name", "case"), CASES, ids=str)
 def test_the_mean_of_the_index_of_pixels(scene, name, case):
     target = target_of(scene, name, stats=("mean", "std", "min", "max", "sum", "count"), **OPTIONS[case])
     index, valid = index_of_pixels(scene, name, target.mask)
@@ -154,8 +155,7 @@ def test_the_mean_of_the_index_of_pixels(scene, name, case):
             assert abs(got[method].data[row, column] - extreme) <= HAIR
 
 
-@pytest.mark.parametrize("case", OPTIONS)
-@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize(("name", "case"), CASES, ids=str)
 def test_the_index_of_the_means_of_pixels(scene, name, case):
     target = target_of(scene, name, "index-of-means", stats=("mean", "std", "count"), **OPTIONS[case])
     values, valid = pixels(scene, name, target.mask)
