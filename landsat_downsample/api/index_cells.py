@@ -17,11 +17,11 @@ from landsat_downsample.api.lazy_bands import lazy_pixels
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.band_attributes import index_attributes, reduced_attributes
 from landsat_downsample.model.grid import Grid
-from landsat_downsample.model.indices import index_of, stats_of
+from landsat_downsample.model.indices import Index, index_of, stats_of
 from landsat_downsample.model.methods import STATS
 from landsat_downsample.model.placement import Placement
 from landsat_downsample.reduce.index_pixels import IndexPixels, index_rules
-from landsat_downsample.reduce.rule import declared_nodata, rule_of
+from landsat_downsample.reduce.rule import Rule, declared_nodata, rule_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,32 +43,21 @@ def index_cells(
     UsageError
         A band is not there, or lies on other pixels than the others, or its scale is not known.
     """
-    import xarray as xr
-
     index, order = index_of(asked[0]), asked[1]
     arrays, scalings, nodata = stored_or_physical([north_up(array) for array in bands_of(dataset, index)])
     first = arrays[0]
     if any(array.dims != first.dims or array.shape != first.shape for array in arrays):
         raise UsageError(f"index {index.name} needs bands of the same pixels: {', '.join(str(a.name) for a in arrays)}")
-    spec, fine = index.spec(order), grid_of(first)
-    placed, pixels = place(fine), IndexPixels(index, tuple(scalings), tuple(nodata))
-    mask_band = mask_band_of(first, spec, request, quality)
+    mask_band = mask_band_of(first, index.spec(order), request, quality)
     if mask_band.bits and mask_band.array is None:
         mask_band = replace(mask_band, array=_own_quality(first))
-    methods = stats_of(index, order, request.stats) or ("mean",)
-    if index.plain:
-        scaling = scalings[0] if first.dtype.kind in "iu" else None
-        share, role = request.min_valid, mask_band.role
-        rules = [
-            rule_of(spec, first.dtype, nodata[0], method=m, min_valid=share, mask_role=role, scaling=scaling)
-            for m in methods
-        ]
-    else:
-        rules = index_rules(pixels, order, methods, np.result_type(*(a.dtype for a in arrays)), request.min_valid)
+    pixels = IndexPixels(index, tuple(scalings), tuple(nodata))
+    rules = _rules(pixels, order, arrays, request, mask_band.role)
+    fine = grid_of(first)
     job = Job(
         rules[0],
         fine,
-        placed,
+        place(fine),
         dtype=rules[0].stored.name,
         bits=mask_band.bits,
         quality=mask_band.spec,
@@ -76,24 +65,50 @@ def index_cells(
         others=tuple(rules[1:]),
         index=None if index.plain else pixels,
     )
-    lead = first.shape[:-2]
     planes = []
-    for at in np.ndindex(lead):
+    for at in np.ndindex(first.shape[:-2]):
         bands = [array.data[at] for array in arrays]
         planes.append(blocks(bands[0] if index.plain else _beside(bands), mask_band.plane(at), job, None))
-    names: tuple[Hashable, ...] = axes(first)
-    made: dict[Hashable, xr.DataArray] = {}
-    for rule, parts in zip(rules, zip(*planes, strict=True), strict=True):
-        attrs = index_attributes(index, order)
-        if rule.method != "mean":
-            attrs |= {"landsat_statistic": rule.method, "long_name": f"{attrs['long_name']}: {STATS[rule.method]}"}
-        data = parts[0] if not lead else _beside(list(parts)).reshape(*lead, *parts[0].shape)
-        name = spec.asset_key if rule.method == "mean" else f"{spec.asset_key}_{rule.method}"
-        attrs = reduced_attributes(attrs, rule.method)
-        out = xr.DataArray(data, dims=first.dims, coords=other_coordinates(first), name=name, attrs=attrs)
-        georeferenced = georeference(out, placed.coarse, declared_nodata(rule), placed.lattice)
-        made[name] = georeferenced.rename(dict(zip(("y", "x"), names, strict=True)))
-    return made
+    made = (
+        _described(parts, rule, first, job.placed, (index, order))
+        for rule, parts in zip(rules, zip(*planes, strict=True), strict=True)
+    )
+    return {array.name: array for array in made}
+
+
+def _rules(pixels: IndexPixels, order: str, arrays: list[xr.DataArray], request: Request, mask_role: str) -> list[Rule]:
+    """What to do with the pixels of bands, by each statistic that is asked for."""
+    index, share, dtype = pixels.index, request.min_valid, np.result_type(*(array.dtype for array in arrays))
+    methods = stats_of(index, order, request.stats) or ("mean",)
+    if not index.plain:
+        return index_rules(pixels, order, methods, dtype, share)
+    scaling, nodata = pixels.scalings[0] if dtype.kind in "iu" else None, pixels.nodata[0]
+    known: dict[str, Any] = {
+        "spec": index.spec(order),
+        "dtype": dtype,
+        "nodata": nodata,
+        "min_valid": share,
+        "scaling": scaling,
+    }
+    return [rule_of(**known, method=method, mask_role=mask_role) for method in methods]
+
+
+def _described(
+    parts: tuple[Any, ...], rule: Rule, first: xr.DataArray, placed: Placement, asked: tuple[Index, str]
+) -> xr.DataArray:
+    """Cells of the planes of an index, as an array that says what they are."""
+    import xarray as xr
+
+    index, order = asked
+    key, attrs, lead = index.spec(order).asset_key, index_attributes(index, order), first.shape[:-2]
+    if rule.method != "mean":
+        key = f"{key}_{rule.method}"
+        attrs |= {"landsat_statistic": rule.method, "long_name": f"{attrs['long_name']}: {STATS[rule.method]}"}
+    data = parts[0] if not lead else _beside(list(parts)).reshape(*lead, *parts[0].shape)
+    attrs = reduced_attributes(attrs, rule.method)
+    made = xr.DataArray(data, dims=first.dims, coords=other_coordinates(first), name=key, attrs=attrs)
+    made = georeference(made, placed.coarse, declared_nodata(rule), placed.lattice)
+    return made.rename(dict(zip(("y", "x"), axes(first), strict=True)))
 
 
 def _own_quality(array: xr.DataArray) -> xr.DataArray | None:
