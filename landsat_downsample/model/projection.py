@@ -102,6 +102,7 @@ def _transformer(definition: str) -> Transformer:
         return Transformer.from_pipeline(definition)
 
 
+@lru_cache(maxsize=16)  # PROJ takes as long as for ten thousands of points
 def _chosen(image: Grid, crs: str) -> tuple[str, tuple[float, float] | None]:
     """Definition and map edges of the projection from an image to a CRS."""
     from pyproj.exceptions import ProjError

@@ -110,9 +110,10 @@ class Ties:
             The image has no place on the grid, or no unique one; or cells are finer than its pixels.
         """
         here, there = _projected(image, projection, *_lines(image, STEP))
-        _check(projection, image, here, there)
+        _check_finite(there)
         down, right = _in_cells(lattice, there)
         area = _areas(down, right) / STEP**2
+        _check_unique(projection, image, (here, there), area)
         _check_cells(area, lattice)
         pixels = 1 / math.sqrt(float(np.median(np.abs(area))))  # along a side of a cell
         bits = max(1, math.ceil(math.log2(PARTS_OF_A_PIXEL * pixels)))
@@ -317,17 +318,23 @@ def _areas(down: np.ndarray, right: np.ndarray) -> np.ndarray:
     return area
 
 
-def _check(projection: Projection, image: Grid, here: tuple[np.ndarray, ...], there: tuple[np.ndarray, ...]) -> None:
-    """Refuse a projection that gives no finite or no unique place to an image."""
+def _check_finite(there: tuple[np.ndarray, ...]) -> None:
+    """Refuse a projection that gives no finite place to an image."""
     if not all(np.isfinite(axis).all() for axis in there):
         raise UsageError(
             "the grid's projection has no place for a part of the image: choose a grid made for its region"
         )
+
+
+def _check_unique(
+    projection: Projection, image: Grid, places: tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]], area: np.ndarray
+) -> None:
+    """Refuse a projection that gives no unique place, here and there, to an image."""
+    here, there = places
     frame = np.ones(here[0].shape, bool)
     frame[1:-1, 1:-1] = False
     back = projection.backward(*(axis[frame] for axis in there))
     off = [abs(b - axis[frame]) / step for b, axis, step in zip(back, here, image.resolution[::-1], strict=True)]
-    area = _areas(there[1], there[0])
     torn = area.min() * area.max() <= 0 or np.abs(area).max() > TORN * np.abs(area).min()
     if torn or not all((distance < SAME_PLACE).all() for distance in off):
         raise UsageError(

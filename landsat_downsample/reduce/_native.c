@@ -752,6 +752,7 @@ typedef struct {
 typedef struct {
     pixel *code;
     int64_t *weight, n;
+    int64_t beyond;               /* what of the cell lies beyond the image */
     uint32_t *stamp, *slot, cell; /* by code: the cell that it was last seen in, and its place in the list */
 } Codes;
 
@@ -836,7 +837,7 @@ static inline uint8_t percent_of(int64_t part, int64_t whole)
 /* Percentages of a mixed cell; returns the weight of its valid pixels. */
 static int64_t percentages(const Codes *c, const Meaning *meaning, uint8_t *percent)
 {
-    int64_t part[8] = {0}, extent = 0;
+    int64_t part[8] = {0}, extent = c->beyond;
     for (int64_t j = 0; j < c->n; j++) {
         const uint8_t question = meaning[c->code[j]].question;
         extent += c->weight[j];
@@ -853,7 +854,7 @@ static int64_t percentages(const Codes *c, const Meaning *meaning, uint8_t *perc
 #define FEW 4
 #define ANSWERS (1 << 10)
 typedef struct {
-    int64_t n, weight[FEW], valid;
+    int64_t n, weight[FEW], beyond, valid;
     pixel code[FEW], decided;
     uint8_t percent[8];
 } Answer;
@@ -862,13 +863,13 @@ typedef struct {
 static const Answer *answer(Answer *known, const Codes *c, const Meaning *meaning, const Quality *q, const Level *level,
                             int64_t levels)
 {
-    uint64_t hash = 0;
+    uint64_t hash = (uint64_t)c->beyond;
     for (int64_t j = 0; j < c->n; j++) hash = (hash ^ c->code[j] ^ (uint64_t)c->weight[j] << 16) * UINT64_C(0x9E3779B97F4A7C15);
     Answer *at = known + (hash >> (64 - 10));
-    int64_t same = c->n && at->n == c->n;
+    int64_t same = c->n && at->n == c->n && at->beyond == c->beyond;
     for (int64_t j = 0; same && j < c->n; j++) same = at->code[j] == c->code[j] && at->weight[j] == c->weight[j];
     if (same) return at;
-    at->n = c->n <= FEW ? c->n : 0; /* 0: not to be found again */
+    at->n = c->n <= FEW ? c->n : 0, at->beyond = c->beyond; /* 0: not to be found again */
     for (int64_t j = 0; j < at->n; j++) at->code[j] = c->code[j], at->weight[j] = c->weight[j];
     at->valid = percentages(c, meaning, at->percent);
     at->decided = at->valid && q->policy != NEAREST ? decide(c, meaning, q, level, levels, at->valid) : 0;
@@ -995,6 +996,44 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
     return done(b, good);
 }
 
+/* judge_pairs(cells, codes, weights, meaning, levels, rule, least, beyond, centres, out, percent): code and percentages of
+ * cells that are numbered (int64, ascending), from what they have of each code (uint16, int64), as of `quality`. `beyond`
+ * (int64): what lies beyond the image of each cell of `out`; `centres` (uint16, or None): the code of each one's centre. */
+static PyObject *judge_pairs(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {{0}};
+    Quality q = {0};
+    Answer *known = NULL;
+    int good = PyArg_ParseTuple(args, "y*y*y*y*y*(LLLLLL)z*y*z*w*w*", b, b + 1, b + 2, b + 3, b + 4, &q.policy, &q.fill_mask,
+                                &q.fill, &q.clear, &q.cloudy, &q.planes, b + 5, b + 6, b + 7, b + 8, b + 9);
+    const int64_t n = b[0].len / 8, cells = b[8].len / 2, *cell = b[0].buf, *least = b[5].buf, *beyond = b[6].buf;
+    const pixel *code = b[1].buf, *centre = b[7].buf;
+    const Meaning *meaning = b[3].buf;
+    good = good && b[1].len / 2 == n && b[2].len / 8 == n && b[3].len == (Py_ssize_t)sizeof(Meaning) << 16
+        && b[4].len / (Py_ssize_t)sizeof(Level) <= 32 && (!least || b[5].len / 8 == cells) && b[6].len / 8 == cells
+        && (centre ? b[7].len / 2 == cells : q.policy != NEAREST) && q.planes >= 0 && q.planes <= 8 && b[9].len == q.planes * cells;
+    for (int64_t i = 0; good && i < n; i++) good = cell[i] >= 0 && cell[i] < cells;
+    if (good) good = (known = calloc(ANSWERS, sizeof *known)) || PyErr_NoMemory();
+    if (good) {
+        pixel *out = b[8].buf;
+        Py_BEGIN_ALLOW_THREADS
+        for (int64_t i = 0, end; i < n; i = end) {
+            for (end = i + 1; end < n && cell[end] == cell[i];) end++;
+            const Codes c = {.code = (pixel *)code + i, .weight = (int64_t *)b[2].buf + i, .n = end - i, .beyond = beyond[cell[i]]};
+            const Answer *given = answer(known, &c, meaning, &q, b[4].buf, b[4].len / (int64_t)sizeof(Level));
+            pixel found = (pixel)q.fill;
+            if (c.n == 1 && !c.beyond) found = *c.code;
+            else if (given->valid > 0 && given->valid >= (least ? least[cell[i]] : 1))
+                found = q.policy == NEAREST ? centre[cell[i]] : given->decided;
+            out[cell[i]] = found & q.fill_mask ? (pixel)q.fill : found;
+            for (int64_t k = 0; k < q.planes; k++) ((uint8_t *)b[9].buf)[k * cells + cell[i]] = given->percent[k];
+        }
+        Py_END_ALLOW_THREADS
+    }
+    free(known);
+    return done(b, good);
+}
+
 static PyMethodDef functions[] = {
     {"decode", decode, METH_VARARGS, NULL},
     {"decode_sums", decode_sums, METH_VARARGS, NULL},     {"decode_shares", decode_shares, METH_VARARGS, NULL},
@@ -1004,13 +1043,13 @@ static PyMethodDef functions[] = {
     {"histogram", histogram, METH_VARARGS, NULL}, {"tally", tally, METH_VARARGS, NULL},
     {"share_areas", share_areas, METH_VARARGS, NULL},   {"count_shares", count_shares, METH_VARARGS, NULL},
     {"list_shares", list_shares, METH_VARARGS, NULL},   {"sum_shares", sum_shares, METH_VARARGS, NULL},
-    {"pair_shares", pair_shares, METH_VARARGS, NULL},
+    {"pair_shares", pair_shares, METH_VARARGS, NULL},   {"judge_pairs", judge_pairs, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 /* What Python beside it must be made for: raised with each change of a function's name, arguments or meaning, here and in
  * native.py. */
-enum { INTERFACE = 2 };
+enum { INTERFACE = 3 };
 
 static int filled(PyObject *made) { return PyModule_AddIntConstant(made, "INTERFACE", INTERFACE); }
 

@@ -103,6 +103,20 @@ def pair_shares(
     counts: np.ndarray,
     /,
 ) -> tuple[bytes, bytes, bytes]: ...
+def judge_pairs(
+    cells: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray,
+    meaning: np.ndarray,
+    levels: np.ndarray,
+    facts: tuple[int, int, int, int, int, int],
+    least: np.ndarray | None,
+    beyond: np.ndarray,
+    centres: np.ndarray | None,
+    out: np.ndarray,
+    percent: np.ndarray,
+    /,
+) -> None: ...
 def decode_shares(
     handle: int,
     base: int,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from landsat_downsample.model.flags import empty_code, fill_mask, fraction_names
+from landsat_downsample.reduce import native
 from landsat_downsample.reduce.area_values import whole_cells
 from landsat_downsample.reduce.areas import Areas, Pairs
 from landsat_downsample.reduce.bits import (
@@ -16,11 +17,13 @@ from landsat_downsample.reduce.bits import (
     QualityRule,
     Summary,
     decide,
+    meaning_of,
     percent_of_uniform,
     percentages,
     whole_codes,
 )
 from landsat_downsample.reduce.kernels import Strip
+from landsat_downsample.reduce.native import Answers
 from landsat_downsample.reduce.values import ReadRows, least_area, read_strip
 
 
@@ -28,35 +31,54 @@ def reduce_quality_areas(rule: QualityRule, areas: Areas, read: ReadRows) -> Sum
     """Reduce a quality band, strip by strip."""
     spec, shape = rule.spec, areas.shape
     names = fraction_names(spec) if rule.fractions else ()
-    none = np.uint16(empty_code(spec))
-    codes = np.full(shape, none, np.uint16)
+    fill = np.uint16(empty_code(spec))
     percent = np.zeros((len(names), *shape), np.uint8)
     for k, name in enumerate(names):
         percent[k] = 0 if name == "valid" else NO_PERCENT
-    counts = np.zeros(1 << 16, np.int64)
-    centre = codes.copy()
+    answers = Answers(np.full(shape, fill), percent, np.zeros(1 << 16, np.int64))
+    centres = np.full(shape, fill) if rule.policy == "nearest" else None
+    meaning = meaning_of(spec, rule.policy) if native.answers_pairs(areas.largest) else None
 
     def pairs_of(strip: Strip) -> tuple[Pairs, np.ndarray]:
-        pixels = whole_codes(*read_strip(read, strip, counts.dtype), spec)
-        if rule.policy == "nearest":
+        pixels = whole_codes(*read_strip(read, strip, fill.dtype), spec)
+        if centres is not None:
             cells, at = areas.centres_in(strip)
-            centre.flat[cells] = pixels.ravel()[at]
-        return areas.code_pairs(pixels, strip, counts)
+            found = pixels.ravel()[at]
+            centres.flat[cells] = np.where(found & fill_mask(spec), fill, found)
+        return areas.code_pairs(pixels, strip, answers.counts)
 
     for pairs in whole_cells(areas, pairs_of):
-        alone, mixed = _apart(pairs, areas)
-        fill = alone.value & fill_mask(spec) != 0
-        codes.flat[alone.cell] = np.where(fill, none, alone.value)
-        if names:
-            percent.reshape(len(names), -1)[:, alone.cell] = percent_of_uniform(spec, alone.value)
-        for cells, histogram in _histograms(mixed):
-            valid = histogram.counts @ ((histogram.codes & fill_mask(spec)) == 0)
-            extent = histogram.counts.sum(1).astype(np.int64) + areas.outside.flat[cells]
-            decided = centre.flat[cells] if rule.policy == "nearest" else decide(rule, histogram, valid)
-            codes.flat[cells] = np.where(valid < least_area(extent, rule.min_valid), none, decided)
-            if names:
-                percent.reshape(len(names), -1)[:, cells] = percentages(spec, histogram, valid, extent)
-    return Summary.of(rule, codes, percent, counts)
+        if meaning is None:
+            _judge(rule, areas, pairs, answers, centres)
+        elif len(pairs.cell):
+            given = pairs.cell, pairs.value, pairs.weight
+            least = _least(rule, areas, pairs) if rule.min_valid else None
+            native.judge_pairs(given, meaning, answers, areas.outside, least=least, centres=centres)
+    return Summary.of(rule, answers.codes, percent, answers.counts)
+
+
+def _least(rule: QualityRule, areas: Areas, pairs: Pairs) -> np.ndarray:
+    """The weight of valid pixels that each cell needs, of those that some pairs are of: int64 (cells, cells)."""
+    least, cells = np.zeros(areas.shape, np.int64), pairs.cell[pairs.starts]
+    extent = np.add.reduceat(pairs.weight, pairs.starts) + areas.outside.flat[cells]
+    least.flat[cells] = least_area(extent, rule.min_valid)
+    return least
+
+
+def _judge(rule: QualityRule, areas: Areas, pairs: Pairs, answers: Answers, centres: np.ndarray | None) -> None:
+    """As `native.judge_pairs`, without the extension and for the largest cells."""
+    spec, fill, percent = rule.spec, np.uint16(empty_code(rule.spec)), answers.percent.reshape(-1, answers.codes.size)
+    alone, mixed = _apart(pairs, areas)
+    answers.codes.flat[alone.cell] = np.where(alone.value & fill_mask(spec), fill, alone.value)
+    if rule.fractions:
+        percent[:, alone.cell] = percent_of_uniform(spec, alone.value)
+    for cells, histogram in _histograms(mixed):
+        valid = histogram.counts @ ((histogram.codes & fill_mask(spec)) == 0)
+        extent = histogram.counts.sum(1).astype(np.int64) + areas.outside.flat[cells]
+        decided = decide(rule, histogram, valid) if centres is None else centres.flat[cells]
+        answers.codes.flat[cells] = np.where(valid < least_area(extent, rule.min_valid), fill, decided)
+        if rule.fractions:
+            percent[:, cells] = percentages(spec, histogram, valid, extent)
 
 
 def _apart(pairs: Pairs, areas: Areas) -> tuple[Pairs, Pairs]:

@@ -68,8 +68,10 @@ class Pairs:
         """Return these and those."""
         if not len(self.cell):
             return other
-        both = ((getattr(self, name), getattr(other, name)) for name in self.__slots__)
-        return Pairs.of(*(np.concatenate(arrays) for arrays in both))
+        at = np.searchsorted(other.cell, self.cell[-1], side="right")  # from here on all cells are others
+        ours, theirs = ([getattr(pairs, name) for name in self.__slots__] for pairs in (self, other))
+        both = Pairs.of(*(np.concatenate([one, two[:at]]) for one, two in zip(ours, theirs, strict=True)))
+        return Pairs(*(np.concatenate([getattr(both, name), getattr(other, name)[at:]]) for name in self.__slots__))
 
     def where(self, chosen: np.ndarray) -> Pairs:
         """Some of them."""

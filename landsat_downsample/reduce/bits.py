@@ -85,7 +85,7 @@ def _percent_table(spec: BandSpec) -> np.ndarray:
 
 
 @cache
-def _meaning(spec: BandSpec, policy: str) -> Meaning | None:
+def meaning_of(spec: BandSpec, policy: str) -> Meaning | None:
     """The codes of a quality band as the C kernel needs them; None where it has too many levels."""
     fields = [field for field in spec.fields if field.rule != "clear" and field.name != "fill"]
     levels = [(field, level) for field in fields for level in _levels(field)]
@@ -163,7 +163,7 @@ def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summa
     codes: np.ndarray = np.empty(shape, np.uint16)
     percent: np.ndarray = np.empty((planes, *shape), np.uint8)
     answers = Answers(codes, percent, np.zeros(1 << 16, np.int64))
-    meaning = _meaning(rule.spec, rule.policy) if native.answers_quality(overlay) else None
+    meaning = meaning_of(rule.spec, rule.policy) if native.answers_quality(overlay) else None
     if meaning is None:
         for part, arrays in reduce_strips(Quality(rule, overlay, answers.counts), overlay, read):
             for whole, finished in zip((codes, percent), arrays, strict=False):

@@ -28,7 +28,7 @@ else:
         _native = None
 
 #: What functions of C are called, take and mean: as in _native.c.
-INTERFACE = 2
+INTERFACE = 3
 
 if _native is not None and getattr(_native, "INTERFACE", 1) != INTERFACE:
     raise UsageError(
@@ -164,6 +164,10 @@ class Meaning:
     """Bit that is set where none of `cloudy` is; 0 without one."""
     cloudy: int
 
+    def facts(self, planes: int) -> tuple[int, int, int, int, int, int]:
+        """All but the arrays, as C takes them, with how many percentages are asked for."""
+        return self.policy, self.fill_mask, self.fill, self.clear, self.cloudy, planes
+
 
 #: What a code means: the levels that it reaches, the percentages that it counts for (the first:
 #: whether it is valid), and those of a cell that holds nothing else.
@@ -217,10 +221,42 @@ def quality(
         codes = np.full((1, codes.shape[1]), meaning.fill, np.uint16)
     down = np.clip(rows.centre[strip.first : strip.last] - strip.start, 0, len(codes) - 1)
     centres = np.concatenate([down, columns.centre]).astype(np.int64)
-    facts = meaning.policy, meaning.fill_mask, meaning.fill, meaning.clear, meaning.cloudy, len(answers.percent)
+    facts = meaning.facts(len(answers.percent))
     own = shared_rows(rows, strip)  # those are counted in the strip before
     given = codes, codes.shape[1], *axes(overlay, strip), meaning.codes, meaning.levels, facts, least, centres
     _native.quality(*given, own, answers.counts, strip.first, answers.codes, answers.percent)
+
+
+def answers_pairs(largest: int) -> bool:
+    """Whether `judge_pairs` applies: 200 times the weight of a cell, `largest` at most, is exact in float64."""
+    return _native is not None and 200 * largest < 1 << 52
+
+
+def judge_pairs(
+    pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    meaning: Meaning,
+    answers: Answers,
+    beyond: np.ndarray,
+    *,
+    least: np.ndarray | None,
+    centres: np.ndarray | None,
+) -> None:
+    """Answer for cells from what they have of each code.
+
+    Parameters
+    ----------
+    pairs : (ndarray of int64, of uint16, of int64)
+        Cells, ascending, codes, and weights.
+    beyond : ndarray of int64
+        Area of each cell of `answers` beyond the image.
+    least : ndarray of int64, or None
+        Weight of valid pixels that each cell of `answers` needs; 1 without it.
+    centres : ndarray of uint16, or None
+        Code of the centre of each cell of `answers`, where the policy asks for it.
+    """
+    facts = meaning.facts(len(answers.percent))
+    given = meaning.codes, meaning.levels, facts, least, beyond, centres
+    _native.judge_pairs(*pairs, *given, answers.codes, answers.percent)
 
 
 def answers_histogram(overlay: Overlay) -> bool:

@@ -23,7 +23,7 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parents[2] / "landsat_downsample" / "reduce"
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
-TARGETS = ["inflate", "tiles", "calls"]
+TARGETS = ["inflate", "tiles", "shares", "calls"]
 
 #: MiB that no input may take.
 GREEDY = 2048

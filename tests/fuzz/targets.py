@@ -17,8 +17,10 @@ from landsat_downsample.errors import ReadError
 from landsat_downsample.formats import tiff
 from landsat_downsample.formats.tiff_layout import Directory
 from landsat_downsample.model.cells import Cells, Overlay
+from landsat_downsample.model.ties import Ties
 from landsat_downsample.pipeline import tiles as tiles_module
 from landsat_downsample.pipeline.tiles import TileRows
+from landsat_downsample.reduce.packed_shares import PackedShares, share_areas
 from landsat_downsample.storage.local_file import LocalFile
 
 #: Numbers at which something ends.
@@ -257,6 +259,110 @@ def weights(cells: Cells, cell: int) -> np.ndarray:
     return made
 
 
+class Shares:
+    """Words of shares: rows, columns, cells, those of a row (2 bytes each), how long each tile is (4), the words."""
+
+    #: Cells and pixels that are compared.
+    MOST = 1 << 14
+
+    def __init__(self, kernel: ctypes.CDLL) -> None:
+        self.accepted = 0
+
+    def seeds(self, rng: random.Random) -> list[bytes]:
+        made = []
+        for shape, sides in (
+            ((37, 53), (6, 7)),
+            ((19, 301), (3, 2)),
+            ((23, 290), (16, 15)),
+            ((9, 47), (1, 40)),
+            ((31, 33), (9, 1)),
+        ):
+            ties = tied(rng, shape, sides)
+            high, wide = (max(2, -(-n // side)) for n, side in zip(shape, sides, strict=True))
+            window = rng.choice([(-2, high + 2, -2, wide + 2), (0, high, 0, wide), (1, high, 1, wide)])
+            shares = share_areas(ties, (0, shape[0], 0, shape[1]), window)
+            tiles = np.diff(np.frombuffer(shares.begins, np.int64)).astype("<u4").tobytes()
+            facts = np.array([*shape, shares.cells, shares.wide], "<u2").tobytes()
+            made.append(facts + tiles + shares.words)
+        return made
+
+    def changed(self, rng: random.Random, corpus: list[bytes]) -> bytes:
+        return changed(rng.choice(corpus), rng, rng.choice(corpus), 400)
+
+    def run(self, data: bytes) -> None:
+        rows, columns, cells, wide = np.frombuffer(data[:8].ljust(8, b"\0"), "<u2").tolist()
+        if rows * columns > self.MOST or cells > self.MOST:
+            return
+        lengths = np.frombuffer(data[8 : 8 + 4 * -(-columns // 256)].ljust(4 * -(-columns // 256), b"\0"), "<u4")
+        begins = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).tobytes()
+        words = data[8 + 4 * len(lengths) :]
+        shares = PackedShares(words[: len(words) // 2 * 2], begins, (rows, columns), cells, wide)
+        try:
+            known = shares.listed()
+        except BufferError:
+            known = None
+        rng = np.random.default_rng(rows)
+        values = np.repeat(rng.integers(0, 4, (rows, -(-columns // 3))).astype(np.uint16), 3, axis=1)[
+            :, :columns
+        ].copy()
+        values[1::2] += 9  # rows in which all pixels count
+        for make, expected in (
+            (lambda: shares.moments(values, None, 0), lambda: moments_of(known, cells, values)),
+            (lambda: shares.sums(values, None, 0), lambda: moments_of(known, cells, values)[:2]),
+            (lambda: shares.pairs(values, np.zeros(1 << 16, np.int64)), lambda: pairs_of(known, values)),
+        ):
+            try:
+                got = make()
+            except BufferError:
+                assert known is None, "what is listed is not added up"
+                continue
+            if known is not None:
+                for one, other in zip(got, expected(), strict=True):
+                    np.testing.assert_array_equal(one, other)
+        self.accepted += known is not None
+
+
+def tied(rng: random.Random, shape: tuple[int, int], sides: tuple[int, int]) -> Ties:
+    """Tie points of pixels on cells that have such sides, in pixels, and lie askew."""
+    bits, step = 16, rng.choice([4, 8, 16])
+    i, j = (np.arange(-(-n // step) + 1) * step for n in shape)
+    turned, bent = (rng.uniform(-0.4, 0.4) for _ in range(2))
+    down = np.add.outer(i, turned * j) / sides[0] + bent * 1e-3 * np.multiply.outer(i, j) / sides[0]
+    right = np.add.outer(bent * i, j) / sides[1]
+    down, right = (np.rint(axis * (1 << bits)).astype(np.int64) for axis in (down, right))
+    return Ties(shape, down, right, bits, step)
+
+
+def every_share(shares) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixel, cell and weight of all."""
+    before = np.cumsum(shares.run_length) - shares.run_length
+    offset = np.arange(int(shares.run_length.sum())) - np.repeat(before, shares.run_length)
+    whole = np.repeat(shares.run_start, shares.run_length) + offset, np.repeat(shares.run_cell, shares.run_length)
+    pixel, cell = (np.concatenate(pair) for pair in zip(whole, (shares.part_pixel, shares.part_cell), strict=True))
+    return pixel, cell, np.concatenate([np.full(len(offset), 4096), shares.part_weight])
+
+
+def moments_of(shares, cells: int, values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What `PackedShares.moments` gives of pixels that count where they are not 0."""
+    pixel, cell, weight = every_share(shares)
+    value = values.ravel()[pixel].astype(np.int64)
+    pixel, cell, weight, value = (part[value > 0] for part in (pixel, cell, weight, value))
+    made = np.zeros((3, cells), np.int64)
+    for total, part in zip(made, (weight, weight * value, weight * value * value), strict=True):
+        np.add.at(total, cell, part)
+    least, most = np.full(cells, 65535, np.int64), np.zeros(cells, np.int64)
+    np.minimum.at(least, cell, value)
+    np.maximum.at(most, cell, value)
+    return *made, least, most
+
+
+def pairs_of(shares, values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What `PackedShares.pairs` gives."""
+    pixel, cell, weight = every_share(shares)
+    both, at = np.unique(np.stack([cell, values.ravel()[pixel]]), axis=1, return_inverse=True)
+    return *both, np.bincount(at.ravel(), weight, both.shape[1]).astype(np.int64)
+
+
 class Calls:
     """Every entry of the extension with arguments that may agree; its input seeds them."""
 
@@ -311,7 +417,14 @@ class Arguments:
     def call(self) -> tuple[str, tuple]:
         (down, y), (across, x) = self.axis(self.high), self.axis(self.wide)
         cells = down * across
-        match self.rng.choice(["sums", "means", "quality", "histogram", "tally", "decode_sums", "decode"]):
+        others = {
+            "quality": lambda: self.quality(y, x, down, across),
+            "share_areas": self.shares,
+            "judge_pairs": lambda: self.pairs(cells),
+        }
+        match self.rng.choice([*others, "sums", "means", "histogram", "tally", "decode_sums", "decode"]):
+            case name if name in others:
+                return name, others[name]()
             case "sums":
                 ok = self.rng.choice([None, self.room(self.high * self.wide, np.uint8, full=True)])
                 facts = self.number(self.wide), self.number(self.rng.choice([0, 0x8000])), self.number(-1)
@@ -329,8 +442,6 @@ class Arguments:
                 totals, counts = (self.room(cells, np.int32, full=True).astype(np.int64) for _ in range(2))
                 rule = np.array([0, 0, 0, 65535])
                 return "means", (totals, counts, self.room(cells, np.uint16), rule)
-            case "quality":
-                return "quality", self.quality(y, x, down, across)
             case "histogram":
                 chosen = np.array([self.number(self.rng.randrange(cells)) for _ in range(3)])
                 ranks = np.full(1 << 16, self.number(1) % (1 << 31), np.int32)
@@ -340,6 +451,36 @@ class Arguments:
                 return "tally", (self.pixels(), self.room(1 << 16))
             case name:
                 return name, self.tiles(name, y, x, cells)
+
+    def shares(self) -> tuple:
+        sides = self.rng.uniform(0.05, 40), self.rng.uniform(0.05, 40)
+        ties = tied(self.rng, (self.high, self.wide), sides)
+        for axis in (ties.down, ties.right):
+            if self.rng.random() < self.slip:
+                axis.flat[self.rng.randrange(axis.size)] = self.number(1) % (1 << 40)
+        right = ties.right[: self.number(len(ties.right))]
+        facts = self.number(ties.right.shape[1]), self.number(ties.step), self.number(ties.bits)
+        left = self.number(0)
+        pixels = self.number(self.rng.randrange(3)), self.number(self.high), left, self.number(self.wide)
+        window = tuple(
+            self.number(value) for value in (-1, 1 + int(self.high / sides[0]), -1, 1 + int(self.wide / sides[1]))
+        )
+        return ties.down, right, *facts, pixels, window
+
+    def pairs(self, cells: int) -> tuple:
+        meaning = np.resize(np.frombuffer(self.rng.randbytes(1600), np.uint8), self.number(1 << 20) & 0x1FFFFF)
+        rules = np.array(
+            [[self.rng.randrange(3), 1 << k % 16, 1 << k % 16] for k in range(self.rng.randrange(33))], np.int64
+        )
+        given = (
+            np.sort(self.room(30, np.uint16, full=True).astype(np.int64) % max(self.number(cells), 1)),
+            self.room(30, np.uint16, full=True),
+        )
+        weights, planes = self.room(30, np.uint16, full=True).astype(np.int64), self.rng.randrange(9)
+        facts = tuple(self.number(value) for value in (self.rng.randrange(3), 1, 1, 2, 4, planes))
+        least, centres = (self.rng.choice([None, room]) for room in (self.room(cells), self.room(cells, np.uint16)))
+        out = self.room(cells, np.uint16), self.room(planes * cells, np.uint8)
+        return *given, weights, meaning, rules.reshape(-1, 3), facts, least, self.room(cells), centres, *out
 
     def quality(self, y: tuple, x: tuple, down: int, across: int) -> tuple:
         first, planes, levels = self.rng.randrange(3), self.rng.randrange(9), self.rng.randrange(33)

@@ -327,6 +327,29 @@ def test_bit_fields_are_reduced_flag_by_flag(place, grid, policy):
             assert code == (int(codes[row, column]) if inside else 1)
 
 
+@pytest.mark.parametrize("policy", ["conservative", "majority", "mode", "nearest"])
+@pytest.mark.parametrize("share", [Fraction(0), Fraction(2, 3)])
+def test_bit_fields_are_reduced_alike_without_the_extension(policy, share, monkeypatch):
+    image = Grid((601, 287), KANSAS.transform, KANSAS.crs)
+    projection = Projection.between(image, "EPSG:5070")
+    areas = Areas(image, covering(image, CASES[3][1], projection), CASES[3][1], projection)
+    rng, spec = np.random.default_rng(4), specs("oli_tirs", 2)["QA_PIXEL"]
+    patches = rng.choice([21824, 22280, 23888, 21890, 54596, 1, 55052, 5440], (90, 60))
+    codes = np.kron(patches, np.ones((7, 5), int))[: image.height, : image.width].astype(np.uint16)
+    ok = np.random.default_rng(2).random(image.shape) < 0.99
+    for fractions in (True, False):
+        rule, read = QualityRule(spec, policy, share, fractions), reader(areas, codes, ok)
+        one = reduce_quality_areas(rule, areas, read)
+        with monkeypatch.context() as without:
+            without.setattr("landsat_downsample.reduce.native._native", None)
+            other = reduce_quality_areas(rule, areas, read)
+        np.testing.assert_array_equal(one.codes, other.codes)
+        assert one.code_counts == other.code_counts
+        assert (one.percent is None) == (not fractions)
+        if fractions:
+            np.testing.assert_array_equal(one.percent, other.percent)
+
+
 @pytest.mark.parametrize("method", ["mean", "std", "max"])
 def test_cells_do_not_depend_on_readers_nor_on_the_room_that_is_kept(method, monkeypatch):
     image = Grid((1031, 287), KANSAS.transform, KANSAS.crs)

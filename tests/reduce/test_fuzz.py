@@ -15,7 +15,7 @@ if not tiles.available:
 from fuzz import targets
 
 
-@pytest.mark.parametrize("name", ["Inflate", "Tiles", "Calls"])
+@pytest.mark.parametrize("name", ["Inflate", "Tiles", "Shares", "Calls"])
 def test_made_up_input_gives_what_zlib_and_numpy_give(name):
     rng = random.Random(5)
     target = getattr(targets, name)(ctypes.CDLL(tiles._native.__file__))
