@@ -12,6 +12,7 @@ from landsat_downsample.api.array_grid import axes
 from landsat_downsample.api.array_meaning import codes_of, meaning_of
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
+from landsat_downsample.model.indices import OF_MEANS
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.words import words
 
@@ -51,7 +52,7 @@ def composite(
         ``mean`` of bands that are averaged, weighted so: whatever order dates come in. Stored integers are rounded half
         to even: with ``red_sum`` (products with ``stats="mean,sum,count"``) to the mean of all pixels of the period,
         else within 1 of it. ``median`` of the dates, unweighted. ``best``: each cell from the date that has most of it.
-        ``max:ndvi``: from the date where an index is greatest.
+        ``max:ndvi``: from the date where an index is greatest, the cube's own or that of its bands.
     mask : str or sequence of str
         Flags of QA_PIXEL whose cells are left out, as of `coarsen`. Products that were reduced with a mask need none.
 
@@ -125,7 +126,7 @@ def _of_period(part: xr.Dataset, way: str, index: str, mask: tuple[str, ...]) ->
     if first is None:
         raise UsageError("a composite needs a band that is averaged, such as red: the cube has none")
     weights = {name: _weight(part, name, mask) for name in rasters}
-    score = array_values.index(part, index).where(weights[first] > 0) if index else weights[first]
+    score = _index(part, index).where(weights[first] > 0) if index else weights[first]
     made = {}
     for name, array in rasters.items():
         kind, fill = _kind(array), _fill(array)
@@ -148,6 +149,13 @@ def _of_period(part: xr.Dataset, way: str, index: str, mask: tuple[str, ...]) ->
     for array in made.values():
         array.attrs = _own(array.attrs)
     return xr.Dataset({name: array.reset_coords(drop=True) for name, array in made.items()}, kept, _own(part.attrs))
+
+
+def _index(part: xr.Dataset, name: str) -> xr.DataArray:
+    """An index that the dates have; else that of their bands."""
+    word = name.lower()
+    found = next((part[key] for key in (word, word + OF_MEANS.lower()) if key in part), None)
+    return array_values.index(part, name) if found is None else found
 
 
 def _own(attrs: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from landsat_downsample.cubes.common_grid import Bounds
 from landsat_downsample.cubes.formats import format_of
 from landsat_downsample.cubes.found_products import found_products, in_time
 from landsat_downsample.cubes.growing import CubeOutcome, CubeRequest
+from landsat_downsample.cubes.series import with_indices
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.cluster import on_client
 from landsat_downsample.execution.threads import Threads, threads_for
@@ -28,6 +29,7 @@ def cube(
     datetime: str | None = None,
     bounds: Bounds | None = None,
     group: str | None = None,
+    index: str | Iterable[str] = (),
     format: str | None = None,
     dates_per_shard: int | None = None,
     shards: bool | None = None,
@@ -55,6 +57,9 @@ def cube(
         Later products are cut at them.
     group : str, optional
         As of `open_products`.
+    index : str or iterable of str, optional
+        Spectral indices beside `names`: ``ndvi``, as it is in products that were made with ``index="ndvi"``; where
+        not all were, ``ndvi_of_means``, the index of the bands' means as products store them.
     format : str, optional
         ``zarr``, the default. ``netcdf``, the default where ``to`` ends with ``.nc``: one NetCDF-4 file by the CF
         conventions, written whole each time, and there only once it is complete. ``cog``: a folder with a COG of each
@@ -103,7 +108,9 @@ def cube(
     kind, chosen = format_of(format, place)
     chosen.check(kind, {"dates_per_shard": dates_per_shard, "shards": shards})
     sharded, dates = shards is not False, 20 if dates_per_shard is None else dates_per_shard
-    request = CubeRequest(names, bounds, group, dates if sharded else min(dates, 10), sharded)
+    request = CubeRequest(
+        with_indices(scenes, names, index), bounds, group, dates if sharded else min(dates, 10), sharded
+    )
     local = scenes[0].location.is_local
     executor = on_client(client) or Threads(threads_for(workers, local=local))
     try:

@@ -1,4 +1,4 @@
-"""What a product of this library has beside the bands of its scene: statistics, and shares of pixels."""
+"""What a product of this library has beside the bands of its scene: statistics, shares of pixels, indices."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 import xarray as xr
 
 from landsat_downsample.api.array_grid import georeference
-from landsat_downsample.cubes.cell_blocks import FileBand
+from landsat_downsample.cubes.cell_blocks import source_of
 from landsat_downsample.cubes.reduced_scene import Layer, ReducedScene
 from landsat_downsample.cubes.series import Variable
+from landsat_downsample.model.indices import called
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.model.scene import Scene
@@ -22,14 +23,14 @@ from landsat_downsample.storage import files
 
 @dataclass(frozen=True)
 class FurtherLayer:
-    """A statistic or a share of a product."""
+    """A statistic, a share or an index of a product."""
 
     product: ReducedScene
     layer: Layer
 
     def read(self, first: int, last: int) -> np.ndarray:
         """Rows, as stored."""
-        return FileBand.of(self.layer).read((first, last, 0, self.layer.band.grid.width))
+        return source_of(self.layer).read((first, last, 0, self.layer.band.grid.width))
 
     def described(self, pixels: Any, time: xr.Variable | None) -> xr.DataArray:
         """Its cells (y, x), with all that is known of it."""
@@ -51,10 +52,14 @@ def further_layers(scene: Scene, names: Iterable[str] | None) -> dict[str, Furth
     if product is None:
         return {}
     if names is None:
-        named = {one.share or f"{one.band.name}_{one.stat}": one for one in product.layers.values()}
+        named = {one.share or "_".join(filter(None, (one.band.name, one.stat))): one for one in product.layers.values()}
     else:
         named = {name: one for name in names if not scene.spec(name) and (one := product.find(name))}
-    return {name: FurtherLayer(product, one) for name, one in named.items() if one.share or one.stat}
+    return {
+        name: FurtherLayer(product, one)
+        for name, one in named.items()
+        if one.share or one.stat or called(one.band.name)
+    }
 
 
 def _product(place: Location) -> ReducedScene | None:

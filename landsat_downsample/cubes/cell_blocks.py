@@ -10,7 +10,9 @@ import numpy as np
 from landsat_downsample.cubes.reduced_scene import Layer
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import unknown
+from landsat_downsample.model.indices import called
 from landsat_downsample.pipeline.pixels import open_rows
+from landsat_downsample.reduce.index_pixels import IndexPixels
 
 #: (first row, past the last, first column, past the last).
 Window = tuple[int, int, int, int]
@@ -35,10 +37,39 @@ class FileBand:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexOfFiles:
+    """An index of the means of bands that files hold."""
+
+    index: str
+    sources: tuple[FileBand, ...]
+
+    @property
+    def band(self) -> Band:
+        """The first of its bands."""
+        return self.sources[0].band
+
+    def read(self, window: Window) -> np.ndarray:
+        """Cells of a window, float32; NaN where a band holds none, or they have no index."""
+        pixels = IndexPixels.of(self.index, (source.band for source in self.sources))
+        values = [source.read(window) for source in self.sources]
+        made, valid = pixels.physical(values), pixels.valid(values, None)
+        return np.where(True if valid is None else valid, made, np.nan).astype(np.float32)
+
+
+def source_of(layer: Layer) -> FileBand | IndexOfFiles:
+    """What reads the cells of a layer."""
+    if not layer.inputs:
+        return FileBand.of(layer)
+    index, _ = called(layer.band.name) or (None, "")
+    assert index is not None
+    return IndexOfFiles(index.name, tuple(map(FileBand.of, layer.inputs)))
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What one product gives to a block."""
 
-    source: FileBand
+    source: FileBand | IndexOfFiles
     window: Window
     """Its cells that lie in the block."""
     at: tuple[int, int]

@@ -17,6 +17,7 @@ from landsat_downsample.formats.scene_files import single_file_spec
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import ALIASES, BandSpec, specs, unknown
 from landsat_downsample.model.grid import Grid
+from landsat_downsample.model.indices import INDEX_OF_MEANS, called, common_names
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.methods import STATS
 from landsat_downsample.model.product import FRACTIONS, SUFFIX
@@ -38,6 +39,8 @@ class Layer:
     """Of the band in its file, from 1."""
     share: str = ""
     """Which pixels are counted, of a band of QA_FRACTIONS: ``valid``, ``cloud``."""
+    inputs: tuple[Layer, ...] = ()
+    """Of an index that no file holds: the bands whose stored means it is made of."""
 
     @property
     def name(self) -> str:
@@ -133,8 +136,25 @@ class ReducedScene:
         )
 
     def find(self, name: str) -> Layer | None:
-        """The layer that a USGS or common name means; None where the product has none."""
-        return next((layer for layer in self.layers.values() if layer.answers_to(name)), None)
+        """The layer that a USGS or common name means; None where the product has none.
+
+        An index of means, ``ndvi_of_means``, which no file holds is one of the means of bands that are there.
+        """
+        known = next((layer for layer in self.layers.values() if layer.answers_to(name)), None)
+        return known or self._index_of_means(name)
+
+    def _index_of_means(self, name: str) -> Layer | None:
+        index, order = called(name) or (None, "")
+        if index is None or (order != INDEX_OF_MEANS and not index.plain):
+            return None
+        words = (common_names(band) for band in index.bands)
+        inputs = [next((layer for word in some if (layer := self.find(word))), None) for some in words]
+        bands = tuple(layer for layer in inputs if layer and (layer.band.scaling or layer.band.spec.physical))
+        if len(bands) < len(inputs):
+            return None
+        first = bands[0].band
+        band = Band(index.spec(order), first.href, self.grid, "float32", None, self.grid.shape, unit=index.unit)
+        return Layer(band, INDEX_OF_MEANS, inputs=bands)
 
 
 def moment(text: str | None) -> np.datetime64 | None:
@@ -186,6 +206,8 @@ def _meaning(key: str, known: dict[str, BandSpec]) -> tuple[BandSpec, str]:
     stem, _, last = key.rpartition("_")
     stat = last.lower() if stem and last.isupper() and last.lower() in STATS and key not in known else ""
     name = stem if stat else key
+    if name not in known and (index := called(name)):
+        return index[0].spec(index[1]), stat
     if known or name == FRACTIONS:
         return known.get(name) or unknown(name), stat
     return single_file_spec(f"{name}.TIF"), stat

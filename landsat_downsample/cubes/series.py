@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 
 from landsat_downsample import __version__
-from landsat_downsample.cubes.cell_blocks import FileBand, Part, Window
+from landsat_downsample.cubes.cell_blocks import FileBand, Part, Window, source_of
 from landsat_downsample.cubes.common_grid import Bounds, CommonGrid
 from landsat_downsample.cubes.passes import Date, dates
 from landsat_downsample.cubes.reduced_scene import DECISIVE, Layer, ReducedScene
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import flags
-from landsat_downsample.model.band_attributes import TIME, band_attributes, reduced_attributes, share_attributes
+from landsat_downsample.model.band_attributes import (
+    TIME,
+    band_attributes,
+    index_attributes,
+    reduced_attributes,
+    share_attributes,
+)
+from landsat_downsample.model.indices import INDEX_OF_MEANS, called, check_indices, index_of
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.model.words import words
@@ -92,6 +99,8 @@ class Variable:
             return share_attributes(layer.share, described)
         tables = {(scene.sensor, scene.level) for scene in scenes if scene.location.href in self.layers}
         attrs = band_attributes(layer.band, *(tables.pop() if len(tables) == 1 else (None, None)))
+        if index := called(layer.band.name):
+            attrs |= index_attributes(*index)
         if layer.stat:  # an offset is none of a deviation's, nor any scale a count's: only what the file says holds
             attrs["landsat_statistic"] = layer.stat
             said = {"long_name": described, "scale_factor": layer.band.scale, "add_offset": layer.band.offset}
@@ -168,7 +177,7 @@ class Series:
             if first < last and left < right:
                 weight = _weight(scene, layer) if len(date) > 1 else None
                 window = (first - row, last - row, left - column, right - column)
-                parts.append(Part(FileBand.of(layer), window, (first - wanted[0], left - wanted[2]), weight))
+                parts.append(Part(source_of(layer), window, (first - wanted[0], left - wanted[2]), weight))
         whole = (0, wanted[1] - wanted[0], 0, wanted[3] - wanted[2])
         if (
             variable.layers
@@ -213,9 +222,33 @@ class Series:
         }
 
 
+def with_indices(
+    scenes: Sequence[ReducedScene], names: Iterable[str] | str | None, indices: Iterable[str] | str
+) -> list[str] | None:
+    """Names of variables, and of indices beside them: those of files where all products have them, else of means.
+
+    Raises
+    ------
+    UsageError
+        An index is unknown.
+    """
+    asked = check_indices(words(indices))
+    if not asked:
+        return None if names is None else list(words(names))
+    found = list(_all_names(scenes) if names is None else words(names))
+    for name in asked:
+        means = index_of(name).spec(INDEX_OF_MEANS).asset_key
+        found.append(name if all(scene.find(name) for scene in scenes) else means)
+    return list(dict.fromkeys(found))
+
+
+def _all_names(scenes: Sequence[ReducedScene]) -> Iterable[str]:
+    return dict.fromkeys(layer.common_name for scene in scenes for layer in scene.layers.values())
+
+
 def _variables(scenes: Sequence[ReducedScene], names: Iterable[str] | str | None) -> Iterable[Variable]:
     if names is None:
-        names = dict.fromkeys(layer.common_name for scene in scenes for layer in scene.layers.values())
+        names = _all_names(scenes)
     wanted: dict[str, None] = {}
     for name in words(names):
         shares = dict.fromkeys(la.share for scene in scenes for la in scene.layers.values() if la.share)
@@ -226,7 +259,9 @@ def _variables(scenes: Sequence[ReducedScene], names: Iterable[str] | str | None
 def _variable(scenes: Sequence[ReducedScene], name: str) -> Variable:
     having = [(scene, layer) for scene in scenes if (layer := scene.find(name))]
     if not having:
-        have = dict.fromkeys(layer.common_name for scene in scenes for layer in scene.layers.values())
+        have = _all_names(scenes)
+        if index := called(name):
+            raise UsageError(f"no product has {name!r}, nor {', '.join(index[0].bands)}: they have {', '.join(have)}")
         raise UsageError(f"no product has {name!r}{did_you_mean(name, have)}: they have {', '.join(have)}")
     for scene, layer in having[1:]:
         if why := _differs(*having[0], scene, layer):

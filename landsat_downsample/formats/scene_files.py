@@ -12,6 +12,7 @@ from landsat_downsample.formats import product_id
 from landsat_downsample.formats.product_id import FileName, ProductId
 from landsat_downsample.model.bands import BandSpec, coded, find, specs, unknown
 from landsat_downsample.model.family import Family, families, metadata_kinds
+from landsat_downsample.model.indices import called
 from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.methods import STATS
 from landsat_downsample.model.nearest import did_you_mean
@@ -142,7 +143,9 @@ def is_of_product(suffix: str, known: Mapping[str, BandSpec]) -> bool:
     (True, False)
     """
     band, _, stat = suffix.rpartition("_")
-    return suffix.endswith(FRACTIONS) or (stat.lower() in STATS and find(band, known) is not None)
+    if suffix.endswith(FRACTIONS) or called(suffix):
+        return True
+    return stat.lower() in STATS and (find(band, known) is not None or called(band) is not None)
 
 
 def single_file_spec(name: str) -> BandSpec:

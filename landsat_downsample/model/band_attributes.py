@@ -54,6 +54,7 @@ _CELL_METHODS = {
     "nearest": "point",
     "conservative": "maximum (flags of any pixel, fill of all)",
     "majority": "mode (flag by flag)",
+    INDEX_OF_MEANS: "mean (of the bands, whose index it is)",
 }
 
 
@@ -134,11 +135,10 @@ def reduced_attributes(attrs: dict[str, Any], method: str, *, stored: bool = Fal
         made.pop("units_metadata", None)
     elif method == "std" and "units_metadata" in made:
         made["units_metadata"] = "temperature: difference"
+    if method == "mean" and attrs.get("landsat_index_order") == INDEX_OF_MEANS:
+        method = INDEX_OF_MEANS
     if method in _CELL_METHODS:
-        of_means = method == "mean" and attrs.get("landsat_index_order") == INDEX_OF_MEANS
-        made["cell_methods"] = (
-            f"area: {_CELL_METHODS[method]}{' (of the bands, whose index it is)' if of_means else ''}"
-        )
+        made["cell_methods"] = f"area: {_CELL_METHODS[method]}"
     return made
 
 

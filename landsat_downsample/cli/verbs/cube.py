@@ -33,6 +33,11 @@ def add_cube(verbs: Verbs) -> None:
         "--bands", type=words, metavar="NAMES",
         help="variables, by common or USGS name: red,qa_pixel,red_std,cloud (default: all that products have)",
     )  # fmt: skip
+    parser.add_argument(
+        "--index", type=words, default=(), metavar="NAMES",
+        help="spectral indices beside them, such as ndvi: those of the products; where not all have one, that of the "
+        "bands' means, ndvi_of_means",
+    )  # fmt: skip
     parser.add_argument("--datetime", metavar="RANGE", help="only products of that time: 2023-06/2023-08")
     parser.add_argument(
         "--bounds", type=bounds, metavar="L,B,R,T",
@@ -78,6 +83,7 @@ def _cube(arguments: argparse.Namespace) -> int:
             datetime=arguments.datetime,
             bounds=arguments.bounds,
             group=arguments.group,
+            index=arguments.index,
             format=arguments.format,
             dates_per_shard=arguments.dates_per_shard,
             shards=False if arguments.no_shards else None,
