@@ -37,7 +37,7 @@ class LandsatBackend(BackendEntrypoint):
             return False
         name = name.rstrip("/").rpartition("/")[2] if isinstance(name, str) else ""
         product = parse(name)
-        if product is None or not name.upper().startswith(product.id):
+        if product is None or not name.upper().startswith(product.id.upper()):
             return False
         return _ENDING.fullmatch(name, len(product.id)) is not None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +18,7 @@ from landsat_downsample.formats import product_id
 from landsat_downsample.formats.scene_files import single_file_spec
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import ALIASES, BandSpec, specs, unknown
+from landsat_downsample.model.flags import FRACTION_NAMES
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.indices import INDEX_OF_MEANS, called, common_names
 from landsat_downsample.model.location import Location
@@ -49,21 +52,23 @@ class Layer:
 
     @property
     def common_name(self) -> str:
-        """The key of its asset, which means the same for all sensors: ``red``, ``red_std``, ``qa_pixel``."""
+        """The name that means the same for all sensors: ``red``, ``red_std``, ``qa_pixel``."""
         if self.share:
             return self.share
-        key = self.band.spec.asset_key
+        spec = self.band.spec
+        key = spec.common_name or spec.asset_key
+        key = f"{key}_band" if key in FRACTION_NAMES else key  # cirrus is a band of light, and a share of pixels
         return f"{key}_{self.stat}" if self.stat else key
 
-    def answers_to(self, name: str) -> bool:
-        """Whether a USGS or common name, in any case, means it."""
+    def answers_to(self, name: str, words: Mapping[str, str] = MappingProxyType({})) -> bool:
+        """Whether a USGS or common name, in any case, means it; or one of the `words` for such names."""
         word = name.lower()
         stem, _, last = word.rpartition("_")
         stat = last if stem and last in STATS and last != "mean" else ""
         word = stem if stat else word
         if self.share or stat != self.stat:
             return not stat and word == self.share
-        return ALIASES.get(word, word) in self.band.spec.names
+        return words.get(word, word) in {*self.band.spec.names, self.common_name.lower()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,8 @@ class ReducedScene:
 
         An index of means, ``ndvi_of_means``, which no file holds is one of the means of bands that are there.
         """
-        known = next((layer for layer in self.layers.values() if layer.answers_to(name)), None)
+        layers = sorted(self.layers.values(), key=lambda layer: not layer.share)
+        known = next((one for words in ({}, ALIASES) for one in layers if one.answers_to(name, words)), None)
         return known or self._index_of_means(name)
 
     def _index_of_means(self, name: str) -> Layer | None:
@@ -179,7 +185,7 @@ def _layers(item: dict[str, Any], location: Location, grid: Grid, known: dict[st
         if not product_id.is_tiff(name) or "bands" not in asset:
             continue
         stem = product_id.stem(name)
-        spec, stat = _meaning(stem.removeprefix(prefix).lstrip("_") or stem, known)
+        spec, stat = _meaning(stem.removeprefix(prefix).lstrip("_.") or stem, known)
         for number, said in enumerate(asset["bands"], 1):
             nodata = said.get("nodata")
             band = Band(

@@ -258,6 +258,7 @@ def _variables(scenes: Sequence[ReducedScene], names: Iterable[str] | str | None
 
 def _variable(scenes: Sequence[ReducedScene], name: str) -> Variable:
     having = [(scene, layer) for scene in scenes if (layer := scene.find(name))]
+    having = [(scene, layer) for scene, layer in having if layer.share] or having
     if not having:
         have = _all_names(scenes)
         if index := called(name):
@@ -265,7 +266,9 @@ def _variable(scenes: Sequence[ReducedScene], name: str) -> Variable:
         raise UsageError(f"no product has {name!r}{did_you_mean(name, have)}: they have {', '.join(have)}")
     for scene, layer in having[1:]:
         if why := _differs(*having[0], scene, layer):
-            raise UsageError(f"{name} of {having[0][0].id} and of {scene.id} is no series: {why}")
+            raise UsageError(
+                f"{name} of {having[0][0].id} and of {scene.id} is no series: {why}; or name other variables"
+            )
     return Variable(name, {scene.location.href: layer for scene, layer in having})
 
 

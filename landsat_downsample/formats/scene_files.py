@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 from landsat_downsample.errors import ReadError, SceneError, UsageError
 from landsat_downsample.formats import product_id
 from landsat_downsample.formats.product_id import FileName, ProductId
+from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, coded, find, specs, unknown
 from landsat_downsample.model.family import Family, families, metadata_kinds
 from landsat_downsample.model.indices import called
@@ -230,6 +232,25 @@ def check_stored(spec: BandSpec, dtype: str, nodata: float | None, name: str) ->
         raise SceneError(
             f"{name!r}: nodata of {spec.name} is {spec.fill} in {_title(name)}, this file says {nodata:g}: "
             "it is damaged or was changed; give the original, or open it alone with as_band='continuous'"
+        )
+
+
+def check_scale(band: Band, name: str) -> None:
+    """Refuse a band of integers whose own tags state another scale than its family's.
+
+    Raises
+    ------
+    SceneError
+        They do: nobody can know which one holds.
+    """
+    spec, own = band.spec, band.scaling
+    if band.scale is None or spec.scale is None or own is None or spec.dtype != band.dtype:
+        return
+    wanted = spec.scale, spec.offset or 0.0
+    if any(not math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12) for one, other in zip(own, wanted, strict=True)):
+        raise SceneError(
+            f"{name!r} states scale {own[0]:g} and offset {own[1]:g}, {spec.name} has {wanted[0]:g} and {wanted[1]:g} "
+            f"in {_title(name)}: correct its tags, or open it alone with as_band='continuous'"
         )
 
 

@@ -54,6 +54,26 @@ def utm_zone(crs: str) -> int | None:
     return code % 100 if code // 100 in (326, 327) and 1 <= code % 100 <= 60 else None
 
 
+@cache
+def with_datum(crs: str) -> str:
+    """A UTM zone on the ellipsoid of WGS 84 that names no datum, as that of WGS 84; any other CRS as it is.
+
+    >>> with_datum("EPSG:32633")
+    'EPSG:32633'
+    """
+    from rasterio.errors import CRSError
+
+    if not crs.startswith(("PROJCS", "PROJCRS")):
+        return crs
+    try:
+        said = known_crs(crs).to_dict()
+    except CRSError:
+        return crs
+    plain = {"proj": "utm", "ellps": "WGS84", "units": "m", "no_defs": True}
+    zone, south = said.pop("zone", 0), said.pop("south", False)
+    return f"EPSG:32{7 if south else 6}{zone:02d}" if said == plain else crs
+
+
 def short_crs(crs: str) -> str:
     """A CRS by its code, else by the name that stands first in its WKT."""
     name = crs.split('"')[1] if crs.count('"') > 1 else crs

@@ -76,6 +76,10 @@ class Family:
     """Why products of it are no scenes, but single files; empty where they are scenes."""
     metadata: Mapping[str, MetadataKind]
     hrefs: tuple[HrefRule, ...]
+    signed: tuple[str, ...]
+    """Storage accounts of the Planetary Computer that have its files."""
+    unknown_datum: str
+    """The datum of its UTM grids whose files name none; empty where they name it."""
     bits: Mapping[str, Any]
     bands: tuple[Mapping[str, Any], ...]
 
@@ -143,6 +147,12 @@ def refused() -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(one["names"], re.IGNORECASE), f"{one['is']}: {one['instead']}") for one in table)
 
 
+@cache
+def signed_accounts() -> frozenset[str]:
+    """Storage accounts of the Planetary Computer whose blobs need a token."""
+    return frozenset(account for family in families().values() for account in family.signed)
+
+
 def _family(key: str, record: dict[str, Any]) -> Family:
     names = record.get("names")
     return Family(
@@ -154,6 +164,8 @@ def _family(key: str, record: dict[str, Any]) -> Family:
         not_scenes=record.get("not_scenes", ""),
         metadata={name: _kind(kind) for name, kind in record.get("metadata", {}).items()},
         hrefs=tuple(HrefRule(**rule) for rule in record.get("hrefs", ())),
+        signed=tuple(record.get("signed", ())),
+        unknown_datum=record.get("unknown_datum", ""),
         bits=record["bits"],
         bands=tuple(record["bands"]),
     )

@@ -11,10 +11,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model import environment
+from landsat_downsample.model.family import signed_accounts
 
 ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
-#: Storage accounts of the Planetary Computer that hold Landsat.
-ACCOUNTS = ("landsateuwest",)
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 WEB, S3 = ("http", "https"), ("s3", "s3a")
@@ -273,7 +272,7 @@ def container(location: Location) -> tuple[str, str] | None:
         return None
     account, _, domain = (parts.hostname or "").partition(".")
     names = parts.path.strip("/").split("/")
-    if domain == "blob.core.windows.net" and account in ACCOUNTS and len(names) >= 2:
+    if domain == "blob.core.windows.net" and account in signed_accounts() and len(names) >= 2:
         return account, names[0]
     own = environment.read("LANDSAT_DOWNSAMPLE_SAS_ENDPOINT")
     if own and urlsplit(own).netloc == parts.netloc and len(names) >= 3:

@@ -149,7 +149,8 @@ def _circular(cell: Cell) -> float | None:
         return None
     unit = math.radians(1.0 if cell.target.scaling else cell.target.band.spec.scale or 1.0)
     east, north = (sum(f(v * unit) * float(w) for v, w in pairs) for f in (math.sin, math.cos))
-    return math.atan2(east, north) / unit
+    angle, turn = math.atan2(east, north) / unit, 2 * math.pi / unit
+    return angle % turn if np.dtype(cell.target.band.dtype).kind == "u" else angle
 
 
 def _code(policy: str) -> Recompute:

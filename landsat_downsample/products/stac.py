@@ -90,6 +90,12 @@ LANDSAT_REQUIRED = frozenset(
     )
 )
 
+#: Common names of version 1 of the extension eo: others are ours, such as rededge071.
+COMMON_NAMES = frozenset((
+    "blue", "cirrus", "coastal", "green", "lwir", "lwir11", "lwir12", "nir", "nir08", "nir09", "pan", "red", "swir16",
+    "swir22",
+))  # fmt: skip
+
 #: Limits of an unknown acquisition: the launch of Landsat 1, and the last instant RFC 3339 can write.
 FIRST_LIGHT, NO_END = "1972-07-23T00:00:00Z", "9999-12-31T23:59:59Z"
 
@@ -339,7 +345,7 @@ def _band(product: Product, band: Band | None, grid: Grid, index: int) -> dict[s
         "raster:offset": product.offset,
         "raster:spatial_resolution": spacing(grid),
         # one file answers to it, so that who asks for the red band gets the mean
-        "eo:common_name": spec and spec.common_name if not product.stat else None,
+        "eo:common_name": spec.common_name if spec and spec.common_name in COMMON_NAMES and not product.stat else None,
     }
     if spec and spec.wavelength:
         fields["eo:center_wavelength"], fields["eo:full_width_half_max"] = spec.wavelength

@@ -330,7 +330,7 @@ def _check_band(product: str, target: Target, written: dict[str, Any], report: R
         return
     with _open(product, written["file"]) as raster:
         stored, nodata = raster.read(1), raster.nodata
-    bad, tolerance = [], (1e-2, 1e-7 if target.computed else 1e-9) if target.scaling or target.computed else (1.0, 0.0)
+    bad, tolerance = [], 1e-7 if target.computed else 1e-9 if target.scaling else 0.0
     cells = list(_sample_reached(target, None, *sample))
     with open_source(target) as source:
         for cell in cells:
@@ -405,16 +405,17 @@ def _sample_reached(target: Target, projection: Projection | None, count: int, s
         yield top + row, left + column
 
 
-def _same(
-    got: np.integer[Any] | np.floating[Any], expected: Number, method: str, tolerance: tuple[float, float]
-) -> bool:
-    """Whether a cell holds what is expected; `tolerance` is of angles, and of other floats beside their rounding."""
+def _same(got: np.integer[Any] | np.floating[Any], expected: Number, method: str, tolerance: float) -> bool:
+    """Whether a cell holds what is expected; `tolerance` is of floats beside their rounding."""
     if isinstance(expected, float) and math.isnan(expected):
         return bool(np.isnan(got))
     if method == "count":  # an exact number, rounded to float64 once
         return bool(got == float(expected))
-    if method in ("std", "circular") or np.dtype(got.dtype).kind == "f":
-        return math.isclose(float(got), float(expected), rel_tol=1e-6, abs_tol=tolerance[method != "circular"])
+    if method == "circular":  # in degrees, or in hundredths of them; a turn apart is the same direction
+        turn, most = (360, 1e-2) if np.dtype(got.dtype).kind == "f" else (36000, 1)
+        return abs((float(got) - float(expected) + turn / 2) % turn - turn / 2) <= most
+    if method == "std" or np.dtype(got.dtype).kind == "f":
+        return math.isclose(float(got), float(expected), rel_tol=1e-6, abs_tol=tolerance)
     return int(got) == int(expected)
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from landsat_downsample.errors import MissingError, NoSceneError, ReadError, SceneError
-from landsat_downsample.formats import product_id, scene_files, stac_item, stac_source
+from landsat_downsample.formats import granule, product_id, scene_files, stac_item, stac_source
 from landsat_downsample.formats.mtl import parse
 from landsat_downsample.formats.mtl import properties as properties_module
 from landsat_downsample.formats.mtl.document import MAX_BYTES, Mtl
@@ -207,6 +207,7 @@ class Finder:
             name for name in names if (product_id.parse(name) == product if not mtl else name.endswith(SUFFIX + MARKER))
         ]
         said = self._beside(location, own)
+        known = self._read_by_family(metadata, product)
         keys = {name: key for item in said for name, key in stac_source.asset_keys(item).items()}
         return Source(
             Listing(
@@ -218,11 +219,22 @@ class Finder:
                 files={band: self._file(location, name, names, keys.get(name)) for band, name in files.items()},
                 absent=tuple(absent),
                 metadata=metadata,
-                properties=_properties(product, mtl, None if mtl else stac_source.properties(said)),
+                properties=_properties(product, mtl, known | ({} if mtl else stac_source.properties(said))),
                 skipped=skipped,
             ),
             mtl,
         )
+
+    def _read_by_family(self, metadata: dict[str, Location], product: ProductId) -> dict[str, Any]:
+        """What files that are no MTL say of a scene, by the readers of its family's table."""
+        said: dict[str, Any] = {}
+        for kind, place in metadata.items():
+            if reader := product.family.metadata[kind].reader:
+                try:
+                    said |= granule.properties(reader, read_bytes(place, limit=MAX_BYTES, policy=self.policy))
+                except SceneError as error:
+                    raise SceneError(f"{place!r}: {error}") from error
+        return said
 
     def _beside(self, folder: Location, names: list[str]) -> list[dict[str, Any]]:
         """The STAC items among some files of a folder."""
@@ -330,7 +342,8 @@ def _metadata(location: Location, names: list[str], product: ProductId | None) -
     found = {}
     for name in names:
         kind, other = scene_files.metadata_kind(name), product_id.parse(name)
-        if kind and (other == product or other is None):
+        ours = product is None or kind in product.family.metadata
+        if kind and ours and (other == product or other is None):
             found[kind] = location / name
     return {kind: found[kind] for kind, _ in metadata_kinds() if kind in found}
 

@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import NoSceneError, UsageError
-from landsat_downsample.formats import scene_files
+from landsat_downsample.formats import product_id, scene_files
 from landsat_downsample.formats.product_id import parse
 from landsat_downsample.formats.scene_files import File, Listing
 from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.crs import with_datum
+from landsat_downsample.model.family import Family, of_sensor
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.indices import common_names, index_of
 from landsat_downsample.model.location import Location
@@ -137,7 +139,7 @@ def _open_single_file(
         return frame.fallback(mtl, spec.group, shape) if mtl else None
 
     guess = bands_module.unknown(spec.name)  # its fill is not known before its data type is
-    band = _read(finder, listing, file, guess, sibling_grid)
+    band = _placed(_read(finder, listing, file, guess, sibling_grid), product_id.family_of(name))
     band = _with_meaning(band, spec, name, forced=as_band is not None)
     product = parse(name)
     scene = Scene(
@@ -159,10 +161,18 @@ def _open_single_file(
     return scene
 
 
+def _placed(band: Band, family: Family | None) -> Band:
+    """A band on its grid, whose CRS has the datum that its family's files may leave out."""
+    if family is None or not family.unknown_datum:
+        return band
+    return dataclasses.replace(band, grid=dataclasses.replace(band.grid, crs=with_datum(band.grid.crs)))
+
+
 def _with_meaning(band: Band, spec: BandSpec, name: str, *, forced: bool) -> Band:
     """Give a band the meaning that its name or the user says, once its data type is known."""
     if not forced:
         spec = scene_files.settle(spec, band.dtype, band.nodata, name)
+        scene_files.check_scale(dataclasses.replace(band, spec=spec), name)
         spec = validity.settled(spec, band.spec, name)
     elif spec.categorical:
         scene_files.check_dtype(spec, band.dtype, name)
@@ -177,6 +187,9 @@ def _open_bands(finder: Finder, source: Source, bands: Iterable[str] | str | Non
     read = _read_all(finder, source, [*wanted, *_extra(listing, wanted)])
     for name, band in read.items():
         scene_files.check_stored(band.spec, band.dtype, band.nodata, listing.files[name].location.name)
+        scene_files.check_scale(band, listing.files[name].location.name)
+    family = of_sensor(listing.sensor)
+    read = {name: _placed(band, family) for name, band in read.items()}
     grid = frame.scene_grid(read, frame.of(mtl) if mtl else None)
     frame.check_predictors(read)
     if mtl is not None:

@@ -90,7 +90,7 @@ def test_a_name_knows_the_day_but_not_the_time():
 
 
 @pytest.mark.parametrize(
-    "name", ["LC08_CU_003010_20200101_20210504_02_SR_B4.TIF", "HLS.S30.T33UUB.2022001T095641.v2.0.Fmask.tif"]
+    "name", ["LC08_CU_003010_20200101_20210504_02_SR_B4.TIF", "HLS.S30.T33UUB.2022001T095641.v1.4.Fmask.tif"]
 )
 def test_other_products_are_recognised(name):
     assert product_id.unsupported(name)

@@ -356,8 +356,8 @@ def test_making_a_scene_again_leaves_nothing_of_the_old_one(tmp_path):
     ("options", "message"),
     [
         ({"sensor": "avhrr"}, "choose one of oli"),
-        ({"sensor": "mss", "level": 2, "size": (50, 50)}, "only 1 of MSS"),
-        ({"level": 3, "size": (50, 50)}, "has 1 and 2"),
+        ({"sensor": "mss", "level": 2, "size": (50, 50)}, "no level 2 of mss: it has 1"),
+        ({"level": 3, "size": (50, 50)}, "no level 3 of oli: it has 1 and 2"),
         ({"size": (39, 50)}, "at least 40"),
         ({"size": 50}, "two whole numbers"),
         ({"size": (50, 50), "bands": ["B4"]}, "no band B4"),

@@ -114,7 +114,10 @@ def add_make_scene(verbs: Verbs) -> None:
         "--sensor", default="oli", choices=("oli", "etm", "tm", "mss", "mss123"),
         help="oli (default), etm (scan gaps), tm, mss (Landsat 5) or mss123 (Landsat 1)",
     )  # fmt: skip
-    parser.add_argument("--level", type=int, choices=(1, 2), help="processing level (default 2; 1 for MSS)")
+    parser.add_argument(
+        "--family", choices=("hls-l30", "hls-s30"), help="a scene of another family than Landsat Collection 2"
+    )
+    parser.add_argument("--level", type=int, choices=(1, 2), help="processing level (default: the highest)")
     parser.add_argument("--size", type=size, metavar="W,H", help="pixels across and down (default: a full scene)")
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="another seed, another scene (default 0)")
     parser.add_argument("--bands", type=words, metavar="BANDS", help="USGS names of the bands to make (default: all)")
@@ -139,8 +142,8 @@ def _make_scene(arguments: argparse.Namespace) -> int:
         dates=arguments.dates,
         rows=arguments.rows,
         paths=arguments.paths,
-        sensor=arguments.sensor,
-        level=arguments.level or (1 if arguments.sensor.startswith("mss") else 2),
+        sensor=arguments.family or arguments.sensor,
+        level=arguments.level,
         size=arguments.size,
         seed=arguments.seed,
         bands=arguments.bands,

@@ -14,7 +14,7 @@ from landsat_downsample.testing.synthetic import tables
 from landsat_downsample.testing.synthetic.ground import Ground, Lattice
 from landsat_downsample.testing.synthetic.tables import CALIBRATION, EDGE, NO_DATA, QA_FILL
 
-#: Bands with a painter of their own; the others are painted by what their spec says.
+#: Bands with a painter of their own, by name or common name; the others are painted by what their spec says.
 SPECIAL = {
     "QA_PIXEL": "_qa_pixel",
     "QA_RADSAT": "_qa_radsat",
@@ -25,7 +25,8 @@ SPECIAL = {
     "ST_EMIS": "_emissivity",
     "ST_EMSD": "_emissivity",
     "ST_QA": "_uncertainty",
-    "B9": "_cirrus",
+    "Fmask": "_fmask",
+    "cirrus": "_cirrus",
 }
 
 #: Mean of the smooth bands that describe the air, and how they follow the haze.
@@ -46,15 +47,15 @@ class Painter:
         self.saturated = self._saturated_inside()
         self._voids = self._void_boxes()
         self._nearness = _nearness(ground.fields["distance"])
-        self._codes = tables.qa_pixel_codes(self.recipe.sensor)
+        self._codes = tables.qa_pixel_codes(self.recipe.like)
 
     def rows(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         """Rows `start` to `stop` of a band as it is stored, shape (stop - start, width of the band)."""
         return self._method(spec)(spec, start, stop)
 
     def _method(self, spec: BandSpec) -> Callable[[BandSpec, int, int], np.ndarray]:
-        if spec.name in SPECIAL:
-            return getattr(self, SPECIAL[spec.name])
+        if special := SPECIAL.get(spec.name) or SPECIAL.get(str(spec.common_name)):
+            return getattr(self, special)
         if spec.name.startswith("GM_"):
             return self._gap_mask
         if spec.name in AIR:
@@ -76,7 +77,7 @@ class Painter:
         """DN of a reflective band without noise, float32."""
         columns = list(tables.COLUMNS[str(spec.common_name)])
         scale, offset = self._scaling(spec)
-        ceiling = (np.iinfo(str(spec.dtype)).max * scale + offset) / 1.15  # the most that is not saturated
+        ceiling = min((np.iinfo(str(spec.dtype)).max * scale + offset) / 1.15, 1.6)  # the most that is not saturated
         table = self.spectra[:, columns].mean(axis=1)
         cloud = float(np.mean([tables.CLOUD[column] for column in columns]))
         path = float(np.mean([tables.PATH[column] for column in columns])) if self.recipe.level == 1 else 0.0
@@ -102,19 +103,20 @@ class Painter:
 
     def _scaling(self, spec: BandSpec) -> tuple[float, float]:
         """Scale and offset from DN to reflectance, or to temperature or radiance of a thermal band."""
-        if self.recipe.level == 2:
-            return tables.KELVIN if spec.group == "thermal" else tables.REFLECTANCE
-        calibration = CALIBRATION[self.recipe.sensor][spec.name]
+        if spec.scale is not None:
+            zero = 273.15 if spec.unit == "degree_Celsius" else 0.0
+            return spec.scale, (spec.offset or 0.0) + zero
+        calibration = CALIBRATION[self.recipe.like][spec.name]
         return calibration[:2] if spec.group == "thermal" else calibration[2:]
 
     def _thermal(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         scale, offset = self._scaling(spec)
         kelvin, slope = np.append(self.spectra[:, tables.TEMPERATURE], tables.CLOUD[-1]), 1.0
         if self.recipe.level == 1:
-            constants = CALIBRATION[self.recipe.sensor][spec.name][2:]
+            constants = CALIBRATION[self.recipe.like][spec.name][2:]
             slope = float(tables.planck(296, *constants) - tables.planck(295, *constants))
             kelvin = tables.planck(np.maximum(kelvin, 200) - 4, *constants)
-        table = np.clip((kelvin - offset) / scale, 1, np.iinfo(str(spec.dtype)).max - 1).astype(np.float32)
+        table = np.clip((kelvin - offset) / scale, _least(spec), np.iinfo(str(spec.dtype)).max - 1).astype(np.float32)
         dn = table[:-1][self.ground.cover[start:stop]]
         dn += self._warmth(start, stop) * np.float32(slope / scale)
         dn = self._under_cloud(dn, start, float(table[-1]))
@@ -154,19 +156,19 @@ class Painter:
 
     def _image(self, dn: np.ndarray, spec: BandSpec, start: int, finer: int = 1) -> np.ndarray:
         """Store `dn` as the band's type: never fill nor saturated by itself; then saturation, then fill."""
-        top = np.iinfo(str(spec.dtype)).max
-        np.clip(dn, 1, top - 1, out=dn)
+        top, fill = np.iinfo(str(spec.dtype)).max, spec.fill or 0
+        np.clip(dn, _least(spec), top - 1, out=dn)
         out = np.rint(dn, out=dn).astype(spec.dtype)
         if finer == 1:
             self._saturate(out, spec, start, top)
-            self._put(out, start, self._specks.get(spec.name), 0)
+            self._put(out, start, self._specks.get(spec.name), fill)
         if self.recipe.level == 2 and spec.group == "thermal":
-            self._empty(out, start, 0)
-        return self._outside(out, spec, start, 0, finer)
+            self._empty(out, start, fill)
+        return self._outside(out, spec, start, fill, finer)
 
     def _saturate(self, out: np.ndarray, spec: BandSpec, start: int, top: int) -> None:
         band = spec.name.removeprefix("SR_")
-        groups = [n for n, bands in enumerate(tables.SATURATES[self.recipe.sensor]) if band in bands]
+        groups = [n for n, bands in enumerate(tables.SATURATES[self.recipe.like]) if band in bands]
         indices, group = self.saturated
         self._put(out, start, indices[np.isin(group, groups)], top)
 
@@ -237,13 +239,23 @@ class Painter:
 
     # quality, angles, gap masks
 
+    def _fmask(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
+        """Fmask of HLS: cloud, what is adjacent to it, shadow, snow, water, and the level of aerosol."""
+        flags = self.ground.flags[start:stop]
+        haze = self.ground.fields["haze"].rows(start, stop, self.width)
+        bits = (land.IS_CLOUD, 2), (land.IS_DILATED, 4), (land.IS_SHADOW, 8), (land.IS_SNOW, 16), (land.IS_WATER, 32)
+        out = sum((flags & bit != 0) * np.uint8(code) for bit, code in bits)
+        cloudy = flags & (land.IS_CLOUD | land.IS_DILATED) != 0
+        out = out | np.where(cloudy, 3, 1 + (haze > -0.4) + (haze > 1.1)).astype(np.uint8) << 6
+        return self._quality(out, start, spec.fill or 0)
+
     def _qa_pixel(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         return self._quality(self._codes[self.ground.flags[start:stop]], start, QA_FILL)
 
     def _qa_radsat(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         out = np.zeros((stop - start, self.width), np.uint16)
         indices, groups = self.saturated
-        self._put(out, start, indices, tables.radsat_codes(self.recipe.sensor)[groups])
+        self._put(out, start, indices, tables.radsat_codes(self.recipe.like)[groups])
         return out
 
     def _angle(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
@@ -257,9 +269,10 @@ class Painter:
             "SZA": lambda: np.float32(90 - elevation) - across + np.float32(0.8) * along,
             "SAA": lambda: np.float32(azimuth) + np.float32(1.3) * across + np.float32(0.6) * along,
         }
-        out = np.rint(formulas[spec.name]() * 100).astype(np.int16)
+        hundredths = np.rint(formulas[spec.name]() * 100)
+        out = (hundredths if spec.dtype == "int16" else hundredths % 36000).astype(spec.dtype)
         first, after = self._edges[1]
-        return _frame(out, first[start:stop], after[start:stop], 0)
+        return _frame(out, first[start:stop], after[start:stop], spec.fill or 0)
 
     def _gap_mask(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         finer = 2 if spec.group == "panchromatic" else 1
@@ -330,6 +343,11 @@ class Painter:
         if self.ground.depth is not None:
             inside &= self.ground.depth.reshape(-1)[indices] <= tables.QA_GAP_STARTS
         return indices[inside], groups[inside]
+
+
+def _least(spec: BandSpec) -> int:
+    """The least number that a pixel with data is stored as: reflectance may be negative where its type is signed."""
+    return -2000 if spec.dtype == "int16" else 1
 
 
 def _frame(out: np.ndarray, first: np.ndarray, after: np.ndarray, fill: int) -> np.ndarray:

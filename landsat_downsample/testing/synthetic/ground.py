@@ -204,7 +204,7 @@ def _distance_to_zero(values: np.ndarray) -> np.ndarray:
 
 def build(recipe: Recipe) -> Ground:
     """Make the landscape of `recipe`: the same one for the same recipe, whatever the machine's load."""
-    entropy = [recipe.seed, *recipe.landscape_size, len(recipe.sensor), int(recipe.southern)]
+    entropy = [recipe.seed, *recipe.landscape_size, len(recipe.like), int(recipe.southern)]
     rng = air = np.random.default_rng(entropy)
     if recipe.frame is not None:  # each pass has an air of its own, and noise of its sensor; all have one ground
         air = np.random.default_rng([*entropy, recipe.acquired.toordinal(), recipe.frame.path])
@@ -218,7 +218,7 @@ def build(recipe: Recipe) -> Ground:
     cover, light = _surface(rough, detail, cloud, flags, _shadow_shift(recipe))
     fields = {"haze": rough.lattice(rough.haze), "height": rough.lattice(rough.ground)}
     fields["distance"] = Lattice(_cloud_distance(flags, rough.step).astype(np.float32), rough.step)
-    if recipe.mission.sensor_id == "OLI_TIRS":
+    if recipe.like == "oli":
         fields["cirrus"] = rough.lattice(rough.cirrus - np.percentile(rough.cirrus, 93))
         _veil(fields["cirrus"], cloud, flags)
     saturated = _saturated(air, cloud, cover, detail)

@@ -10,7 +10,9 @@ import numpy as np
 import rasterio
 
 from landsat_downsample.errors import UsageError, WriteError
+from landsat_downsample.model import flags
 from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.family import file_name
 from landsat_downsample.model.grid import width_height
 from landsat_downsample.testing.synthetic import files as texts
 from landsat_downsample.testing.synthetic import ground as land
@@ -18,13 +20,14 @@ from landsat_downsample.testing.synthetic import mtl, series
 from landsat_downsample.testing.synthetic.bands import Painter
 from landsat_downsample.testing.synthetic.recipe import MISSIONS, Recipe
 from landsat_downsample.testing.synthetic.tables import SATURATES
+from landsat_downsample.testing.synthetic.tiled import TiledRecipe, recipe_of
 
 
 def make_scene(
     folder: str | os.PathLike[str],
     *,
     sensor: str = "oli",
-    level: int = 2,
+    level: int | None = None,
     size: tuple[int, int] | None = None,
     seed: int = 0,
     bands: Iterable[str] | None = None,
@@ -41,11 +44,11 @@ def make_scene(
         Where the scene's own folder, ``<product_id>``, is made. Files already in it are replaced.
     sensor : str
         ``oli`` (Landsat 8, or 9 for an odd seed), ``etm`` (Landsat 7 with scan gaps), ``tm`` (Landsat 5),
-        ``mss`` (Landsat 5) or ``mss123`` (Landsat 1).
-    level : int
-        Processing level: 1, or 2 for all but MSS.
+        ``mss`` (Landsat 5) or ``mss123`` (Landsat 1); of other families ``hls-l30`` or ``hls-s30``.
+    level : int, optional
+        Processing level: 1 or 2, only 1 of MSS. Default: the highest.
     size : (int, int), optional
-        (width, height) of the 30 m frame, 60 m for MSS, at least 40 each. Default: a full scene.
+        (width, height) of the 30 m frame, 60 m for MSS, at least 40 each. Default: a full scene, or a whole tile.
     seed : int
         Another seed makes another landscape, acquired on another day.
     bands : iterable of str, optional
@@ -70,7 +73,7 @@ def make_scene(
     >>> ld.make_scene("scenes", sensor="etm", size=(300, 260), bands=["SR_B3", "QA_PIXEL"]).name
     'LE07_L2SP_192028_20120707_20200908_02_T1'
     """
-    recipe = Recipe(sensor, level, _size(sensor, size), int(seed), bool(southern))
+    recipe = recipe_of(sensor, level, _size(sensor, size), int(seed), bool(southern))
     return _make(folder, recipe, _chosen(recipe, bands))
 
 
@@ -81,7 +84,7 @@ def make_scenes(
     rows: int = 1,
     paths: int = 1,
     sensor: str = "oli",
-    level: int = 2,
+    level: int | None = None,
     size: tuple[int, int] | None = None,
     seed: int = 0,
     bands: Iterable[str] | None = None,
@@ -103,8 +106,8 @@ def make_scenes(
         Rows to the south and paths to the west, the first among them; a path is seen a week after the one before.
     sensor : str
         As of `make_scene`.
-    level : int
-        Processing level.
+    level : int, optional
+        As of `make_scene`.
     size : (int, int), optional
         (width, height) about which those of the frames vary; rounded to tens of pixels and one more.
     seed : int
@@ -131,7 +134,7 @@ def make_scenes(
     >>> [folder.name for folder in ld.make_scenes("scenes", dates=2, size=(300, 260), bands=["SR_B4"])]
     ['LC08_L2SP_192028_20230714_20230724_02_T1', 'LC08_L2SP_192028_20240106_20240116_02_T1']
     """
-    first = Recipe(sensor, level, _size(sensor, size), int(seed), bool(southern))
+    first = recipe_of(sensor, level, _size(sensor, size), int(seed), bool(southern))
     scenes = series.recipes(first, dates=dates, rows=rows, paths=paths)
     chosen = _chosen(first, bands)
     return [_make(folder, recipe, chosen) for recipe in (scenes if len(scenes) > 1 else [first])]
@@ -142,11 +145,14 @@ def _make(folder: str | os.PathLike[str], recipe: Recipe, chosen: tuple[BandSpec
     painter = Painter(land.build(recipe))
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for old in target.glob(f"{recipe.product_id}_*"):  # of another size, perhaps
+        for old in target.glob(f"{recipe.product_id}[_.]*"):  # of another size, perhaps
             old.unlink()
         for spec in chosen:
-            _write_band(target / f"{recipe.product_id}_{spec.name}.TIF", painter, spec)
-        _write_texts(target, painter, chosen)
+            _write_band(target / file_name(recipe.mission.catalogue, recipe.product_id, spec.name), painter, spec)
+        if isinstance(recipe, TiledRecipe):
+            recipe.write_texts(target, chosen, _cloud_cover(painter))
+        else:
+            _write_texts(target, painter, chosen)
     except (OSError, rasterio.errors.RasterioError) as error:
         raise WriteError(f"cannot write a synthetic scene to {str(folder)!r}: {error}") from error
     return target
@@ -182,7 +188,7 @@ def _write_band(path: Path, painter: Painter, spec: BandSpec) -> None:
         "dtype": spec.dtype,
         "crs": grid.crs,
         "transform": grid.transform,
-        "nodata": spec.fill if recipe.level == 2 and spec.kind == "continuous" else None,
+        "nodata": spec.fill if recipe.states_nodata(spec) else None,
         "blocksize": 256,
         "compress": "DEFLATE",
         "level": 1,  # a third cheaper than the default, and no larger for noisy bands
@@ -191,7 +197,9 @@ def _write_band(path: Path, painter: Painter, spec: BandSpec) -> None:
         "num_threads": "ALL_CPUS",
     }
     with rasterio.open(path, "w", **profile) as target:
-        target.update_tags(AREA_OR_POINT="Point")
+        target.update_tags(AREA_OR_POINT=recipe.area_or_point)
+        if recipe.states_scale and spec.scale is not None:
+            target.scales, target.offsets = [spec.scale], [spec.offset or 0.0]
         for start, stop in land.strips(grid.height):
             target.write(painter.rows(spec, start, stop), 1, window=((start, stop), (0, grid.width)))
 
@@ -210,12 +218,13 @@ def _write_texts(target: Path, painter: Painter, chosen: tuple[BandSpec, ...]) -
 
 
 def _cloud_cover(painter: Painter) -> float:
-    """Percent of the pixels that QA_PIXEL has data for that it calls cloud."""
-    spec, cloudy, valid = painter.recipe.bands["QA_PIXEL"], 0, 0
+    """Percent of the pixels that the quality band has data for that it calls cloud."""
+    spec = next(spec for spec in painter.recipe.bands.values() if spec.quality)
+    cloud, cloudy, valid = flags.mask_bits(spec, ("cloud",)), 0, 0
     for start, stop in land.strips(painter.height):
         codes = painter.rows(spec, start, stop)
-        valid += int(np.count_nonzero(codes & 1 == 0))
-        cloudy += int(np.count_nonzero(codes & 8))
+        valid += int(np.count_nonzero(~flags.without_data(codes, spec)))
+        cloudy += int(np.count_nonzero(flags.codes_of(codes, spec) & cloud))
     return 100 * cloudy / max(valid, 1)
 
 

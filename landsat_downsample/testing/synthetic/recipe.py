@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import ClassVar
 
 import numpy as np
 from affine import Affine
@@ -38,15 +39,23 @@ class Mission:
     station: str = "LGN"
     orbit_type: int = 2
     """World Reference System: 1 up to Landsat 3, 2 later."""
+    levels: tuple[int, ...] = (1, 2)
+    """Processing levels that there are."""
+    like: str = ""
+    """The Landsat whose pixels its own are painted like; empty for a Landsat itself."""
 
 
 MISSIONS = {
     "oli": Mission("oli_tirs", ("LC08", "LC09"), "OLI_TIRS", date(2023, 7, 14), None),
     "etm": Mission("etm", ("LE07",), "ETM", date(2012, 7, 7), date(2020, 9, 8), station="EDC"),
     "tm": Mission("tm", ("LT05",), "TM", date(2009, 7, 7), date(2020, 8, 27), station="KIS"),
-    "mss": Mission("mss45", ("LM05",), "MSS", date(1985, 7, 5), date(2021, 9, 18), (3901, 3921), 60, "KIS"),
+    "mss": Mission(
+        "mss45", ("LM05",), "MSS", date(1985, 7, 5), date(2021, 9, 18), (3901, 3921), 60, "KIS", levels=(1,)
+    ),
     # Not a gap: real scene IDs of Landsat 1 have XXX where others name the receiving station (LM10010101972252XXX01).
-    "mss123": Mission("mss123", ("LM01",), "MSS", date(1974, 7, 9), date(2020, 9, 7), (3901, 3921), 60, "XXX", 1),
+    "mss123": Mission("mss123", ("LM01",), "MSS", date(1974, 7, 9), date(2020, 9, 7), (3901, 3921), 60, "XXX", 1, (1,)),
+    "hls-l30": Mission("hls_l30", ("L30",), "OLI_TIRS", date(2023, 7, 14), None, (3660, 3660), levels=(3,), like="oli"),
+    "hls-s30": Mission("hls_s30", ("S30",), "MSI", date(2023, 7, 16), None, (3660, 3660), levels=(3,), like="oli"),
 }
 
 #: Corners of the footprint, (x, y) as fractions of the frame: upper left, upper right, lower
@@ -91,8 +100,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.sensor not in MISSIONS:
             raise UsageError(f"no synthetic sensor {self.sensor!r}: choose one of {', '.join(MISSIONS)}")
-        if self.level not in (1, 2) or (self.level == 2 and self.mission.sensor_id == "MSS"):
-            raise UsageError(f"no level {self.level!r} of {self.sensor}: Collection 2 has 1 and 2, and only 1 of MSS")
+        if self.level not in self.mission.levels:
+            levels = " and ".join(map(str, self.mission.levels))
+            raise UsageError(f"no level {self.level!r} of {self.sensor}: it has {levels}")
         if min(self.size) < SMALLEST:
             raise UsageError(f"scene of {self.size[0]} x {self.size[1]} pixels: make both sides at least {SMALLEST}")
 
@@ -100,6 +110,11 @@ class Recipe:
     def mission(self) -> Mission:
         """The mission of its sensor."""
         return MISSIONS[self.sensor]
+
+    @property
+    def like(self) -> str:
+        """The Landsat sensor whose pixels its own are painted like."""
+        return self.mission.like or self.sensor
 
     @property
     def bands(self) -> dict[str, BandSpec]:
@@ -200,7 +215,12 @@ class Recipe:
     def _grid_of(self, step: int, size: tuple[int, int]) -> Grid:
         x, y = self.upper_left
         transform = Affine(step, 0.0, x - step / 2, 0.0, -step, y + step / 2)
-        return Grid((size[1], size[0]), transform, f"EPSG:326{self.zone:02d}")
+        return Grid((size[1], size[0]), transform, self.crs)
+
+    @property
+    def crs(self) -> str:
+        """Of its grids."""
+        return f"EPSG:326{self.zone:02d}"
 
     @property
     def sun(self) -> tuple[float, float]:
@@ -221,6 +241,14 @@ class Recipe:
     def has_gaps(self) -> bool:
         """Whether the scan line corrector is off."""
         return self.sensor == "etm"
+
+    #: What its files' tags say.
+    area_or_point: ClassVar[str] = "Point"
+    states_scale: ClassVar[bool] = False
+
+    def states_nodata(self, spec: BandSpec) -> bool:
+        """Whether the file of a band says by a tag which value means no data."""
+        return self.level == 2 and spec.kind == "continuous"
 
     def footprint(self, rows: np.ndarray, finer: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """First column inside the footprint and first one after it, for each of `rows`.

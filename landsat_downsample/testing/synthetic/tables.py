@@ -56,7 +56,7 @@ PATH = (0.085, 0.065, 0.035, 0.020, 0.008, 0.002, 0.001)
 #: Columns of `COVERS` whose mean a band sees, by common name.
 COLUMNS = {
     "coastal": (0,), "blue": (1,), "green": (2,), "pan": (1, 2, 3), "red": (3,), "nir08": (4,), "nir09": (4,),
-    "swir16": (5,), "swir22": (6,),
+    "swir16": (5,), "swir22": (6,), "nir": (4,), "rededge071": (3, 4), "rededge075": (4,), "rededge078": (4,),
 }  # fmt: skip
 TEMPERATURE, EMISSIVITY = 7, 8
 
@@ -106,7 +106,7 @@ CALIBRATION = {
 }  # fmt: skip
 
 #: DN of the sensor's noise, standard deviation; with the texture of the ground it gives files as large as real ones.
-GRAIN = {"uint16": 40.0, "uint8": 0.6}
+GRAIN = {"uint16": 40.0, "uint8": 0.6, "int16": 12.0}
 
 #: Scale and offset of Level 2 reflectance and temperature, as in the catalogue.
 REFLECTANCE, KELVIN = (2.75e-05, -0.2), (0.00341802, 149.0)

@@ -1,0 +1,63 @@
+"""What metadata files without an MTL's form say of a scene, as STAC properties. Pure.
+
+Each reader takes the bytes of one kind of file, which a family's table names, and gives what it finds there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree
+
+from landsat_downsample.errors import SceneError
+
+#: What XML that comes with scenes never has, and what entities that grow without end need.
+_DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
+
+
+def properties(reader: str, data: bytes) -> dict[str, Any]:
+    """Read a file by the reader that its family's table names.
+
+    Raises
+    ------
+    SceneError
+        It cannot be read.
+    """
+    return {key: value for key, value in READERS[reader](data).items() if value is not None}
+
+
+def _xml(data: bytes) -> ElementTree.Element:
+    if any(word in data for word in _DECLARATIONS):
+        raise SceneError("it declares a document type, which no metadata of a scene does; fetch it again")
+    try:
+        return ElementTree.fromstring(data)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise SceneError(f"it cannot be read: {error}; fetch it again") from error
+
+
+def _cmr(data: bytes) -> dict[str, Any]:
+    """The granule record of HLS (``cmr.xml``); of several Landsat scenes in one granule the first counts."""
+    root = _xml(data)
+    said = {
+        one.findtext("Name", ""): (one.findtext("Values/Value") or "").strip()
+        for one in root.iterfind("AdditionalAttributes/AdditionalAttribute")
+    }
+    zenith = _number(said.get("MEAN_SUN_ZENITH_ANGLE"))
+    platform = root.findtext("Platforms/Platform/ShortName", "").strip().lower()
+    return {
+        "datetime": root.findtext("Temporal/RangeDateTime/BeginningDateTime"),
+        "platform": platform or None,
+        "eo:cloud_cover": _number(said.get("CLOUD_COVERAGE")),
+        "view:sun_azimuth": _number(said.get("MEAN_SUN_AZIMUTH_ANGLE")),
+        "view:sun_elevation": None if zenith is None else round(90 - zenith, 8),
+    }
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+READERS: dict[str, Callable[[bytes], dict[str, Any]]] = {"cmr": _cmr}

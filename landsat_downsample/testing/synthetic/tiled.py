@@ -1,0 +1,167 @@
+"""Synthetic scenes of families that come in tiles: what of a recipe is theirs, and the texts beside their bands."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from rasterio.warp import transform_geom
+
+from landsat_downsample.errors import UsageError
+from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.family import file_name
+from landsat_downsample.model.mgrs import MgrsTiles
+from landsat_downsample.testing.synthetic.recipe import MISSIONS, Recipe
+
+COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+def recipe_of(sensor: str, level: int | None, size: tuple[int, int], seed: int, southern: bool) -> Recipe:
+    """The recipe of a lone scene.
+
+    Raises
+    ------
+    UsageError
+        There is no such sensor or level, or the size is too small.
+    """
+    if sensor not in MISSIONS:
+        raise UsageError(f"no synthetic sensor {sensor!r}: choose one of {', '.join(MISSIONS)}")
+    level = MISSIONS[sensor].levels[-1] if level is None else level
+    return RECIPES.get(sensor.partition("-")[0], Recipe)(sensor, level, size, seed, southern)
+
+
+@dataclass(frozen=True, slots=True)
+class TiledRecipe(Recipe):
+    """A scene that is a tile of a grid. One that is smaller than a tile lies where a Landsat scene's frame begins."""
+
+    area_or_point = "Area"
+
+    def states_nodata(self, spec: BandSpec) -> bool:
+        """Whether the file of a band says by a tag which value means no data."""
+        return spec.fill is not None
+
+    @abstractmethod
+    def write_texts(self, target: Path, chosen: tuple[BandSpec, ...], cloud_cover: float) -> None:
+        """Write what comes beside the bands: metadata, and the STAC item."""
+
+    def stac_item(self, chosen: tuple[BandSpec, ...], properties: dict[str, Any]) -> dict[str, Any]:
+        """An item whose assets have the names of its archive."""
+        left, bottom, right, top = self.grid.bounds
+        ring = [[left, top], [left, bottom], [right, bottom], [right, top], [left, top]]
+        geometry = transform_geom(self.crs, "EPSG:4326", {"type": "Polygon", "coordinates": [ring]}, precision=6)
+        lon, lat = zip(*geometry["coordinates"][0], strict=True)
+        return {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "stac_extensions": [
+                f"https://stac-extensions.github.io/{name}/v1.0.0/schema.json" for name in ("eo", "projection", "view")
+            ],
+            "id": self.product_id,
+            "bbox": [min(lon), min(lat), max(lon), max(lat)],
+            "geometry": geometry,
+            "properties": {
+                "datetime": f"{self.centre_time:%Y-%m-%dT%H:%M:%S.%f}Z",
+                **properties,
+                "proj:shape": list(self.grid.shape),
+                "proj:transform": [*list(self.grid.transform)[:6], 0.0, 0.0, 1.0],
+            },
+            "links": [{"rel": "self", "href": f"./{self.product_id}_stac.json"}],
+            "assets": {spec.asset_key: self._asset(spec) for spec in chosen},
+        }
+
+    def _asset(self, spec: BandSpec) -> dict[str, Any]:
+        href = f"./{file_name(self.mission.catalogue, self.product_id, spec.name)}"
+        return {"href": href, "type": COG_TYPE, "roles": ["data"], "eo:bands": [{"name": spec.asset_key}]}
+
+
+@dataclass(frozen=True, slots=True)
+class HlsRecipe(TiledRecipe):
+    """A granule of HLS version 2.0: pixels whose edges are multiples of 30 m, where Landsat's are 15 m off."""
+
+    states_scale = True
+
+    @property
+    def tile(self) -> str:
+        """Its tile of the Military Grid Reference System, such as ``T33TUN``."""
+        x, y = self._corner
+        touched = MgrsTiles(Fraction(30), self.zone).touched((x, y - 30, x + 30, y))
+        return touched[0]
+
+    @property
+    def _corner(self) -> tuple[float, float]:
+        """Left and top of its first pixel: of a whole tile the tile's own."""
+        x, y = Recipe.upper_left.fget(self)  # type: ignore[attr-defined]
+        x, y = x + 15, y - 15
+        if self.size != self.mission.size:
+            return x, y
+        tiles = MgrsTiles(Fraction(30), self.zone)
+        _, lattice = tiles.find(tiles.touched((x, y - 30, x + 30, y))[0])
+        return float(lattice.origin[1]), float(lattice.origin[0])
+
+    @property
+    def upper_left(self) -> tuple[float, float]:
+        """Centre (x, y) of the first pixel."""
+        x, y = self._corner
+        return x + 15, y - 15
+
+    @property
+    def product_id(self) -> str:
+        """Granule ID."""
+        return f"HLS.{self.prefix}.{self.tile}.{self.centre_time:%Y%jT%H%M%S}.v2.0"
+
+    @property
+    def platform(self) -> str:
+        """The satellite; an odd seed is seen by the other one."""
+        pair = ("LANDSAT-8", "LANDSAT-9") if self.prefix == "L30" else ("Sentinel-2A", "Sentinel-2B")
+        return pair[self.seed % 2]
+
+    def write_texts(self, target: Path, chosen: tuple[BandSpec, ...], cloud_cover: float) -> None:
+        """Write the granule's record (``cmr.xml``) and its STAC item, as LP DAAC has them."""
+        elevation, azimuth = self.sun
+        properties = {
+            "platform": self.platform.lower(),
+            "instruments": ["oli"] if self.prefix == "L30" else ["msi"],
+            "eo:cloud_cover": round(cloud_cover),
+            "view:sun_azimuth": round(azimuth % 360, 8),
+            "sci:doi": f"10.5067/HLS/HLS{self.prefix}.002",
+            "proj:epsg": int(self.crs.removeprefix("EPSG:")),
+        }
+        item = json.dumps(self.stac_item(chosen, properties), indent=2)
+        (target / f"{self.product_id}_stac.json").write_text(item, "utf-8")
+        said = {
+            "CLOUD_COVERAGE": round(cloud_cover),
+            "MGRS_TILE_ID": self.tile[1:],
+            "REF_SCALE_FACTOR": 0.0001,
+            "ANG_SCALE_FACTOR": 0.01,
+            "FILLVALUE": -9999,
+            "QA_FILLVALUE": 255,
+            "NCOLS": self.size[0],
+            "NROWS": self.size[1],
+            "MEAN_SUN_AZIMUTH_ANGLE": round(azimuth % 360, 8),
+            "MEAN_SUN_ZENITH_ANGLE": round(90 - elevation, 8),
+        }
+        (target / f"{self.product_id}.cmr.xml").write_text(self._granule(said), "utf-8")
+
+    def _granule(self, said: dict[str, Any]) -> str:
+        time = f"{self.centre_time:%Y-%m-%dT%H:%M:%S.%f}Z"
+        attributes = "\n".join(
+            f"    <AdditionalAttribute>\n      <Name>{escape(name)}</Name>\n"
+            f"      <Values>\n        <Value>{value}</Value>\n      </Values>\n    </AdditionalAttribute>"
+            for name, value in said.items()
+        )
+        return (
+            f"<Granule>\n  <GranuleUR>{self.product_id}</GranuleUR>\n"
+            "  <Temporal>\n    <RangeDateTime>\n"
+            f"      <BeginningDateTime>{time}</BeginningDateTime>\n      <EndingDateTime>{time}</EndingDateTime>\n"
+            "    </RangeDateTime>\n  </Temporal>\n"
+            f"  <Platforms>\n    <Platform>\n      <ShortName>{self.platform}</ShortName>\n    </Platform>\n"
+            f"  </Platforms>\n  <AdditionalAttributes>\n{attributes}\n  </AdditionalAttributes>\n</Granule>\n"
+        )
+
+
+RECIPES: dict[str, type[Recipe]] = {"hls": HlsRecipe}
