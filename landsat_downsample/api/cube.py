@@ -64,11 +64,12 @@ def cube(
         ``zarr``, the default. ``netcdf``, the default where ``to`` ends with ``.nc``: one NetCDF-4 file by the CF
         conventions, written whole each time, and there only once it is complete. ``cog``: a folder with a COG of each
         date and variable and a STAC item of each date; dates whose products were made anew are, too.
+        ``icechunk``: the arrays of the Zarr cube in a repository, a snapshot for each call.
     dates_per_shard : int, optional
-        Of Zarr: dates in one file of a variable, by default 20. More of them make a cell's series quicker and a date's
+        Of Zarr and Icechunk: dates in one file of a variable, by default 20. More of them make a cell's series quicker and a date's
         map slower.
     shards : bool, optional
-        Of Zarr: False makes a file for each chunk, of at most 10 dates, which GDAL 3.12 reads too.
+        Of Zarr and Icechunk: False makes a file for each chunk, of at most 10 dates, which GDAL 3.12 reads too.
     workers : int, optional
         Threads; as many as there are CPUs.
     client : distributed.Client, optional

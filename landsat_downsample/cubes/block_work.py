@@ -27,7 +27,7 @@ class BlockWork:
     group: str
     variable: str
     first: int
-    """Date that it begins with, in the series."""
+    """Date that it begins with, in the whole array."""
     window: Window
     dtype: str
     fill: float | None
@@ -71,16 +71,19 @@ class BlockWork:
         return values
 
 
-def block_works(series: Series, variable: Variable, steps: tuple[int, int, int]) -> Iterator[BlockWork]:
-    """Pieces of a variable of some dates, rows and columns each, in the order of the array."""
+def block_works(
+    series: Series, variable: Variable, steps: tuple[int, int, int], before: int = 0
+) -> Iterator[BlockWork]:
+    """Pieces of a variable of so many dates, rows and columns, in the order of the array; `before` dates are there."""
     group, (height, width) = uuid.uuid4().hex, series.common.grid.shape
     dates, rows, columns = steps
-    for first in range(0, len(series.dates), dates):
-        some = range(first, min(first + dates, len(series.dates)))
+    whole = before + len(series.dates)
+    for start in range(before // dates * dates, whole, dates):
+        first, last = max(start, before), min(start + dates, whole)
         for top in range(0, height, rows):
             for left in range(0, width, columns):
                 window = (top, min(top + rows, height), left, min(left + columns, width))
-                parts = tuple(tuple(series.parts(variable, at, window)) for at in some)
+                parts = tuple(tuple(series.parts(variable, at - before, window)) for at in range(first, last))
                 yield BlockWork(group, variable.name, first, window, variable.dtype, variable.fill, parts)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import truediv
 from typing import Any
 
 import numpy as np
@@ -147,8 +149,19 @@ class CubeState:
         """
         if not files.exists(to / ROOT):
             return None
+        return cls.of(to, lambda key: files.read_bytes(reduce(truediv, key.split("/"), to)))
+
+    @classmethod
+    def of(cls, to: Location, read: Callable[[str], bytes]) -> CubeState:
+        """Of what `read` gives of keys.
+
+        Raises
+        ------
+        UsageError
+            It is no cube of this library.
+        """
         try:
-            root = json.loads(files.read_bytes(to / ROOT))
+            root = json.loads(read(ROOT))
             arrays = root["consolidated_metadata"]["metadata"]
             layout = Layout.from_dict(_record(root["attributes"]["landsat_ds:cube"]), arrays)
         except (KeyError, ValueError, TypeError) as error:
@@ -156,9 +169,7 @@ class CubeState:
         found = {}
         for name, array in arrays.items():
             if array.get("dimension_names") == ["time"]:
-                chunks = [
-                    files.read_bytes(to / name / "c" / str(number)) for number in range(-(-array["shape"][0] // DATES))
-                ]
+                chunks = [read(f"{name}/c/{number}") for number in range(-(-array["shape"][0] // DATES))]
                 found[name] = read_coordinate(root, name, chunks), array["attributes"]
         return cls(layout, found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -12,7 +11,7 @@ import numpy as np
 
 from landsat_downsample.cubes.common_grid import Bounds
 from landsat_downsample.cubes.cube_state import CubeState, Layout, rules
-from landsat_downsample.cubes.passes import Date, dates
+from landsat_downsample.cubes.passes import Date, dates, fingerprint
 from landsat_downsample.cubes.reduced_scene import ReducedScene
 from landsat_downsample.cubes.series import Series, Variable
 from landsat_downsample.cubes.shard_work import ShardWork
@@ -106,14 +105,13 @@ def write_cube(
     needed()
     with Lease(to) as lease:
         known = CubeState.read(to)
-        growth = _first(scenes, request) if known is None else _further(scenes, known, request)
+        growth = growth_of(scenes, known, request)
         if growth.series is None:
             return growth.outcome(to)
         works = growth.works(to)
         _carry_out(works, executor, told)
         lease.check()
-        before = growth.before
-        after = before.with_dates(growth.series, [_fingerprint(date) for date in growth.series.dates])
+        after = growth.after()
         for key, data in after.documents(growth.series.attributes()).items():
             if key == "zarr.json":
                 lease.check()
@@ -121,17 +119,32 @@ def write_cube(
         return growth.outcome(to)
 
 
+def growth_of(scenes: Sequence[ReducedScene], known: CubeState | None, request: CubeRequest) -> Growth:
+    """What a cube is to get of products; `known` is what is there.
+
+    Raises
+    ------
+    UsageError
+        They do not lie on its grid, or were made by other rules.
+    """
+    return _first(scenes, request) if known is None else _further(scenes, known, request)
+
+
 @dataclass(frozen=True, slots=True)
-class _Growth:
+class Growth:
+    """What a cube gets."""
+
     before: CubeState
+    """The cube as it is; of a new one its layout."""
     series: Series | None
     """The dates that are new; None where there are none."""
     told: dict[str, tuple[str, ...]]
 
     def works(self, to: Location) -> list[ShardWork]:
+        """Files to be written."""
         series = self.series
         assert series is not None
-        ids = [*_fingerprints(self.before), *(_fingerprint(date) for date in series.dates)]
+        ids = [*_fingerprints(self.before), *(fingerprint(date) for date in series.dates)]
         group = uuid.uuid4().hex
         return [
             work
@@ -139,13 +152,19 @@ class _Growth:
             for work in _works(self.before, series, name, (to / name).href, (group, ids))
         ]
 
+    def after(self) -> CubeState:
+        """The cube with the dates that are new."""
+        assert self.series is not None
+        return self.before.with_dates(self.series, [fingerprint(date) for date in self.series.dates])
+
     def outcome(self, to: Location) -> CubeOutcome:
+        """What became of it."""
         added = tuple(scene.id for scene in self.series.scenes) if self.series else ()
         dates_now = self.before.count + (len(self.series.dates) if self.series else 0)
         return CubeOutcome(to.shown, dates_now, tuple(dict.fromkeys(added)), **self.told)
 
 
-def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> _Growth:
+def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> Growth:
     series = Series.begun(scenes, request.names, request.bounds, request.group)
     layout = Layout.of(
         series,
@@ -154,10 +173,10 @@ def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> _Growth:
         group=request.group,
         bounded=request.bounds is not None,
     )
-    return _Growth(CubeState(layout, {}), series, {})
+    return Growth(CubeState(layout, {}), series, {})
 
 
-def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequest) -> _Growth:
+def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequest) -> Growth:
     layout = known.layout
     asked = {"group": request.group or layout.group, "bounds": request.bounds}
     if asked["group"] != layout.group:
@@ -180,7 +199,7 @@ def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequ
                 earlier += ids
             else:
                 new.append(date)
-        elif of_ids.get(" ".join(ids)) != _fingerprint(date):
+        elif of_ids.get(" ".join(ids)) != fingerprint(date):
             changed += ids
     found = {scene.id for scene in scenes}
     told = {
@@ -190,7 +209,7 @@ def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequ
         "cut": tuple(scene.id for date in new for scene in date if not (layout.bounded or layout.common.holds(scene))),
     }
     if not new:
-        return _Growth(known, None, told)
+        return Growth(known, None, told)
     there = [name for name in layout.variables if any(scene.find(name) for date in new for scene in date)]
     series = Series.of(layout.common, new, there)
     for variable in series.variables:
@@ -201,7 +220,7 @@ def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequ
                     f"{variable.name} of {series.scenes[0].id} is no part of the cube: its {fact} is {value}, "
                     f"and {of_cube[fact]} there; reduce it as the others were"
                 )
-    return _Growth(known, series, told)
+    return Growth(known, series, told)
 
 
 def _works(
@@ -248,12 +267,6 @@ def _carry_out(works: Sequence[ShardWork], executor: Executor, told: Callable[[i
 def _fingerprints(state: CubeState) -> list[str]:
     found: list[str] = state.coordinates["fingerprint"][0].tolist() if state.coordinates else []
     return found
-
-
-def _fingerprint(date: Date) -> str:
-    """What identifies the products of a date."""
-    said = "\n".join(f"{scene.id} {scene.properties.get('landsat_ds:fingerprint')}" for scene in date)
-    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _key(to: Location, key: str) -> Location:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from landsat_downsample import __version__
 from landsat_downsample.cubes.mosaic_work import StoredMosaic
-from landsat_downsample.cubes.passes import Date
+from landsat_downsample.cubes.passes import Date, fingerprint
 from landsat_downsample.cubes.series import Series, Variable
 from landsat_downsample.formats import product_id
 from landsat_downsample.formats.multihash import multihash
@@ -36,12 +35,6 @@ def name_of(date: Date, group: str | None) -> str:
     if group == "pass" and path:
         return f"{day}_{scene.id[:9] + '_' if known else ''}{path}"
     return f"{day}_{scene.id[:16] if known else scene.id}"
-
-
-def fingerprint(date: Date) -> str:
-    """What identifies the products of a date."""
-    said = "\n".join(f"{scene.id} {scene.properties.get('landsat_ds:fingerprint')}" for scene in date)
-    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def mosaic_item(

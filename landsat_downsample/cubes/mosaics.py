@@ -16,9 +16,9 @@ from landsat_downsample.cubes.catalogued_items import COLLECTION
 from landsat_downsample.cubes.common_grid import CommonGrid
 from landsat_downsample.cubes.cube_state import rules
 from landsat_downsample.cubes.growing import CubeOutcome, CubeRequest
-from landsat_downsample.cubes.mosaic_item import FINGERPRINT, PARAMETERS, SOURCES, fingerprint, mosaic_item, name_of
+from landsat_downsample.cubes.mosaic_item import FINGERPRINT, PARAMETERS, SOURCES, mosaic_item, name_of
 from landsat_downsample.cubes.mosaic_work import MosaicWork, StoredMosaic
-from landsat_downsample.cubes.passes import Date, dates
+from landsat_downsample.cubes.passes import Date, dates, fingerprint
 from landsat_downsample.cubes.reduced_scene import ReducedScene, moment
 from landsat_downsample.cubes.series import Series, Variable
 from landsat_downsample.cubes.stac_collection import collection, dimensions

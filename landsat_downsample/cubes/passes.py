@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from itertools import groupby
@@ -42,6 +43,12 @@ def dates(scenes: Sequence[ReducedScene], group: str | None) -> list[Date]:
                 found.append([scene])
             last = scene
     return sorted(map(tuple, found), key=lambda date: _when(date[0]))
+
+
+def fingerprint(date: Date) -> str:
+    """What identifies the products of a date: another one where one of them is made otherwise."""
+    said = "\n".join(f"{scene.id} {scene.properties.get('landsat_ds:fingerprint')}" for scene in date)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _latest(scenes: Sequence[ReducedScene]) -> list[ReducedScene]:

@@ -97,7 +97,7 @@ class ChunkFormat:
 
     def encoded(self, values: np.ndarray) -> dict[tuple[int, int], bytes]:
         """Files of a block of values (dates, rows, columns), by row and column among the files of the block."""
-        with _quiet():
+        with quiet():
             store: dict[str, Any] = {}
             self._array(store, values.shape)[...] = values
         return {
@@ -110,7 +110,7 @@ class ChunkFormat:
         """Values of a block, from its files; fill where there is none."""
         from zarr.core.buffer import default_buffer_prototype
 
-        with _quiet():
+        with quiet():
             store: dict[str, Any] = {}
             array = self._array(store, shape)
             make = default_buffer_prototype().buffer.from_bytes
@@ -164,7 +164,7 @@ def _joined(body: bytes, index: np.ndarray) -> bytes:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without zarr's warnings of what its specification has not settled yet: strings, consolidated metadata."""
     needed()
     from zarr.errors import ZarrUserWarning
@@ -193,7 +193,7 @@ def documents(variables: Mapping[str, Described], attributes: Mapping[str, Any])
     from zarr.storage import MemoryStore
 
     store: dict[str, Any] = {}
-    with _quiet():
+    with quiet():
         memory = MemoryStore(store)
         root = zarr.create_group(memory, zarr_format=3, attributes=dict(attributes))
         for name, one in variables.items():
@@ -235,6 +235,6 @@ def read_coordinate(root: Mapping[str, Any], name: str, chunks: list[bytes]) -> 
     make = default_buffer_prototype().buffer.from_bytes
     store = {"zarr.json": make(json.dumps(root["consolidated_metadata"]["metadata"][name]).encode())}
     store |= {f"c/{number}": make(data) for number, data in enumerate(chunks)}
-    with _quiet():
+    with quiet():
         values: np.ndarray = np.asarray(needed().open_array(MemoryStore(store), mode="r")[...])
     return values

@@ -160,8 +160,8 @@ def test_refusals(made, tmp_path, monkeypatch):
             ld.cube(made, tmp_path.joinpath(*to), ["red"], **how)
 
     refused("format 'netcfd' is unknown .did you mean netcdf", "cube", format="netcfd")
-    refused("dates_per_shard is of the format zarr: leave it out with netcdf", "cube.nc", dates_per_shard=3)
-    refused("shards is of the format zarr: leave it out with cog", "cube", format="cog", shards=False)
+    refused("dates_per_shard is of the format zarr, icechunk: leave it out with netcdf", "cube.nc", dates_per_shard=3)
+    refused("shards is of the format zarr, icechunk: leave it out with cog", "cube", format="cog", shards=False)
     (tmp_path / "folder.nc").mkdir()
     refused("is a folder: a NetCDF cube is a file", "folder.nc")
     (tmp_path / "folder.nc" / "other.json").write_text("{}")

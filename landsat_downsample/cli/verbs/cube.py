@@ -50,7 +50,7 @@ def add_cube(verbs: Verbs) -> None:
     layout.add_argument(
         "--format", metavar="NAME",
         help="zarr (default); netcdf (of names that end with .nc): one file, written whole each time; cog: "
-        "a folder with a COG of each date and variable",
+        "a folder with a COG of each date and variable; icechunk: a repository, a snapshot for each run",
     )  # fmt: skip
     layout.add_argument(
         "--dates-per-shard", type=count, metavar="N",
