@@ -66,8 +66,8 @@ def cube(
         date and variable and a STAC item of each date; dates whose products were made anew are, too.
         ``icechunk``: the arrays of the Zarr cube in a repository, a snapshot for each call.
     dates_per_shard : int, optional
-        Of Zarr and Icechunk: dates in one file of a variable, by default 20. More of them make a cell's series quicker and a date's
-        map slower.
+        Of Zarr and Icechunk: dates in one file of a variable, by default 20. More of them make a cell's series quicker
+        and a date's map slower.
     shards : bool, optional
         Of Zarr and Icechunk: False makes a file for each chunk, of at most 10 dates, which GDAL 3.12 reads too.
     workers : int, optional

@@ -227,9 +227,10 @@ def test_files_of_others_do_not_pay_for_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name for name in done.stdout.split() if name.startswith("landsat_downsample.")}
     assert loaded == {
-        *(f"landsat_downsample.{name}" for name in ("api", "errors", "formats")),
+        *(f"landsat_downsample.{name}" for name in ("api", "errors", "formats", "model")),
         *(f"landsat_downsample.api.{name}" for name in ("accessor", "backend", "registration")),
         "landsat_downsample.formats.product_id",
+        "landsat_downsample.model.family",
     }
     assert "rasterio" not in done.stdout.split()
 
