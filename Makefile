@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The image has the Python of whoever runs make: client and workers must agree in its minor version.
 MINOR = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' landsat_downsample/__init__.py)
 BASE_IMAGE ?= docker.io/library/python:$(MINOR)-slim
 IMAGE ?= ghcr.io/landsat-downsample/landsat-downsample:0.1.0
 KUBERNETES_TESTS ?= tests/kubernetes
@@ -12,7 +13,7 @@ BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kubernetes test-containers fuzz docs check format picture notebooks package bench wheel image clean
+.PHONY: help demo test test-oldest test-slow test-kubernetes test-containers fuzz docs check format picture notebooks package bench wheel release image clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,7 +28,13 @@ $(VENV)/.test: $(VENV)/.run
 	@touch $@
 
 # Jupyter, a server of OGC API - Processes and the validators of packages and manifests: only slow tests need them.
-$(VENV)/.test-slow: $(VENV)/.test
+$(VENV)/.# Old releases warn of what newer ones have mended.
+test-oldest:  ## run the tests with the oldest dependencies that setup.cfg allows, in a place of its own
+	$(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[demo,test]'
+	$(VENV)/oldest/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes" -W ignore::DeprecationWarning
+
+test-slow: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --editable '.[test-slow]'
 	@touch $@
 
@@ -51,6 +58,12 @@ demo: $(VENV)/.run  ## make a full-size scene and run the main job on it
 
 test: $(VENV)/.test  ## run the tests, all but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes"
+
+# Old releases warn of what newer ones have mended.
+test-oldest:  ## run the tests with the oldest dependencies that setup.cfg allows, in a place of its own
+	$(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[demo,test]'
+	$(VENV)/oldest/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes" -W ignore::DeprecationWarning
 
 test-slow: $(VENV)/.test-slow  ## run the slow tests: faults by the hundred, kills, full-size bands, hung workers, notebooks
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not kubernetes"
@@ -111,6 +124,12 @@ wheel: $(VENV)/package/.made  ## make dist/: the source distribution and a wheel
 	if [ "$$(uname)" = Linux ]; then PATH="$(CURDIR)/$(VENV)/package/bin:$$PATH" $(VENV)/package/bin/auditwheel repair --strip --wheel-dir dist dist/*-linux_*.whl && rm dist/*-linux_*.whl; fi
 	$(VENV)/package/bin/abi3audit --strict dist/*.whl
 	$(VENV)/package/bin/twine check --strict dist/*
+
+release: check wheel docs  ## tag this version, after its changelog, wheel and pages were looked at: pushing the tag publishes it (.github/workflows/release.yml)
+	@git diff --quiet HEAD || { echo "make release: there are changes that are not committed" >&2; exit 1; }
+	@grep -q "^## $(VERSION) (20" CHANGELOG.md || { echo "make release: CHANGELOG.md has no date for $(VERSION)" >&2; exit 1; }
+	$(BIN)/python -m pytest -m "slow or not slow" tests/packaging
+	git tag --annotate v$(VERSION) --message "landsat-downsample $(VERSION)"
 
 image:  ## build the container image with buildah, podman or docker (IMAGE, BASE_IMAGE, BUILDER, BUILD_FLAGS)
 	@test -n "$(BUILDER)" || { echo "make image: none of buildah, podman and docker is on the PATH" >&2; exit 1; }
