@@ -28,13 +28,7 @@ $(VENV)/.test: $(VENV)/.run
 	@touch $@
 
 # Jupyter, a server of OGC API - Processes and the validators of packages and manifests: only slow tests need them.
-$(VENV)/.# Old releases warn of what newer ones have mended.
-test-oldest:  ## run the tests with the oldest dependencies that setup.cfg allows, in a place of its own
-	$(PYTHON) -m venv $(VENV)/oldest
-	$(VENV)/oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[demo,test]'
-	$(VENV)/oldest/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes" -W ignore::DeprecationWarning
-
-test-slow: $(VENV)/.test
+$(VENV)/.test-slow: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --editable '.[test-slow]'
 	@touch $@
 
@@ -58,6 +52,12 @@ demo: $(VENV)/.run  ## make a full-size scene and run the main job on it
 
 test: $(VENV)/.test  ## run the tests, all but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes"
+
+# Old releases warn of what newer ones have mended.
+test-oldest:  ## run the tests with the oldest dependencies that setup.cfg allows, in a place of its own
+	$(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[demo,test]'
+	$(VENV)/oldest/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes" -W ignore::DeprecationWarning
 
 # Old releases warn of what newer ones have mended.
 test-oldest:  ## run the tests with the oldest dependencies that setup.cfg allows, in a place of its own

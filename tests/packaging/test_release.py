@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import subprocess
 from pathlib import Path
 
 import yaml
@@ -50,3 +51,11 @@ def test_oldest_dependencies_are_those_that_setup_cfg_allows():
     pinned = (ROOT / "tests" / "oldest.txt").read_text().splitlines()
     found = dict(line.split("==") for line in pinned if not line.startswith("#"))
     assert found == wanted
+
+
+def test_every_target_of_make_is_one():
+    """Its rules are read, and each that is named has one and a word in the help."""
+    targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, check=True, capture_output=True)
+    shown = subprocess.run(["make", "--silent", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert sorted(line.split()[0] for line in shown.splitlines()) == sorted(targets)
