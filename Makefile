@@ -59,12 +59,6 @@ test-oldest:  ## run the tests with the oldest dependencies that setup.cfg allow
 	$(VENV)/oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[demo,test]'
 	$(VENV)/oldest/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes" -W ignore::DeprecationWarning
 
-# Old releases warn of what newer ones have mended.
-test-oldest:  ## run the tests with the oldest dependencies that setup.cfg allows, in a place of its own
-	$(PYTHON) -m venv $(VENV)/oldest
-	$(VENV)/oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[demo,test]'
-	$(VENV)/oldest/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes" -W ignore::DeprecationWarning
-
 test-slow: $(VENV)/.test-slow  ## run the slow tests: faults by the hundred, kills, full-size bands, hung workers, notebooks
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not kubernetes"
 
