@@ -10,6 +10,7 @@ from landsat_downsample.cubes.common_grid import Bounds
 from landsat_downsample.cubes.formats import format_of
 from landsat_downsample.cubes.found_products import found_products, in_time
 from landsat_downsample.cubes.growing import CubeOutcome, CubeRequest
+from landsat_downsample.cubes.levels import checked
 from landsat_downsample.cubes.series import with_indices
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.cluster import on_client
@@ -33,6 +34,7 @@ def cube(
     format: str | None = None,
     dates_per_shard: int | None = None,
     shards: bool | None = None,
+    levels: Iterable[int] | None = None,
     workers: int | None = None,
     client: Client | None = None,
     report: Callable[[int, int], object] | None = None,
@@ -70,6 +72,11 @@ def cube(
         and a date's map slower.
     shards : bool, optional
         Of Zarr and Icechunk: False makes a file for each chunk, of at most 10 dates, which GDAL 3.12 reads too.
+    levels : iterable of int, optional
+        Of a new Zarr cube: larger cells beside its own, ``(2, 4, 8)`` times as large, each what a reduction of the
+        scenes straight to them would give, where products tell (``--stats mean,sum,count``). What products do not tell
+        is left out of them, and named in the outcome's notes. The cube itself is then the group ``1``, its levels are
+        ``2`` ...: `xarray.open_datatree`.
     workers : int, optional
         Threads; as many as there are CPUs.
     client : distributed.Client, optional
@@ -85,8 +92,8 @@ def cube(
     Raises
     ------
     UsageError
-        Products share no grid, or not that of the cube; or were made by other rules; or the place holds something else;
-        or the format has no such option, or needs a package that is not installed.
+        Products share no grid, or not that of the cube; or were made by other rules; or lack what levels are made of;
+        or the place holds something else; or the format has no such option, or needs a package that is not installed.
     WriteError
         Another process writes it, or the store refuses.
     ReadError
@@ -101,16 +108,17 @@ def cube(
     >>> xr.open_zarr("cube.zarr")["red"].dims
     ('time', 'y', 'x')
     """
+    wanted = checked(levels)
     scenes = in_time(found_products(source), datetime)
     place = Location.checked(os.fspath(to))
     place = Location(place.path) if place.is_local else place
     if not place.is_writable:
         raise UsageError(f"cannot write {place!r}: give a folder, s3:// or another fsspec store")
     kind, chosen = format_of(format, place)
-    chosen.check(kind, {"dates_per_shard": dates_per_shard, "shards": shards})
+    chosen.check(kind, {"dates_per_shard": dates_per_shard, "shards": shards, "levels": levels})
     sharded, dates = shards is not False, 20 if dates_per_shard is None else dates_per_shard
     request = CubeRequest(
-        with_indices(scenes, names, index), bounds, group, dates if sharded else min(dates, 10), sharded
+        with_indices(scenes, names, index), bounds, group, dates if sharded else min(dates, 10), sharded, wanted
     )
     local = scenes[0].location.is_local
     executor = on_client(client) or Threads(threads_for(workers, local=local))

@@ -253,6 +253,11 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def counts(text: str) -> tuple[int, ...]:
+    """Convert a comma-separated list of whole numbers."""
+    return tuple(count(word) for word in words(text))
+
+
 def words(text: str) -> tuple[str, ...]:
     """Convert a comma-separated list."""
     names = split_words(text, empty=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from operator import truediv
 from typing import Any
@@ -14,8 +14,16 @@ from affine import Affine
 from pyproj import CRS
 
 from landsat_downsample.cubes.common_grid import CommonGrid
+from landsat_downsample.cubes.levels import Level, Recipe, largest_block
 from landsat_downsample.cubes.series import Series, Variable
-from landsat_downsample.cubes.zarr_format import DATES, ChunkFormat, Described, documents, read_coordinate
+from landsat_downsample.cubes.zarr_format import (
+    DATES,
+    ChunkFormat,
+    Described,
+    DescribedGroup,
+    documents,
+    read_coordinate,
+)
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.crs import cf_axes
 from landsat_downsample.model.grid import Grid
@@ -30,6 +38,7 @@ CONVENTIONS = {
     "proj": ("f17cb550-5864-4468-aeb7-f3180cfb622f", "Coordinate reference system information for geospatial data"),
     "spatial": ("689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "Spatial coordinate information"),
 }
+MULTISCALES = ("d35379db-88df-4056-af3a-620245f8e347", "Multiscale layout of zarr datasets")
 
 #: How times are stored: whole numbers, as exact as items have them.
 EPOCH = {"units": "microseconds since 1970-01-01", "calendar": "standard"}
@@ -84,17 +93,31 @@ class Layout:
     group: str | None
     bounded: bool
     """Whether its cells were asked for, and are not those of its first products."""
+    levels: tuple[int, ...] = ()
+    """Beside the cube itself: cells of it along a side of one of theirs."""
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    """How the variables that levels have are made."""
 
-    @classmethod
-    def of(cls, series: Series, dates: int, *, sharded: bool, group: str | None, bounded: bool) -> Layout:
-        """Of a cube that begins with a series."""
-        variables = {variable.name: Stored.of(variable, series) for variable in series.variables}
-        return cls(series.common, variables, dates, sharded, group, bounded)
+    @property
+    def grids(self) -> list[Level]:
+        """Cells of the cube itself, and of its levels."""
+        return [Level.of(self.common, number) for number in (1, *self.levels)]
 
-    def form(self, name: str) -> ChunkFormat:
-        """How a variable is stored."""
-        one = self.variables[name]
-        return ChunkFormat.of(one.dtype, one.fill, self.dates, self.common.grid.shape, sharded=self.sharded)
+    def path(self, level: int) -> str:
+        """The group of a level, or of the cube itself; that is the root where there are no levels."""
+        return str(level) if self.levels else ""
+
+    def form(self, name: str, level: Level | None = None) -> ChunkFormat:
+        """How a variable is stored, of a level or of the cube itself."""
+        one, number = self.variables[name], level.number if level else 1
+        return ChunkFormat.of(
+            one.dtype,
+            one.fill,
+            self.dates,
+            (level.common if level else self.common).grid.shape,
+            sharded=self.sharded,
+            largest=largest_block(self.levels, number),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON types, but for what the arrays say themselves."""
@@ -106,6 +129,8 @@ class Layout:
             "sharded": self.sharded,
             "group": self.group,
             "bounded": self.bounded,
+            "levels": self.levels,
+            "recipes": {name: asdict(one) for name, one in self.recipes.items()},
         }
 
     @classmethod
@@ -113,16 +138,15 @@ class Layout:
         """Make it from what `to_dict` gave, and the documents of arrays."""
         common = CommonGrid(Lattice.from_dict(record["lattice"]), Grid.from_dict(record["grid"]))
         place = {*geozarr(common.grid), "grid_mapping"}
-        variables = {
-            name: Stored(
-                arrays[name]["data_type"],
-                float(arrays[name]["fill_value"]),
-                one,
-                {key: value for key, value in arrays[name]["attributes"].items() if key not in place},
-            )
-            for name, one in record["rules"].items()
-        }
-        return cls(common, variables, *(record[key] for key in ("dates", "sharded", "group", "bounded")))
+        levels = tuple(record.get("levels", ()))  # the first cubes had none
+        variables = {}
+        for name, one in record["rules"].items():
+            array = arrays[f"1/{name}" if levels else name]
+            kept = {key: value for key, value in array["attributes"].items() if key not in place}
+            variables[name] = Stored(array["data_type"], float(array["fill_value"]), one, kept)
+        recipes = {name: Recipe.from_dict(one) for name, one in record.get("recipes", {}).items()}
+        dates, sharded, group, bounded = (record[key] for key in ("dates", "sharded", "group", "bounded"))
+        return cls(common, variables, dates, sharded, group, bounded, levels, recipes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +190,12 @@ class CubeState:
             layout = Layout.from_dict(_record(root["attributes"]["landsat_ds:cube"]), arrays)
         except (KeyError, ValueError, TypeError) as error:
             raise UsageError(f"{to!r} is there, and no cube of this library: choose another place") from error
-        found = {}
-        for name, array in arrays.items():
-            if array.get("dimension_names") == ["time"]:
-                chunks = [read(f"{name}/c/{number}") for number in range(-(-array["shape"][0] // DATES))]
-                found[name] = read_coordinate(root, name, chunks), array["attributes"]
+        found, base = {}, layout.path(1)
+        for path, array in arrays.items():
+            folder, _, name = path.rpartition("/")
+            if folder == base and array.get("dimension_names") == ["time"]:
+                chunks = [read(f"{path}/c/{number}") for number in range(-(-array["shape"][0] // DATES))]
+                found[name] = read_coordinate(array, chunks), array["attributes"]
         return cls(layout, found)
 
     def with_dates(self, series: Series, fingerprints: list[str]) -> CubeState:
@@ -187,12 +212,21 @@ class CubeState:
 
     def documents(self, attributes: Mapping[str, Any]) -> dict[str, bytes]:
         """All documents, and the chunks of coordinates, by key; that of the root last."""
-        layout, grid = self.layout, self.layout.common.grid
+        layout = self.layout
+        record = {"landsat_ds:cube": json.dumps(layout.to_dict())}
+        base, *coarse = (self._group(level, attributes) for level in layout.grids)
+        if not coarse:
+            return documents({"": replace(base, attributes={**base.attributes, **record})})
+        groups = {layout.path(level.number): one for level, one in zip(layout.grids, (base, *coarse), strict=True)}
+        said = {**attributes, **multiscales(layout), **record}
+        return documents({"": DescribedGroup({}, said), **groups})
+
+    def _group(self, level: Level, attributes: Mapping[str, Any]) -> DescribedGroup:
+        """Of the cube itself, or of a level: each is complete, as readers open it alone."""
+        layout, grid, lattice = self.layout, level.common.grid, level.common.lattice
         crs, place, t = CRS.from_user_input(grid.crs), geozarr(grid), grid.transform
         arrays = {name: Described(("time",), dict(attrs), found) for name, (found, attrs) in self.coordinates.items()}
-        for name, found, at in zip(
-            "yx", layout.common.lattice.centres(grid), layout.common.lattice.edges(grid), strict=True
-        ):
+        for name, found, at in zip("yx", lattice.centres(grid), lattice.edges(grid), strict=True):
             arrays[name] = Described((name,), cf_axes(grid.crs)[name] | {"bounds": f"{name}_bnds"}, found)
             arrays[f"{name}_bnds"] = Described(
                 (name, "bnds"), {"long_name": f"edges of the cells along {name}"}, np.stack([at[:-1], at[1:]], -1)
@@ -200,11 +234,16 @@ class CubeState:
         mapping = crs.to_cf() | {"GeoTransform": f"{t.c!r} {t.a!r} 0.0 {t.f!r} 0.0 {t.e!r}"}
         arrays["spatial_ref"] = Described((), mapping, np.array(0))
         for name, one in layout.variables.items():
+            if level.number > 1 and name not in layout.recipes:
+                continue
             attrs = one.attributes | {"grid_mapping": "spatial_ref", **place}
-            arrays[name] = Described(("time", "y", "x"), attrs, None, layout.form(name), (self.count, *grid.shape))
+            if level.number > 1 and (said := layout.recipes[name].said):
+                attrs["comment"] = said
+            shape = (self.count, *grid.shape)
+            arrays[name] = Described(("time", "y", "x"), attrs, None, layout.form(name, level), shape)
         aside = sorted({*self.coordinates, "spatial_ref", "x_bnds", "y_bnds"} - {"time"})
-        said = {**attributes, **place, "coordinates": " ".join(aside), "landsat_ds:cube": json.dumps(layout.to_dict())}
-        return documents(arrays, said)
+        own = {key: value for key, value in attributes.items() if level.number == 1 or key != "landsat_grid"}
+        return DescribedGroup(arrays, {**own, **place, "coordinates": " ".join(aside)})
 
 
 def _record(said: Any) -> Any:
@@ -217,20 +256,44 @@ def geozarr(grid: Grid) -> dict[str, Any]:
     code = grid.crs if ":" in grid.crs and "[" not in grid.crs else None
     crs = CRS.from_user_input(grid.crs)
     return {
-        "zarr_conventions": [
-            {
-                "uuid": uuid,
-                "name": f"{name}:",
-                "schema_url": f"https://raw.githubusercontent.com/zarr-conventions/{name}/refs/tags/v0.1/schema.json",
-                "spec_url": f"https://github.com/zarr-conventions/{name}/blob/v0.1/README.md",
-                "description": text,
-            }
-            for name, (uuid, text) in CONVENTIONS.items()
-        ],
+        "zarr_conventions": [_convention(name, f"{name}:", *one) for name, one in CONVENTIONS.items()],
         **({"proj:code": code} if code else {"proj:wkt2": crs.to_wkt("WKT2_2019")}),
         "spatial:dimensions": ["y", "x"],
         "spatial:transform": list(Affine(*grid.transform[:6]))[:6],
         "spatial:bbox": list(grid.bounds),
         "spatial:shape": list(grid.shape),
         "spatial:registration": "pixel",
+    }
+
+
+def multiscales(layout: Layout) -> dict[str, Any]:
+    """Which groups are the levels of a cube, by the conventions of GeoZarr."""
+    place = geozarr(layout.common.grid)
+    levels = []
+    for level in layout.grids:
+        at = geozarr(level.common.grid)
+        levels.append(
+            {
+                "asset": layout.path(level.number),
+                **({"derived_from": layout.path(1)} if level.number > 1 else {}),
+                "transform": {"scale": [float(level.number)] * 2},
+                **{key: at[key] for key in ("spatial:shape", "spatial:transform")},
+            }
+        )
+    kept = {key: value for key, value in place.items() if key not in ("spatial:shape", "spatial:transform")}
+    conventions = [*place["zarr_conventions"], _convention("multiscales", "multiscales", *MULTISCALES)]
+    return {
+        **kept,
+        "zarr_conventions": conventions,
+        "multiscales": {"layout": levels},
+    }
+
+
+def _convention(repository: str, name: str, uuid: str, text: str) -> dict[str, str]:
+    return {
+        "uuid": uuid,
+        "name": name,
+        "schema_url": f"https://raw.githubusercontent.com/zarr-conventions/{repository}/refs/tags/v0.1/schema.json",
+        "spec_url": f"https://github.com/zarr-conventions/{repository}/blob/v0.1/README.md",
+        "description": text,
     }

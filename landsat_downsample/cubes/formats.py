@@ -45,7 +45,7 @@ class Format:
 
 
 FORMATS = {
-    "zarr": Format("a Zarr store that grows", "growing:write_cube", ("dates_per_shard", "shards")),
+    "zarr": Format("a Zarr store that grows", "growing:write_cube", ("dates_per_shard", "shards", "levels")),
     "netcdf": Format("one NetCDF-4 file", "netcdf_file:write_netcdf"),
     "icechunk": Format("an Icechunk repository", "icechunk_repository:write_icechunk", ("dates_per_shard", "shards")),
     "cog": Format("a folder of COGs", "mosaics:write_mosaics"),

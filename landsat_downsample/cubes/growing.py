@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
@@ -10,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from landsat_downsample.cubes.common_grid import Bounds
-from landsat_downsample.cubes.cube_state import CubeState, Layout, rules
+from landsat_downsample.cubes.cube_state import CubeState, Layout, Stored, rules
+from landsat_downsample.cubes.levels import recipes
 from landsat_downsample.cubes.passes import Date, dates, fingerprint
 from landsat_downsample.cubes.reduced_scene import ReducedScene
-from landsat_downsample.cubes.series import Series, Variable
+from landsat_downsample.cubes.series import Series
 from landsat_downsample.cubes.shard_work import ShardWork
+from landsat_downsample.cubes.works import works
 from landsat_downsample.cubes.zarr_format import needed
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.run import Executor
@@ -49,6 +50,8 @@ class CubeOutcome:
     """Scenes that are earlier than its last date: a cube that has them is to be made anew."""
     cut: tuple[str, ...] = ()
     """Added scenes that reach beyond its cells."""
+    without_levels: tuple[str, ...] = ()
+    """Variables that the levels of a new cube do not have, and why: by reason."""
 
     @property
     def notes(self) -> list[str]:
@@ -59,11 +62,13 @@ class CubeOutcome:
             "earlier": "earlier than the cube's last date, and left out: make it anew at another place",
             "cut": "cut at the cube's edge: its cells are those of its first products, or of its bounds",
         }
-        return [
+        lines = [
             f"{len(scenes)} of the scenes are {text} ({', '.join(scenes[:3])}{', ...' if len(scenes) > 3 else ''})"
             for kind, text in told.items()
             if (scenes := getattr(self, kind))
         ]
+        left = [f"left out of the levels: {'; '.join(self.without_levels)}"] if self.without_levels else []
+        return lines + left
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class CubeRequest:
     group: str | None = None
     dates_per_shard: int = 20
     sharded: bool = True
+    levels: tuple[int, ...] = ()
+    """As of `levels.checked`."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.dates_per_shard <= 1000:
@@ -108,8 +115,7 @@ def write_cube(
         growth = growth_of(scenes, known, request)
         if growth.series is None:
             return growth.outcome(to)
-        works = growth.works(to)
-        _carry_out(works, executor, told)
+        _carry_out(growth.works(to), executor, told)
         lease.check()
         after = growth.after()
         for key, data in after.documents(growth.series.attributes()).items():
@@ -142,15 +148,9 @@ class Growth:
 
     def works(self, to: Location) -> list[ShardWork]:
         """Files to be written."""
-        series = self.series
-        assert series is not None
-        ids = [*_fingerprints(self.before), *(fingerprint(date) for date in series.dates)]
-        group = uuid.uuid4().hex
-        return [
-            work
-            for name in self.before.layout.variables
-            for work in _works(self.before, series, name, (to / name).href, (group, ids))
-        ]
+        assert self.series is not None
+        ids = [*_fingerprints(self.before), *(fingerprint(date) for date in self.series.dates)]
+        return list(works(self.before, self.series, ids, to))
 
     def after(self) -> CubeState:
         """The cube with the dates that are new."""
@@ -166,23 +166,25 @@ class Growth:
 
 def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> Growth:
     series = Series.begun(scenes, request.names, request.bounds, request.group)
-    layout = Layout.of(
-        series,
+    made, without = recipes(series.variables, series.scenes) if request.levels else ({}, ())
+    if request.levels and not made:
+        raise UsageError(f"no variable can have levels: {'; '.join(without)}")
+    layout = Layout(
+        series.common,
+        {variable.name: Stored.of(variable, series) for variable in series.variables},
         request.dates_per_shard,
-        sharded=request.sharded,
-        group=request.group,
-        bounded=request.bounds is not None,
+        request.sharded,
+        request.group,
+        request.bounds is not None,
+        request.levels,
+        made,
     )
-    return Growth(CubeState(layout, {}), series, {})
+    return Growth(CubeState(layout, {}), series, {"without_levels": without})
 
 
 def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequest) -> Growth:
     layout = known.layout
-    asked = {"group": request.group or layout.group, "bounds": request.bounds}
-    if asked["group"] != layout.group:
-        raise UsageError(f"the cube has dates by {layout.group or 'scene'}, not by {request.group}: leave out group")
-    if request.bounds is not None and layout.common.over(request.bounds) != layout.common:
-        raise UsageError("the cube has other bounds: leave them out, or make one at another place")
+    _check_request(layout, request)
     for scene in scenes:
         layout.common.check(scene)
     here = [scene for scene in scenes if layout.common.touches(scene)]
@@ -212,6 +214,23 @@ def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequ
         return Growth(known, None, told)
     there = [name for name in layout.variables if any(scene.find(name) for date in new for scene in date)]
     series = Series.of(layout.common, new, there)
+    _check_rules(layout, series)
+    return Growth(known, series, told)
+
+
+def _check_request(layout: Layout, request: CubeRequest) -> None:
+    """Refuse to make of a cube what it is not."""
+    if request.group not in (None, layout.group):
+        raise UsageError(f"the cube has dates by {layout.group or 'scene'}, not by {request.group}: leave out group")
+    if request.bounds is not None and layout.common.over(request.bounds) != layout.common:
+        raise UsageError("the cube has other bounds: leave them out, or make one at another place")
+    if request.levels and request.levels != layout.levels:
+        has = f"the levels {','.join(map(str, layout.levels))}" if layout.levels else "no levels"
+        raise UsageError(f"the cube has {has}: leave levels out, or make one at another place")
+
+
+def _check_rules(layout: Layout, series: Series) -> None:
+    """Refuse dates whose values are no part of those of a cube."""
     for variable in series.variables:
         of_cube = layout.variables[variable.name].rules
         for fact, value in rules(variable, series).items():
@@ -220,34 +239,8 @@ def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequ
                     f"{variable.name} of {series.scenes[0].id} is no part of the cube: its {fact} is {value}, "
                     f"and {of_cube[fact]} there; reduce it as the others were"
                 )
-    return Growth(known, series, told)
-
-
-def _works(
-    before: CubeState, series: Series, name: str, array: str, said: tuple[str, list[str]]
-) -> Iterable[ShardWork]:
-    """Pieces of one variable: every block that a new date falls into."""
-    form, (group, ids) = before.layout.form(name), said
-    variable = next((one for one in series.variables if one.name == name), Variable(name, {}))
-    step, high, wide = form.block
-    height, width = series.common.grid.shape
-    for t in range(before.count // step, -(-len(ids) // step)):
-        kept = max(0, before.count - t * step)
-        new = range(t * step + kept, min(len(ids), (t + 1) * step))
-        for i in range(-(-height // high)):
-            for j in range(-(-width // wide)):
-                window = (i * high, min((i + 1) * high, height), j * wide, min((j + 1) * wide, width))
-                yield ShardWork(
-                    group,
-                    name,
-                    array,
-                    form,
-                    (t, i, j),
-                    (window[1] - window[0], window[3] - window[2]),
-                    kept,
-                    tuple(tuple(series.parts(variable, at - before.count, window)) for at in new),
-                    tuple(ids[t * step : (t + 1) * step]),
-                )
+        if recipe := layout.recipes.get(variable.name):
+            recipe.check(variable, series.scenes)
 
 
 def _carry_out(works: Sequence[ShardWork], executor: Executor, told: Callable[[int, int], object]) -> None:

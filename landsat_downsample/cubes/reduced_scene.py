@@ -53,12 +53,15 @@ class Layer:
     @property
     def common_name(self) -> str:
         """The name that means the same for all sensors: ``red``, ``red_std``, ``qa_pixel``."""
+        return f"{self.key}_{self.stat}" if self.stat else self.key
+
+    @property
+    def key(self) -> str:
+        """The same without the statistic."""
         if self.share:
             return self.share
-        spec = self.band.spec
-        key = spec.common_name or spec.asset_key
-        key = f"{key}_band" if key in FRACTION_NAMES else key  # cirrus is a band of light, and a share of pixels
-        return f"{key}_{self.stat}" if self.stat else key
+        key = self.band.spec.common_name or self.band.spec.asset_key
+        return f"{key}_band" if key in FRACTION_NAMES else key  # cirrus is a band of light, and a share of pixels
 
     def answers_to(self, name: str, words: Mapping[str, str] = MappingProxyType({})) -> bool:
         """Whether a USGS or common name, in any case, means it; or one of the `words` for such names."""
@@ -68,7 +71,7 @@ class Layer:
         word = stem if stat else word
         if self.share or stat != self.stat:
             return not stat and word == self.share
-        return words.get(word, word) in {*self.band.spec.names, self.common_name.lower()}
+        return words.get(word, word) in {*self.band.spec.names, self.key.lower()}
 
 
 @dataclass(frozen=True, slots=True)

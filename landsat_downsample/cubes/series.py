@@ -66,6 +66,30 @@ class Variable:
     layers: dict[str, Layer] = field(repr=False)
     """By the place of the product's item."""
 
+    @classmethod
+    def of(cls, scenes: Sequence[ReducedScene], name: str) -> Variable:
+        """Find it in the products that have it.
+
+        Raises
+        ------
+        UsageError
+            None has, or what they have of it cannot be compared.
+        """
+        having = [(scene, layer) for scene in scenes if (layer := scene.find(name))]
+        having = [(scene, layer) for scene, layer in having if layer.share] or having
+        if not having:
+            have = _all_names(scenes)
+            if index := called(name):
+                bands = ", ".join(index[0].bands)
+                raise UsageError(f"no product has {name!r}, nor {bands}: they have {', '.join(have)}")
+            raise UsageError(f"no product has {name!r}{did_you_mean(name, have)}: they have {', '.join(have)}")
+        for scene, layer in having[1:]:
+            if why := _differs(*having[0], scene, layer):
+                raise UsageError(
+                    f"{name} of {having[0][0].id} and of {scene.id} is no series: {why}; or name other variables"
+                )
+        return cls(name, {scene.location.href: layer for scene, layer in having})
+
     @property
     def first(self) -> Layer:
         """The layer of the first product that has it: the others are stored alike."""
@@ -253,23 +277,7 @@ def _variables(scenes: Sequence[ReducedScene], names: Iterable[str] | str | None
     for name in words(names):
         shares = dict.fromkeys(la.share for scene in scenes for la in scene.layers.values() if la.share)
         wanted |= shares if name.upper() == FRACTIONS else {name: None}
-    return (_variable(scenes, name) for name in wanted)
-
-
-def _variable(scenes: Sequence[ReducedScene], name: str) -> Variable:
-    having = [(scene, layer) for scene in scenes if (layer := scene.find(name))]
-    having = [(scene, layer) for scene, layer in having if layer.share] or having
-    if not having:
-        have = _all_names(scenes)
-        if index := called(name):
-            raise UsageError(f"no product has {name!r}, nor {', '.join(index[0].bands)}: they have {', '.join(have)}")
-        raise UsageError(f"no product has {name!r}{did_you_mean(name, have)}: they have {', '.join(have)}")
-    for scene, layer in having[1:]:
-        if why := _differs(*having[0], scene, layer):
-            raise UsageError(
-                f"{name} of {having[0][0].id} and of {scene.id} is no series: {why}; or name other variables"
-            )
-    return Variable(name, {scene.location.href: layer for scene, layer in having})
+    return (Variable.of(scenes, name) for name in wanted)
 
 
 def _differs(one: ReducedScene, of_one: Layer, other: ReducedScene, of_other: Layer) -> str:

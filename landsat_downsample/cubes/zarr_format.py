@@ -5,6 +5,7 @@ All bytes of chunks and documents are zarr's own, made in memory; the store that
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -63,21 +64,33 @@ class ChunkFormat:
     """Dates, rows, columns of what is compressed as one."""
     shard: tuple[int, int, int] | None
     """Of a file of many such chunks; None where each has its own."""
+    largest: int = LARGEST
+    """Cells of a side of one piece of work, at most: a multiple of `INNER`."""
 
     @classmethod
-    def of(cls, dtype: str, fill: float | None, dates: int, grid: tuple[int, int], *, sharded: bool) -> ChunkFormat:
+    def of(
+        cls,
+        dtype: str,
+        fill: float | None,
+        dates: int,
+        grid: tuple[int, int],
+        *,
+        sharded: bool,
+        largest: int = LARGEST,
+    ) -> ChunkFormat:
         """For a variable on a grid of some height and width."""
         fill = 0 if fill is None else fill
         if not sharded:
-            return cls(dtype, fill, (dates, *PLAIN[1:]), None)
-        sides = [min(-(-size // INNER) * INNER, LARGEST) for size in grid]
-        return cls(dtype, fill, (dates, INNER, INNER), (dates, sides[0], sides[1]))
+            rows, columns = (math.gcd(side, largest) for side in PLAIN[1:])
+            return cls(dtype, fill, (dates, rows, columns), None, largest)
+        sides = [min(-(-size // INNER) * INNER, largest) for size in grid]
+        return cls(dtype, fill, (dates, INNER, INNER), (dates, sides[0], sides[1]), largest)
 
     @property
     def block(self) -> tuple[int, int, int]:
         """Dates, rows, columns of one piece of work: a shard, or as many chunks."""
         dates, *sides = self.chunk
-        rows, columns = self.shard[1:] if self.shard else (LARGEST // side * side for side in sides)
+        rows, columns = self.shard[1:] if self.shard else (self.largest // side * side for side in sides)
         return dates, rows, columns
 
     def keywords(self) -> dict[str, Any]:
@@ -187,23 +200,40 @@ class Described:
     shape: tuple[int, ...] = ()
 
 
-def documents(variables: Mapping[str, Described], attributes: Mapping[str, Any]) -> dict[str, bytes]:
-    """All documents of a cube, and the chunks of its coordinates, by key; the last one is that of the root."""
+@dataclass(frozen=True, slots=True)
+class DescribedGroup:
+    """A group of a cube, for its documents."""
+
+    arrays: Mapping[str, Described]
+    attributes: Mapping[str, Any]
+
+
+def documents(groups: Mapping[str, DescribedGroup]) -> dict[str, bytes]:
+    """All documents of a cube, and the chunks of its coordinates, by key; the last one is that of the root.
+
+    Parameters
+    ----------
+    groups : mapping of str to DescribedGroup
+        By path; that of the root is empty. Each has consolidated metadata, which a reader of it alone needs.
+    """
     zarr = needed()
     from zarr.storage import MemoryStore
 
     store: dict[str, Any] = {}
     with quiet():
         memory = MemoryStore(store)
-        root = zarr.create_group(memory, zarr_format=3, attributes=dict(attributes))
-        for name, one in variables.items():
-            if one.form:
-                how = {"dimension_names": one.dimensions, "attributes": one.attributes}
-                root.create_array(name, shape=one.shape, **one.form.keywords(), **how)
-            else:
-                _coordinate(root, name, one)
-        zarr.consolidate_metadata(memory)
-    order = sorted(store, key=lambda key: (key.endswith("zarr.json"), key == "zarr.json", key))
+        for path in sorted(groups):
+            made = zarr.create_group(memory, path=path, zarr_format=3, attributes=dict(groups[path].attributes))
+            for name, one in groups[path].arrays.items():
+                if one.form:
+                    how = {"dimension_names": one.dimensions, "attributes": one.attributes}
+                    made.create_array(name, shape=one.shape, **one.form.keywords(), **how)
+                else:
+                    _coordinate(made, name, one)
+        for path in sorted(groups, reverse=True):
+            zarr.consolidate_metadata(memory, path=path)
+    # Chunks, documents of arrays, of groups, of the root: what a document tells of is there.
+    order = sorted(store, key=lambda key: (key.endswith("zarr.json"), -key.count("/"), key))
     return {key: store[key].to_bytes() for key in order}
 
 
@@ -225,15 +255,15 @@ def _coordinate(root: Any, name: str, one: Described) -> None:
     array[...] = values.astype(object) if text else values
 
 
-def read_coordinate(root: Mapping[str, Any], name: str, chunks: list[bytes]) -> np.ndarray:
-    """Values of a coordinate, of its chunks and the root's consolidated metadata."""
+def read_coordinate(document: Mapping[str, Any], chunks: list[bytes]) -> np.ndarray:
+    """Values of a coordinate, of its document and its chunks."""
     import json
 
     from zarr.core.buffer import default_buffer_prototype
     from zarr.storage import MemoryStore
 
     make = default_buffer_prototype().buffer.from_bytes
-    store = {"zarr.json": make(json.dumps(root["consolidated_metadata"]["metadata"][name]).encode())}
+    store = {"zarr.json": make(json.dumps(document).encode())}
     store |= {f"c/{number}": make(data) for number, data in enumerate(chunks)}
     with quiet():
         values: np.ndarray = np.asarray(needed().open_array(MemoryStore(store), mode="r")[...])

@@ -88,7 +88,7 @@ def _percent_table(spec: BandSpec) -> np.ndarray:
 def meaning_of(spec: BandSpec, policy: str) -> Meaning | None:
     """The codes of a quality band as the C kernel needs them; None where it has too many levels."""
     fields = [field for field in spec.fields if field.rule != "clear" and field.name != "fill"]
-    levels = [(field, level) for field in fields for level in _levels(field)]
+    levels = [(field, level) for field in fields for level in levels_of(field)]
     if len(levels) > MOST_LEVELS:
         return None
     codes, table = np.arange(1 << 16).astype(np.uint16), np.zeros(1 << 16, MEANING)
@@ -97,7 +97,7 @@ def meaning_of(spec: BandSpec, policy: str) -> Meaning | None:
     for k, name in enumerate(fraction_names(spec)):
         table["question"] |= percent_flag(codes, spec, name).astype(np.uint8) << np.uint8(k)
     table["percent"] = _percent_table(spec).view(np.uint8).reshape(-1, 8)
-    rules = [RULES.index(_threshold(field, policy)) for field, _ in levels]
+    rules = [RULES.index(threshold(field, policy)) for field, _ in levels]
     clear = spec.field("clear")
     return Meaning(
         codes=table,
@@ -362,12 +362,12 @@ def decide_fields(spec: BandSpec, policy: str, codes: np.ndarray, counts: np.nda
     for field in spec.fields:
         if field.rule == "clear" or field.name == "fill":
             continue
-        rule = _threshold(field, policy)
+        rule = threshold(field, policy)
         reached = np.zeros(len(counts), np.uint16)
-        for level in _levels(field):
+        for level in levels_of(field):
             has = flag(codes, field, level)
             if has.any():
-                reached[_agrees(rule, counts @ has.astype(np.float64), valid)] = level
+                reached[agrees(rule, counts @ has.astype(np.float64), valid)] = level
         out |= reached << np.uint16(field.offset)
     clear = spec.field("clear")
     if clear:
@@ -375,19 +375,20 @@ def decide_fields(spec: BandSpec, policy: str, codes: np.ndarray, counts: np.nda
     return out
 
 
-def _threshold(field: BitField, policy: str) -> str:
+def threshold(field: BitField, policy: str) -> str:
     """How many of the valid pixels must reach a level of a field: ``any``, ``majority`` or ``all``."""
     rule = "majority" if policy == "majority" else field.rule
     return rule if rule in ("majority", "all") else "any"
 
 
-def _levels(field: BitField) -> list[int]:
+def levels_of(field: BitField) -> list[int]:
     """Levels above 0 that a code may hold; a reserved one in a source counts as the level below it."""
     top = 1 << field.length
     return [level for level in range(1, top) if not field.levels or field.levels[level] != "reserved"]
 
 
-def _agrees(rule: str, part: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def agrees(rule: str, part: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Whether enough of the valid pixels of each cell reach a level, as `threshold` asks: bool."""
     if rule == "all":
         return part == valid
     if rule == "majority":

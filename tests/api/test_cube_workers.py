@@ -32,7 +32,7 @@ def _made(tmp_path_factory) -> list[Path]:
     """Products of twelve dates, by time."""
     folder = tmp_path_factory.mktemp("series")
     scenes = ld.make_scenes(folder / "source", dates=12, size=(171, 163), bands=["SR_B4", "QA_PIXEL"])
-    done = ld.run(ld.plan(scenes, str(folder / "out"), factor=2, stats=["mean", "count"]), workers=2)
+    done = ld.run(ld.plan(scenes, str(folder / "out"), factor=2, stats=["mean", "sum", "count"]), workers=2)
     return [Path(outcome.href).parent for outcome in sorted(done, key=lambda one: one.scene_id[17:25])]
 
 
@@ -69,6 +69,14 @@ def test_workers_make_the_same_bytes(made, once, client, tmp_path):
     ld.cube(made, tmp_path / "whole.zarr", NAMES, bounds=BOUNDS, dates_per_shard=2, client=client)
     assert content(tmp_path / "whole.zarr") == content(once)
     assert client.status == "running"
+
+
+def test_workers_make_the_same_levels(made, client, tmp_path):
+    how = {"bounds": BOUNDS, "dates_per_shard": 2, "levels": (2, 4)}
+    for name, place in (("threads", None), ("workers", client)):
+        ld.cube(made[:5], tmp_path / f"{name}.zarr", NAMES, client=place, **how)
+        ld.cube(made, tmp_path / f"{name}.zarr", client=place)
+    assert content(tmp_path / "workers.zarr") == content(tmp_path / "threads.zarr")
 
 
 def test_a_worker_that_is_killed_loses_nothing(made, once, client, tmp_path):

@@ -257,6 +257,66 @@ def test_odc_stac(made, stored, monkeypatch):
     assert found.odc.geobox.affine == stored.rio.transform()
 
 
+LEVELS = (1, 2, 4)
+
+
+@pytest.fixture(scope="module", name="levels")
+def _levels(made) -> dict[int, xr.Dataset]:
+    """The same scenes reduced straight to the cells of each level, beside their cube with levels."""
+    scenes = sorted((made / "source").iterdir())
+    for level in LEVELS:
+        ld.run(ld.plan(scenes, made / f"level-{level}", factor=2 * level, stats=["mean", "sum", "count"]), workers=2)
+    for name, shards in (("levels", True), ("plain-levels", False)):
+        ld.cube(made / "level-1", made / f"{name}.zarr", ["red", "qa_pixel"], levels=LEVELS[1:], shards=shards)
+    return {level: ld.open_products(made / f"level-{level}", ["red", "qa_pixel"]).load() for level in LEVELS}
+
+
+def test_levels_in_rioxarray_and_odc_geo(made, levels):
+    import odc.geo.xr  # noqa: F401
+    import rioxarray  # noqa: F401
+
+    tree = xr.open_datatree(made / "levels.zarr", engine="zarr", decode_coords="all")
+    for level, straight in levels.items():
+        alone = xr.open_zarr(made / "levels.zarr", group=str(level), decode_coords="all")
+        for found in (tree[str(level)], alone):
+            np.testing.assert_array_equal(found.red.encoding["dtype"], straight.red.dtype)
+            np.testing.assert_allclose(found.red, np.where(straight.red == 0, np.nan, straight.red * SCALE + OFFSET))
+            np.testing.assert_array_equal(found.qa_pixel, straight.qa_pixel)
+            assert found.red.rio.crs.to_epsg() == 32633 and found.red.rio.bounds() == straight.rio.bounds()
+            assert found.red.odc.geobox.crs.epsg == 32633 and found.red.odc.geobox.shape == straight.red.shape[1:]
+            assert tuple(found.red.odc.geobox.affine)[:6] == tuple(straight.rio.transform())[:6]
+
+
+def test_levels_by_geozarr(made, levels):
+    import zarr_cm
+
+    root = zarr.open_group(made / "levels.zarr", mode="r")
+    zarr_cm.validate_all(dict(root.attrs))
+    assert set(zarr_cm.detect_revisions(dict(root.attrs))) == {"proj", "spatial", "multiscales"}
+    document = {"zarr_format": 3, "node_type": "group", "attributes": dict(root.attrs)}
+    zarr_cm.multiscales.validate_group_metadata(document)
+    assert [one["asset"] for one in root.attrs["multiscales"]["layout"]] == [str(level) for level in LEVELS]
+    for one, (level, straight) in zip(root.attrs["multiscales"]["layout"], levels.items(), strict=True):
+        for node in (root[str(level)], root[f"{level}/red"]):
+            zarr_cm.validate_all(dict(node.attrs))
+        assert one["transform"]["scale"] == [level, level] and one.get("derived_from", "1") == "1"
+        assert one["spatial:transform"] == list(straight.rio.transform())[:6]
+        assert one["spatial:shape"] == list(straight.red.shape[1:])
+
+
+def test_levels_in_gdal(made, levels):
+    for level, straight in levels.items():
+        dataset = f'ZARR:"{made}/plain-levels.zarr":/{level}/red:1'
+        if tuple(map(int, rasterio.__gdal_version__.split(".")[:2])) < (3, 12):
+            with pytest.raises(rasterio.RasterioIOError, match="Unsupported codec: bytes"):
+                rasterio.open(dataset)
+            continue
+        with rasterio.open(dataset) as raster:
+            np.testing.assert_array_equal(raster.read(1), straight.red[1])
+            assert raster.crs.to_epsg() == 32633 and raster.nodata == 0
+            assert raster.transform == straight.rio.transform()
+
+
 @pytest.fixture(scope="module", name="checker")
 def _checker(tmp_path_factory) -> Path:
     """In an environment of its own: netCDF4 and HDF5 of its own, and forty packages beside."""

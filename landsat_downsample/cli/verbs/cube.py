@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from landsat_downsample.cli.arguments import Verbs, add_verb, bounds, count, href_type, loading, print_line, words
+from landsat_downsample.cli.arguments import (
+    Verbs,
+    add_verb,
+    bounds,
+    count,
+    counts,
+    href_type,
+    loading,
+    print_line,
+    words,
+)
 
 _EXAMPLES = """\
 examples:
   landsat-downsample cube out --to out.zarr
   landsat-downsample cube s3://bucket/products --to s3://bucket/cube.zarr --bands red,nir08,qa_pixel
   landsat-downsample cube out --to cube.zarr --bounds 257700,5201000,272700,5215000 --group pass
+  landsat-downsample cube out --to cube.zarr --levels 2,4,8     # of products made with --stats mean,sum,count
   landsat-downsample cube out --to cube.nc
   landsat-downsample cube out --to cogs --format cog
 
@@ -56,6 +67,11 @@ def add_cube(verbs: Verbs) -> None:
         "--dates-per-shard", type=count, metavar="N",
         help="dates in one file of a variable: more make a cell's series quicker, a date's map slower (20)",
     )  # fmt: skip
+    layout.add_argument(
+        "--levels", type=counts, metavar="N,N",
+        help="larger cells beside the cube's own, 2,4,8 times as large, of the pixels' sums and counts; "
+        "the cube is then the group 1 and its levels 2, 4, 8: xarray.open_datatree",
+    )  # fmt: skip
     layout.add_argument("--no-shards", action="store_true", help="a file for each chunk, which GDAL 3.12 reads too")
     work = parser.add_argument_group("where and how the work is done")
     work.add_argument("--workers", type=count, metavar="N", help="threads or workers (default: one for each CPU)")
@@ -87,6 +103,7 @@ def _cube(arguments: argparse.Namespace) -> int:
             format=arguments.format,
             dates_per_shard=arguments.dates_per_shard,
             shards=False if arguments.no_shards else None,
+            levels=arguments.levels,
             workers=arguments.workers,
             client=client,
         )
