@@ -76,6 +76,14 @@ $graph:
         label: Units
         doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."
         type: string?
+      index:
+        label: Spectral indices
+        doc: "Spectral indices, a file each: ndvi,evi,ndwi,nbr, lst (the surface temperature in kelvin) ...; bands none for them alone."
+        type: string?
+      index_order:
+        label: Order of indices
+        doc: "mean-of-index (default), each pixel's index and then the mean of them; index-of-means, the index of the bands' means."
+        type: string?
       workers:
         label: Cores
         doc: Cores to ask the platform for, each for a thread.
@@ -106,6 +114,8 @@ $graph:
           method: method
           stats: stats
           units: units
+          index: index
+          index_order: index_order
           workers: workers
           ram: ram
         out: [dataset_dir]
@@ -205,6 +215,16 @@ $graph:
         type: string?
         doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."
         inputBinding: {prefix: --units}
+      index:
+        label: Spectral indices
+        type: string?
+        doc: "Spectral indices, a file each: ndvi,evi,ndwi,nbr, lst (the surface temperature in kelvin) ...; bands none for them alone."
+        inputBinding: {prefix: --index}
+      index_order:
+        label: Order of indices
+        type: string?
+        doc: "mean-of-index (default), each pixel's index and then the mean of them; index-of-means, the index of the bands' means."
+        inputBinding: {prefix: --index-order}
       workers:
         label: Cores
         type: int?

@@ -72,6 +72,14 @@ inputs:
     type: string?
     doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."
     inputBinding: {prefix: --units}
+  index:
+    type: string?
+    doc: "Spectral indices, a file each: ndvi,evi,ndwi,nbr, lst (the surface temperature in kelvin) ...; bands none for them alone."
+    inputBinding: {prefix: --index}
+  index_order:
+    type: string?
+    doc: "mean-of-index (default), each pixel's index and then the mean of them; index-of-means, the index of the bands' means."
+    inputBinding: {prefix: --index-order}
   workers:
     type: int?
     default: 1

@@ -42,6 +42,8 @@ $graph:
       method: {type: "string[]?", doc: BAND=METHOD for each band to reduce otherwise.}
       stats: {type: "string?", doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."}
       units: {type: "string?", doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."}
+      index: {type: "string?", doc: "Spectral indices, a file each: ndvi,evi,ndwi,nbr, lst (the surface temperature in kelvin) ...; bands none for them alone."}
+      index_order: {type: "string?", doc: "mean-of-index (default), each pixel's index and then the mean of them; index-of-means, the index of the bands' means."}
       workers: {type: "int?", default: 1, doc: "Cores to ask the runner for, each for a thread or dask worker."}
       ram: {type: "int?", default: 1024, doc: MiB of memory to ask the runner for.}
       cluster: {type: "string?", doc: "none, local, or the address of a dask scheduler, whose workers must see the step's folders."}
@@ -78,6 +80,8 @@ $graph:
           method: method
           stats: stats
           units: units
+          index: index
+          index_order: index_order
           workers: workers
           ram: ram
           cluster: cluster
@@ -131,6 +135,8 @@ $graph:
       method: string[]?
       stats: string?
       units: string?
+      index: string?
+      index_order: string?
       workers: int?
       ram: int?
       cluster: string?
@@ -172,6 +178,8 @@ $graph:
           method: method
           stats: stats
           units: units
+          index: index
+          index_order: index_order
           workers: workers
           ram: ram
           cluster: cluster
@@ -370,6 +378,14 @@ $graph:
         type: string?
         doc: "What bands that are averaged hold: dn (default), numbers as stored; scaled, reflectance and kelvin as floats."
         inputBinding: {prefix: --units}
+      index:
+        type: string?
+        doc: "Spectral indices, a file each: ndvi,evi,ndwi,nbr, lst (the surface temperature in kelvin) ...; bands none for them alone."
+        inputBinding: {prefix: --index}
+      index_order:
+        type: string?
+        doc: "mean-of-index (default), each pixel's index and then the mean of them; index-of-means, the index of the bands' means."
+        inputBinding: {prefix: --index-order}
       workers:
         type: int?
         default: 1

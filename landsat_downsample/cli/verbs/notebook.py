@@ -59,6 +59,8 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
         "method": [f"{band}={method}" for band, method in arguments.method],
         "stats": _list(arguments.stats),
         "units": arguments.units,
+        "index": _list(arguments.index),
+        "index_order": arguments.index_order,
         "workers": arguments.workers,
     }
 
