@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import batches
 import command
+import nbformat
+import papermill
 import pytest
 from conftest import NAMESPACE, pods_of
 
@@ -14,6 +17,7 @@ import landsat_downsample as ld
 
 pytestmark = pytest.mark.usefixtures("as_client", "spotless")
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 PREFIX = "cubes"
 PLACE = f"s3://{batches.BUCKET}/{PREFIX}"
 LAYOUT = ("--bands", "red,qa_pixel,red_count", "--dates-per-shard", "1")
@@ -59,3 +63,26 @@ def test_pods_write_the_cube_that_threads_write(api, bucket, products):
     assert json.loads(out)["dates"] == 12
     assert objects(bucket, "pods.zarr") == objects(bucket, "threads.zarr")
     assert len(objects(bucket, "pods.zarr")) > 3 * 12
+
+
+@pytest.mark.timeout(1200)
+def test_forty_dates_become_months_in_a_notebook(bucket, tmp_path):
+    """`monthly_composites` on pods: its figures are made, and its cube is that of threads of this machine."""
+    made = ld.make_scenes(tmp_path / "dates", dates=40, size=(151, 139), bands=["SR_B4", "SR_B5", "QA_PIXEL"])
+    for path in (path for scene in made for path in scene.iterdir()):
+        key = f"{PREFIX}/forty/{path.parent.name}/{path.name}"
+        bucket.put_object(Bucket=batches.BUCKET, Key=key, Body=path.read_bytes())
+    sources = [f"{PLACE}/forty/{scene.name}" for scene in made]
+    for to, cluster in ((f"{PLACE}/pods", "kubernetes"), (f"{PLACE}/threads", "none")):
+        papermill.execute_notebook(
+            NOTEBOOKS / "monthly_composites.ipynb",
+            done := tmp_path / f"{cluster}.ipynb",
+            {"sources": sources, "to": to, "cluster": cluster},
+            kernel_name="python3",
+            cwd=tmp_path,
+            progress_bar=False,
+        )
+        outputs = [out for cell in nbformat.read(done, 4).cells for out in cell.get("outputs", [])]
+        assert sum("image/png" in out.get("data", {}) for out in outputs) == 3
+        assert any("40 dates, 40 of them new" in out.get("text", "") for out in outputs)
+    assert objects(bucket, "pods/cube.zarr") == objects(bucket, "threads/cube.zarr")
