@@ -53,6 +53,30 @@ def _cmr(data: bytes) -> dict[str, Any]:
     }
 
 
+def _ard(data: bytes) -> dict[str, Any]:
+    """The metadata of a tile of US ARD: shares are of the tile; when it was seen its first source scene says."""
+    root = _xml(data)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # the namespace is another for each version
+    tile, scene = (root.find(f"{part}_metadata/global_metadata") for part in ("tile", "scene"))
+    if tile is None:
+        raise SceneError("it lacks the metadata of a tile; fetch it again")
+    day, time = (None, None) if scene is None else map(scene.findtext, ("acquisition_date", "scene_center_time"))
+    zoned = f"{day}T{(time or '').strip().rstrip('Z')[:15]}Z"  # to microseconds
+    platform = (tile.findtext("satellite") or "").strip().lower().replace("_", "-")
+    return {
+        "datetime": zoned if day and time else None,
+        "platform": platform or None,
+        "eo:cloud_cover": _number(tile.findtext("cloud_cover")),
+        "landsat:scene_count": _whole(tile.findtext("scene_count")),
+    }
+
+
+def _whole(text: str | None) -> int | None:
+    number = _number(text)
+    return None if number is None else int(number)
+
+
 def _number(text: str | None) -> float | None:
     try:
         return float(text) if text else None
@@ -60,4 +84,4 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-READERS: dict[str, Callable[[bytes], dict[str, Any]]] = {"cmr": _cmr}
+READERS: dict[str, Callable[[bytes], dict[str, Any]]] = {"ard": _ard, "cmr": _cmr}

@@ -112,8 +112,23 @@ def said(entry: Any, parts: Mapping[str, str]) -> Any:
 def families() -> Mapping[str, Family]:
     """Every family, by its key."""
     tables = sorted(resources.files(__package__).joinpath("families").iterdir(), key=lambda table: table.name)
-    keys = [table.name.removesuffix(".json") for table in tables]
-    return {key: _family(key, json.loads(table.read_text("utf-8"))) for key, table in zip(keys, tables, strict=True)}
+    records = {table.name.removesuffix(".json"): json.loads(table.read_text("utf-8")) for table in tables}
+    for record in records.values():
+        for loan in reversed(record.get("borrows", ())):
+            _borrow(record, loan, records[loan["family"]])
+    return {key: _family(key, record) for key, record in records.items()}
+
+
+def _borrow(record: dict[str, Any], loan: dict[str, Any], lender: dict[str, Any]) -> None:
+    """Put bands of another family, which its files are bit by bit, before a family's own."""
+    names, sensors = loan.get("names"), loan["sensors"]
+    bands = []
+    for band in lender["bands"]:
+        own = [sensors[sensor] for sensor in band["sensors"] if sensor in sensors]
+        if own and band["level"] in (0, loan["level"]) and (names is None or band["name"] in names):
+            bands.append({**band, "sensors": own, "level": loan.get("as_level", band["level"])})
+    record["bands"] = bands + record["bands"]
+    record["bits"] = lender["bits"] | record["bits"]
 
 
 @cache

@@ -293,6 +293,8 @@ def tiles_of(scene: Scene, options: Options) -> list[str]:
 def _check_places(scene: Scene, dest: str) -> None:
     if not str(dest).strip():
         raise UsageError("destination is empty: give a folder or prefix for the products")
+    if Location(str(dest)).is_archive:
+        raise UsageError(f"destination {str(dest)!r} is named as an archive is: give a folder or prefix")
     try:
         scene.id.encode()
     except UnicodeEncodeError as error:

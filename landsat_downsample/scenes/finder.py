@@ -170,6 +170,8 @@ class Finder:
 
     def _folder_without_names(self, location: Location, names: list[str], rasters: list[str]) -> Source:
         """A folder in which no file is named after a product: a catalogue, or items."""
+        if why := product_id.unsupported(Location(location.href.rstrip("/")).name):
+            raise SceneError(f"{location!r} {why}")
         catalogues = [name for name in names if name.lower() in ("catalog.json", "collection.json")]
         if catalogues:
             return self._json(location / sorted(catalogues)[0])

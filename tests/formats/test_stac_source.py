@@ -148,8 +148,8 @@ def test_items_of_something_else():
     assets = {"a": {"href": "a.tif"}, "b": {"href": "b.tif"}}
     with pytest.raises(SceneError, match="not a Landsat scene"):
         stac_source.listing([(item(assets, id="S2A", properties={"platform": "sentinel-2a"}), REMOTE)], REMOTE)
-    tiles = {"red": {"href": "LC08_CU_003010_20200101_20210504_02_SR_B4.TIF"}, "x": {"href": "y.TIF"}}
-    with pytest.raises(SceneError, match="Analysis Ready Data"):
+    tiles = {"red": {"href": "LC08_CU_003010_20200101_20210504_02_DSWE_INTR.TIF"}, "x": {"href": "y.TIF"}}
+    with pytest.raises(SceneError, match="Level-3 product of ARD"):
         stac_source.listing([(item(tiles, id="LC08_CU_003010"), REMOTE)], REMOTE)
     old = {name: {"href": f"LC08_L1TP_016037_20170813_20170814_01_RT_{name}.TIF"} for name in ("B4", "B5")}
     with pytest.raises(SceneError, match="Collection 1"):

@@ -165,6 +165,8 @@ def test_what_needs_a_quality_band_says_so(scene):
 
 
 def test_a_destination_is_needed(scene):
+    with pytest.raises(ld.UsageError, match=r"'out\.tar' is named as an archive is: give a folder"):
+        plan_scene(scene, "out.tar", Options(factor=4))
     with pytest.raises(ld.UsageError, match="destination is empty"):
         plan_scene(scene, " ", Options(factor=4))
 

@@ -183,7 +183,7 @@ def test_several_scenes_in_a_folder(tmp_path):
         (["a.tif", "b.tif"], "2 TIFFs but no MTL"),
         (["LC08_L1TP_016037_20170813_20170814_01_RT_B4.TIF"], "Collection 1.*one by one"),
         (["LC80160142016111LGN00_B4.TIF"], "older than the Collections.*one by one"),
-        (["LC08_CU_003010_20200101_20210504_02_SR_B4.TIF"], "Analysis Ready Data"),
+        (["LC08_CU_003010_20200101_20210504_02_DSWE_INTR.TIF"], "Level-3 product of ARD"),
         (["HLS.L30.T33UUB.2022001T095641.v1.4.B04.tif"], "HLS of another version"),
         ([f"{ID}_MTL.txt"], "MTL.txt"),
         ([f"{ID}_notes.tif"], "holds no band"),
@@ -473,7 +473,7 @@ def test_the_tag_of_a_single_file_goes_before_the_catalogue(tmp_path):
     ("name", "dtype", "message"),
     [
         (f"{ID}_QA_PIXEL.TIF", "float32", "QA_PIXEL is uint16 in Collection 2, this file holds float32"),
-        ("LC08_CU_003010_20200101_20210504_02_QA_PIXEL.TIF", "uint16", "Analysis Ready Data"),
+        ("LC08_CU_003010_20200101_20210504_02_BA_BC.TIF", "uint16", "Level-3 product of ARD"),
         ("HLS.L30.T33UUB.2022001T095641.v1.4.Fmask.tif", "uint8", "HLS of another version"),
         ("LC08_L1TP_016037_20170813_20170814_01_T1_pixel_qa.tif", "uint16", "Collection 1 Level 2"),
     ],

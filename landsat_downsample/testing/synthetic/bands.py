@@ -26,6 +26,7 @@ SPECIAL = {
     "ST_EMSD": "_emissivity",
     "ST_QA": "_uncertainty",
     "Fmask": "_fmask",
+    "QA_LINEAGE": "_lineage",
     "cirrus": "_cirrus",
 }
 
@@ -54,7 +55,7 @@ class Painter:
         return self._method(spec)(spec, start, stop)
 
     def _method(self, spec: BandSpec) -> Callable[[BandSpec, int, int], np.ndarray]:
-        if special := SPECIAL.get(spec.name) or SPECIAL.get(str(spec.common_name)):
+        if special := SPECIAL.get(spec.name) or SPECIAL.get(_colour(spec)):
             return getattr(self, special)
         if spec.name.startswith("GM_"):
             return self._gap_mask
@@ -75,7 +76,7 @@ class Painter:
 
     def _reflected(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         """DN of a reflective band without noise, float32."""
-        columns = list(tables.COLUMNS[str(spec.common_name)])
+        columns = list(tables.COLUMNS[_colour(spec)])
         scale, offset = self._scaling(spec)
         ceiling = min((np.iinfo(str(spec.dtype)).max * scale + offset) / 1.15, 1.6)  # the most that is not saturated
         table = self.spectra[:, columns].mean(axis=1)
@@ -252,6 +253,12 @@ class Painter:
     def _qa_pixel(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         return self._quality(self._codes[self.ground.flags[start:stop]], start, QA_FILL)
 
+    def _lineage(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
+        """Which source scene of a tile a pixel is of: the second one south of the middle."""
+        rows = np.arange(start, stop)[:, None] > self.height // 2
+        out = np.where(np.broadcast_to(rows, (stop - start, self.width)), np.uint8(2), np.uint8(1))
+        return self._quality(out, start, spec.fill or 0)
+
     def _qa_radsat(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         out = np.zeros((stop - start, self.width), np.uint16)
         indices, groups = self.saturated
@@ -343,6 +350,11 @@ class Painter:
         if self.ground.depth is not None:
             inside &= self.ground.depth.reshape(-1)[indices] <= tables.QA_GAP_STARTS
         return indices[inside], groups[inside]
+
+
+def _colour(spec: BandSpec) -> str:
+    """What a band sees, by its common name or that in its key: ``red`` of ``toa_red``."""
+    return spec.common_name or str(spec.key).rpartition("_")[2]
 
 
 def _least(spec: BandSpec) -> int:

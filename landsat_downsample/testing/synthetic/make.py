@@ -44,7 +44,7 @@ def make_scene(
         Where the scene's own folder, ``<product_id>``, is made. Files already in it are replaced.
     sensor : str
         ``oli`` (Landsat 8, or 9 for an odd seed), ``etm`` (Landsat 7 with scan gaps), ``tm`` (Landsat 5),
-        ``mss`` (Landsat 5) or ``mss123`` (Landsat 1); of other families ``hls-l30`` or ``hls-s30``.
+        ``mss`` (Landsat 5) or ``mss123`` (Landsat 1); of other families ``hls-l30``, ``hls-s30`` or ``ard``.
     level : int, optional
         Processing level: 1 or 2, only 1 of MSS. Default: the highest.
     size : (int, int), optional

@@ -55,6 +55,9 @@ MISSIONS = {
     # Not a gap: real scene IDs of Landsat 1 have XXX where others name the receiving station (LM10010101972252XXX01).
     "mss123": Mission("mss123", ("LM01",), "MSS", date(1974, 7, 9), date(2020, 9, 7), (3901, 3921), 60, "XXX", 1, (1,)),
     "hls-l30": Mission("hls_l30", ("L30",), "OLI_TIRS", date(2023, 7, 14), None, (3660, 3660), levels=(3,), like="oli"),
+    "ard": Mission(
+        "ard_oli_tirs", ("LC08", "LC09"), "OLI_TIRS", date(2023, 7, 5), None, (5000, 5000), levels=(2,), like="oli"
+    ),
     "hls-s30": Mission("hls_s30", ("S30",), "MSI", date(2023, 7, 16), None, (3660, 3660), levels=(3,), like="oli"),
 }
 

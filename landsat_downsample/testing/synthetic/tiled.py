@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from dataclasses import dataclass
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from xml.sax.saxutils import escape
 
+from affine import Affine
 from rasterio.warp import transform_geom
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.family import file_name
+from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.mgrs import MgrsTiles
+from landsat_downsample.model.named_grids import named
+from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.testing.synthetic.recipe import MISSIONS, Recipe
 
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -164,4 +169,79 @@ class HlsRecipe(TiledRecipe):
         )
 
 
-RECIPES: dict[str, type[Recipe]] = {"hls": HlsRecipe}
+@dataclass(frozen=True, slots=True)
+class ArdRecipe(TiledRecipe):
+    """A tile of US ARD, Collection 2, of two source scenes; one that is smaller begins at the tile's corner."""
+
+    #: Tile of the conterminous states: column and row.
+    tile: ClassVar[tuple[int, int]] = (5, 2)
+
+    def states_nodata(self, spec: BandSpec) -> bool:
+        """Whether the file of a band says by a tag which value means no data."""
+        return spec.fill is not None and spec.kind != "bits"
+
+    @property
+    def _tile_grid(self) -> TargetGrid:
+        column, row = self.tile
+        return named(f"ard:CU:30:h{column:03d}v{row:03d}", Grid((1, 1), Affine.scale(1, -1), "EPSG:4326"))
+
+    @property
+    def crs(self) -> str:
+        """Albers' equal-area projection of the conterminous states, which has no code."""
+        return self._tile_grid.lattice.crs
+
+    @property
+    def upper_left(self) -> tuple[float, float]:
+        """Centre (x, y) of the first pixel."""
+        left, _, _, top = self._tile_grid.bounds
+        return left + 15, top - 15
+
+    @property
+    def product_id(self) -> str:
+        """ID of the tile."""
+        column, row = self.tile
+        return f"{self.prefix}_CU_{column:03d}{row:03d}_{self.acquired:%Y%m%d}_{self.processed:%Y%m%d}_02"
+
+    def write_texts(self, target: Path, chosen: tuple[BandSpec, ...], cloud_cover: float) -> None:
+        """Write the tile's metadata, with a part for each of its source scenes, as USGS has it."""
+        column, row = self.tile
+        tile = {
+            "satellite": f"LANDSAT_{self.satellite}",
+            "instrument": "OLI/TIRS_Combined",
+            "region": "CU",
+            "acquisition_date": f"{self.acquired:%Y-%m-%d}",
+            "product_id": self.product_id,
+            "scene_count": 2,
+            "cloud_cover": f"{cloud_cover:.4f}",
+        }
+        scenes = [
+            {
+                "acquisition_date": f"{self.acquired:%Y-%m-%d}",
+                "scene_center_time": f"{self.centre_time + number * timedelta(seconds=23.9):%H:%M:%S.%f}0Z",
+                "product_id": f"{self.prefix}_L1TP_044{27 + number:03d}_{self.acquired:%Y%m%d}_02_T1",
+            }
+            for number in range(2)
+        ]
+        bands = "\n".join(
+            f'      <band name="{spec.name}" data_type="{str(spec.dtype).upper()}" fill_value="{spec.fill}"/>'
+            for spec in chosen
+        )
+        text = (
+            '<?xml version="1.0" encoding="utf-8"?>\n'
+            '<ard_metadata version="1.0" xmlns="https://landsat.usgs.gov/ard/v1">\n  <tile_metadata>\n'
+            f'    <global_metadata>\n{_elements(tile)}\n      <tile_grid h="{column:03d}" v="{row:03d}"/>\n'
+            f"    </global_metadata>\n    <bands>\n{bands}\n    </bands>\n  </tile_metadata>\n"
+        )
+        for number, scene in enumerate(scenes, 1):
+            text += (
+                f"  <scene_metadata>\n    <index>{number}</index>\n    <global_metadata>\n{_elements(scene)}\n"
+                "    </global_metadata>\n  </scene_metadata>\n"
+            )
+        (target / f"{self.product_id}.xml").write_text(f"{text}</ard_metadata>\n", "utf-8")
+
+
+def _elements(said: dict[str, Any]) -> str:
+    return "\n".join(f"      <{name}>{value}</{name}>" for name, value in said.items())
+
+
+RECIPES: dict[str, type[Recipe]] = {"ard": ArdRecipe, "hls": HlsRecipe}
