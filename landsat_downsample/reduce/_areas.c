@@ -263,10 +263,10 @@ typedef struct {
 typedef struct {
     const pixel *v;                       /* numbers, 0 where they do not count */
     pixel value[TILE + LANES];              /* room for them */
-    pixel low[TILE];                      /* the same, the greatest where they do not count */
+    pixel low[TILE + LANES];                /* the same, the greatest where they do not count */
     pixel good[TILE + LANES];               /* whether they count */
     uint32_t sum[TILE / 2 + 2], count[TILE / 2 + 2]; /* of all before each pair */
-    int64_t square[TILE + 1];
+    int64_t square[TILE / 2 + 2];         /* of signed numbers, as sums */
 } Line;
 
 /* Sums of all pixels before each pair. */
@@ -323,6 +323,24 @@ static inline int64_t before(const pixel *v, const uint32_t *sum, int64_t column
 /* What is asked of a row; and whether all of its pixels count. */
 enum { FULL = 1, MOMENTS = 2 };
 
+/* A pixel as a signed number, whose square is half as long; 0 where it does not count. */
+static inline int64_t signed_of(const Line *l, int64_t column, const int how)
+{
+    return (int16_t)(l->v[column] ^ 0x8000) & (how & FULL ? -1 : -(int64_t)l->good[column]);
+}
+
+/* Sums of squares before each pair. */
+static inline __attribute__((always_inline)) void squares_before(Line *l, int64_t n, const int how)
+{
+    uint32_t pair[TILE / 2 + 1];
+    for (int64_t i = 0; i < n / 2; i++) {
+        const int32_t one = (int32_t)signed_of(l, 2 * i, how), other = (int32_t)signed_of(l, 2 * i + 1, how);
+        pair[i] = (uint32_t)(one * one) + (uint32_t)(other * other);
+    }
+    l->square[0] = 0;
+    for (int64_t i = 0; i < n / 2; i++) l->square[i + 1] = l->square[i] + pair[i];
+}
+
 /* Of some pixels, or of all left of a place: sums, how many count, and sums of squares, times UNIT. */
 typedef struct {
     int64_t sum, count, square;
@@ -330,14 +348,16 @@ typedef struct {
 
 static inline Sums upto(const Line *l, int64_t column, const int how)
 {
+    const int64_t last = how & MOMENTS && column & 1 ? signed_of(l, column - 1, how) : 0;
     return (Sums){before(l->v, l->sum, column) * UNIT, (how & FULL ? column : before(l->good, l->count, column)) * UNIT,
-                  how & MOMENTS ? l->square[column] * UNIT : 0};
+                  how & MOMENTS ? (l->square[column / 2] + last * last) * UNIT : 0};
 }
 
 static inline Sums minus(Sums a, Sums b) { return (Sums){a.sum - b.sum, a.count - b.count, a.square - b.square}; }
 
 /* Which bits of the words after EDGE are weights of its own, by how many it has. */
 #define OWN 2 * UNIT - 1
+#define ALL UINT16_MAX
 static const word keep[LANES][LANES] = {{0}, {OWN}, {OWN, OWN}, {OWN, OWN, OWN}, {OWN, OWN, OWN, OWN}, {OWN, OWN, OWN, OWN, OWN},
                                         {OWN, OWN, OWN, OWN, OWN, OWN}, {OWN, OWN, OWN, OWN, OWN, OWN, OWN}};
 
@@ -373,7 +393,10 @@ static inline __attribute__((always_inline)) void add_few(Sums *of, const Line *
 {
     const Dots dots = dots_of(weight, n, l->v + at, how & FULL ? NULL : l->good + at);
     of->sum += dots.products + 0x8000 * (int64_t)dots.all, of->count += how & FULL ? dots.all : dots.count;
-    for (int64_t k = 0; how & MOMENTS && k < n; k++) of->square += weight[k] * (int64_t)((uint32_t)l->v[at + k] * l->v[at + k]);
+    for (int64_t k = 0; how & MOMENTS && k < n; k++) {
+        const int64_t value = signed_of(l, at + k, how);
+        of->square += weight[k] * (value * value);
+    }
 }
 
 static inline void add(const Moments *to, int64_t cell, Sums of, int64_t by, const int how)
@@ -382,15 +405,36 @@ static inline void add(const Moments *to, int64_t cell, Sums of, int64_t by, con
     if (how & MOMENTS) to->squares[cell] += of.square * by;
 }
 
+#if defined(__SSE2__) && defined(__x86_64__)
+static inline __m128i most_of(__m128i a, __m128i b) { return _mm_add_epi16(a, _mm_subs_epu16(b, a)); }
+#endif
+
 /* Compare the pixels of some columns with the extremes of a cell. */
-static inline void fold(const Line *l, const Moments *to, int64_t cell, int64_t from, int64_t stop, const int how)
+static inline __attribute__((always_inline)) void fold(const Line *l, const Moments *to, int64_t cell, int64_t from, int64_t stop,
+                                                       const int how)
 {
-    if (!(how & MOMENTS)) return;
+    if (!(how & MOMENTS) || from == stop) return;
+    const pixel *low = how & FULL ? l->v : l->low;
     pixel least = to->least[cell], most = to->most[cell];
-    for (int64_t i = from; i < stop; i++) {
-        least = l->low[i] < least ? l->low[i] : least;
-        most = l->value[i] > most ? l->value[i] : most;
+#if defined(__SSE2__) && defined(__x86_64__)
+    static const pixel some[LANES][LANES] = {{ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL}, {ALL}, {ALL, ALL}, {ALL, ALL, ALL},
+                                             {ALL, ALL, ALL, ALL}, {ALL, ALL, ALL, ALL, ALL}, {ALL, ALL, ALL, ALL, ALL, ALL},
+                                             {ALL, ALL, ALL, ALL, ALL, ALL, ALL}};
+    const __m128i ones = _mm_set1_epi16(-1);
+    __m128i below = _mm_setzero_si128(), above = below; /* how far numbers are from the greatest, and from 0, at most */
+    for (int64_t i = from; i < stop; i += LANES) {
+        const __m128i keep = _mm_loadu_si128((const __m128i *)some[stop - i < LANES ? stop - i : 0]);
+        const __m128i here = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(low + i)), ones);
+        below = most_of(below, _mm_and_si128(here, keep));
+        above = most_of(above, _mm_and_si128(_mm_loadu_si128((const __m128i *)(l->v + i)), keep));
     }
+    __m128i both = most_of(_mm_unpacklo_epi64(below, above), _mm_unpackhi_epi64(below, above));
+    both = most_of(both, _mm_shuffle_epi32(both, 0xb1)), both = most_of(both, _mm_srli_epi32(both, 16));
+    const pixel low_one = (pixel)~_mm_extract_epi16(both, 0), high_one = (pixel)_mm_extract_epi16(both, 4);
+    least = low_one < least ? low_one : least, most = high_one > most ? high_one : most;
+#else
+    for (int64_t i = from; i < stop; i++) least = low[i] < least ? low[i] : least, most = l->v[i] > most ? l->v[i] : most;
+#endif
     to->least[cell] = least, to->most[cell] = most;
 }
 
@@ -408,10 +452,14 @@ static inline __attribute__((always_inline)) Sums add_corner(const Reader *r, co
     Sums all = {0, 0, 0};
     for (int64_t k = column; k < column + n; k++, weight += 4) {
         const int64_t value = l->v[k];
-        const Sums one = {value, how & FULL ? 1 : l->good[k], how & MOMENTS ? value * value : 0};
+        const int64_t number = how & MOMENTS ? signed_of(l, k, how) : 0;
+        const Sums one = {value, how & FULL ? 1 : l->good[k], number * number};
+        const pixel low = how & FULL ? l->v[k] : how & MOMENTS ? l->low[k] : 0, high = l->v[k];
         for (int i = 0; i < 4; i++) {
             add(to, cells[i], one, weight[i], how);
-            if (how & MOMENTS && weight[i]) fold(l, to, cells[i], k, k + 1, how);
+            if (!(how & MOMENTS) || !weight[i]) continue;
+            to->least[cells[i]] = low < to->least[cells[i]] ? low : to->least[cells[i]];
+            to->most[cells[i]] = high > to->most[cells[i]] ? high : to->most[cells[i]];
         }
         all.sum += one.sum * UNIT, all.count += one.count * UNIT, all.square += one.square * UNIT;
     }
@@ -496,13 +544,13 @@ FAST static int add_line(Reader *r, const Pixels *p, Line *l, const Moments *to)
         return 1;
     }
     const int as_it_is = good == n && !p->flip && !p->ok, spare = r->start + TILE + LANES <= p->size;
-    if (as_it_is && (to->squares || !spare)) memcpy(l->value, p->v + r->start, 2 * n);
+    if (as_it_is && !spare) memcpy(l->value, p->v + r->start, 2 * n);
     l->v = as_it_is && spare ? p->v + r->start : l->value;
     sums_before(l->v, n, l->sum);
     if (good < n) sums_before(l->good, n, l->count);
     if (!to->squares) return good == n ? add_row(r, l, to, FULL) : add_row(r, l, to, 0);
-    if (as_it_is) memcpy(l->low, l->value, 2 * n);
-    for (int64_t i = 0; i < n; i++) l->square[i + 1] = l->square[i] + (int64_t)l->value[i] * l->value[i];
+    if (good == n) squares_before(l, n, FULL);
+    else squares_before(l, n, 0);
     return good == n ? add_row(r, l, to, MOMENTS | FULL) : add_row(r, l, to, MOMENTS);
 }
 
@@ -524,8 +572,8 @@ static int moments_fit(Moments *to, const Py_buffer *b, int64_t cells)
 }
 
 /* (packed shares, pixels, ok or None, flip, nodata, totals, weights[, squares, least, most]): adds to int64 sums of cells,
- * and compares with the least and greatest of each, uint16; all of pixels as ascending numbers. Pixels are 16 bits wide;
- * `flip` and `nodata` as in _native.c. */
+ * and compares with the least and greatest of each, uint16; all of pixels as ascending numbers, but squares of these less
+ * 0x8000. Pixels are 16 bits wide; `flip` and `nodata` as in _native.c. */
 PyObject *sum_shares(PyObject *self, PyObject *args)
 {
     (void)self;
@@ -535,9 +583,8 @@ PyObject *sum_shares(PyObject *self, PyObject *args)
     long long flip, nodata;
     int good = PyArg_ParseTuple(args, PACKED "y*z*LLw*w*|w*w*w*", PACKED_TO(p, b), b + 2, b + 3, &flip, &nodata, b + 4,
                                 b + 5, b + 6, b + 7, b + 8)
-        && packed_fits(&p, b) && moments_fit(&to, b + 4, p.cells) && b[2].len / 2 / p.columns >= p.rows
-        && (!b[3].buf || b[3].len / p.columns >= p.rows);
-    if (!good) return finished(b, 0);
+        && packed_fits(&p, b) && b[2].len / 2 / p.columns >= p.rows && (!b[3].buf || b[3].len / p.columns >= p.rows)
+        && moments_fit(&to, b + 4, p.cells);
     const Pixels pixels = {b[2].buf, b[3].buf, (pixel)flip, nodata, b[2].len / 2};
     Py_BEGIN_ALLOW_THREADS
     for (int64_t k = 0; good && k < p.tiles; k++) {

@@ -152,9 +152,10 @@ static inline __attribute__((always_inline)) void add_squares(const pixel *restr
         least[i] = low < least[i] ? low : least[i], most[i] = high > most[i] ? high : most[i];
     }
     for (int64_t i = 0; i < n; i++) {
-        const uint32_t by = (!has_empty || v[i] != empty) && (!ok || ok[i]) ? w : 0;
-        const uint32_t u = (pixel)(v[i] ^ flip), square = u * u;
-        sum[i] += u * by, count[i] += by, lower[i] += (square & UINT16_MAX) * by, upper[i] += (square >> 16) * by;
+        const pixel good = (!has_empty || v[i] != empty) && (!ok || ok[i]) ? UINT16_MAX : 0;
+        const uint32_t u = (pixel)((v[i] ^ flip) & good), square = u * u;
+        sum[i] += u * w, count[i] += w & (0 - (uint32_t)(good & 1));
+        lower[i] += (square & UINT16_MAX) * w, upper[i] += (square >> 16) * w;
     }
 }
 
@@ -163,6 +164,7 @@ FAST static void add_moments(const pixel *v, const uint8_t *ok, pixel flip, int6
 {
     if (ok) add_squares(v, ok, flip, nodata >= 0, (pixel)nodata, w, l, n);
     else if (nodata < 0) add_squares(v, NULL, flip, 0, 0, w, l, n);
+    else if (w == 1) add_squares(v, NULL, flip, 1, (pixel)nodata, 1, l, n);
     else add_squares(v, NULL, flip, 1, (pixel)nodata, w, l, n);
 }
 
@@ -1049,7 +1051,7 @@ static PyMethodDef functions[] = {
 
 /* What Python beside it must be made for: raised with each change of a function's name, arguments or meaning, here and in
  * native.py. */
-enum { INTERFACE = 3 };
+enum { INTERFACE = 4 };
 
 static int filled(PyObject *made) { return PyModule_AddIntConstant(made, "INTERFACE", INTERFACE); }
 

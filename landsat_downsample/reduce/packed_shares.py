@@ -70,11 +70,10 @@ class PackedShares:
         count, total, *squares = np.zeros((3 if more else 2, self.cells), np.int64)
         ends = [np.full(self.cells, (1 << 16) - 1, np.uint16), np.zeros(self.cells, np.uint16)] if more else []
         add(flip, missing, total, count, *squares, *ends)
-        if not flip:
-            return count, total, *squares, *ends
         total -= flip * count
-        beyond = 2 * flip * total + flip * flip * count
-        return count, total, *(square - beyond for square in squares), *(end ^ np.uint16(flip) for end in ends)
+        if not flip:  # squares are of pixels less 1 << 15
+            squares = [part + (total << 16) - (count << 30) for part in squares]
+        return count, total, *squares, *(end ^ np.uint16(flip) for end in ends)
 
     def pairs(self, codes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cell, code and weight of all that cells have of 16-bit codes, ascending by cell, then by code.

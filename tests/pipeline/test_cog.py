@@ -115,12 +115,17 @@ def test_the_same_array_gives_the_same_bytes_in_any_thread():
     assert len(set(found)) == 1
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
-def test_the_bytes_are_those_of_a_dataset_with_a_copy_of_the_pixels(dtype):
+@pytest.mark.parametrize(
+    ("dtype", "whole", "level"),
+    [("uint8", False, 5), ("int16", False, 1), ("float32", False, 2), ("float64", False, 5), ("float64", True, 5)],
+)
+def test_the_bytes_are_those_of_a_dataset_with_a_copy_of_the_pixels(dtype, whole, level):
     data, place = image((775, 760), dtype, 2), grid((775, 760))
+    if dtype.startswith("float") and not whole:
+        data += 0.3
     facts = {"count": 2, "height": 775, "width": 760, "dtype": dtype, "crs": place.crs, "transform": place.transform}
-    options = {"compress": "DEFLATE", "predictor": 3 if dtype.startswith("float") else 2, "tiled": True}
-    options["zlevel"] = 1 if dtype == "int16" else 5
+    predictor = 1 if whole else 3 if dtype.startswith("float") else 2
+    options = {"compress": "DEFLATE", "predictor": predictor, "tiled": True, "zlevel": level}
     options |= {"blockxsize": BLOCK, "blockysize": BLOCK, "bigtiff": "IF_SAFER", "copy_src_overviews": True}
     with MemoryFile() as memory:
         with rasterio.open("", "w", driver="MEM", nodata=0, **facts) as plain:
