@@ -150,6 +150,23 @@ def test_neighbours_share_the_cells_of_their_levels(made, tmp_path):
 
 
 @pytest.mark.slow
+def test_rows_of_a_pass_count_once(tmp_path):
+    rows = ld.make_scenes(tmp_path / "source", rows=2, size=(331, 263), bands=["SR_B4", "QA_PIXEL"])
+    ld.run(ld.plan(rows, tmp_path / "out", factor=2, stats=["mean", "sum", "count"]), workers=2)
+    names = ["red", "red_sum", "red_count", "valid"]
+    ld.cube(tmp_path / "out", tmp_path / "cube.zarr", names, group="pass", levels=(2,))
+    base, level = tree(tmp_path / "cube.zarr").values()
+    alone = [ld.open_products(path, ["red_count"]).load() for path in products(tmp_path / "out")]
+    assert base.sizes["time"] == 1 and len(alone) == 2
+    assert base.red_count.sum() < sum(one.red_count.sum() for one in alone)  # they overlap
+    sums, counts = (level[f"red_{stat}"].values for stat in ("sum", "count"))
+    assert counts.sum() == base.red_count.sum() and counts.max() == 16
+    assert np.nansum(sums) == np.nansum(base.red_sum)
+    np.testing.assert_array_equal(level.red, np.where(counts > 0, np.rint(sums / np.maximum(counts, 1)), 0))
+    assert level.valid.max() == 100
+
+
+@pytest.mark.slow
 def test_levels_of_many_blocks(source, tmp_path, monkeypatch):
     """As those of grids of thousands of cells: several files of each level, over the same cells of the base."""
     ld.run(ld.plan(source[:2], tmp_path / "out", factor=1, stats=["mean", "sum", "count"], bands=["red", "qa_pixel"]))
