@@ -254,9 +254,8 @@ def judge_pairs(
     centres : ndarray of uint16, or None
         Code of the centre of each cell of `answers`, where the policy asks for it.
     """
-    facts = meaning.facts(len(answers.percent))
-    given = meaning.codes, meaning.levels, facts, least, beyond, centres
-    _native.judge_pairs(*pairs, *given, answers.codes, answers.percent)
+    facts, to = meaning.facts(len(answers.percent)), (answers.codes, answers.percent)
+    _native.judge_pairs(*pairs, meaning.codes, meaning.levels, facts, least, beyond, centres, *to)
 
 
 def answers_histogram(overlay: Overlay) -> bool:
