@@ -6,8 +6,11 @@ Each reader takes the bytes of one kind of file, which a family's table names, a
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
+
+import yaml
 
 from landsat_downsample.errors import SceneError
 
@@ -72,6 +75,27 @@ def _ard(data: bytes) -> dict[str, Any]:
     }
 
 
+def _odc(data: bytes) -> dict[str, Any]:
+    """The dataset document of Open Data Cube (``odc-metadata.yaml``), whose properties are STAC's by older names."""
+    try:
+        said = yaml.safe_load(data)["properties"]
+        known = {key: value for key, value in said.items() if isinstance(value, str | int | float | datetime)}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise SceneError(f"it cannot be read: {str(error).splitlines()[0]}; fetch it again") from error
+    instrument = str(known.get("eo:instrument", "")).lower()
+    time = known.get("datetime")
+    return {
+        "datetime": f"{time:%Y-%m-%dT%H:%M:%S.%f}Z" if isinstance(time, datetime) else time,
+        "platform": known.get("eo:platform"),
+        "instruments": instrument.split("_") if instrument else None,
+        "eo:cloud_cover": known.get("eo:cloud_cover"),
+        "view:sun_azimuth": known.get("eo:sun_azimuth"),
+        "view:sun_elevation": known.get("eo:sun_elevation"),
+        "landsat:scene_id": known.get("landsat:landsat_scene_id"),
+        **{key: value for key, value in known.items() if key in ("landsat:wrs_path", "landsat:wrs_row")},
+    }
+
+
 def _whole(text: str | None) -> int | None:
     number = _number(text)
     return None if number is None else int(number)
@@ -84,4 +108,4 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-READERS: dict[str, Callable[[bytes], dict[str, Any]]] = {"ard": _ard, "cmr": _cmr}
+READERS: dict[str, Callable[[bytes], dict[str, Any]]] = {"ard": _ard, "cmr": _cmr, "odc": _odc}

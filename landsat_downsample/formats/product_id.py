@@ -116,7 +116,7 @@ def parse_file(name: str) -> FileName | None:
     if product is None:
         return None
     rest, _, ending = name[end:].rpartition(".")
-    suffix = _grammar(product.family).suffix.format(**product.parts, rest=rest.lstrip("_-. "))
+    suffix = said(_grammar(product.family).suffix, {**product.parts, "rest": rest.lstrip("_-. ")})
     return FileName(product, suffix.upper(), ending.lower())
 
 

@@ -91,9 +91,9 @@ def _slim_asset(asset: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_item_name(name: str) -> bool:
-    """Whether a file is called as USGS and we call items.
+    """Whether a file is called as USGS, DEA and we call items.
 
     >>> is_item_name("LC08_L2SP_008059_20191201_20200825_02_T1_SR_stac.json")
     True
     """
-    return name.lower().endswith(("_stac.json", ".stac.json"))
+    return name.lower().endswith(("_stac.json", ".stac.json", ".stac-item.json"))

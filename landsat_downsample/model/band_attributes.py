@@ -150,6 +150,9 @@ def flag_attributes(band: Band) -> dict[str, Any]:
     known = {name: pair for name, pair in flags.meanings(band.spec).items() if pair[1]}
     if not known or np.dtype(band.dtype).kind not in "iu":
         return {}
+    if classes := band.spec.classes:
+        names = " ".join(field.name for field in classes.values())
+        return {"flag_values": np.array(list(classes), band.dtype), "flag_meanings": names}
     masks, values = zip(*known.values(), strict=True)
     return {
         "flag_masks": np.array(masks, band.dtype),

@@ -94,6 +94,10 @@ class BandSpec:
     """Centre and full width at half maximum, in micrometres."""
     key: str | None = None
     """Key of its asset in USGS's STAC items where it is not the common name; the Planetary Computer writes it small."""
+    positive: bool = False
+    """Whether azimuths count from 0 to 360 in a type that has a sign."""
+    suffixes: tuple[str, ...] = ()
+    """What its file is called after the ID, where that is not its name."""
     standard_name: str | None = None
     """Of physical values, by the CF conventions."""
     quality: bool = False
@@ -135,6 +139,11 @@ class BandSpec:
         """Key of its asset in USGS's STAC items: ``red``, ``qa_pixel``, ``TRAD``; its name where none is known."""
         return self.key or self.common_name or self.name
 
+    @property
+    def classes(self) -> dict[int, BitField]:
+        """The classes of a band that holds such, by their stored values."""
+        return {field.value: field for field in self.fields if field.value is not None}
+
     def policy(self, qa: str) -> str:
         """How its cells are made where no method is asked for: that of all quality bands, if it holds bits."""
         return qa if self.kind == "bits" else self.method
@@ -147,7 +156,7 @@ class BandSpec:
     @property
     def names(self) -> frozenset[str]:
         """Every name it answers to, in lower case."""
-        return frozenset(name.lower() for name in (self.name, self.common_name, self.key) if name)
+        return frozenset(name.lower() for name in (self.name, self.common_name, self.key, *self.suffixes) if name)
 
 
 @lru_cache(maxsize=4096)  # asked for by each file of many products
@@ -183,8 +192,9 @@ def _meant(record: Mapping[str, Any], bits: Mapping[str, Any]) -> dict[str, Any]
         band["method"] = "bits"
     elif band["kind"] == "azimuth":
         band["method"] = "circular"
-    if "wavelength" in band:
-        band["wavelength"] = tuple(band["wavelength"])
+    for name in ("wavelength", "suffixes"):
+        if band.get(name) is not None:
+            band[name] = tuple(band[name])
     return band
 
 

@@ -24,14 +24,14 @@ class IdGrammar:
     """Whether parts are written in lower case; else in upper case."""
     form: str | None
     """The ID made of its parts, where that is not what the pattern matches."""
-    suffix: str
-    """What a file is called after its ID, made of the parts of its name and `rest`, what follows them."""
+    suffix: Any
+    """What a file is called after its ID, by the parts of its name and `rest`, what follows them."""
     acquired: str
     """Format of the part ``acquired``, as of `datetime.strptime`."""
     sensor: Any
     level: Any
     properties: Mapping[str, Any]
-    """STAC properties; each of these three as `said` takes them."""
+    """STAC properties; each of these four as `said` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class HrefRule:
     """Whether readers pay there, where an item does not say."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Family:
     """One kind of product."""
 
@@ -82,6 +82,9 @@ class Family:
     """The datum of its UTM grids whose files name none; empty where they name it."""
     bits: Mapping[str, Any]
     bands: tuple[Mapping[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return f"<Family {self.key}>"
 
     @property
     def sensors(self) -> frozenset[str]:
@@ -104,7 +107,7 @@ def said(entry: Any, parts: Mapping[str, str]) -> Any:
     (['oli', 'tirs'], '192')
     """
     if isinstance(entry, dict):
-        return entry[parts[entry["of"]]]
+        entry = entry[parts[entry["of"]]]
     return entry.format(**parts) if isinstance(entry, str) else entry
 
 

@@ -69,7 +69,7 @@ def empty_code(spec: BandSpec) -> int:
 @cache
 def _tables(spec: BandSpec) -> tuple[np.ndarray, np.ndarray] | None:
     """Codes of the 256 values, and values of the 65536 codes; None where values are codes."""
-    classes = {field.value: field.mask for field in spec.fields if field.value is not None}
+    classes = {value: field.mask for value, field in spec.classes.items()}
     if not spec.fields or spec.fill is None or (spec.field("fill") and not classes):
         return None
     codes = np.full(256, UNKNOWN, np.uint16) if classes else np.arange(256, dtype=np.uint16)

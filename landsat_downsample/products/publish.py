@@ -30,6 +30,7 @@ _MEDIA = {
     "txt": "text/plain",
     "json": "application/json",
     "xml": "application/xml",
+    "yaml": "application/yaml",
     "png": "image/png",
 }
 

@@ -150,7 +150,8 @@ def _circular(cell: Cell) -> float | None:
     unit = math.radians(1.0 if cell.target.scaling else cell.target.band.spec.scale or 1.0)
     east, north = (sum(f(v * unit) * float(w) for v, w in pairs) for f in (math.sin, math.cos))
     angle, turn = math.atan2(east, north) / unit, 2 * math.pi / unit
-    return angle % turn if np.dtype(cell.target.band.dtype).kind == "u" else angle
+    positive = np.dtype(cell.target.band.dtype).kind == "u" or cell.target.band.spec.positive
+    return angle % turn if positive else angle
 
 
 def _code(policy: str) -> Recompute:

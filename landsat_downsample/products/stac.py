@@ -305,7 +305,9 @@ def _asset(product: Product, plan: ScenePlan) -> dict[str, Any]:
         record["landsat_ds:notes"] = list(product.notes)
     ties = describe_ties(plan, source_pixels(plan, product))
     record |= {f"landsat_ds:{name}": fact for name, fact in ties.items()}
-    if spec and spec.fields:
+    if spec and spec.classes:
+        record["classification:classes"] = [_class(spec, value) for value in sorted({*spec.classes, spec.fill or 0})]
+    elif spec and spec.fields:
         record["classification:bitfields"] = [_bitfield(field, product.method) for field in spec.fields]
     return record
 
@@ -356,6 +358,13 @@ def _share(name: str) -> str:
     if name == "valid":
         return "share of the cell's source pixels that hold data"
     return f"share of the cell's valid source pixels that are {name.replace('_', ' ')}"
+
+
+def _class(spec: BandSpec, value: int) -> dict[str, Any]:
+    field = spec.classes.get(value)
+    if field is None:
+        return {"value": value, "name": "fill", "description": "no data", "nodata": True}
+    return {"value": value, "name": field.name, "description": field.description}
 
 
 def _bitfield(field: BitField, policy: str) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Rule:
     """Type of those values; by default one that tells all of the stored ones apart."""
     largest: int | None = None
     """Largest absolute value of a valid pixel, where it is less than the type holds."""
+    positive: bool = False
+    """Whether directions count from 0 to 360 in a type that has a sign."""
 
     @property
     def stored(self) -> np.dtype:
@@ -84,6 +86,7 @@ def rule_of(
         fill_is_legal=method == "count" or (nodata is None and mask_role != "mask"),
         min_valid=min_valid,
         degrees=spec.scale or 1.0,
+        positive=spec.positive,
         scaling=scaling,
     )
 

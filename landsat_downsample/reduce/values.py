@@ -368,8 +368,8 @@ class Circular(CellValues):
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
         count, sine, cosine = partial
         angle = np.rad2deg(np.arctan2(sine, cosine)) / self.rule.degrees
-        if self.rule.dtype.kind == "u":  # a type without sign holds 0 up to, not including, 360 degrees
-            whole = angle if self.rule.scaling else np.rint(angle)
+        if self.rule.dtype.kind == "u" or self.rule.positive:  # 0 up to, not including, 360 degrees
+            whole = angle if self.rule.scaling or self.rule.dtype.kind == "f" else np.rint(angle)
             angle = np.mod(whole, round(360 / self.rule.degrees))
         return super().finish((count, angle), first, last)
 

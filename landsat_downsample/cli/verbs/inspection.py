@@ -115,7 +115,9 @@ def add_make_scene(verbs: Verbs) -> None:
         help="oli (default), etm (scan gaps), tm, mss (Landsat 5) or mss123 (Landsat 1)",
     )  # fmt: skip
     parser.add_argument(
-        "--family", choices=("hls-l30", "hls-s30", "ard"), help="a scene of another family than Landsat Collection 2"
+        "--family",
+        choices=("hls-l30", "hls-s30", "ard", "dea"),
+        help="a scene of another family than Landsat Collection 2",
     )
     parser.add_argument("--level", type=int, choices=(1, 2), help="processing level (default: the highest)")
     parser.add_argument("--size", type=size, metavar="W,H", help="pixels across and down (default: a full scene)")

@@ -27,6 +27,11 @@ SPECIAL = {
     "ST_QA": "_uncertainty",
     "Fmask": "_fmask",
     "QA_LINEAGE": "_lineage",
+    "oa_fmask": "_classes",
+    "oa_nbart_contiguity": "_contiguity",
+    "oa_nbar_contiguity": "_contiguity",
+    "oa_combined_terrain_shadow": "_contiguity",
+    "oa_time_delta": "_time_delta",
     "cirrus": "_cirrus",
 }
 
@@ -55,7 +60,7 @@ class Painter:
         return self._method(spec)(spec, start, stop)
 
     def _method(self, spec: BandSpec) -> Callable[[BandSpec, int, int], np.ndarray]:
-        if special := SPECIAL.get(spec.name) or SPECIAL.get(_colour(spec)):
+        if special := SPECIAL.get(spec.name) or SPECIAL.get(self._colour(spec)):
             return getattr(self, special)
         if spec.name.startswith("GM_"):
             return self._gap_mask
@@ -67,6 +72,14 @@ class Painter:
             return self._pan
         return self._thermal if spec.group == "thermal" else self._reflective
 
+    def _colour(self, spec: BandSpec) -> str:
+        """What a band sees, by its common name, that of another of its wavelength, or what its key ends with."""
+        alike = (
+            other for other in self.recipe.bands.values() if spec.wavelength and other.wavelength == spec.wavelength
+        )
+        names = [spec.common_name, *(other.common_name for other in alike)]
+        return next((name for name in names if name), str(spec.key).rpartition("_")[2])
+
     # images
 
     def _reflective(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
@@ -76,7 +89,7 @@ class Painter:
 
     def _reflected(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         """DN of a reflective band without noise, float32."""
-        columns = list(tables.COLUMNS[_colour(spec)])
+        columns = list(tables.COLUMNS[self._colour(spec)])
         scale, offset = self._scaling(spec)
         ceiling = min((np.iinfo(str(spec.dtype)).max * scale + offset) / 1.15, 1.6)  # the most that is not saturated
         table = self.spectra[:, columns].mean(axis=1)
@@ -259,6 +272,21 @@ class Painter:
         out = np.where(np.broadcast_to(rows, (stop - start, self.width)), np.uint8(2), np.uint8(1))
         return self._quality(out, start, spec.fill or 0)
 
+    def _classes(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
+        """Fmask of DEA: a class for each pixel."""
+        flags = self.ground.flags[start:stop]
+        found = [
+            flags & bit != 0 for bit in (land.IS_CLOUD | land.IS_DILATED, land.IS_SHADOW, land.IS_SNOW, land.IS_WATER)
+        ]
+        out = np.select(found, [np.uint8(code) for code in (2, 3, 4, 5)], np.uint8(1))
+        return self._quality(out, start, spec.fill or 0)
+
+    def _contiguity(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
+        """1 where all is well, 0 at specks and at the edge of what some band saw."""
+        out = self._quality(np.ones((stop - start, self.width), np.uint8), start, 0)
+        first, after = self._edges[1]
+        return _frame(out, first[start:stop], after[start:stop], spec.fill or 0)
+
     def _qa_radsat(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         out = np.zeros((stop - start, self.width), np.uint16)
         indices, groups = self.saturated
@@ -271,15 +299,30 @@ class Painter:
         along *= np.float32(2 / self.height)
         elevation, azimuth = self.recipe.sun
         formulas: dict[str, Callable[[], np.ndarray]] = {
-            "VZA": lambda: np.abs(across) * np.float32(7.4) + np.float32(0.05),
-            "VAA": lambda: np.where(across > 0, np.float32(-82), np.float32(98)) + 4 * along - 3 * across,
-            "SZA": lambda: np.float32(90 - elevation) - across + np.float32(0.8) * along,
-            "SAA": lambda: np.float32(azimuth) + np.float32(1.3) * across + np.float32(0.6) * along,
+            "sensor_zenith_angle": lambda: np.abs(across) * np.float32(7.4) + np.float32(0.05),
+            "sensor_azimuth_angle": lambda: (
+                np.where(across > 0, np.float32(-82), np.float32(98)) + 4 * along - 3 * across
+            ),
+            "solar_zenith_angle": lambda: np.float32(90 - elevation) - across + np.float32(0.8) * along,
+            "solar_azimuth_angle": lambda: np.float32(azimuth) + np.float32(1.3) * across + np.float32(0.6) * along,
         }
-        hundredths = np.rint(formulas[spec.name]() * 100)
-        out = (hundredths if spec.dtype == "int16" else hundredths % 36000).astype(spec.dtype)
+        usual = "solar_azimuth_angle" if spec.kind == "azimuth" else "solar_zenith_angle"
+        angle = formulas[spec.standard_name or usual]()
         first, after = self._edges[1]
-        return _frame(out, first[start:stop], after[start:stop], spec.fill or 0)
+        at = slice(start, stop)
+        if spec.scale is None:
+            return _frame((angle % 360).astype(spec.dtype), first[at], after[at], np.nan)
+        hundredths = np.rint(angle * 100)
+        out = (hundredths if spec.dtype == "int16" else hundredths % 36000).astype(spec.dtype)
+        return _frame(out, first[at], after[at], spec.fill or 0)
+
+    def _time_delta(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
+        """Seconds along the track."""
+        _, along = self.recipe.swath(np.arange(start, stop))
+        first, after = self._edges[1]
+        return _frame(
+            (along * np.float32(24 / self.height)).astype(spec.dtype), first[start:stop], after[start:stop], np.nan
+        )
 
     def _gap_mask(self, spec: BandSpec, start: int, stop: int) -> np.ndarray:
         finer = 2 if spec.group == "panchromatic" else 1
@@ -352,17 +395,12 @@ class Painter:
         return indices[inside], groups[inside]
 
 
-def _colour(spec: BandSpec) -> str:
-    """What a band sees, by its common name or that in its key: ``red`` of ``toa_red``."""
-    return spec.common_name or str(spec.key).rpartition("_")[2]
-
-
 def _least(spec: BandSpec) -> int:
     """The least number that a pixel with data is stored as: reflectance may be negative where its type is signed."""
     return -2000 if spec.dtype == "int16" else 1
 
 
-def _frame(out: np.ndarray, first: np.ndarray, after: np.ndarray, fill: int) -> np.ndarray:
+def _frame(out: np.ndarray, first: np.ndarray, after: np.ndarray, fill: float) -> np.ndarray:
     """Set every row of `out` before column `first` and from column `after` on to `fill`, in place."""
     for line, begin, end in zip(out, first.tolist(), after.tolist(), strict=False):
         line[: max(begin, 0)] = fill

@@ -12,15 +12,14 @@ import rasterio
 from landsat_downsample.errors import UsageError, WriteError
 from landsat_downsample.model import flags
 from landsat_downsample.model.bands import BandSpec
-from landsat_downsample.model.family import file_name
 from landsat_downsample.model.grid import width_height
 from landsat_downsample.testing.synthetic import files as texts
 from landsat_downsample.testing.synthetic import ground as land
 from landsat_downsample.testing.synthetic import mtl, series
 from landsat_downsample.testing.synthetic.bands import Painter
+from landsat_downsample.testing.synthetic.families import FamilyRecipe, recipe_of
 from landsat_downsample.testing.synthetic.recipe import MISSIONS, Recipe
 from landsat_downsample.testing.synthetic.tables import SATURATES
-from landsat_downsample.testing.synthetic.tiled import TiledRecipe, recipe_of
 
 
 def make_scene(
@@ -44,7 +43,7 @@ def make_scene(
         Where the scene's own folder, ``<product_id>``, is made. Files already in it are replaced.
     sensor : str
         ``oli`` (Landsat 8, or 9 for an odd seed), ``etm`` (Landsat 7 with scan gaps), ``tm`` (Landsat 5),
-        ``mss`` (Landsat 5) or ``mss123`` (Landsat 1); of other families ``hls-l30``, ``hls-s30`` or ``ard``.
+        ``mss`` (Landsat 5) or ``mss123`` (Landsat 1); of other families ``hls-l30``, ``hls-s30``, ``ard`` or ``dea``.
     level : int, optional
         Processing level: 1 or 2, only 1 of MSS. Default: the highest.
     size : (int, int), optional
@@ -145,11 +144,11 @@ def _make(folder: str | os.PathLike[str], recipe: Recipe, chosen: tuple[BandSpec
     painter = Painter(land.build(recipe))
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for old in target.glob(f"{recipe.product_id}[_.]*"):  # of another size, perhaps
+        for old in target.glob(f"{recipe.product_id[:8]}*"):  # of another size, perhaps
             old.unlink()
         for spec in chosen:
-            _write_band(target / file_name(recipe.mission.catalogue, recipe.product_id, spec.name), painter, spec)
-        if isinstance(recipe, TiledRecipe):
+            _write_band(target / recipe.band_file(spec), painter, spec)
+        if isinstance(recipe, FamilyRecipe):
             recipe.write_texts(target, chosen, _cloud_cover(painter))
         else:
             _write_texts(target, painter, chosen)
@@ -188,11 +187,11 @@ def _write_band(path: Path, painter: Painter, spec: BandSpec) -> None:
         "dtype": spec.dtype,
         "crs": grid.crs,
         "transform": grid.transform,
-        "nodata": spec.fill if recipe.states_nodata(spec) else None,
+        "nodata": recipe.nodata_of(spec),
         "blocksize": 256,
         "compress": "DEFLATE",
         "level": 1,  # a third cheaper than the default, and no larger for noisy bands
-        "predictor": "STANDARD",
+        "predictor": "FLOATING_POINT" if str(spec.dtype).startswith("float") else "STANDARD",
         "overview_resampling": "NEAREST",
         "num_threads": "ALL_CPUS",
     }

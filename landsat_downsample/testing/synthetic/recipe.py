@@ -12,6 +12,7 @@ from affine import Affine
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.bands import BandSpec, specs
+from landsat_downsample.model.family import file_name
 from landsat_downsample.model.grid import Grid
 
 #: Narrower scenes have no room for a cloud and its shadow.
@@ -58,6 +59,7 @@ MISSIONS = {
     "ard": Mission(
         "ard_oli_tirs", ("LC08", "LC09"), "OLI_TIRS", date(2023, 7, 5), None, (5000, 5000), levels=(2,), like="oli"
     ),
+    "dea": Mission("dea_oli_tirs", ("ls8c", "ls9c"), "OLI_TIRS", date(2023, 7, 6), None, levels=(2,), like="oli"),
     "hls-s30": Mission("hls_s30", ("S30",), "MSI", date(2023, 7, 16), None, (3660, 3660), levels=(3,), like="oli"),
 }
 
@@ -249,9 +251,13 @@ class Recipe:
     area_or_point: ClassVar[str] = "Point"
     states_scale: ClassVar[bool] = False
 
-    def states_nodata(self, spec: BandSpec) -> bool:
-        """Whether the file of a band says by a tag which value means no data."""
-        return self.level == 2 and spec.kind == "continuous"
+    def nodata_of(self, spec: BandSpec) -> float | None:
+        """The value that the file of a band states as no data."""
+        return spec.fill if self.level == 2 and spec.kind == "continuous" else None
+
+    def band_file(self, spec: BandSpec) -> str:
+        """Name of a band's file."""
+        return file_name(self.mission.catalogue, self.product_id, spec.name)
 
     def footprint(self, rows: np.ndarray, finer: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """First column inside the footprint and first one after it, for each of `rows`.

@@ -1,8 +1,10 @@
-"""Synthetic scenes of families that come in tiles: what of a recipe is theirs, and the texts beside their bands."""
+"""Synthetic scenes of other families than Landsat Collection 2: what of a recipe is theirs, and what texts."""
 
 from __future__ import annotations
 
 import json
+import math
+import uuid
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +18,6 @@ from rasterio.warp import transform_geom
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.bands import BandSpec
-from landsat_downsample.model.family import file_name
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.mgrs import MgrsTiles
 from landsat_downsample.model.named_grids import named
@@ -41,14 +42,14 @@ def recipe_of(sensor: str, level: int | None, size: tuple[int, int], seed: int, 
 
 
 @dataclass(frozen=True, slots=True)
-class TiledRecipe(Recipe):
-    """A scene that is a tile of a grid. One that is smaller than a tile lies where a Landsat scene's frame begins."""
+class FamilyRecipe(Recipe):
+    """A scene of another family. What is smaller than one of its tiles lies where a Landsat scene's frame begins."""
 
     area_or_point = "Area"
 
-    def states_nodata(self, spec: BandSpec) -> bool:
-        """Whether the file of a band says by a tag which value means no data."""
-        return spec.fill is not None
+    def nodata_of(self, spec: BandSpec) -> float | None:
+        """The value that the file of a band states as no data."""
+        return math.nan if str(spec.dtype).startswith("float") else spec.fill
 
     @abstractmethod
     def write_texts(self, target: Path, chosen: tuple[BandSpec, ...], cloud_cover: float) -> None:
@@ -80,12 +81,16 @@ class TiledRecipe(Recipe):
         }
 
     def _asset(self, spec: BandSpec) -> dict[str, Any]:
-        href = f"./{file_name(self.mission.catalogue, self.product_id, spec.name)}"
-        return {"href": href, "type": COG_TYPE, "roles": ["data"], "eo:bands": [{"name": spec.asset_key}]}
+        return {
+            "href": f"./{self.band_file(spec)}",
+            "type": COG_TYPE,
+            "roles": ["data"],
+            "eo:bands": [{"name": spec.asset_key}],
+        }
 
 
 @dataclass(frozen=True, slots=True)
-class HlsRecipe(TiledRecipe):
+class HlsRecipe(FamilyRecipe):
     """A granule of HLS version 2.0: pixels whose edges are multiples of 30 m, where Landsat's are 15 m off."""
 
     states_scale = True
@@ -170,15 +175,15 @@ class HlsRecipe(TiledRecipe):
 
 
 @dataclass(frozen=True, slots=True)
-class ArdRecipe(TiledRecipe):
+class ArdRecipe(FamilyRecipe):
     """A tile of US ARD, Collection 2, of two source scenes; one that is smaller begins at the tile's corner."""
 
     #: Tile of the conterminous states: column and row.
     tile: ClassVar[tuple[int, int]] = (5, 2)
 
-    def states_nodata(self, spec: BandSpec) -> bool:
-        """Whether the file of a band says by a tag which value means no data."""
-        return spec.fill is not None and spec.kind != "bits"
+    def nodata_of(self, spec: BandSpec) -> float | None:
+        """The value that the file of a band states as no data."""
+        return None if spec.kind == "bits" else spec.fill
 
     @property
     def _tile_grid(self) -> TargetGrid:
@@ -240,8 +245,75 @@ class ArdRecipe(TiledRecipe):
         (target / f"{self.product_id}.xml").write_text(f"{text}</ard_metadata>\n", "utf-8")
 
 
+@dataclass(frozen=True, slots=True)
+class DeaRecipe(FamilyRecipe):
+    """A scene of Digital Earth Australia: USGS's frames and 15 m band, south of the equator in a northern zone."""
+
+    @property
+    def zone(self) -> int:
+        """UTM zone."""
+        return 56
+
+    @property
+    def path_row(self) -> tuple[int, int]:
+        """WRS-2 path and row."""
+        return 88, 80
+
+    @property
+    def upper_left(self) -> tuple[float, float]:
+        """Centre (x, y) of the first pixel."""
+        return 526800.0, -3077100.0
+
+    @property
+    def product_id(self) -> str:
+        """Name of the dataset; its files have another word for ``ard``."""
+        return f"ga_{self.prefix}_ard_3-2-1_{self.path_row[0]:03d}{self.path_row[1]:03d}_{self.acquired:%Y-%m-%d}_final"
+
+    def band_file(self, spec: BandSpec) -> str:
+        """Name of a band's file."""
+        group, _, rest = (spec.suffixes[0] if spec.suffixes else spec.name).partition("_")
+        return f"{self.product_id.replace('_ard_', f'_{group}_')}_{rest}.tif"
+
+    def write_texts(self, target: Path, chosen: tuple[BandSpec, ...], cloud_cover: float) -> None:
+        """Write the dataset document and the STAC item, whose id is no name."""
+        elevation, azimuth = self.sun
+        said = {
+            "datetime": f"{self.centre_time:%Y-%m-%d %H:%M:%S.%f}Z",
+            "eo:cloud_cover": round(cloud_cover, 6),
+            "eo:instrument": "OLI_TIRS",
+            "eo:platform": f"landsat-{self.prefix[2]}",
+            "eo:sun_azimuth": round(azimuth % 360, 8),
+            "eo:sun_elevation": round(elevation, 8),
+            "landsat:wrs_path": self.path_row[0],
+            "landsat:wrs_row": self.path_row[1],
+        }
+        identity = str(uuid.uuid5(uuid.NAMESPACE_URL, self.product_id))
+        document = [
+            "---",
+            "$schema: https://schemas.opendatacube.org/dataset",
+            f"id: {identity}",
+            f"label: {self.product_id}",
+            f"crs: {self.crs.lower()}",
+            "properties:",
+            *(f"  {key}: {value}" for key, value in said.items()),
+            "measurements:",
+            *(f"  {spec.name}:\n    path: {self.band_file(spec)}" for spec in chosen),
+            "...",
+        ]
+        (target / f"{self.product_id}.odc-metadata.yaml").write_text("\n".join([*document, ""]), "utf-8")
+        properties = {
+            "title": self.product_id,
+            "platform": said["eo:platform"],
+            "instruments": ["oli", "tirs"],
+            "eo:cloud_cover": said["eo:cloud_cover"],
+            "proj:epsg": int(self.crs.removeprefix("EPSG:")),
+        }
+        item = self.stac_item(chosen, properties) | {"id": identity}
+        (target / f"{self.product_id}.stac-item.json").write_text(json.dumps(item, indent=2), "utf-8")
+
+
 def _elements(said: dict[str, Any]) -> str:
     return "\n".join(f"      <{name}>{value}</{name}>" for name, value in said.items())
 
 
-RECIPES: dict[str, type[Recipe]] = {"ard": ArdRecipe, "hls": HlsRecipe}
+RECIPES: dict[str, type[Recipe]] = {"ard": ArdRecipe, "dea": DeaRecipe, "hls": HlsRecipe}
