@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     bounds,
     cluster,
+    cube_peers,
     cubes,
     grids,
     growth,
@@ -47,6 +48,9 @@ grids.py and grid_peers.py tell more."""
 CUBES = """\
 Of eight bands, one thread, shards of 20 dates. The peer copies decoded cells into arrays of the same shards by the
 simplest loop that is right; it keeps no coordinates, cannot grow, and leaves half a store where it is killed."""
+STORES = """\
+Eight bands, once each, a process each with what it starts. Ours writes products (COGs, metadata, items) and then the
+store; peers the store alone: averages of full-resolution pixels, QA_PIXEL by nearest neighbour. See cube_peers.py."""
 WHOLE = """\
 Continuous bands by average, QA_PIXEL by nearest neighbour where ours reduces flag by flag and gives fractions.
 Only ours writes COGs, metadata and a browse picture: gdal_translate writes plain, uncompressed tiles, which is the
@@ -88,6 +92,8 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
     extra = _said("memory", lambda: memory_of(scene))
     others = _said("other grids", lambda: grids.measure(scene, asked.repeats))
     store = _said("a cube", lambda: cubes.measure(scene, asked.repeats))
+    days = _said("three dates", lambda: scenes.dates(CACHE, asked.size and tuple(asked.size)))
+    stores = _said("scenes to a store", lambda: cube_peers.measure(days, FACTOR))
     programs = _said("whole processes", lambda: whole.measure(scene, FACTOR, asked.repeats))
     ways = _said("workers", lambda: cluster.measure(scene, asked.repeats))
     remote = _said("over the network", lambda: network.measure(scene, asked.repeats))
@@ -100,6 +106,8 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
     lines += ["", f"Statistics of {VALUES} ({several.FIVE}) from one read, encoded and stored:", ""]
     lines += report.statistics_table(five) + _grids_section(others)
     lines += ["", "## A cube of a hundred products", "", CUBES, "", *report.cubes_table(store)]
+    lines += ["", f"{len(days)} full-size scenes to a store: run and cube beside others", "", STORES, ""]
+    lines += report.stores_table(stores)
     lines += _whole_sections(programs)
     lines += [
         "",
@@ -117,6 +125,7 @@ def measured(scene: Path, floor: Floor | None, asked: argparse.Namespace) -> tup
         *bounds.of_memory(extra),
         *bounds.of_grids(others),
         *bounds.of_cubes(store),
+        *bounds.of_stores(stores),
         *bounds.of_whole(programs),
         *bounds.of_cluster(ways),
         *bounds.of_network(remote),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from benchmarks.cluster import Way, speed_up
+from benchmarks.cube_peers import Store
 from benchmarks.cubes import Cubes
 from benchmarks.grid_peers import AVERAGE, EXACT, SUMS
 from benchmarks.grids import GRID, Grids
@@ -158,7 +159,22 @@ def of_cubes(found: Cubes) -> list[Bound]:
         Bound("a cube of 100 products / the simplest loop, CPU", found.ours / found.loop if found.same else NAN, 1.3),
         Bound("one cell of a cube over 100 dates", found.series, 0.1, unit="s"),
         Bound("one date of one band of a cube", found.map, 0.1, unit="s"),
+        Bound("one cell of a cube over 1000 dates, from disk", found.long_series, 0.1, unit="s"),
+        Bound("one of its dates, from disk", found.long_map, 0.1, unit="s"),
     ]
+
+
+def of_stores(found: dict[str, Store]) -> list[Bound]:
+    """Scenes to a store, beside peers."""
+    ours, verdicts = found["ours"].cost, []
+    for name, store in found.items():
+        if name == "ours" or (store.cost is None and store.answer.startswith("absent")):
+            continue
+        both = ours is not None and store.cost is not None
+        cpu, memory = (ours.cpu / store.cost.cpu, ours.memory / store.cost.memory) if both else (NAN, NAN)
+        verdicts.append(Bound(f"run + cube / {name} to Zarr, CPU", cpu, 0.3))
+        verdicts.append(Bound(f"run + cube / {name} to Zarr, peak memory", memory, 0.25))
+    return verdicts
 
 
 def of_grids(found: Grids) -> list[Bound]:

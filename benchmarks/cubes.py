@@ -8,6 +8,7 @@ is killed. Both have one thread.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -24,6 +25,8 @@ from benchmarks.interleave import cpu_seconds
 from benchmarks.scenes import EIGHT
 
 PRODUCTS, DATES = 100, 20
+#: Of the long series: so many dates of one band, by other names of the same files.
+LONG = 1000
 FACTOR = 10
 
 #: Names of the eight bands in the cube.
@@ -45,6 +48,10 @@ class Cubes:
     """Wall seconds of one date of one band."""
     same: bool
     """Whether both stores hold the same."""
+    long_series: float
+    """Wall seconds of one cell over `LONG` dates, the store's files out of the page cache."""
+    long_map: float
+    """Wall seconds of one date of these, likewise."""
 
 
 def measure(scene: Path, repeats: int) -> Cubes:
@@ -66,7 +73,11 @@ def measure(scene: Path, repeats: int) -> Cubes:
         ld.open_products(products, ["red", "nir08", "qa_pixel"])
         opened = time.perf_counter() - begun
         series, one_map, same = _read(ours, loop)
-    return Cubes(median(found["ours"]), median(found["loop"]), opened, series, one_map, same)
+        shutil.rmtree(loop)
+        long = Path(folder) / "long.zarr"
+        ld.cube(_many(products, Path(folder) / "long"), long, ["SR_B4"])
+        far = _cold(long)
+    return Cubes(median(found["ours"]), median(found["loop"]), opened, series, one_map, same, *far)
 
 
 def _products(scene: Path, folder: Path) -> Path:
@@ -89,6 +100,52 @@ def _products(scene: Path, folder: Path) -> Path:
                     asset["file:size"] = path.stat().st_size
         (target / f"{name}_downsampled.stac.json").write_text(json.dumps(item))
     return folder / "many"
+
+
+def _many(products: Path, to: Path) -> Path:
+    """Products of `LONG` dates: the files of those there are, linked."""
+    folders = sorted(products.iterdir())
+    for number in range(LONG):
+        source = folders[number % len(folders)]
+        old, day = source.name.removesuffix("_downsampled"), date(2000, 1, 1) + timedelta(days=8 * number)
+        new = f"{old[:17]}{day:%Y%m%d}_{day:%Y%m%d}{old[34:]}"
+        target = to / f"{new}_downsampled"
+        target.mkdir(parents=True)
+        (target / f"{new}_SR_B4.TIF").hardlink_to(source / f"{old}_SR_B4.TIF")
+        text = (source / f"{source.name}.stac.json").read_text()
+        moment = json.loads(text)["properties"]["datetime"]
+        item = json.loads(text.replace(old, new).replace(moment, f"{day}T10:00:00Z"))
+        kept = {key: one for key, one in item["assets"].items() if one["href"].endswith("_SR_B4.TIF")}
+        (target / f"{target.name}.stac.json").write_text(json.dumps(item | {"assets": kept}))
+    return to
+
+
+def _cold(store: Path) -> tuple[float, float]:
+    """Seconds of a cell's series and of a date's map, opening included; files are not in the page cache."""
+    import zarr
+
+    seconds: dict[str, list[float]] = {"series": [], "map": []}
+    _, height, width = zarr.open_group(store, mode="r")["SR_B4"].shape
+    for number in range(5):
+        for what, at in (
+            ("series", np.s_[:, height // 3 + number, width // 4]),
+            ("map", np.s_[(211 * number + 3) % LONG]),
+        ):
+            _forget(store)
+            begun = time.perf_counter()
+            zarr.open_group(store, mode="r")["SR_B4"][at]
+            seconds[what].append(time.perf_counter() - begun)
+    return median(seconds["series"]), median(seconds["map"])
+
+
+def _forget(store: Path) -> None:
+    """Take files out of the page cache, where the system lets us."""
+    for path in store.rglob("*"):
+        if path.is_file():
+            handle = os.open(path, os.O_RDONLY)
+            os.fsync(handle)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(handle)
 
 
 def _noisy(source: Path, target: Path, rng: np.random.Generator, *, flags: bool) -> None:

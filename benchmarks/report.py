@@ -8,6 +8,7 @@ from statistics import median
 
 from benchmarks.bounds import Bound
 from benchmarks.cluster import Way, speed_up
+from benchmarks.cube_peers import Store
 from benchmarks.cubes import Cubes
 from benchmarks.grid_peers import AVERAGE
 from benchmarks.grids import GRID, Grids
@@ -60,9 +61,24 @@ def cubes_table(found: Cubes) -> list[str]:
         ["products opened by their items, wall s", figure(found.opened, 3)],
         ["one cell over all dates, wall s", figure(found.series, 3)],
         ["one date of one band, wall s", figure(found.map, 3)],
+        ["one cell over 1000 dates, from disk, wall s", figure(found.long_series, 3)],
+        ["one date of these, from disk, wall s", figure(found.long_map, 3)],
         ["both hold the same", "yes" if found.same else "NO"],
     ]
     return table(["what", "measured"], rows)
+
+
+def stores_table(found: dict[str, Store]) -> list[str]:
+    """What it takes to make a store of full-size scenes, and the ratios of ours to each peer."""
+    ours, rows = found["ours"].cost, []
+    for name, store in found.items():
+        if store.cost is None or ours is None:
+            rows.append([name, *["-"] * 5, store.answer])
+            continue
+        cost = store.cost
+        ratios = [figure(ours.cpu / cost.cpu), figure(ours.memory / cost.memory)]
+        rows.append([name, figure(cost.cpu), figure(cost.wall), f"{cost.memory:.0f}", *ratios, store.answer])
+    return table(["made by", "CPU s", "wall s", "peak MiB", "ours / it, CPU", "memory", "answer"], rows)
 
 
 def whole_table(rows: list[Row]) -> list[str]:

@@ -27,6 +27,15 @@ def full_scene(cache: Path = CACHE, size: tuple[int, int] | None = None) -> Path
     return _made(cache / ("full" if size is None else f"{size[0]}x{size[1]}"), TEN, size)
 
 
+def dates(cache: Path = CACHE, size: tuple[int, int] | None = None) -> list[Path]:
+    """Three dates of one frame with `EIGHT` bands, of full size unless another is asked for."""
+    folder = cache / ("dates" if size is None else f"dates-{size[0]}x{size[1]}")
+    made = sorted(folder.glob("L*")) if folder.is_dir() else []
+    if len(made) == 3 and all((scene / f"{scene.name}_MTL.txt").exists() for scene in made):
+        return made
+    return [Path(one) for one in ld.make_scenes(folder, dates=3, bands=EIGHT, size=size, seed=1)]
+
+
 def band_of(scene: Path, band: str) -> Path:
     """The file of one band."""
     (path,) = scene.glob(f"*_{band}.TIF")

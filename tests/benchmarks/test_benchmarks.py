@@ -13,6 +13,7 @@ from benchmarks import __main__ as suite
 from benchmarks import bounds, growth, report, scenes, whole
 from benchmarks.bounds import Bound
 from benchmarks.cluster import Way
+from benchmarks.cube_peers import Store
 from benchmarks.floor import exact_mean, numpy_sums
 from benchmarks.grid_peers import AVERAGE, EXACT, SUMS, Peer
 from benchmarks.grids import Grids
@@ -48,6 +49,19 @@ def test_rounds_begin_with_another_case_each_time():
 )
 def test_a_bound_says_what_was_asked_and_whether_it_holds(bound, asked, met):
     assert (bound.asked, bound.met) == (asked, met)
+
+
+def test_stores_are_compared_with_each_peer_that_is_installed():
+    found = {
+        "ours": Store(Cost(3.0, 4.0, 200.0), ""),
+        "odc-stac": Store(Cost(12.0, 9.0, 500.0), "100.00 % of cells within 1"),
+        "stackstac": Store(None, "absent: stackstac is not installed"),
+    }
+    assert [(bound.measured, bound.met) for bound in bounds.of_stores(found)] == [(0.25, True), (0.4, False)]
+    assert report.stores_table(found)[3:] == [
+        "| odc-stac | 12.00 | 9.00 | 500 | 0.25 | 0.40 | 100.00 % of cells within 1 |",
+        "| stackstac | - | - | - | - | - | absent: stackstac is not installed |",
+    ]
 
 
 def test_the_bounds_table_marks_what_is_not_met():
