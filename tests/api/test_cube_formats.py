@@ -162,6 +162,7 @@ def test_refusals(made, tmp_path, monkeypatch):
     refused("format 'netcfd' is unknown .did you mean netcdf", "cube", format="netcfd")
     refused("dates_per_shard is of the format zarr, icechunk: leave it out with netcdf", "cube.nc", dates_per_shard=3)
     refused("shards is of the format zarr, icechunk: leave it out with cog", "cube", format="cog", shards=False)
+    refused("levels is of the format zarr: leave it out with netcdf", "cube.nc", levels=(2, 4))
     (tmp_path / "folder.nc").mkdir()
     refused("is a folder: a NetCDF cube is a file", "folder.nc")
     (tmp_path / "folder.nc" / "other.json").write_text("{}")
