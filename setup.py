@@ -8,8 +8,14 @@ setup(
     ext_modules=[
         Extension(
             "landsat_downsample.reduce._native",
-            [f"landsat_downsample/reduce/{name}.c" for name in ("_native", "_inflate", "_make_shares", "_areas")],
-            depends=[f"landsat_downsample/reduce/{name}.h" for name in ("_inflate", "_shares", "_areas", "_fast")],
+            [
+                f"landsat_downsample/reduce/{name}.c"
+                for name in ("_native", "_inflate", "_make_shares", "_areas", "_index")
+            ],
+            depends=[
+                f"landsat_downsample/reduce/{name}.h"
+                for name in ("_inflate", "_shares", "_areas", "_axis", "_fast", "_index")
+            ],
             # Sums of products are to be rounded as NumPy rounds them.
             extra_compile_args=["-O3", "-ffp-contract=off"],
             py_limited_api=True,

@@ -122,7 +122,8 @@ class Job:
         elif isinstance(cells, Areas):
             arrays = reduce_areas([self.rule, *self.others], cells, [read])
         else:
-            parts = [made for _, made in reduce_strips(reducer_of((self.rule, *self.others), cells), cells, read)]
+            reducer = reducer_of((self.rule, *self.others), cells)
+            parts = [made for _, made in reduce_strips(reducer, cells, read, self.rule.strip_rows)]
             arrays = [np.concatenate(part) for part in zip(*parts, strict=True)]
         return [array.astype(dtype, copy=False) for array, dtype in zip(arrays, self.dtypes, strict=True)]
 

@@ -280,7 +280,7 @@ def _blocks(
 
     def reduce(rows: slice, read: ReadRows) -> None:
         part = Overlay(overlay.rows.part(rows.start, rows.stop), overlay.columns)
-        for cells, arrays in reduce_strips(reducer_of(rules, part), part, read):
+        for cells, arrays in reduce_strips(reducer_of(rules, part), part, read, rules[0].strip_rows):
             for out, data in zip(outs, arrays, strict=True):
                 out[rows][cells] = data
 

@@ -17,51 +17,15 @@
 #include <unistd.h>
 
 #include "_areas.h"
+#include "_axis.h"
 #include "_fast.h"
+#include "_index.h"
 #include "_inflate.h"
 
 typedef uint16_t pixel;
 
-typedef struct {
-    const int64_t *start, *stop, *head, *tail;
-    int64_t n, most; /* cells, and the greatest weight of one */
-    long long unit, block;
-} Axis;
-
-/* Weights fit 30 bits, so that weighted sums of what has 32 fit 63. */
-enum { MOST_UNIT = 1 << 28, MOST_WEIGHT = (1 << 30) - 1 };
-
-/* Whether cells lie within the pixels of an axis, and weigh what they may. */
-static int axis_fits(Axis *x, const Py_buffer *data, int64_t pixels)
-{
-    int64_t n = x->n = data->len / 32;
-    x->start = data->buf, x->stop = x->start + n, x->head = x->stop + n, x->tail = x->head + n;
-    if (x->unit < 1 || x->unit > MOST_UNIT || x->block < 0 || x->block > INT32_MAX || pixels > INT32_MAX || n > INT32_MAX)
-        return 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (x->start[i] < 0 || x->start[i] > x->stop[i] || x->stop[i] > pixels) return 0;
-        const int64_t wide = x->stop[i] - x->start[i];
-        if (!wide) continue;
-        if (x->head[i] < 0 || x->head[i] > x->unit || x->tail[i] < 0 || x->tail[i] > x->unit) return 0;
-        const int64_t extent = x->head[i] + (wide > 1 ? (wide - 2) * x->unit + x->tail[i] : 0);
-        if (extent > x->most) x->most = extent;
-    }
-    return x->most <= MOST_WEIGHT;
-}
-
 /* Whether sums of the pixels of a row of cells fit 32 bits. */
 static int sums_fit(const Axis *y) { return y->most <= UINT32_MAX / UINT16_MAX; }
-
-/* Whether an array has room for some rows and columns of items. */
-static int holds(const Py_buffer *data, int64_t item, int64_t rows, int64_t columns)
-{
-    return rows >= 0 && columns >= 0 && (!columns || rows <= data->len / item / columns);
-}
-
-static inline int64_t weight(const Axis *x, int64_t cell, int64_t at)
-{
-    return at == x->start[cell] ? x->head[cell] : at == x->stop[cell] - 1 ? x->tail[cell] : x->unit;
-}
 
 /* Undo the horizontal predictor of a row: each stored value is the difference from its left neighbour. */
 static void undo_8(const uint8_t *from, uint8_t *to, int64_t n)
@@ -1045,7 +1009,8 @@ static PyMethodDef functions[] = {
     {"histogram", histogram, METH_VARARGS, NULL}, {"tally", tally, METH_VARARGS, NULL},
     {"share_areas", share_areas, METH_VARARGS, NULL},   {"count_shares", count_shares, METH_VARARGS, NULL},
     {"list_shares", list_shares, METH_VARARGS, NULL},   {"sum_shares", sum_shares, METH_VARARGS, NULL},
-    {"pair_shares", pair_shares, METH_VARARGS, NULL},   {"judge_pairs", judge_pairs, METH_VARARGS, NULL},
+    {"pair_shares", pair_shares, METH_VARARGS, NULL},
+    {"index_pixels", index_pixels, METH_VARARGS, NULL},   {"whole_sums", whole_sums, METH_VARARGS, NULL},   {"judge_pairs", judge_pairs, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -136,3 +136,25 @@ def decode_shares(
     *more: np.ndarray,
 ) -> None: ...
 def tally(pixels: np.ndarray, counts: np.ndarray, /) -> None: ...
+def index_pixels(
+    first: np.ndarray,
+    second: np.ndarray,
+    third: np.ndarray,
+    ok: np.ndarray | None,
+    formula: np.ndarray,
+    nodata: np.ndarray,
+    signed: bool,
+    out: np.ndarray,
+    /,
+) -> None: ...
+def whole_sums(
+    values: np.ndarray,
+    ok: np.ndarray | None,
+    width: int,
+    none: int,
+    down: _Axis,
+    across: _Axis,
+    totals: np.ndarray,
+    weights: np.ndarray,
+    /,
+) -> None: ...

@@ -205,9 +205,16 @@ class Areas:
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """Weights and weighted sums of valid pixels, (cells, cells) both; None where only `sum` makes them."""
         shares, wide = self._shared_out(strip), native.sixteen(values)
-        if wide is None or isinstance(shares, Shares):
+        if isinstance(shares, Shares):
             return None
-        count, total = shares.sums(wide, ok, nodata)
+        if values.dtype == np.int32 and self.largest < 1 << 32:  # in halves, of which C adds up each
+            good = ok if nodata is None else (values != nodata) if ok is None else ok & (values != nodata)
+            count, total = shares.sums((values >> 16).astype(np.int16), good, None)
+            total = (total << 16) + shares.sums(values.astype(np.uint16), good, None)[1]
+        elif wide is None:
+            return None
+        else:
+            count, total = shares.sums(wide, ok, nodata)
         return count.reshape(-1, self.shape[1]), total.reshape(-1, self.shape[1])
 
     def decoded_sums(

@@ -18,6 +18,7 @@ import numpy as np
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.indices import INDEX_OF_MEANS, Index, Scaling, Terms, index_of
+from landsat_downsample.reduce import native
 from landsat_downsample.reduce.areas import Areas
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.rule import Rule
@@ -31,6 +32,9 @@ NONE = np.iinfo(np.int32).min
 
 #: Pixels that are computed at one time, so that what becomes of them stays in the processor's cache.
 PORTION = 1 << 15
+
+#: Rows of a strip: what becomes of the pixels of several bands is to stay in the cache too.
+ROWS = 64
 
 #: Numbers below are exact in float64.
 _EXACT = 1 << 53
@@ -82,6 +86,11 @@ class IndexPixels:
         ok : ndarray of bool, or None
             Which count besides those that hold data.
         """
+        if self.terms and len(values) > 1:
+            limits = *self.index.limits, 1 << BITS
+            made = native.index_pixels(values, ok, self.nodata, (self.terms.numerator, self.terms.denominator, limits))
+            if made is not None:
+                return made
         shape = values[0].shape
         out = np.empty(shape, np.int32)
         step = max(1, PORTION // max(shape[1], 1))
@@ -135,6 +144,7 @@ def index_rules(
     if order == INDEX_OF_MEANS:
         rule = MeansRule("mean", dtype, None, nothing, False, min_valid, 1.0, (1.0, 0.0), cells, pixels=pixels)
     counted = {method: method == "count" for method in methods}
+    rule = replace(rule, strip_rows=ROWS)
     return [replace(rule, method=m, fill=0 if c else nothing, fill_is_legal=c) for m, c in counted.items()]
 
 

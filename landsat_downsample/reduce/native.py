@@ -6,6 +6,7 @@ for its counters. The caller then takes the plain path.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,9 @@ if _native is not None and getattr(_native, "INTERFACE", 1) != INTERFACE:
 #: Codes of 16 bits.
 _CODES = 1 << 16
 
+#: Most bands of an index in C, and a number that no pixel of it, nor a whole number of 32 bits, holds.
+_BANDS, _BEYOND = 3, 1 << 40
+
 
 def available() -> bool:
     """Whether the extension was built."""
@@ -55,12 +59,16 @@ def cell_sums(
     ok : ndarray of bool, or None
         Which pixels count besides those that differ from `nodata`.
     """
-    wide = sixteen(values)
+    wide, shape = sixteen(values), (strip.last - strip.first, overlay.columns.size)
+    ok = None if ok is None else np.ascontiguousarray(ok, bool)
+    if values.dtype == np.int32 and _native is not None and _weights_fit(overlay) and overlay.largest < 1 << 32:
+        total, count = np.empty(shape, np.int64), np.empty(shape, np.int64)
+        facts = values.shape[1], _number(nodata, values.dtype, _BEYOND)
+        _native.whole_sums(np.ascontiguousarray(values), ok, *facts, *axes(overlay, strip), total, count)
+        return count, total
     if wide is None or not sums_fit(overlay):
         return None
-    shape = strip.last - strip.first, overlay.columns.size
     total, count = np.empty(shape, np.int64), np.empty(shape, np.int64)
-    ok = None if ok is None else np.ascontiguousarray(ok, bool)
     _native.sums(wide, ok, wide.shape[1], *pixel_facts(values.dtype, nodata), *axes(overlay, strip), total, count)
     return count, total
 
@@ -110,6 +118,41 @@ def sums_fit(overlay: Overlay) -> bool:
 def _weights_fit(overlay: Overlay) -> bool:
     """Whether the weights of an axis are those that C takes: _native.c."""
     return max(int(axis.extent.max(initial=0)) for axis in (overlay.rows, overlay.columns)) < 1 << 30
+
+
+def index_pixels(
+    values: Sequence[np.ndarray],
+    ok: np.ndarray | None,
+    nodata: Sequence[float | None],
+    formula: Sequence[Sequence[float]],
+) -> np.ndarray | None:
+    """The index of pixels in parts of 1: int32, or its least number where there is none.
+
+    Parameters
+    ----------
+    values : sequence of ndarray
+        Pixels of two or three bands.
+    formula : (sequence, sequence, sequence)
+        Whole factors of the bands, and the constant, of numerator and denominator; limits, and how many parts 1 has.
+    """
+    bands = [wide for band in values if (wide := sixteen(band)) is not None]
+    if len(bands) < len(values) or len(bands) > _BANDS or len({band.dtype for band in bands}) > 1:
+        return None
+    more = _BANDS - len(bands)
+    terms = [[*side[:-1], *[0.0] * more, side[-1]] for side in formula[:2]]
+    none = [_number(value, bands[0].dtype, _BEYOND) for value in nodata]
+    out = np.empty(bands[0].shape, np.int32)
+    ok = None if ok is None else np.ascontiguousarray(ok, bool)
+    facts = np.array([*terms[0], *terms[1], *formula[2]], np.float64), np.array([*none, *[_BEYOND] * more], np.int64)
+    _native.index_pixels(*bands, *bands[:1] * more, ok, *facts, bands[0].dtype.kind == "i", out)
+    return out
+
+
+def _number(nodata: float | None, dtype: np.dtype, otherwise: int) -> int:
+    """A nodata value as a type holds it; else some other number."""
+    limits = np.iinfo(dtype)
+    held = nodata is not None and float(nodata).is_integer() and limits.min <= nodata <= limits.max
+    return int(nodata) if held and nodata is not None else otherwise
 
 
 def pixel_facts(dtype: np.dtype, nodata: float | None) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.methods import output_dtype
+from landsat_downsample.model.plan import STRIP_ROWS
 from landsat_downsample.model.units import physical_dtype
 
 
@@ -37,6 +38,8 @@ class Rule:
     """Largest absolute value of a valid pixel, where it is less than the type holds."""
     positive: bool = False
     """Whether directions count from 0 to 360 in a type that has a sign."""
+    strip_rows: int = STRIP_ROWS
+    """Pixel rows that are read at one time."""
 
     @property
     def stored(self) -> np.dtype:

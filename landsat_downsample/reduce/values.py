@@ -17,6 +17,7 @@ import numpy as np
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.cells import Overlay
 from landsat_downsample.model.methods import METHODS
+from landsat_downsample.model.plan import STRIP_ROWS
 from landsat_downsample.reduce import native
 from landsat_downsample.reduce.areas import Areas
 from landsat_downsample.reduce.kernels import Strip, divide_half_even, fold, groups, sum_columns, sum_rows, windows
@@ -50,8 +51,10 @@ class Reducer(Protocol):
     def finish(self, partial: Any, first: int, last: int) -> Parts: ...
 
 
-def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterator[tuple[slice, Parts]]:
-    """Stream an image through a reducer, in order, holding one strip at a time.
+def reduce_strips(
+    reducer: Reducer, overlay: Overlay, read: ReadRows, limit: int = STRIP_ROWS
+) -> Iterator[tuple[slice, Parts]]:
+    """Stream an image through a reducer, in order, holding one strip at a time, of `limit` pixel rows at most.
 
     Yields
     ------
@@ -60,7 +63,7 @@ def reduce_strips(reducer: Reducer, overlay: Overlay, read: ReadRows) -> Iterato
     arrays : tuple of ndarray
         What the reducer gives for them, each of shape (rows, cells) or (bands, rows, cells).
     """
-    for strips in groups(overlay.rows, whole=reducer.whole):
+    for strips in groups(overlay.rows, whole=reducer.whole, limit=limit):
         merged = None
         for strip in strips:
             values, ok = read(strip.start, strip.stop)

@@ -66,9 +66,9 @@ def scene(request, tmp_path_factory) -> ld.Scene:
         }
         with rasterio.open(path, "w", **profile) as file:
             file.write(values, 1)
-            if request.param == "tags":
-                file.scales, file.offsets = (scale,), (offset,)
-    return ld.open_scene(folder)
+    made = ld.open_scene(folder)
+    bands = {name: replace(made.bands[name], scale=scale, offset=offset) for name in BANDS}
+    return replace(made, bands=made.bands | bands) if request.param == "tags" else made
 
 
 def target_of(scene: ld.Scene, index: str, order: str = "mean-of-index", **options) -> Target:
