@@ -38,7 +38,7 @@ CELL_BYTE = 24e-9
 MOMENTS = 0.6e-9
 
 #: To compute an index of two or three bands.
-INDEX = 8e-9
+INDEX = 2e-9
 
 #: To encode and store one file more, whatever its size.
 FILE = 2.8e-3

@@ -595,6 +595,58 @@ PyObject *sum_shares(PyObject *self, PyObject *args)
     return finished(b, good);
 }
 
+/* Whole numbers of 32 bits, and what is added up of them; the last four NULL where they are not asked for. */
+typedef struct {
+    const int32_t *v;
+    const uint8_t *ok;
+    int64_t none, size, cells;
+    int64_t *total, *weight, *lower, *upper;
+    int32_t *least, *most;
+} Whole;
+
+static inline int add_whole(void *to, int64_t pixel, int64_t count, int64_t cell, int64_t weight)
+{
+    const Whole *w = to;
+    int64_t sum = 0, good = 0, lower = 0, upper = 0;
+    if (pixel < 0 || pixel + count > w->size || cell < 0 || cell >= w->cells) return 0;
+    for (int64_t i = pixel; i < pixel + count; i++) {
+        const int32_t v = w->v[i];
+        if (v == w->none || (w->ok && !w->ok[i])) continue;
+        sum += v, good++;
+        if (!w->lower) continue;
+        const uint64_t square = (uint64_t)((int64_t)v * v);
+        lower += (int64_t)(square & UINT32_MAX), upper += (int64_t)(square >> 32);
+        if (v < w->least[cell]) w->least[cell] = v;
+        if (v > w->most[cell]) w->most[cell] = v;
+    }
+    w->total[cell] += sum * weight, w->weight[cell] += good * weight;
+    if (w->lower) w->lower[cell] += lower * weight, w->upper[cell] += upper * weight;
+    return 1;
+}
+
+/* (packed shares, pixels, ok or None, none, totals, weights[, lower, upper, least, most]): as `sum_shares`, of int32, with
+ * squares as sums of their lower and upper 32 bits; a pixel that is `none` does not count. Sums must fit int64. */
+PyObject *sum_whole_shares(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer b[BUFFERS] = {{0}};
+    Packed p = {0};
+    long long none;
+    int good = PyArg_ParseTuple(args, PACKED "y*z*Lw*w*|w*w*w*w*", PACKED_TO(p, b), b + 2, b + 3, &none, b + 4, b + 5, b + 6,
+                                b + 7, b + 8, b + 9)
+        && packed_fits(&p, b) && b[2].len / 4 / p.columns >= p.rows && (!b[3].buf || b[3].len / p.columns >= p.rows);
+    Whole w = {b[2].buf, b[3].buf, none, b[2].len / 4, p.cells, b[4].buf, b[5].buf, b[6].buf, b[7].buf, b[8].buf, b[9].buf};
+    for (int i = 4; good && i < (w.lower ? 10 : 6); i++) good = b[i].buf && b[i].len / (i < 8 ? 8 : 4) == p.cells;
+    if (!good) return finished(b, 0);
+    Py_BEGIN_ALLOW_THREADS
+    for (int64_t k = 0; good && k < p.tiles; k++) {
+        Reader r = read_tile(&p, k, k * TILE, p.columns);
+        EACH_ROW(r, good, each_share(&r, add_whole, &w));
+    }
+    Py_END_ALLOW_THREADS
+    return finished(b, good);
+}
+
 /* What a cell has of a code, and the place of what it has of another one, 0 without. */
 typedef struct {
     int64_t weight;

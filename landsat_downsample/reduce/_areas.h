@@ -6,6 +6,7 @@ PyObject *share_areas(PyObject *self, PyObject *args);
 PyObject *count_shares(PyObject *self, PyObject *args);
 PyObject *list_shares(PyObject *self, PyObject *args);
 PyObject *sum_shares(PyObject *self, PyObject *args);
+PyObject *sum_whole_shares(PyObject *self, PyObject *args);
 PyObject *pair_shares(PyObject *self, PyObject *args);
 
 /* Sums of cells, tile by tile of 256 columns. */

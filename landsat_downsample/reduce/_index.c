@@ -45,10 +45,11 @@ static inline int32_t as_32(int64_t v) { return v < INT16_MIN || v > UINT16_MAX 
             double ratio = above / (below != 0 ? below : 1);                                                            \
             ratio = ratio < low ? low : ratio;                                                                          \
             ratio = ratio > high ? high : ratio;                                                                        \
-            const int32_t whole = (int32_t)((ratio * scale + magic) - magic);                                           \
-            const int good = (below != 0) & (a[i] != none0) & (b[i] != none1) & (c[i] != none2);                        \
-            out[i] = good ? whole : INT32_MIN;                                                                          \
+            ratio = (ratio * scale + magic) - magic;                                                                    \
+            out[i] = (int32_t)(below != 0 ? ratio : INT32_MIN);                                                         \
         }                                                                                                               \
+        for (int64_t i = 0; i < n; i++)                                                                                 \
+            out[i] = (a[i] != none0) & (b[i] != none1) & (c[i] != none2) ? out[i] : INT32_MIN;                          \
         for (int64_t i = 0; ok && i < n; i++) out[i] = ok[i] ? out[i] : INT32_MIN;                                      \
     }
 

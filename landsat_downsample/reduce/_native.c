@@ -1010,7 +1010,8 @@ static PyMethodDef functions[] = {
     {"share_areas", share_areas, METH_VARARGS, NULL},   {"count_shares", count_shares, METH_VARARGS, NULL},
     {"list_shares", list_shares, METH_VARARGS, NULL},   {"sum_shares", sum_shares, METH_VARARGS, NULL},
     {"pair_shares", pair_shares, METH_VARARGS, NULL},
-    {"index_pixels", index_pixels, METH_VARARGS, NULL},   {"whole_sums", whole_sums, METH_VARARGS, NULL},   {"judge_pairs", judge_pairs, METH_VARARGS, NULL},
+    {"index_pixels", index_pixels, METH_VARARGS, NULL},   {"whole_sums", whole_sums, METH_VARARGS, NULL},
+    {"sum_whole_shares", sum_whole_shares, METH_VARARGS, NULL},   {"judge_pairs", judge_pairs, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

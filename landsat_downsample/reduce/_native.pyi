@@ -158,3 +158,18 @@ def whole_sums(
     weights: np.ndarray,
     /,
 ) -> None: ...
+def sum_whole_shares(
+    words: bytes,
+    begins: bytes,
+    rows: int,
+    columns: int,
+    cells: int,
+    wide: int,
+    values: np.ndarray,
+    ok: np.ndarray | None,
+    none: int,
+    totals: np.ndarray,
+    weights: np.ndarray,
+    /,
+    *moments: np.ndarray,
+) -> None: ...

@@ -207,10 +207,8 @@ class Areas:
         shares, wide = self._shared_out(strip), native.sixteen(values)
         if isinstance(shares, Shares):
             return None
-        if values.dtype == np.int32 and self.largest < 1 << 32:  # in halves, of which C adds up each
-            good = ok if nodata is None else (values != nodata) if ok is None else ok & (values != nodata)
-            count, total = shares.sums((values >> 16).astype(np.int16), good, None)
-            total = (total << 16) + shares.sums(values.astype(np.uint16), good, None)[1]
+        if values.dtype == np.int32 and self.largest < 1 << 32:
+            count, total = shares.whole(values, ok, nodata, moments=False)
         elif wide is None:
             return None
         else:
@@ -236,7 +234,11 @@ class Areas:
     ) -> tuple[np.ndarray, ...] | None:
         """As of `native.cell_moments`; None where only `sum` and `fold` make them."""
         shares, wide = self._shared_out(strip), native.sixteen(values)
-        if wide is None or isinstance(shares, Shares) or self.largest >= 1 << 30:
+        if isinstance(shares, Shares):
+            return None
+        if values.dtype == np.int32 and self.largest < 1 << 32:
+            return self._in_rows(shares.whole(values, ok, nodata, moments=True), values.dtype)
+        if wide is None or self.largest >= 1 << 30:
             return None
         return self._in_rows(shares.moments(wide, ok, nodata), values.dtype)
 

@@ -41,7 +41,7 @@ if _native is not None and getattr(_native, "INTERFACE", 1) != INTERFACE:
 _CODES = 1 << 16
 
 #: Most bands of an index in C, and a number that no pixel of it, nor a whole number of 32 bits, holds.
-_BANDS, _BEYOND = 3, 1 << 40
+_BANDS, BEYOND = 3, 1 << 40
 
 
 def available() -> bool:
@@ -63,7 +63,7 @@ def cell_sums(
     ok = None if ok is None else np.ascontiguousarray(ok, bool)
     if values.dtype == np.int32 and _native is not None and _weights_fit(overlay) and overlay.largest < 1 << 32:
         total, count = np.empty(shape, np.int64), np.empty(shape, np.int64)
-        facts = values.shape[1], _number(nodata, values.dtype, _BEYOND)
+        facts = values.shape[1], number_of(nodata, values.dtype, BEYOND)
         _native.whole_sums(np.ascontiguousarray(values), ok, *facts, *axes(overlay, strip), total, count)
         return count, total
     if wide is None or not sums_fit(overlay):
@@ -140,15 +140,15 @@ def index_pixels(
         return None
     more = _BANDS - len(bands)
     terms = [[*side[:-1], *[0.0] * more, side[-1]] for side in formula[:2]]
-    none = [_number(value, bands[0].dtype, _BEYOND) for value in nodata]
+    none = [number_of(value, bands[0].dtype, BEYOND) for value in nodata]
     out = np.empty(bands[0].shape, np.int32)
     ok = None if ok is None else np.ascontiguousarray(ok, bool)
-    facts = np.array([*terms[0], *terms[1], *formula[2]], np.float64), np.array([*none, *[_BEYOND] * more], np.int64)
+    facts = np.array([*terms[0], *terms[1], *formula[2]], np.float64), np.array([*none, *[BEYOND] * more], np.int64)
     _native.index_pixels(*bands, *bands[:1] * more, ok, *facts, bands[0].dtype.kind == "i", out)
     return out
 
 
-def _number(nodata: float | None, dtype: np.dtype, otherwise: int) -> int:
+def number_of(nodata: float | None, dtype: np.dtype, otherwise: int) -> int:
     """A nodata value as a type holds it; else some other number."""
     limits = np.iinfo(dtype)
     held = nodata is not None and float(nodata).is_integer() and limits.min <= nodata <= limits.max

@@ -9,7 +9,7 @@ import numpy as np
 
 from landsat_downsample.model.ties import Ties
 from landsat_downsample.reduce.area_shares import Shares, Window
-from landsat_downsample.reduce.native import _native, pixel_facts
+from landsat_downsample.reduce.native import BEYOND, _native, number_of, pixel_facts
 
 #: Weights and sums, and squares, least and greatest values where they are asked for: (cells,) each.
 Moments = tuple[np.ndarray, ...]
@@ -54,6 +54,20 @@ class PackedShares:
         """As of `sums`, with those of squares, and the least and greatest of the valid pixels that a cell touches."""
         ok = None if ok is None else np.ascontiguousarray(ok, bool)
         return self._add_up(lambda *to: _native.sum_shares(*self._facts, values, ok, *to), values.dtype, nodata, 3)
+
+    def whole(self, values: np.ndarray, ok: np.ndarray | None, nodata: float | None, *, moments: bool) -> Moments:
+        """As of `sums` or `moments`, of int32; squares are Python's integers where int64 does not hold them."""
+        made = [np.zeros(self.cells, np.int64) for _ in range(4 if moments else 2)]
+        limits = np.iinfo(np.int32)
+        ends = [np.full(self.cells, end, np.int32) for end in (limits.max, limits.min)] if moments else []
+        ok = None if ok is None else np.ascontiguousarray(ok, bool)
+        none = number_of(nodata, values.dtype, BEYOND)
+        _native.sum_whole_shares(*self._facts, np.ascontiguousarray(values), ok, none, *made, *ends)
+        total, count, *halves = made
+        if not moments:
+            return count, total
+        lower, upper = halves if int(halves[1].max(initial=0)) < 1 << 30 else (half.astype(object) for half in halves)
+        return count, total, (upper << 32) + lower, *ends
 
     def decoded(self, decode: Callable[..., None], dtype: np.dtype, nodata: float | None, *, moments: bool) -> Moments:
         """As of `sums` or `moments`, of tiles in a file: `decode` is `_native.decode_shares` with where they are."""
