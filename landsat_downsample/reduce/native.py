@@ -144,7 +144,8 @@ def index_pixels(
     out = np.empty(bands[0].shape, np.int32)
     ok = None if ok is None else np.ascontiguousarray(ok, bool)
     facts = np.array([*terms[0], *terms[1], *formula[2]], np.float64), np.array([*none, *[BEYOND] * more], np.int64)
-    _native.index_pixels(*bands, *bands[:1] * more, ok, *facts, bands[0].dtype.kind == "i", out)
+    first, second, third = (*bands, *bands[:1] * more)
+    _native.index_pixels(first, second, third, ok, *facts, bands[0].dtype.kind == "i", out)
     return out
 
 
