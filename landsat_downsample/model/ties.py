@@ -160,16 +160,19 @@ class Ties:
     def outlines(self, rows: tuple[int, int], columns: tuple[int, int]) -> Outlines:
         """Of the pixels of some rows, all between the same tie points, and columns: first and past the last."""
         step, i, at = self.step, rows[0] // self.step, np.arange(*columns)
-        j, after = at // step, 2 * (at % step) + 1
+        first, last = columns[0] // step, -(-columns[1] // step)
+        inside = slice(columns[0] - first * step, columns[1] - first * step)
+        after, j = 2 * np.arange(step) + 1, at // step
         below = (2 * (np.arange(*rows) % step) + 1)[:, None]
         made = []
         for ties in (self.down[i : i + 2], self.right[i : i + 2]):
-            edge = ties[0] * (2 * step - below) + ties[1] * below
-            # `take` lays rows one after the other, as all that follows goes through them; `edge[:, j]` lays columns.
-            centre = edge.take(j, axis=1) * (2 * step - after) + edge.take(j + 1, axis=1) * after
+            edge = (ties[0] * (2 * step - below) + ties[1] * below)[:, first : last + 1]
+            centre = np.diff(edge, axis=1)[:, :, None] * after  # block by block: as few steps as there can be
+            centre += 2 * step * edge[:, :-1, None]
             across, along = np.diff(ties, axis=1), np.diff(ties, axis=0)
             by_column, by_row = across[:1] + across[1:], along[:, :-1] + along[:, 1:]
-            made.append((centre, step * by_column[:, j], step * by_row[:, j]))
+            flat = centre.reshape(len(centre), -1)[:, inside]
+            made.append((flat, step * by_column[:, j], step * by_row[:, j]))
         (down, down_column, down_row), (right, right_column, right_row) = made
         return Outlines((down, right), (down_column, right_column), (down_row, right_row))
 

@@ -69,29 +69,32 @@ def shares_of(outlines: Outlines, bits: int, window: Window, unit: int = UNIT) -
         What the weights of a pixel add up to.
     """
     half = [abs(column) + abs(row) for column, row in zip(outlines.by_column, outlines.by_row, strict=True)]
-    low = [centre - reach >> bits for centre, reach in zip(outlines.centre, half, strict=True)]
-    span = [(centre + reach >> bits) - first for centre, reach, first in zip(outlines.centre, half, low, strict=True)]
+    first = [centre - reach for centre, reach in zip(outlines.centre, half, strict=True)]
+    high = [centre + reach for centre, reach in zip(outlines.centre, half, strict=True)]
+    low, high = [axis >> bits for axis in first], [np.right_shift(axis, bits, out=axis) for axis in high]
+    shared = (low[0] != high[0]) | (low[1] != high[1])
     (row, column), wide = low, window[3] - window[2]
-    shared = (span[0] | span[1]) != 0
-    cells = row * wide + (column - (window[0] * wide + window[2]))
     inside = row.min() >= window[0] and row.max() < window[1] and column.min() >= window[2] and column.max() < window[3]
-    cells[shared if inside else shared | ~_within(row, column, window)] = -1
-    runs = _runs(cells)
+    runs = _runs(low, shared, window, inside=inside)
     pixels = np.flatnonzero(shared)
+    first, high = ([axis.ravel()[pixels] for axis in ends] for ends in (first, high))
+    low = [axis >> bits for axis in first]
+    touched = Touched(outlines, np.divmod(pixels, shared.shape[1]), [axis & (1 << bits) - 1 for axis in first], bits)
     parts = [(np.empty(0, np.int64),) * 3]
-    spans = span[0].ravel()[pixels] + 1, span[1].ravel()[pixels] + 1
+    spans = [after - first + 1 for first, after in zip(low, high, strict=True)]
     most = int(spans[1].max(initial=0)) + 1
-    for kind in np.flatnonzero(np.bincount(spans[0] * most + spans[1])).tolist():
+    kinds = spans[0] * most + spans[1]
+    for kind in np.flatnonzero(np.bincount(kinds)).tolist():
         high, across = divmod(kind, most)
-        chosen = pixels[(spans[0] == high) & (spans[1] == across)]
-        weight = _weights(outlines, bits, (low, chosen), (high, across), unit)
-        to_row = row.ravel()[chosen][:, None] + np.repeat(np.arange(high), across)
-        to_column = column.ravel()[chosen][:, None] + np.tile(np.arange(across), high)
+        chosen = np.flatnonzero(kinds == kind)
+        weight = _weights(touched, chosen, (high, across), unit)
+        to_row = low[0][chosen][:, None] + np.repeat(np.arange(high), across)
+        to_column = low[1][chosen][:, None] + np.tile(np.arange(across), high)
         kept = weight > 0
         if not inside or to_row.max() >= window[1] or to_column.max() >= window[3]:
             kept &= _within(to_row, to_column, window)
         cell = to_row * wide + (to_column - (window[0] * wide + window[2]))
-        parts.append((np.broadcast_to(chosen[:, None], weight.shape)[kept], cell[kept], weight[kept]))
+        parts.append((np.broadcast_to(pixels[chosen][:, None], weight.shape)[kept], cell[kept], weight[kept]))
     pixel, cell, weight = (np.concatenate(items) for items in zip(*parts, strict=True))
     order = np.argsort(pixel, kind="stable")
     return Shares(*runs, pixel[order], cell[order], weight[order])
@@ -103,23 +106,32 @@ def _within(row: np.ndarray, column: np.ndarray, window: Window) -> np.ndarray:
     return found
 
 
-def _weights(
-    outlines: Outlines, bits: int, chosen: tuple[list[np.ndarray], np.ndarray], span: tuple[int, int], unit: int
-) -> np.ndarray:
+@dataclass(frozen=True, slots=True, eq=False)
+class Touched:
+    """Some pixels of outlines, from the edges of the first cells that they touch on: (down, right)."""
+
+    outlines: Outlines
+    place: tuple[np.ndarray, np.ndarray]
+    """Rows and columns of the pixels."""
+    first: list[np.ndarray]
+    """Where they begin, in units."""
+    bits: int
+
+    def along(self, axis: int, chosen: np.ndarray) -> list[np.ndarray]:
+        """Of some of them, on an axis, in cells: their centres, and half sides."""
+        row, column = (at[chosen] for at in self.place)
+        both = self.outlines.by_column[axis], self.outlines.by_row[axis]
+        sides = [side[0][column] if len(side) == 1 else side[row, column] for side in both]
+        centre = self.first[axis][chosen] + abs(sides[0]) + abs(sides[1])
+        return [part * 2.0**-self.bits for part in (centre, *sides)]  # small whole numbers of it: exact
+
+
+def _weights(touched: Touched, chosen: np.ndarray, span: tuple[int, int], unit: int) -> np.ndarray:
     """Weights of some pixels in the cells of `span` from the first one that each touches: (n, cells)."""
-    low, pixels = chosen
-    exact = 2.0**-bits  # differences are small whole numbers of it
-    v, u = (
-        [
-            (centre.ravel()[pixels] - (first.ravel()[pixels] << bits)) * exact,
-            column.ravel()[pixels % column.size] * exact,
-            row.ravel()[pixels % row.size] * exact,
-        ]
-        for centre, first, column, row in zip(outlines.centre, low, outlines.by_column, outlines.by_row, strict=True)
-    )
     if sorted(span) == [1, 2]:
-        before = np.rint(share_before(*(u if span[1] == 2 else v)) * unit).astype(np.int64)
+        before = np.rint(share_before(*touched.along(int(span[1] == 2), chosen)) * unit).astype(np.int64)
         return np.stack([before, unit - before], axis=1)
+    v, u = (touched.along(axis, chosen) for axis in (0, 1))
     corners = [[m - c - r, m + c - r, m + c + r, m - c + r] for m, c, r in (v, u)]
     if span != (2, 2):
         area = areas(np.array(corners), *span)
@@ -147,15 +159,24 @@ def share_before(centre: np.ndarray, by_column: np.ndarray, by_row: np.ndarray) 
     return np.where(x < short, rising, np.where(x <= long, (x - short * 0.5) * slope, falling))
 
 
-def _runs(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Start, length and cell of the rows of equal cells; those numbered -1 are left out."""
-    edge = np.empty(cell.shape, bool)
-    np.not_equal(cell[:, 1:], cell[:, :-1], out=edge[:, 1:])
+def _runs(
+    low: list[np.ndarray], shared: np.ndarray, window: Window, *, inside: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Start, length and cell of the rows of pixels that lie whole in one cell that is counted."""
+    edge = np.ones(shared.shape, bool)
+    differs = (part[:, 1:] != part[:, :-1] for part in (*low, shared))
+    np.logical_or.reduce([*differs], out=edge[:, 1:])
     edge[:, ::TILE] = True
     start = np.flatnonzero(edge)
-    length, number = np.diff(start, append=cell.size), cell.ravel()[start]
-    kept = number >= 0
-    return start[kept], length[kept], number[kept]
+    length = np.diff(start, append=shared.size)
+    kept = ~shared.ravel()[start]
+    start, length = start[kept], length[kept]
+    row, column = (axis.ravel()[start] for axis in low)
+    cell = (row - window[0]) * (window[3] - window[2]) + (column - window[2])
+    if inside:
+        return start, length, cell
+    kept = _within(row, column, window)
+    return start[kept], length[kept], cell[kept]
 
 
 def areas(corners: np.ndarray, high: int, across: int) -> np.ndarray:
