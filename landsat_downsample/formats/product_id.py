@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from landsat_downsample.errors import SceneError
-from landsat_downsample.model.family import Family, IdGrammar, families, refused, said
+from landsat_downsample.model.family import Family, IdGrammar, families, refused, said, usual
 
 _TIFF = re.compile(r"\.tiff?$", re.IGNORECASE)
 
@@ -185,7 +185,7 @@ def sensor_hint(name: str) -> str | None:
     if not letter and satellite in (4, 5):
         return None  # Landsat 4 and 5 carried both TM and MSS
     letter = letter or {7: "E", 8: "C", 9: "C"}.get(satellite, "M")
-    platforms = _grammar(families()["collection2"]).sensor
+    platforms = _grammar(usual()).sensor
     found_sensor: str | None = platforms.get(f"L{letter}0{satellite}")
     return found_sensor
 

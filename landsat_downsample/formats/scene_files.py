@@ -13,7 +13,7 @@ from landsat_downsample.formats import product_id
 from landsat_downsample.formats.product_id import FileName, ProductId
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec, coded, find, specs, unknown
-from landsat_downsample.model.family import Family, families, metadata_kinds
+from landsat_downsample.model.family import Family, metadata_kinds, usual
 from landsat_downsample.model.indices import called
 from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.methods import STATS
@@ -256,7 +256,7 @@ def check_scale(band: Band, name: str) -> None:
 
 def _title(name: str) -> str:
     """The family of a file's name; the one that bare names of bands are of where it says none."""
-    return (product_id.family_of(name) or families()["collection2"]).title.removeprefix("Landsat ")
+    return (product_id.family_of(name) or usual()).title.removeprefix("Landsat ")
 
 
 def forced_spec(name: str, as_band: str) -> BandSpec:

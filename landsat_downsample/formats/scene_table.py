@@ -12,8 +12,6 @@ from landsat_downsample.formats.product_id import ProductId
 #: What EarthExplorer calls the column of product IDs, the first choice first: its tables differ by data set.
 _COLUMNS = ("display id", "landsat product identifier l2", "landsat product identifier l1")
 
-_FOLDERS = {"oli_tirs": "oli-tirs", "etm": "etm", "tm": "tm", "mss45": "mss", "mss123": "mss"}
-
 
 @dataclass(frozen=True, slots=True)
 class SceneTable:
@@ -58,22 +56,21 @@ def product_of(text: str) -> ProductId:
     Raises
     ------
     UsageError
-        It names none of Collection 2.
+        It names none that USGS keeps in a bucket.
     """
     product = product_id.parse(text)
     if product is None or product.id != text.upper():
         raise UsageError(f"{text!r} is no Landsat product ID" if text else "no product ID in this row")
-    if product.family.key != "collection2" or not product.processed:
+    if not product.family.archive or not product.processed:
         raise UsageError(f"{text!r} is no product of Collection 2")
     return product
 
 
 def usgs_href(product: ProductId) -> str:
-    """The folder of a product in the bucket of USGS.
+    """The folder of a product in the bucket where USGS keeps it.
 
     >>> usgs_href(product_id.parse("LT05_L2SP_090084_19980308_20200909_02_T1"))
     's3://usgs-landsat/collection02/level-2/standard/tm/1998/090/084/LT05_L2SP_090084_19980308_20200909_02_T1'
     """
-    path, row = product.part("path"), product.part("row")
-    place = (_FOLDERS[product.sensor], str(product.acquired.year), path, row, product.id)
-    return f"s3://usgs-landsat/collection02/level-{product.level}/standard/{'/'.join(place)}"
+    family, own = product.family, {"id": product.id, "level": product.level, "year": product.acquired.year}
+    return family.archive.format(folder=family.folders[product.sensor], **product.parts, **own)

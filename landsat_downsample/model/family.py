@@ -76,10 +76,16 @@ class Family:
     """Why products of it are no scenes, but single files; empty where they are scenes."""
     metadata: Mapping[str, MetadataKind]
     hrefs: tuple[HrefRule, ...]
+    archive: str
+    """Where its maker keeps a product: of the parts of its ID, ``{id}``, ``{level}``, ``{year}`` and ``{folder}``."""
+    folders: Mapping[str, str]
+    """What ``{folder}`` is for each sensor."""
     signed: tuple[str, ...]
     """Storage accounts of the Planetary Computer that have its files."""
     unknown_datum: str
     """The datum of its UTM grids whose files name none; empty where they name it."""
+    sources: Mapping[str, str]
+    """Where the facts of its bands are from, by the keys that they name."""
     bits: Mapping[str, Any]
     bands: tuple[Mapping[str, Any], ...]
 
@@ -90,6 +96,10 @@ class Family:
     def sensors(self) -> frozenset[str]:
         """Keys of its tables of bands."""
         return frozenset(sensor for band in self.bands for sensor in band["sensors"])
+
+    def reads(self, name: str) -> bool:
+        """Whether a file's name is that of metadata from which a scene's properties are read."""
+        return any(kind.reader and kind.file.search(name) for kind in self.metadata.values())
 
     def file_name(self, identity: str, band: str) -> str:
         """Name of a band's file.
@@ -131,7 +141,8 @@ def _borrow(record: dict[str, Any], loan: dict[str, Any], lender: dict[str, Any]
         if own and band["level"] in (0, loan["level"]) and (names is None or band["name"] in names):
             bands.append({**band, "sensors": own, "level": loan.get("as_level", band["level"])})
     record["bands"] = bands + record["bands"]
-    record["bits"] = lender["bits"] | record["bits"]
+    for part in ("bits", "sources"):
+        record[part] = lender[part] | record[part]
 
 
 @cache
@@ -142,8 +153,12 @@ def of_sensor(sensor: str | None) -> Family | None:
 
 def file_name(sensor: str | None, identity: str, band: str) -> str:
     """Name of a band's file in a product of a sensor; of an unknown one as USGS has it."""
-    family = of_sensor(sensor) or families()["collection2"]
-    return family.file_name(identity, band)
+    return (of_sensor(sensor) or usual()).file_name(identity, band)
+
+
+def usual() -> Family:
+    """The family that names are of which do not say: bare bands (``B4``), satellites (``L8``)."""
+    return families()["collection2"]
 
 
 def metadata_kinds() -> Iterator[tuple[str, MetadataKind]]:
@@ -182,8 +197,11 @@ def _family(key: str, record: dict[str, Any]) -> Family:
         not_scenes=record.get("not_scenes", ""),
         metadata={name: _kind(kind) for name, kind in record.get("metadata", {}).items()},
         hrefs=tuple(HrefRule(**rule) for rule in record.get("hrefs", ())),
+        archive=record.get("archive", ""),
+        folders=record.get("folders", {}),
         signed=tuple(record.get("signed", ())),
         unknown_datum=record.get("unknown_datum", ""),
+        sources=record["sources"],
         bits=record["bits"],
         bands=tuple(record["bands"]),
     )

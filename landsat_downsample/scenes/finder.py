@@ -64,7 +64,8 @@ class Finder:
         Parameters
         ----------
         location : Location
-            A GeoTIFF, a folder or prefix, an MTL file, a STAC item, catalogue or collection, or a tar.
+            A GeoTIFF, a folder or prefix, an MTL or another family's metadata file, a STAC item, catalogue or
+            collection, or a tar.
 
         Raises
         ------
@@ -80,11 +81,14 @@ class Finder:
             return self._folder(location, list_names(location, policy=self.policy))
         if found := _MTL.search(name):
             return self._next_to_mtl(location, name[: found.start()])
+        if (product := product_id.parse(name)) and product.family.reads(name):
+            names = [n for n in list_names(location.parent, policy=self.policy) if product_id.parse(n) == product]
+            source = self._of_product(location.parent, names, [], product)
+            return replace(source, listing=replace(source.listing, location=location))
         if name.lower().endswith((".json", ".geojson")) or (location.kind in WEB and _ITEM.search(location.shown)):
             return self._json(location)
-        if location.kind == "file":
-            return self._local(location)
-        return self._folder(location, list_names(location, policy=self.policy))
+        here = location.kind == "file"
+        return self._local(location) if here else self._folder(location, list_names(location, policy=self.policy))
 
     def of_items(self, items: Sequence[dict[str, Any]], base: Location) -> Source:
         """List the files of the scene that STAC items describe.

@@ -222,6 +222,83 @@ def test_real_reflectance_whose_crs_names_no_datum(tmp_path, name, crs):
 
 
 @needs_data
+def test_real_angles_of_a_southern_tile_half_of_which_is_fill(tmp_path):
+    """Tagged as those of version 2.0, by which name they are read."""
+    name = "HLS.S30.T35JMG.2020192T074619"
+    for path in (DATA / "hls-testing_data").glob("*.tif"):
+        shutil.copy(path, tmp_path / path.name.replace("v1.5", "v2.0"))
+    [outcome] = ld.run(ld.plan(str(tmp_path), str(tmp_path / "out"), factor=9, grid="scene"), progress=False)
+    assert outcome.status == "done", outcome
+    made = tmp_path / "out" / f"{name}.v2.0_downsampled"
+    for angle in ("SZA", "VZA", "SAA", "VAA"):
+        with rasterio.open(tmp_path / f"{name}.v2.0.{angle}.tif") as source:
+            pixels = source.read(1)
+        with rasterio.open(made / f"{name}.v2.0.{angle}.tif") as raster:
+            cells = raster.read(1).astype(int)
+            assert raster.transform.f == -3315360 and raster.crs.to_epsg() == 32635
+        cell = exact_cells.direction if angle.endswith("AA") else exact_cells.mean(40000)
+        wanted = exact_cells.expected(pixels, 9, 40000, cell)
+        np.testing.assert_array_equal(cells == 40000, wanted == 40000)
+        apart = np.abs((cells - wanted + 18000) % 36000 - 18000)
+        assert apart.max() <= (1 if angle.endswith("AA") else 0), angle
+    assert (report := ld.verify(str(made), source=str(tmp_path))), report.wrong
+
+
+def test_the_granules_record_names_the_granule(granule):
+    _, folder, _ = granule
+    scene = ld.open_scene(str(folder / f"{folder.name}.cmr.xml"))
+    assert scene.id == folder.name and scene.bands == ld.open_scene(str(folder)).bands
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Products of Landsat 8 and 9 and of both products of HLS, on one grid, in physical units."""
+    scenes = tmp_path_factory.mktemp("mixed")
+    bands = {
+        "oli": ["SR_B4", "SR_B5", "QA_PIXEL"],
+        "hls-l30": ["B04", "B05", "Fmask"],
+        "hls-s30": ["B04", "B8A", "Fmask"],
+    }
+    made = [make_scene(scenes, sensor=sensor, size=(200, 180), bands=names) for sensor, names in bands.items()]
+    made.append(make_scene(scenes, seed=1, size=(200, 180), bands=bands["oli"]))
+    target = tmp_path_factory.mktemp("products")
+    plans = ld.plan([str(one) for one in made], str(target), grid="EPSG:32633@300", units="scaled", mask="cloud,shadow")
+    assert [outcome.status for outcome in ld.run(plans, progress=False)] == ["done"] * 4
+    return target
+
+
+@pytest.mark.slow
+def test_landsat_and_hls_are_one_series(mixed):
+    cube = ld.open_products(str(mixed), ["red", "nir08", "cloud", "cloud_shadow", "snow", "water", "clear", "valid"])
+    assert cube.sizes["time"] == 4 and sorted(set(cube["platform"].values)) == ["landsat-8", "landsat-9", "sentinel-2a"]
+    assert (
+        cube["red"].attrs["standard_name"] == "surface_bidirectional_reflectance" and cube["red"].attrs["units"] == "1"
+    )
+    pair = cube.sel(time="2023-07-14")  # Landsat 8 and L30 of one ground, whose pixels lie half a pixel apart
+    for name in ("red", "nir08"):
+        both = pair[name].where((pair["clear"] > 90).all("time")).values
+        known = np.isfinite(both).all(axis=0)
+        assert known.sum() > 50 and np.corrcoef(both[:, known])[0, 1] > 0.95
+        assert abs(np.diff(both[:, known].mean(axis=1))[0]) < 0.01
+    for name in ("cloud", "cloud_shadow", "water"):
+        shares = pair[name].where(pair["valid"] == 100).values
+        assert np.nanmean(np.abs(shares[0] - shares[1])) < 5 < np.nanmax(shares)
+    ndvi = cube.landsat.index("ndvi")
+    assert -1 <= ndvi.min() < ndvi.max() <= 1
+
+
+@pytest.mark.slow
+def test_what_is_no_series_is_told_of(mixed, tmp_path):
+    with pytest.raises(ld.UsageError, match="Fmask"):
+        ld.open_products(str(mixed), ["swir16"])
+    folder = make_scene(tmp_path, sensor="hls-s30", size=(60, 50), bands=["B08", "Fmask"])
+    ld.run(ld.plan(str(folder), str(tmp_path / "out"), grid="EPSG:32633@300", units="scaled"), progress=False)
+    both = [*Path(mixed).glob("HLS.L30*"), *(tmp_path / "out").glob("*_downsampled")]
+    with pytest.raises(ld.UsageError, match="the name means nir08 in one and nir in the other"):
+        ld.open_products([str(path) for path in both], ["nir"])
+
+
+@needs_data
 def test_a_real_granule_that_is_damaged_is_refused():
     with pytest.raises(ld.ReadError, match="TIFF is cut"):
         ld.open_scene(str(DATA / "hls-cmr_stac" / "HLS.L30.T19LBJ.2020239T144556.v2.0.B01.tif"))
