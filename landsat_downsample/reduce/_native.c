@@ -1017,7 +1017,7 @@ static PyMethodDef functions[] = {
 
 /* What Python beside it must be made for: raised with each change of a function's name, arguments or meaning, here and in
  * native.py. */
-enum { INTERFACE = 4 };
+enum { INTERFACE = 5 };
 
 static int filled(PyObject *made) { return PyModule_AddIntConstant(made, "INTERFACE", INTERFACE); }
 

@@ -29,7 +29,7 @@ else:
         _native = None
 
 #: What functions of C are called, take and mean: as in _native.c.
-INTERFACE = 4
+INTERFACE = 5
 
 if _native is not None and getattr(_native, "INTERFACE", 1) != INTERFACE:
     raise UsageError(

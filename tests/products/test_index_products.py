@@ -6,18 +6,21 @@ import hashlib
 import json
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import rasterio
+from conftest_s3 import s3_env, seaweed  # noqa: F401 - fixtures
 
 import landsat_downsample as ld
 from landsat_downsample.cli.main import main
-from landsat_downsample.errors import RunError
+from landsat_downsample.errors import RunError, UsageError
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import estimate, plan_scene
 from landsat_downsample.model.target import Target
 from landsat_downsample.products.met import source_identity
 from landsat_downsample.products.stac import _file_fields
+from landsat_downsample.testing.seaweed import BUCKET
 
 BANDS = ["SR_B4", "SR_B5", "ST_B10", "QA_PIXEL"]
 ASKED = {"factor": 6, "bands": "red,qa_pixel", "index": "ndvi,lst", "mask": "cloud"}
@@ -189,3 +192,29 @@ def test_a_plan_counts_the_bytes_of_all_bands(folder):
     assert (cost["bytes_decoded"], cost["bytes_out"]) == (2 * 2 * 131 * 117, 4 * np.prod(cost["shape"]))
     assert Target.from_dict(json.loads(json.dumps(target.to_dict()))) == target
     assert Options.from_dict(plan.options.to_dict()) == plan.options
+
+
+@pytest.mark.parametrize("order", ["mean-of-index", "index-of-means"])
+def test_bands_of_hls_have_indices_too(tmp_path, order):
+    """Signed numbers, another fill, other names of files; its thermal bands are no surface temperature."""
+    granule = ld.make_scene(tmp_path, sensor="hls-l30", size=(61, 47))
+    asked = {"factor": 7, "bands": "none", "index": "ndvi,evi", "index_order": order, "stats": "mean,count"}
+    product = Path(ld.run(ld.plan(granule, tmp_path / "out", mask="cloud", **asked))[0].href).parent
+    assert ld.verify(product, source=granule, check=True)
+    end = "NDVI" if order == "mean-of-index" else "NDVI_OF_MEANS"
+    with rasterio.open(product / f"{Path(granule).name}.{end}.tif") as file:
+        assert np.isfinite(file.read(1)).any()
+    with pytest.raises(UsageError, match="index lst is made of a surface temperature in kelvin, and B10 of HLS"):
+        plan_scene(ld.open_scene(granule), "out", Options(factor=7, index=("lst",)))
+
+
+@pytest.mark.slow
+def test_bands_of_a_store_and_of_dask_workers_give_the_same_bytes(folder, products, tmp_path, s3_env):  # noqa: F811
+    place = f"s3://{BUCKET}/{tmp_path.name}/{folder.name}"
+    fsspec.filesystem("s3").put(f"{folder}/", place, recursive=True)
+    with ld.cluster("local", workers=2) as client:
+        for source, way in ((place, {}), (folder, {"client": client}), (place, {"client": client})):
+            out = tmp_path / str(len(list(tmp_path.iterdir())))
+            made = Path(ld.run(ld.plan(source, out, stats="mean,std,count", **ASKED), **way)[0].href).parent
+            for path in made.glob("*.TIF"):
+                assert path.read_bytes() == (products["mean-of-index"] / path.name).read_bytes()
