@@ -70,9 +70,16 @@ def mask_band_of(array: xr.DataArray, spec: BandSpec, request: Request, quality:
         return MaskBand(tested_bits(source.quality.spec, wanted, spec), source.quality.spec, role)
     if beside is not None:
         meaning = meaning or meaning_of(beside)
+        if not meaning.spec.fields:
+            raise UsageError(
+                f"mask {','.join(wanted)!r}: of which table the codes of {meaning.spec.name} are is not known; "
+                "say so by its attributes, such as landsat_band='Fmask', landsat_sensor='hls_s30', landsat_level=3"
+            )
         return MaskBand(tested_bits(meaning.spec, wanted, spec), meaning.spec, role, beside)
     if wanted:
-        raise UsageError(f"mask {','.join(wanted)!r} needs QA_PIXEL: coarsen a Dataset that holds it on the same grid")
+        raise UsageError(
+            f"mask {','.join(wanted)!r} needs QA_PIXEL or its like: coarsen a Dataset that holds it on the same grid"
+        )
     return MaskBand()
 
 

@@ -345,9 +345,11 @@ def _apply(work: Callable[..., np.ndarray], *arrays: Any, dtype: Any = None, **h
 
 
 def _holds(values: np.ndarray, spec: BandSpec | None, mask: int, value: int) -> np.ndarray:
-    codes, known = whole_codes(values)
-    codes = flags_module.codes_of(codes, spec) if spec else codes
+    stored, known = whole_codes(values)
+    codes = flags_module.codes_of(stored, spec) if spec else stored
     found: np.ndarray = (codes & mask) == value
+    if spec and not spec.field("fill"):  # a level of 0 is none of what has no data
+        found &= ~flags_module.without_data(stored, spec)
     return found if known is None else found & known
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from support import exact_cells
 
 import landsat_downsample as ld
@@ -122,7 +123,9 @@ def test_masks_know_the_words_of_all_families_and_leave_out_no_fill(granule, tmp
     lazy = ld.open_scene(str(folder)).dataset(["red", "Fmask"])
     made = ld.coarsen(lazy, factor=FACTOR, grid="scene", mask="cloud,shadow,adjacent")
     np.testing.assert_array_equal(made["red"].values, wanted)
-    np.testing.assert_array_equal(lazy["Fmask"].landsat.flags["cloud"], (codes & 2 != 0) & (codes != 255))
+    found = lazy["Fmask"].landsat.flags
+    np.testing.assert_array_equal(found["cloud"], (codes & 2 != 0) & (codes != 255))
+    np.testing.assert_array_equal(found["aerosol_climatology"], codes < 64)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,24 @@ def test_other_kinds_of_hls_are_refused_by_name(granule, tmp_path, name, words):
     for source in (tmp_path, tmp_path / name):
         with pytest.raises(ld.SceneError, match=words):
             ld.open_scene(str(source))
+
+
+def test_arrays_of_others_are_what_their_file_or_they_themselves_say(granule):
+    import rioxarray
+
+    product, folder, _ = granule
+    files = {name: folder / f"{folder.name}.{name}.tif" for name in ("B04", "Fmask")}
+    red, codes = (rioxarray.open_rasterio(path).squeeze(drop=True) for path in files.values())
+    wanted = ld.coarsen(ld.open_scene(str(folder)).dataset(["red", "Fmask"]), factor=FACTOR, grid="scene", mask="cloud")
+    both = xr.Dataset({"red": red, "Fmask": codes})
+    np.testing.assert_array_equal(ld.coarsen(both, factor=FACTOR, grid="scene", mask="cloud")["red"], wanted["red"])
+    codes.encoding = {}  # as of readers that forget which file it was
+    with pytest.raises(ld.UsageError, match="of which table the codes of Fmask are is not known"):
+        ld.coarsen(both.assign(Fmask=codes), factor=FACTOR, grid="scene", mask="cloud")
+    codes.attrs |= {"landsat_band": "Fmask", "landsat_sensor": product.replace("-", "_"), "landsat_level": 3}
+    codes.encoding = {"source": "a cube"}
+    again = ld.coarsen(both.assign(Fmask=codes), factor=FACTOR, grid="scene", mask="cloud")
+    np.testing.assert_array_equal(again["red"], wanted["red"])
 
 
 def test_a_scale_that_contradicts_the_table_is_refused(granule, tmp_path):
