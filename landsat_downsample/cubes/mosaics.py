@@ -213,10 +213,10 @@ def _items_of(to: Location) -> Items:
     for name, data in zip(names, read, strict=True):
         try:
             item = json.loads(data)
-            known = {PARAMETERS, FINGERPRINT, SOURCES} <= set(item["properties"])
+            missing = {PARAMETERS, FINGERPRINT, SOURCES} - set(item["properties"])
         except (ValueError, TypeError, KeyError):
-            known = False
-        if not known:
+            item, missing = {}, {PARAMETERS}
+        if missing:
             raise UsageError(f"{to / name!r} is no date of a cube of this library: choose another place")
         found[name.removesuffix(".json")] = item
     return found

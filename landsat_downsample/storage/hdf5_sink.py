@@ -8,6 +8,10 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # of the standard library from Python 3.12 on
 
 
 class Hdf5Sink(io.RawIOBase):
@@ -58,22 +62,25 @@ class Hdf5Sink(io.RawIOBase):
     def tell(self) -> int:  # noqa: D102
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # noqa: D102
-        data = os.pread(self._file.fileno(), len(buffer), self._at)
-        buffer[: len(data)] = data
-        buffer[len(data) :] = bytes(len(buffer) - len(data))
-        self._at += len(buffer)
-        return len(buffer)
+    def readinto(self, buffer: Buffer, /) -> int:  # noqa: D102
+        view = memoryview(buffer).cast("B")
+        data = os.pread(self._file.fileno(), len(view), self._at)
+        view[: len(data)] = data
+        view[len(data) :] = bytes(len(view) - len(data))
+        self._at += len(view)
+        return len(view)
 
-    def write(self, data: memoryview) -> int:  # type: ignore[override]  # noqa: D102
+    def write(self, data: Buffer, /) -> int:  # noqa: D102
+        view = memoryview(data).cast("B")
+
         def all_of_it() -> None:
-            view, done = memoryview(data).cast("B"), 0
+            done = 0
             while done < len(view):
                 done += os.pwrite(self._file.fileno(), view[done:], self._at + done)
 
         self._unless_failed(all_of_it)
-        self._at += len(data)
-        return len(data)
+        self._at += len(view)
+        return len(view)
 
     def truncate(self, size: int | None = None) -> int:  # noqa: D102
         length = self._at if size is None else size
