@@ -43,7 +43,7 @@ from landsat_downsample.model.band_attributes import reduced_attributes, share_a
 from landsat_downsample.model.bands import unknown
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.grid_request import GridRequest
-from landsat_downsample.model.indices import MEAN_OF_INDEX, check_indices, check_order
+from landsat_downsample.model.indices import check_indices, check_order
 from landsat_downsample.model.methods import METHODS, output_dtype
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.placement import Placement
@@ -79,7 +79,7 @@ def coarsen(
     min_valid: float = 0.0,
     stats: None = None,
     index: str | Iterable[str] = (),
-    index_order: str = MEAN_OF_INDEX,
+    index_order: str = "mean-of-index",
 ) -> Raster: ...
 
 
@@ -98,7 +98,7 @@ def coarsen(
     min_valid: float = 0.0,
     stats: str | Iterable[str],
     index: str | Iterable[str] = (),
-    index_order: str = MEAN_OF_INDEX,
+    index_order: str = "mean-of-index",
 ) -> xr.Dataset: ...
 
 
@@ -117,7 +117,7 @@ def coarsen(
     min_valid: float = 0.0,
     stats: str | Iterable[str] | None = None,
     index: str | Iterable[str] = (),
-    index_order: str = MEAN_OF_INDEX,
+    index_order: str = "mean-of-index",
 ) -> xr.DataArray | xr.Dataset:
     """Reduce a raster to coarser cells, lazily, each band by what it means.
 
