@@ -3,6 +3,7 @@
 #define PY_SSIZE_T_CLEAN
 #include "_index.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #define BUFFERS 7
 #define BANDS 3
+#define MOST 9007199254740992.0 /* 2**53 */
 
 static PyObject *done(Py_buffer *b, int good)
 {
@@ -68,7 +70,9 @@ PyObject *index_pixels(PyObject *Py_UNUSED(self), PyObject *args)
     if (good) {
         Formula f;
         memcpy(&f, b[4].buf, sizeof f);
-        good = f.scale >= 1 && f.scale <= 1 << 30 && f.low * f.scale >= -(1 << 30) && f.high * f.scale <= 1 << 30;
+        for (int i = 0; i <= BANDS; i++) /* false of what is no number */
+            good = good && fabs(f.above[i]) <= MOST && fabs(f.below[i]) <= MOST;
+        good = good && f.scale >= 1 && f.scale <= 1 << 30 && f.low * f.scale >= -(1 << 30) && f.high * f.scale <= 1 << 30;
         if (good) {
             Py_BEGIN_ALLOW_THREADS
             if (is_signed) index_of_signed(b[0].buf, b[1].buf, b[2].buf, b[5].buf, b[3].buf, &f, b[6].buf, b[0].len / 2);
@@ -94,17 +98,18 @@ FAST static void add_whole(const int32_t *restrict v, const uint8_t *restrict ok
         }
 }
 
-/* Add the columns of a cell row up into its cells. */
+/* Add the columns of a cell row up into its cells; as unsigned numbers, which may wrap where sums are too large. */
 static void add_cells(const int64_t *sum, const uint32_t *count, const Axis *x, int64_t *total, int64_t *weights)
 {
     for (int64_t i = 0; i < x->n; i++) {
         const int64_t a = x->start[i], b = x->stop[i];
-        int64_t s = 0, c = 0;
-        for (int64_t p = a; p < b; p++) s += sum[p], c += count[p];
-        s *= x->unit, c *= x->unit;
-        if (a < b) s += sum[a] * (x->head[i] - x->unit), c += count[a] * (x->head[i] - x->unit);
-        if (b - a > 1) s += sum[b - 1] * (x->tail[i] - x->unit), c += count[b - 1] * (x->tail[i] - x->unit);
-        total[i] = s, weights[i] = c;
+        const uint64_t unit = (uint64_t)x->unit, head = (uint64_t)x->head[i] - unit, tail = (uint64_t)x->tail[i] - unit;
+        uint64_t s = 0, c = 0;
+        for (int64_t p = a; p < b; p++) s += (uint64_t)sum[p], c += count[p];
+        s *= unit, c *= unit;
+        if (a < b) s += (uint64_t)sum[a] * head, c += count[a] * head;
+        if (b - a > 1) s += (uint64_t)sum[b - 1] * tail, c += count[b - 1] * tail;
+        total[i] = (int64_t)s, weights[i] = (int64_t)c;
     }
 }
 

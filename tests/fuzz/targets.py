@@ -309,6 +309,10 @@ class Shares:
         for make, expected in (
             (lambda: shares.moments(values, None, 0), lambda: moments_of(known, cells, values)),
             (lambda: shares.sums(values, None, 0), lambda: moments_of(known, cells, values)[:2]),
+            (
+                lambda: shares.whole(values.astype(np.int32), None, 0, moments=True)[:3],
+                lambda: moments_of(known, cells, values)[:3],
+            ),
             (lambda: shares.pairs(values, np.zeros(1 << 16, np.int64)), lambda: pairs_of(known, values)),
         ):
             try:
@@ -421,6 +425,8 @@ class Arguments:
             "quality": lambda: self.quality(y, x, down, across),
             "share_areas": self.shares,
             "judge_pairs": lambda: self.pairs(cells),
+            "index_pixels": self.index,
+            "whole_sums": lambda: self.whole(y, x, cells),
         }
         match self.rng.choice([*others, "sums", "means", "histogram", "tally", "decode_sums", "decode"]):
             case name if name in others:
@@ -466,6 +472,20 @@ class Arguments:
             self.number(value) for value in (-1, 1 + int(self.high / sides[0]), -1, 1 + int(self.wide / sides[1]))
         )
         return ties.down, right, *facts, pixels, window
+
+    def index(self) -> tuple:
+        ok = self.rng.choice([None, self.room(self.high * self.wide, np.uint8, full=True)])
+        terms = [self.rng.choice([0.0, 11.0, -160000.0, 2.0**53, 2.0**60, float("nan")]) for _ in range(8)]
+        limits = self.rng.choice([(-1.0, 1.0, 2.0**24), (-1.0, 1.0, 2.0**40), (float("nan"), 1.0, 1.0)])
+        formula = np.array([*terms, *limits])[: self.number(11)]
+        nodata = np.array([self.number(0) % (1 << 62) for _ in range(3)])[: self.number(3)]
+        bands = self.pixels(), self.pixels(), self.pixels()
+        return *bands, ok, formula, nodata, self.rng.random() < 0.5, self.room(self.high * self.wide, np.int32)
+
+    def whole(self, y: tuple, x: tuple, cells: int) -> tuple:
+        ok = self.rng.choice([None, self.room(self.high * self.wide, np.uint8, full=True)])
+        values = self.room(self.high * self.wide, np.int32, full=True)
+        return values, ok, self.number(self.wide), self.number(-7), y, x, self.room(cells), self.room(cells)
 
     def pairs(self, cells: int) -> tuple:
         meaning = np.resize(np.frombuffer(self.rng.randbytes(1600), np.uint8), self.number(1 << 20) & 0x1FFFFF)
