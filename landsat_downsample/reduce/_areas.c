@@ -495,6 +495,22 @@ static inline __attribute__((always_inline)) int add_step(Reader *r, const Line 
     return 1;
 }
 
+/* Add up pixels of four cells, with those before them: 0 where words make no sense. */
+static inline __attribute__((always_inline)) int add_corners(Reader *r, const Line *l, Told *told, const Moments *to, const int how)
+{
+    const unsigned head = *r->at++;
+    const int64_t column = head & (TILE - 1), n = corners_of(head), after = column + n;
+    int64_t square;
+    if (column < told->place || !known_cell(r, r->cell) || !take_square(r, head, r->cell, &square) || after > r->columns
+        || r->stop - r->at < 4 * n) return 0;
+    Sums here = upto(l, column, how);
+    add(to, r->cell, minus(here, told->sums), 1, how), fold(l, to, r->cell, told->from, column, how);
+    const Sums all = add_corner(r, l, to, column, n, square, r->at, how);
+    here.sum += all.sum, here.count += all.count, here.square += all.square;
+    *told = (Told){here, after, after}, r->cell = square + to_place(next_place(head), r->wide), r->at += 4 * n;
+    return 1;
+}
+
 /* Add up a row: 0 where its words make no sense. */
 static inline __attribute__((always_inline)) int add_row(Reader *r, const Line *l, const Moments *to, const int how)
 {
@@ -503,32 +519,20 @@ static inline __attribute__((always_inline)) int add_row(Reader *r, const Line *
     Told told = {{0, 0, 0}, 0, 0};
     while (r->at < stop) {
         const word *at = r->at;
-        int64_t cell = r->cell, square;
-        for (unsigned n; at < stop && (*at >> 14 == EDGE || (*at >> 14 == PARTS && corners_of(*at))); at += n) {
-            const unsigned head = *at++;
-            const int64_t column = head & (TILE - 1);
+        int64_t cell = r->cell;
+        for (unsigned head; at < stop && (head = *at) >> 14 == EDGE; at++) {
+            const int64_t column = head & (TILE - 1), n = few_of(head), other = cell + sides[head >> 8 & 3];
+            if (column < told.place || (uint64_t)cell >= (uint64_t)cells || (uint64_t)other >= (uint64_t)cells
+                || (how & MOMENTS && column + n > r->columns)) return 0;
             Sums here = upto(l, column, how);
-            if (column < told.place || (uint64_t)cell >= (uint64_t)cells) return 0;
-            if (head >> 14 == EDGE) {
-                const int64_t other = cell + sides[head >> 8 & 3];
-                n = (unsigned)few_of(head);
-                if ((uint64_t)other >= (uint64_t)cells || (how & MOMENTS && column + n > r->columns)) return 0;
-                add_few(&here, l, column, at, n, how);
-                add(to, cell, minus(here, told.sums), 1, how), fold(l, to, cell, told.from, column + n, how);
-                told = (Told){here, column, column}, cell = other;
-            } else {
-                const int64_t after = column + corners_of(head);
-                n = 4 * (unsigned)corners_of(head);
-                if (!take_square(r, head, cell, &square) || after > r->columns || stop - at < n) return 0;
-                add(to, cell, minus(here, told.sums), 1, how), fold(l, to, cell, told.from, column, how);
-                const Sums all = add_corner(r, l, to, column, after - column, square, at, how);
-                here.sum += all.sum, here.count += all.count, here.square += all.square;
-                told = (Told){here, after, after}, cell = square + to_place(next_place(head), r->wide);
-            }
+            add_few(&here, l, column, at + 1, n, how);
+            add(to, cell, minus(here, told.sums), 1, how), fold(l, to, cell, told.from, column + n, how);
+            told = (Told){here, column, column}, cell = other, at += n;
         }
         if (at > stop) return 0;
         r->at = at, r->cell = cell;
-        if (at < stop && !add_step(r, l, &told, to, how)) return 0;
+        if (at == stop) break;
+        if (!(*at >> 14 == PARTS && corners_of(*at) ? add_corners(r, l, &told, to, how) : add_step(r, l, &told, to, how))) return 0;
     }
     if (r->cell == OUTSIDE) return 1;
     add(to, r->cell, minus(upto(l, r->columns, how), told.sums), 1, how);

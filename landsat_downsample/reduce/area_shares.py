@@ -77,7 +77,7 @@ def shares_of(outlines: Outlines, bits: int, window: Window, unit: int = UNIT) -
     inside = row.min() >= window[0] and row.max() < window[1] and column.min() >= window[2] and column.max() < window[3]
     runs = _runs(low, shared, window, inside=inside)
     pixels = np.flatnonzero(shared)
-    first, high = ([axis.ravel()[pixels] for axis in ends] for ends in (first, high))
+    first, high = [axis.ravel()[pixels] for axis in first], [axis.ravel()[pixels] for axis in high]
     low = [axis >> bits for axis in first]
     touched = Touched(outlines, np.divmod(pixels, shared.shape[1]), [axis & (1 << bits) - 1 for axis in first], bits)
     parts = [(np.empty(0, np.int64),) * 3]
@@ -85,10 +85,10 @@ def shares_of(outlines: Outlines, bits: int, window: Window, unit: int = UNIT) -
     most = int(spans[1].max(initial=0)) + 1
     kinds = spans[0] * most + spans[1]
     for kind in np.flatnonzero(np.bincount(kinds)).tolist():
-        high, across = divmod(kind, most)
+        tall, across = divmod(kind, most)
         chosen = np.flatnonzero(kinds == kind)
-        weight = _weights(touched, chosen, (high, across), unit)
-        to_row = low[0][chosen][:, None] + np.repeat(np.arange(high), across)
+        weight = _weights(touched, chosen, (tall, across), unit)
+        to_row = low[0][chosen][:, None] + np.repeat(np.arange(tall), across)
         to_column = low[1][chosen][:, None] + np.tile(np.arange(across), high)
         kept = weight > 0
         if not inside or to_row.max() >= window[1] or to_column.max() >= window[3]:

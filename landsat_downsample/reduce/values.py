@@ -151,7 +151,7 @@ class CellValues:
     def merge(self, one: Parts, other: Parts) -> Parts:
         """Join what two strips gave of the same cells."""
         assert not self.whole, "a whole cell comes in one strip"
-        return tuple(a.astype(_wide(a.dtype)) + b for a, b in zip(one, other, strict=True))
+        return tuple(np.add(a, b, dtype=_wide(a.dtype)) for a, b in zip(one, other, strict=True))
 
     def finish(self, partial: Parts, first: int, last: int) -> Parts:
         """Store the value of each cell, or fill where too few of its pixels count."""
