@@ -105,3 +105,12 @@ def ask(port: int, path: str) -> dict | None:
             return json.load(answer)
     except OSError:
         return None
+
+
+def test_image_says_what_is_in_it(engine):
+    """A bill of materials with each package that pip lists, and no other."""
+    bill = json.loads(run(engine, ["cat", "/opt/landsat/sbom.cdx.json"]).stdout)
+    listed = json.loads(run(engine, ["python", "-m", "pip", "list", "--format", "json"]).stdout)
+    found = {one["name"].lower(): one["version"] for one in bill["components"]}
+    assert bill["bomFormat"] == "CycloneDX"
+    assert found == {one["name"].lower(): one["version"] for one in listed}
