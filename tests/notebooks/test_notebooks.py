@@ -29,6 +29,7 @@ VERBS = {
     "ndvi_time_series": "run",
     "operate_a_batch": "run",
     "monthly_composites": "run",
+    "landsat_and_hls": "run",
 }
 BESIDES = {"submit_via_ades": {"ades", "package"}}
 
@@ -241,3 +242,12 @@ def test_operating_a_batch_runs(tmp_path, cluster):
     )
     (page,) = re.findall(r'src="([^"]+)"', frame)
     assert (tmp_path / page).is_file()
+
+
+@pytest.mark.slow
+def test_landsat_and_hls_runs(tmp_path):
+    outputs = run("landsat_and_hls", tmp_path)
+    said = text_of(outputs)
+    assert len(pictures(outputs)) == 1 and "hls_s30" in said and "B8A" in said
+    assert said.count("landsat-8 2023-07-14") >= 2 and "sentinel-2a 2023-07-16" in said  # of USGS, and L30
+    assert len(list(tmp_path.glob("demo/landsat-and-hls/*_downsampled"))) == 4
