@@ -89,7 +89,7 @@ def shares_of(outlines: Outlines, bits: int, window: Window, unit: int = UNIT) -
         chosen = np.flatnonzero(kinds == kind)
         weight = _weights(touched, chosen, (tall, across), unit)
         to_row = low[0][chosen][:, None] + np.repeat(np.arange(tall), across)
-        to_column = low[1][chosen][:, None] + np.tile(np.arange(across), high)
+        to_column = low[1][chosen][:, None] + np.tile(np.arange(across), tall)
         kept = weight > 0
         if not inside or to_row.max() >= window[1] or to_column.max() >= window[3]:
             kept &= _within(to_row, to_column, window)
