@@ -416,7 +416,8 @@ def _outline(
 def _curves(axis: Axes, fine: Grid, coarse: Grid, divisor: float, projection: Projection) -> None:
     """Zoom to the cell of another projection that holds the lower right corner, and to those around it."""
     t, (_, bottom, right, _) = coarse.transform, fine.bounds
-    x, y = projection.forward(np.array([right]), np.array([bottom]))
+    # PROJ's package takes a lone point for a number, and NumPy warns of that.
+    x, y = projection.forward(np.array([right, right]), np.array([bottom, bottom]))
     column, row = math.floor((x[0] - t.c) / t.a), math.floor((y[0] - t.f) / t.e)
     along, points = np.linspace(-1, 2, 25), []
     for k in range(-1, 3):

@@ -96,13 +96,13 @@ def test_files_named_as_copies_by_a_browser_are_distinguished_from_a_scene_witho
 
 
 def test_an_item_of_another_family_of_products_is_named_as_such():
-    href = "s3://bucket/ga_ls8c_nbart_3-1-0_088080_2020-05-25_final_band04.tif"
+    href = "s3://bucket/ls8_mosaic_088080_2020-05-25_band04.tif"
     other = href.replace("band04", "band02")
     item = {
         "type": "Feature",
         "id": "2aa69fcf",
         "properties": {"platform": "landsat-8", "instruments": ["oli", "tirs"]},
-        "assets": {"nbart_red": {"href": href}, "nbart_blue": {"href": other}},
+        "assets": {"mosaic_red": {"href": href}, "mosaic_blue": {"href": other}},
     }
-    with pytest.raises(SceneError, match=r"another family of products than USGS's Collection 2.*ga_ls8c_nbart_3"):
+    with pytest.raises(SceneError, match=r"another family of products than USGS's Collection 2.*ls8_mosaic"):
         ld.open_scene(item)
