@@ -28,8 +28,8 @@ class Scene(model.Scene, Mapping[str, "BandArray"]):
     (True, ['SR_B1', 'SR_B2'], (500, 600))
     >>> scene.band("red")
     <Band SR_B4 (red): uint16, 500 x 600 pixels of 30, nodata 0>
-    >>> scene.spec("red").scale, scene.location.name
-    (2.75e-05, 'LC08_L2SP_192028_20230714_20230724_02_T1')
+    >>> scene.spec("red").scale, scene.quality.name, scene.location.name
+    (2.75e-05, 'QA_PIXEL', 'LC08_L2SP_192028_20230714_20230724_02_T1')
     >>> float(scene.dataset(["red", "qa_pixel"], scaled=True)["red"].min()) > 0   # of reflectance
     True
     >>> ld.Scene.from_dict(scene.to_dict()) == scene == ld.Scene.of(scene)

@@ -54,6 +54,8 @@ class ScenePlan:
     (True, '.stac.json')
     >>> plan.ratio, plan.cell_area, plan.cells_met["grid"]
     ((Fraction(10, 1), Fraction(10, 1)), 100.0, 'zone')
+    >>> plan.band("SR_B4") == scene.band("red"), plan.index("SR_B4")
+    (True, None)
     >>> print(plan.shown("as it was said").above[2])
     as it was said
     >>> ld.ScenePlan.from_dict(plan.to_dict()) == plan

@@ -21,8 +21,8 @@ examples:
   landsat-downsample cube out --to out.zarr
   landsat-downsample cube s3://bucket/products --to s3://bucket/cube.zarr --bands red,nir08,qa_pixel
   landsat-downsample cube out --to cube.zarr --bounds 257700,5201000,272700,5215000 --group pass
-  landsat-downsample cube out --to cube.zarr --levels 2,4,8     # of products made with --stats mean,sum,count
-  landsat-downsample cube out --to cube.nc
+  landsat-downsample cube out --to cube.zarr --levels 2,4,8  # made with --stats mean,sum,count
+  landsat-downsample cube out --to cube.nc --bands red,qa_pixel --index ndvi
   landsat-downsample cube out --to cogs --format cog
 
 The same command again adds the dates that are new. A reader sees all of them or none: the document
