@@ -58,7 +58,7 @@ $graph:
         type: string?
       mask:
         label: Pixels to leave out
-        doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."
+        doc: "Leave out pixels with these flags of the quality band: cloud,shadow,adjacent,snow,water,cirrus."
         type: string?
       min_valid:
         label: Least valid share
@@ -192,7 +192,7 @@ $graph:
       mask:
         label: Pixels to leave out
         type: string?
-        doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."
+        doc: "Leave out pixels with these flags of the quality band: cloud,shadow,adjacent,snow,water,cirrus."
         inputBinding: {prefix: --mask}
       min_valid:
         label: Least valid share

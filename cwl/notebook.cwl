@@ -49,7 +49,7 @@ inputs:
     inputBinding: {prefix: --qa}
   mask:
     type: string?
-    doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."
+    doc: "Leave out pixels with these flags of the quality band: cloud,shadow,adjacent,snow,water,cirrus."
     inputBinding: {prefix: --mask}
   min_valid:
     type: float?

@@ -37,7 +37,7 @@ $graph:
       bounds: {type: "string?", doc: "Area of interest in units of the grid's CRS: left,bottom,right,top."}
       bands: {type: "string?", doc: "USGS or common names with commas between them: red,SR_B5,QA_PIXEL; all by default."}
       qa: {type: "string?", doc: "How bit fields are reduced: conservative (default), majority, mode or nearest."}
-      mask: {type: "string?", doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."}
+      mask: {type: "string?", doc: "Leave out pixels with these flags of the quality band: cloud,shadow,adjacent,snow,water,cirrus."}
       min_valid: {type: "float?", doc: Least share of valid pixels in a cell that holds data.}
       method: {type: "string[]?", doc: BAND=METHOD for each band to reduce otherwise.}
       stats: {type: "string?", doc: "Statistics of bands that are averaged, a file each: mean,std,min,max,count (also median, rms, sum)."}
@@ -359,7 +359,7 @@ $graph:
         inputBinding: {prefix: --qa}
       mask:
         type: string?
-        doc: "Leave out pixels with these QA_PIXEL flags: cloud,shadow."
+        doc: "Leave out pixels with these flags of the quality band: cloud,shadow,adjacent,snow,water,cirrus."
         inputBinding: {prefix: --mask}
       min_valid:
         type: float?

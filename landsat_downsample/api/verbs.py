@@ -90,7 +90,8 @@ def plan(
     qa : str
         Policy for bit fields: conservative, majority, mode or nearest.
     mask : str or iterable of str
-        Flags of QA_PIXEL (``"cloud,shadow"``) whose pixels are left out of continuous bands.
+        Flags of the quality band (``"cloud,shadow"``) whose pixels are left out of continuous bands: ``cloud``,
+        ``shadow``, ``snow``, ``water``, ``cirrus``, ``adjacent`` mean the same in all families.
     min_valid : float
         Least share of valid pixels in a cell that holds data, 0 to 1.
     methods : dict of str to str, optional

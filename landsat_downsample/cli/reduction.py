@@ -72,7 +72,10 @@ def add_reduction(parser: argparse.ArgumentParser, *, many: bool = True) -> None
 
 def _add_methods(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
-        "--bands", type=words, metavar="BANDS", help="USGS or common names, such as red,SR_B5,QA_PIXEL (default: all)"
+        "--bands",
+        type=words,
+        metavar="BANDS",
+        help="their own or common names, such as red,SR_B5,QA_PIXEL (default: all)",
     )
     how.add_argument(
         "--qa", default="conservative", metavar="POLICY",
@@ -83,7 +86,7 @@ def _add_methods(how: argparse._ArgumentGroup) -> None:
         type=words,
         default=(),
         metavar="FLAGS",
-        help="leave out pixels with these QA_PIXEL flags: cloud,shadow",
+        help="leave out pixels with these flags of the quality band: cloud,shadow,adjacent,snow,water,cirrus",
     )
     how.add_argument(
         "--min-valid", type=number, default=0, metavar="F",

@@ -103,7 +103,10 @@ class ReducedScene:
         said = self.properties
         place = tuple(str(said.get(f"landsat:wrs_{key}") or "") for key in ("type", "path", "row"))
         day = None if self.time is None else self.time.astype("datetime64[D]")
-        return (self.id,) if not any(place) else (said.get("platform"), self.level, *place, day)
+        if any(place):
+            return (said.get("platform"), self.level, *place, day)
+        product = product_id.parse(self.id)
+        return product.acquisition if product else (self.id,)
 
     @classmethod
     def of(cls, item: dict[str, Any], location: Location) -> ReducedScene:

@@ -38,6 +38,11 @@ class ProductId:
         return self.part("processed")
 
     @property
+    def acquisition(self) -> tuple[str, ...]:
+        """What other processings of the same acquisition, or tile of it, have in common with it."""
+        return (self.family.key, *(value for name, value in self.parts.items() if name != "processed"))
+
+    @property
     def acquired(self) -> datetime:
         """When it was taken, UTC; midnight where the ID says the day only."""
         return datetime.strptime(self.part("acquired"), _grammar(self.family).acquired)

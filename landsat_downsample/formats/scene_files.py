@@ -273,7 +273,7 @@ def forced_spec(name: str, as_band: str) -> BandSpec:
     if wanted == "BQA":
         return _bqa(product_id.family_of(name))
     sensor = product_id.sensor_hint(name) or "oli_tirs"
-    tables = specs(sensor, 1) | specs(sensor, 2)
+    tables = {spec.name.upper(): spec for level in (1, 2, 3) for spec in specs(sensor, level).values()}
     if wanted not in tables:
         near = did_you_mean(as_band, ("continuous", "BQA", *tables))
         raise UsageError(f"as_band {as_band!r} is unknown{near}: give continuous, BQA or one of {', '.join(tables)}")

@@ -50,7 +50,7 @@ class Options:
     qa: str = "conservative"
     """How bit fields are reduced: conservative, majority, mode or nearest."""
     mask: tuple[str, ...] = ()
-    """Flags of QA_PIXEL whose pixels are left out of continuous bands."""
+    """Flags of the quality band whose pixels are left out of continuous bands."""
     min_valid: float = 0.0
     """Least share of valid pixels in a cell that holds data, 0 to 1."""
     methods: dict[str, str] = field(default_factory=dict)

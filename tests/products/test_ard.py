@@ -75,6 +75,20 @@ def test_the_product_is_right_and_reads_as_a_scene(tile):
     assert again.band("toa_red").name == "TOA_B4"
 
 
+def test_of_two_processings_of_a_tile_the_later_one_counts_in_a_series(tile, tmp_path):
+    folder, _ = tile
+    later = tmp_path / folder.name.replace("_20230715_", "_20240101_")
+    later.mkdir()
+    for path in folder.iterdir():
+        (later / path.name.replace(folder.name, later.name)).write_bytes(path.read_bytes())
+    made = tmp_path / "out"
+    plans = ld.plan([str(folder), str(later)], str(made), grid="ard:240", bands="red")
+    assert [outcome.status for outcome in ld.run(plans, progress=False)] == ["done"] * 2
+    with pytest.warns(UserWarning, match="one acquisition: the one that was processed last"):
+        series = ld.open_products(str(made), "red")
+    assert list(series["product"].values) == [later.name]
+
+
 def test_a_tar_and_an_item_are_the_same_tile(tile, tmp_path):
     folder, _ = tile
     with tarfile.open(tmp_path / f"{folder.name}.tar", "w") as archive:

@@ -162,6 +162,21 @@ def test_arrays_of_others_are_what_their_file_or_they_themselves_say(granule):
     np.testing.assert_array_equal(again["red"], wanted["red"])
 
 
+def test_a_single_file_is_the_band_of_its_granule_or_what_it_is_said_to_be(granule, tmp_path):
+    product, folder, _ = granule
+    red = ld.open_scene(str(folder / f"{folder.name}.B04.tif"))
+    assert (red.sensor, red.band("red").spec.scale, red.band("B04").nodata) == (
+        product.replace("-", "_"),
+        0.0001,
+        -9999,
+    )
+    with pytest.raises(ld.UsageError, match="needs Fmask"):
+        ld.plan(str(folder / f"{folder.name}.B04.tif"), str(tmp_path), factor=3, mask="cloud")[0]
+    other = tmp_path / f"{folder.name}.masked.tif"
+    shutil.copy(folder / f"{folder.name}.Fmask.tif", other)
+    assert ld.open_scene(str(other), as_band="fmask").band("Fmask").spec.kind == "bits"
+
+
 def test_a_scale_that_contradicts_the_table_is_refused(granule, tmp_path):
     _, folder, _ = granule
     file = Path(shutil.copy(folder / f"{folder.name}.B04.tif", tmp_path))

@@ -95,7 +95,7 @@ def _known() -> dict[str, Iterable[str]]:
         "grid": [*(word for word in PLACEMENTS if word), *examples()],
         "bands": names,
         "qa": POLICIES,
-        "mask": [flag for flag in flags if flag not in ("fill", "clear")],
+        "mask": [*(flag for flag in flags if flag not in ("fill", "clear")), "shadow", "adjacent"],
         "stats": tuple(STATS),
         "index": tuple(INDICES),
         "index_order": ORDERS,
