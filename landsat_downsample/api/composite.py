@@ -19,6 +19,8 @@ from landsat_downsample.model.words import words
 if TYPE_CHECKING:
     import xarray as xr
 
+    from landsat_downsample.model.bands import BandSpec
+
 #: Periods by name, as pandas writes them; others are taken as they are: 16D.
 PERIODS = {"month": "MS", "season": "QS-DEC", "year": "YS"}
 
@@ -31,6 +33,15 @@ HOW = {
     "median": "median of the dates",
     "best": "the date with most pixels seen",
     "max": "the date where the index is greatest",
+}
+
+
+#: How dates of other variables than averaged ones become one, as CF says it.
+_BY_KIND = {
+    "count": "sum",
+    "codes": "maximum (flags of any date)",
+    "classes": "mode (the most frequent of the dates)",
+    "directions": "mean (of directions)",
 }
 
 
@@ -60,8 +71,9 @@ def composite(
     -------
     xarray.Dataset
         The same variables in the same types, ``time`` the beginnings of periods and ``time_bnds`` their ends, and
-        ``observations``: the dates that count. With mean and median, flags are those of any date, shares and other
-        statistics are weighted like the bands, counts are added up.
+        ``observations``: the dates that count. With mean and median, flags are those of any date, levels the highest,
+        classes the most frequent (the smaller of equals), azimuths means of directions; shares and other statistics
+        are weighted like the bands, counts are added up.
 
     Raises
     ------
@@ -138,7 +150,12 @@ def _of_period(part: xr.Dataset, way: str, index: str, mask: tuple[str, ...]) ->
             sums, counts = (part[f"{name}_{stat}"].where(weights[name] > 0, 0) for stat in ("sum", "count"))
             made[name] = _over_time(_quotient, sums, counts, fill=fill, dtype=array.dtype)
         elif kind == "codes":
-            made[name] = _over_time(_any, array, weights[name], fill=fill)
+            made[name] = _over_time(_any, array, weights[name], fill=fill, spec=codes_of(array))
+        elif kind == "classes":
+            made[name] = _over_time(_most_frequent, array, weights[name], fill=fill)
+        elif kind == "directions":
+            degrees = float(array.attrs.get("scale_factor", 1))
+            made[name] = _over_time(_direction, array, weights[name], fill=fill, degrees=degrees)
         else:
             made[name] = _over_time(_median if way == "median" else _mean, array, weights[name], fill=fill)
         over_area = array.attrs.get("cell_methods", "area: mean")
@@ -167,15 +184,17 @@ def _cell_method(kind: str, way: str) -> str:
     """How a variable's dates became one, as CF says it."""
     if way in ("best", "max"):
         return f"point ({HOW[way]})"
-    if kind in ("count", "codes"):
-        return {"count": "sum", "codes": "maximum (flags of any date)"}[kind]
-    return f"{way} ({HOW[way]})"
+    return _BY_KIND.get(kind) or f"{way} ({HOW[way]})"
 
 
 def _kind(array: xr.DataArray) -> str:
     if array.attrs.get("landsat_statistic") == "count":
         return "count"
-    return "codes" if codes_of(array) is not None else "share" if array.attrs.get("units") == "percent" else "values"
+    if spec := codes_of(array):
+        return "classes" if spec.kind == "class" else "codes"
+    if meaning_of(array).spec.kind == "azimuth" or "(of directions)" in array.attrs.get("cell_methods", ""):
+        return "directions"
+    return "share" if array.attrs.get("units") == "percent" else "values"
 
 
 def _averaged(array: xr.DataArray) -> bool:
@@ -196,7 +215,7 @@ def _weight(part: xr.Dataset, name: Hashable, mask: tuple[str, ...]) -> xr.DataA
 
     array, fill = part[name], _fill(part[name])
     valid = xr.ones_like(array, bool) if fill is None else array.notnull() if np.isnan(fill) else array != fill
-    if _kind(array) != "values":
+    if _kind(array) not in ("values", "directions"):
         return valid.astype("float64")
     by = part.get(f"{name}_count")
     by = part.get("clear") if by is None else by
@@ -273,12 +292,36 @@ def _stored(made: np.ndarray, known: np.ndarray, dtype: np.dtype, fill: float | 
     return stored
 
 
-def _any(codes: np.ndarray, weights: np.ndarray, fill: float | None) -> np.ndarray:
-    """All flags that any date has; fill where none holds data."""
-    found: np.ndarray = np.bitwise_or.reduce(np.where(weights > 0, codes, 0).astype(codes.dtype), axis=-1)
+def _any(codes: np.ndarray, weights: np.ndarray, fill: float | None, spec: BandSpec) -> np.ndarray:
+    """All flags that any date has, and the highest of each level; fill where none holds data."""
+    seen = np.where(weights > 0, codes, 0).astype(codes.dtype)
+    found: np.ndarray = np.bitwise_or.reduce(seen, axis=-1)
+    for field in spec.fields:
+        if field.length > 1:
+            bits = codes.dtype.type(field.mask)
+            found = (found & ~bits) | (seen & bits).max(-1)
     if fill is not None:
         found = np.where((weights > 0).any(-1), found, fill).astype(codes.dtype)
     return found
+
+
+def _most_frequent(values: np.ndarray, weights: np.ndarray, fill: float | None) -> np.ndarray:
+    """The class of most dates, the smaller of equals; fill where none holds data."""
+    classes = np.unique(values)
+    dates = np.stack([((values == one) & (weights > 0)).sum(-1) for one in classes], -1)
+    found: np.ndarray = classes[dates.argmax(-1)]
+    return found if fill is None else np.where(dates.any(-1), found, fill).astype(values.dtype)
+
+
+def _direction(values: np.ndarray, weights: np.ndarray, fill: float | None, degrees: float) -> np.ndarray:
+    """Angle of the weighted mean of unit vectors; from 0 to 360 where no date has one below 0."""
+    angle = np.deg2rad(np.where(weights > 0, values, 0).astype("float64") * degrees)
+    mean = np.arctan2((weights * np.sin(angle)).sum(-1), (weights * np.cos(angle)).sum(-1))
+    made, turn = np.rad2deg(mean) / degrees, 360 / degrees
+    known, whole = (weights > 0).any(-1), values.dtype.kind in "iu"
+    made = np.rint(made) if whole else made
+    made = np.where((angle < 0).any(-1), made, made % (round(turn) if whole else turn))
+    return _stored(made, known, values.dtype, fill) if whole else np.where(known, made, np.nan).astype(values.dtype)
 
 
 def _pick(values: np.ndarray, score: np.ndarray, fill: float | None) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 
 from landsat_downsample.cubes.reduced_scene import Layer
 from landsat_downsample.model.band import Band
-from landsat_downsample.model.bands import unknown
+from landsat_downsample.model.bands import BandSpec, unknown
+from landsat_downsample.model.flags import without_data
 from landsat_downsample.model.indices import called
 from landsat_downsample.pipeline.pixels import open_rows
 from landsat_downsample.reduce.index_pixels import IndexPixels
@@ -56,6 +57,29 @@ class IndexOfFiles:
         return np.where(True if valid is None else valid, made, np.nan).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class MarkedByQuality:
+    """A band of a file whose fill is a legal number too (angles): its quality band says which cells hold no data."""
+
+    file: FileBand
+    quality: FileBand
+    spec: BandSpec
+    """Of the quality band."""
+    fill: float
+    """What stands for it in the series."""
+
+    @property
+    def band(self) -> Band:
+        """That of the file."""
+        return self.file.band
+
+    def read(self, window: Window) -> np.ndarray:
+        """Cells of a window in the file's type."""
+        cells = self.file.read(window)
+        without = without_data(self.quality.read(window), self.spec) & (cells == 0)
+        return np.where(without, cells.dtype.type(self.fill), cells)
+
+
 def source_of(layer: Layer) -> FileBand | IndexOfFiles:
     """What reads the cells of a layer."""
     if not layer.inputs:
@@ -69,7 +93,7 @@ def source_of(layer: Layer) -> FileBand | IndexOfFiles:
 class Part:
     """What one product gives to a block."""
 
-    source: FileBand | IndexOfFiles
+    source: FileBand | IndexOfFiles | MarkedByQuality
     window: Window
     """Its cells that lie in the block."""
     at: tuple[int, int]

@@ -136,7 +136,7 @@ class Recipe:
         """What makes it."""
         band = variable.first.band
         spec = band.spec if self.how == "codes" else None
-        return Coarser(self.how, dtype, fill, variable.fill is None, spec, self.pixels)
+        return Coarser(self.how, dtype, fill, variable.marked is None, spec, self.pixels)
 
     def variables(self, variable: Variable, scenes: Iterable[ReducedScene]) -> list[Variable]:
         """What is read of the products that have a variable."""
@@ -212,7 +212,7 @@ def _recipe(variable: Variable, scenes: Sequence[ReducedScene]) -> Recipe | str:
         return _flags(variable, scenes) if method == "conservative" else _LEFT_OUT.get(method, _LEFT_OUT["majority"])
     if layer.inputs or (method == "mean" and spec.name.endswith(OF_MEANS)):
         return "it is to be computed of the level's own bands, as it was of cells'"
-    if method in ("min", "max") and variable.fill is None:
+    if method in ("min", "max") and variable.marked is None:
         return "no value says which cells have no data"
     for how, made_by, parts in (
         ("sum", "sum", (name,)),

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from landsat_downsample import __version__
-from landsat_downsample.cubes.cell_blocks import FileBand, Part, Window, source_of
+from landsat_downsample.cubes.cell_blocks import FileBand, IndexOfFiles, MarkedByQuality, Part, Window, source_of
 from landsat_downsample.cubes.common_grid import Bounds, CommonGrid
 from landsat_downsample.cubes.passes import Date, dates
 from landsat_downsample.cubes.reduced_scene import DECISIVE, Layer, ReducedScene
 from landsat_downsample.errors import UsageError
-from landsat_downsample.model import flags
+from landsat_downsample.model.band import Band
 from landsat_downsample.model.band_attributes import (
     TIME,
     band_attributes,
@@ -102,19 +102,18 @@ class Variable:
 
     @property
     def fill(self) -> float | None:
-        """What stands for no data: the nodata value, no pixels of a count, NaN of floats; None where nothing does.
+        """What stands for no data: as products mark it, else a number that no cell has; None where none is known."""
+        return _unused(self.first.band) if self.marked is None else self.marked
 
-        Bit fields without a fill bit (QA_RADSAT) get one that none of them uses.
-        """
+    @property
+    def marked(self) -> float | None:
+        """What cells of products hold that have no data: the nodata value, no pixels of a count, NaN of floats."""
         layer = self.first
-        spec, nodata = layer.band.spec, layer.band.nodata
         if layer.stat == "count":
             return 0
-        if nodata is None and layer.band.dtype.startswith("float"):
+        if layer.band.nodata is None and layer.band.dtype.startswith("float"):
             return float("nan")
-        if nodata is None and spec.fill is None and spec.kind == "bits" and layer.band.dtype == "uint16":
-            return flags.OUTSIDE
-        return spec.fill if nodata is None else nodata
+        return layer.band.spec.fill if layer.band.nodata is None else layer.band.nodata
 
     def attributes(self, scenes: Iterable[ReducedScene]) -> dict[str, Any]:
         """What it says of itself."""
@@ -201,7 +200,8 @@ class Series:
             if first < last and left < right:
                 weight = _weight(scene, layer) if len(date) > 1 else None
                 window = (first - row, last - row, left - column, right - column)
-                parts.append(Part(source_of(layer), window, (first - wanted[0], left - wanted[2]), weight))
+                source = _source(scene, layer, variable.fill)
+                parts.append(Part(source, window, (first - wanted[0], left - wanted[2]), weight))
         whole = (0, wanted[1] - wanted[0], 0, wanted[3] - wanted[2])
         if (
             variable.layers
@@ -300,6 +300,27 @@ def _differs(one: ReducedScene, of_one: Layer, other: ReducedScene, of_other: La
             pair = one.options.get(option), other.options.get(option)
             return f"{option} was {pair[0]!r} for one and {pair[1]!r} for the other: reduce both alike"
     return ""
+
+
+def _unused(band: Band) -> int | None:
+    """A number that no cell of a band has, where the catalogue says which there may be.
+
+    A bit that no table uses (QA_RADSAT, SR_CLOUD_QA), a class that is none (GM_B1); of angles the lowest of the type,
+    as in US ARD.
+    """
+    spec, limits = band.spec, np.iinfo(band.dtype)
+    if spec.dtype != band.dtype:
+        return None
+    if spec.kind == "bits":
+        return 1 << (limits.bits - 1)
+    return limits.max if spec.kind == "class" else limits.min or None
+
+
+def _source(scene: ReducedScene, layer: Layer, fill: float | None) -> FileBand | IndexOfFiles | MarkedByQuality:
+    spec, quality = layer.band.spec, scene.layers.get(layer.band.spec.fill_from or "")
+    if spec.categorical or layer.stat or layer.band.nodata is not None or quality is None or fill is None:
+        return source_of(layer)
+    return MarkedByQuality(FileBand.of(layer), FileBand.of(quality), quality.band.spec, fill)
 
 
 def _size(part: Part) -> tuple[int, int]:
