@@ -72,7 +72,7 @@ static inline __attribute__((always_inline)) int take_step(Reader *r, int64_t pl
 {
     const word head = *r->at++;
     int64_t words = few_of(head);
-    s->kind = head >> 14, s->column = head & (TILE - 1), s->count = words, s->moves = 1;
+    s->kind = head >> 14, s->column = head & (TILE - 1), s->count = words, s->moves = 1, s->square = 0;
     if (s->kind == PARTS && corners_of(head)) s->kind = CORNER, s->count = corners_of(head), words = 4 * s->count;
     else if (s->kind == MIXED || s->kind == PARTS) {
         if (r->at == r->stop) return 0;

@@ -369,13 +369,14 @@ INLINE double share_before(const Axis *x, double centre)
     return at < x->shorter ? rising : late;
 }
 
-/* Weights before position 1 of some pixels in a row, the centre of the first of which is so many units from 0: `share_before`
- * of four at one time. Up to three more are written. */
+/* Weights before position 1 of some pixels in a row, one at least, the first of which has its centre so many units from 0:
+ * `share_before` of four at one time. Up to three more are written. */
 INLINE void weigh(const Strip *s, const Axis *x, int64_t centre, int64_t n, word *weight)
 {
     const double column = fabs(x->by_column), row = fabs(x->by_row), sides = x->shorter + x->longer, middle = x->shorter * 0.5;
     const four from = {0, 1, 2, 3}, shorter = x->shorter - (four){0}, longer = x->longer - (four){0};
-    for (int64_t k = 0; k < n; k += FOUR) {
+    int64_t k = 0;
+    do {
         const four place = ((from + (double)k) * (double)x->step + (double)centre) * s->part;
         const four at = 1 - (place - column - row), rest = sides - at;
         const four rising = at * at * x->bend, level = (at - middle) * x->slope, falling = 1 - rest * rest * x->bend;
@@ -383,7 +384,7 @@ INLINE void weigh(const Strip *s, const Axis *x, int64_t centre, int64_t n, word
         const four_narrow whole = __builtin_convertvector(share * UNIT + MAGIC - MAGIC, four_narrow);
         const four_words made = __builtin_convertvector(whole, four_words);
         memcpy(weight + k, &made, sizeof made);
-    }
+    } while ((k += FOUR) < n);
 }
 
 /* Where a cell begins, in units. */

@@ -9,7 +9,6 @@ import numpy as np
 from landsat_downsample.model.ties import Outlines, Ties
 
 Window = tuple[int, int, int, int]
-Point = tuple[np.ndarray, np.ndarray]
 
 #: Weight of a whole pixel. The shares of one pixel add up to it, so that nothing is lost and nothing counts twice.
 #: Shares are then right to 4e-4 of a pixel, means of cells of 500 m to 0.02 DN (root mean square).
@@ -140,7 +139,7 @@ def _weights(touched: Touched, chosen: np.ndarray, span: tuple[int, int], unit: 
             whole = whole + area[:, k]
         return quantised(area / whole[:, None], unit)
     left, above = share_before(*u), share_before(*v)
-    both = _area_up_to(np.array(corners[1]), np.array(corners[0]), 1, 1) / (-4 * (u[1] * v[2] - u[2] * v[1]))
+    both = _area_above(_edges(np.array(corners[1]), np.array(corners[0]), 1), 1) / (-4 * (u[1] * v[2] - u[2] * v[1]))
     return quantised(np.stack([both, above - both, left - both, 1 - left - above + both], axis=1), unit)
 
 
@@ -188,41 +187,49 @@ def areas(corners: np.ndarray, high: int, across: int) -> np.ndarray:
     v, u = corners
     n = v.shape[1]
     up_to = np.zeros((high + 1, across + 1, n))
-    for b in range(1, high + 1):
-        for a in range(1, across + 1):
-            up_to[b, a] = _area_up_to(u, v, a if a < across else None, b if b < high else None)
+    for a in range(1, across + 1):
+        edges = _edges(u, v, a if a < across else None)
+        for b in range(1, high + 1):
+            up_to[b, a] = _area_above(edges, b if b < high else None)
     cells = (up_to[1:, 1:] - up_to[:-1, 1:]) - (up_to[1:, :-1] - up_to[:-1, :-1])
     return cells.reshape(high * across, n).T
 
 
-def _area_up_to(u: np.ndarray, v: np.ndarray, a: int | None, b: int | None) -> np.ndarray:
-    total = np.zeros(u.shape[1])
-    for k in range(4):
-        total = total + _edge((u[k], v[k]), (u[(k + 1) % 4], v[(k + 1) % 4]), a, b)
-    return total
+Edges = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _edge(start: Point, end: Point, a: int | None, b: int | None) -> np.ndarray:
-    """The integral of min(v, b) du along the part of an edge that is left of a. Its order of operations is C's."""
-    (u0, v0), (u1, v1) = start, end
+def _edges(u: np.ndarray, v: np.ndarray, a: int | None) -> Edges:
+    """u0, v0, u1 and v1, (4, n) each, of the edges of quadrilaterals; what lies beyond u = a is pressed onto it.
+
+    The order of operations is C's, here and below.
+    """
+    u0, v0, u1, v1 = u, v, u[[1, 2, 3, 0]], v[[1, 2, 3, 0]]
+    if a is None:
+        return u0, v0, u1, v1
+    beyond0, beyond1 = u0 >= a, u1 >= a
     with np.errstate(divide="ignore", invalid="ignore"):
-        if a is not None:
-            beyond0, beyond1 = u0 >= a, u1 >= a
-            there = v0 + (a - u0) / (u1 - u0) * (v1 - v0)
-            u0, v0, u1, v1 = (
-                np.where(beyond0, float(a), u0),
-                np.where(beyond0, np.where(beyond1, 0.0, there), v0),
-                np.where(beyond1, float(a), u1),
-                np.where(beyond1, np.where(beyond0, 0.0, there), v1),
-            )
-        under = (v0 + v1) * 0.5 * (u1 - u0)
-        if b is None:
-            return under
-        middle = u0 + (b - v0) / (v1 - v0) * (u1 - u0)
-        falls = (v0 + b) * 0.5 * (middle - u0) + b * (u1 - middle)
-        rises = b * (middle - u0) + (b + v1) * 0.5 * (u1 - middle)
-    low0, low1 = v0 < b, v1 < b
-    return np.where(low0, np.where(low1, under, falls), np.where(low1, rises, b * (u1 - u0)))
+        there = v0 + (a - u0) / (u1 - u0) * (v1 - v0)
+    return (
+        np.where(beyond0, float(a), u0),
+        np.where(beyond0, np.where(beyond1, 0.0, there), v0),
+        np.where(beyond1, float(a), u1),
+        np.where(beyond1, np.where(beyond0, 0.0, there), v1),
+    )
+
+
+def _area_above(edges: Edges, b: int | None) -> np.ndarray:
+    """The closed line integrals of min(v, b) du: (n,)."""
+    u0, v0, u1, v1 = edges
+    made = (v0 + v1) * 0.5 * (u1 - u0)
+    if b is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            middle = u0 + (b - v0) / (v1 - v0) * (u1 - u0)
+            falls = (v0 + b) * 0.5 * (middle - u0) + b * (u1 - middle)
+            rises = b * (middle - u0) + (b + v1) * 0.5 * (u1 - middle)
+        low0, low1 = v0 < b, v1 < b
+        made = np.where(low0, np.where(low1, made, falls), np.where(low1, rises, b * (u1 - u0)))
+    total: np.ndarray = made[0] + made[1] + made[2] + made[3]
+    return total
 
 
 def quantised(share: np.ndarray, unit: int) -> np.ndarray:
