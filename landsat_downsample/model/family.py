@@ -82,6 +82,8 @@ class Family:
     """What ``{folder}`` is for each sensor."""
     signed: tuple[str, ...]
     """Storage accounts of the Planetary Computer that have its files."""
+    logins: Mapping[str, str]
+    """Hosts that want a login, and what to do instead."""
     unknown_datum: str
     """The datum of its UTM grids whose files name none; empty where they name it."""
     sources: Mapping[str, str]
@@ -173,6 +175,16 @@ def href_rules() -> tuple[HrefRule, ...]:
     return tuple(rule for family in families().values() for rule in family.hrefs)
 
 
+def login_hint(text: str) -> str:
+    """What to do about a host that wants a login, where a message names one; empty where it names none.
+
+    >>> login_hint("cannot read 'https://host/B04.tif'")
+    ''
+    """
+    known = (item for family in families().values() for item in family.logins.items())
+    return next((f"; {words}" for host, words in known if host in text), "")
+
+
 @cache
 def refused() -> tuple[tuple[re.Pattern[str], str], ...]:
     """Names of products that are not read, and of each what it is and what to take instead."""
@@ -200,6 +212,7 @@ def _family(key: str, record: dict[str, Any]) -> Family:
         archive=record.get("archive", ""),
         folders=record.get("folders", {}),
         signed=tuple(record.get("signed", ())),
+        logins=record.get("logins", {}),
         unknown_datum=record.get("unknown_datum", ""),
         sources=record["sources"],
         bits=record["bits"],

@@ -13,6 +13,7 @@ from landsat_downsample.errors import ReadError
 from landsat_downsample.formats import tiff
 from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.formats.tiff_layout import TiffLayout
+from landsat_downsample.model.family import login_hint
 from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import header_cache, signing, transport
@@ -207,7 +208,7 @@ def _read_header(remote: Remote) -> tuple[_Segments, TiffLayout, HttpResponse]:
 def _damaged(remote: Remote, head: bytes, error: ReadError) -> Exception:
     """A damaged header may arrive right the next time; a web page will not become a TIFF."""
     if tiff.describe(head).startswith(("it is a web", "it is XML", "it is empty")):
-        return ReadError(f"cannot read {remote.location!r}: {error}")
+        return ReadError(f"cannot read {remote.location!r}: {error}{login_hint(remote.location.shown)}")
     return Mismatch(str(error))
 
 
