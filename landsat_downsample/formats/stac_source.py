@@ -277,7 +277,7 @@ def _file(
 
 def login_rule(href: str) -> HrefRule | None:
     """Where else the file is that an href gives after a login only; None where it may be read there."""
-    return next((rule for rule in href_rules() if href.startswith(rule.begins)), None)
+    return next((rule for rule in href_rules() if rule.instead and href.startswith(rule.begins)), None)
 
 
 def resolve(href: str, base: Location, allowed: Collection[str] | None = None) -> Location:

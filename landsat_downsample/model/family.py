@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,21 @@ class MetadataKind:
 
 @dataclass(frozen=True, slots=True)
 class HrefRule:
-    """Where files are, of which items give hrefs that need a login."""
+    """What hrefs that begin alike ask of who reads them."""
 
     begins: str
-    alternate: str
-    """Key of the asset's alternate that is taken."""
-    instead: str
-    """What the beginning becomes where an item has no such alternate."""
-    pays: bool
+    alternate: str = ""
+    """Key of the asset's alternate that is taken instead, of hrefs that give a login page."""
+    instead: str = ""
+    """What the beginning becomes where an item has no such alternate; empty where the href itself is read."""
+    pays: bool = False
     """Whether readers pay there, where an item does not say."""
+    access: str = ""
+    """``earthdata``: by a login of NASA; ``anonymous``: S3 requests unsigned; empty: by what credentials there are."""
+    keys: str = ""
+    """Service that gives temporary keys of a bucket after a login."""
+    region: str = ""
+    """Region of a bucket of Amazon's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -82,8 +89,6 @@ class Family:
     """What ``{folder}`` is for each sensor."""
     signed: tuple[str, ...]
     """Storage accounts of the Planetary Computer that have its files."""
-    logins: Mapping[str, str]
-    """Hosts that want a login, and what to do instead."""
     unknown_datum: str
     """The datum of its UTM grids whose files name none; empty where they name it."""
     sources: Mapping[str, str]
@@ -175,14 +180,21 @@ def href_rules() -> tuple[HrefRule, ...]:
     return tuple(rule for family in families().values() for rule in family.hrefs)
 
 
-def login_hint(text: str) -> str:
-    """What to do about a host that wants a login, where a message names one; empty where it names none.
+def access_rule(href: str) -> HrefRule | None:
+    """How a host or bucket is read that credentials of the user's stores are not for; None for any other.
 
-    >>> login_hint("cannot read 'https://host/B04.tif'")
-    ''
+    >>> access_rule("s3://dea-public-data/baseline/ga_ls8c_ard_3/x.tif").access
+    'anonymous'
     """
-    known = (item for family in families().values() for item in family.logins.items())
-    return next((f"; {words}" for host, words in known if host in text), "")
+    href = re.sub("^s3a://", "s3://", href)
+    return next((rule for rule in href_rules() if rule.access and href.startswith(rule.begins)), None)
+
+
+@cache
+def earthdata_hosts() -> frozenset[str]:
+    """Web hosts that give files after an Earthdata login."""
+    rules = (rule for rule in href_rules() if rule.access == "earthdata" and rule.begins.startswith("https://"))
+    return frozenset(urlsplit(rule.begins).netloc for rule in rules)
 
 
 @cache
@@ -212,7 +224,6 @@ def _family(key: str, record: dict[str, Any]) -> Family:
         archive=record.get("archive", ""),
         folders=record.get("folders", {}),
         signed=tuple(record.get("signed", ())),
-        logins=record.get("logins", {}),
         unknown_datum=record.get("unknown_datum", ""),
         sources=record["sources"],
         bits=record["bits"],

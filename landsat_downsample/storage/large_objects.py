@@ -9,6 +9,7 @@ from landsat_downsample.errors import WriteError
 from landsat_downsample.model.location import S3, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import transport
+from landsat_downsample.storage.filesystems import filesystem
 from landsat_downsample.storage.retry import Mismatch, RetryBudget
 
 
@@ -44,7 +45,7 @@ def put_file(path: str, location: Location, *, policy: Policy | None = None) -> 
 
 def _upload(path: str, location: Location, policy: Policy, seconds: float) -> None:
     """Store a file as one object; a large one in parts, which are no object before the last one has arrived."""
-    fs, size = transport.filesystem(location, policy), os.path.getsize(path)
+    fs, size = filesystem(location, policy), os.path.getsize(path)
     remote = fs._strip_protocol(location.href)
     if location.kind in S3:
         with transport._turn(location, policy, seconds) as left:

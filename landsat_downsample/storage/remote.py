@@ -13,13 +13,14 @@ from landsat_downsample.errors import ReadError
 from landsat_downsample.formats import tiff
 from landsat_downsample.formats.multihash import parse_multihash
 from landsat_downsample.formats.tiff_layout import TiffLayout
-from landsat_downsample.model.family import login_hint
+from landsat_downsample.model.family import HrefRule, access_rule
 from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import header_cache, signing, transport
 from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
+from landsat_downsample.storage.filesystems import forget_keys
 from landsat_downsample.storage.header_cache import Header
-from landsat_downsample.storage.retry import Mismatch, RetryBudget, classify
+from landsat_downsample.storage.retry import Fault, Mismatch, RetryBudget, classify
 from landsat_downsample.storage.sinks import WHOLE_LIMIT, BytesSink, CountingSink, FileSink, HashSink
 from landsat_downsample.storage.transport import HttpResponse, Span
 
@@ -128,6 +129,21 @@ class Remote:
             self.resigned = True
             signing.forget(self.location, signed)
             return Mismatch("its signature was refused")
+        if (rule := access_rule(self.location.href)) and rule.keys:
+            return self._judge_keys(error, fault, rule)
+        return error
+
+    def _judge_keys(self, error: Exception, fault: Fault, rule: HrefRule) -> Exception:
+        if "Token" in fault.reason and not self.resigned:
+            self.resigned = True
+            forget_keys(self.location, self.policy)
+            return Mismatch("its temporary keys were refused")
+        if fault.status == 403:
+            web = rule.keys.rpartition("/")[0]
+            return ReadError(
+                f"cannot read {self.location!r}: access denied: the keys of an Earthdata login are good inside of "
+                f"{rule.region} alone; elsewhere give hrefs of {web}"
+            )
         return error
 
     def _changed(self) -> ReadError:
@@ -208,7 +224,7 @@ def _read_header(remote: Remote) -> tuple[_Segments, TiffLayout, HttpResponse]:
 def _damaged(remote: Remote, head: bytes, error: ReadError) -> Exception:
     """A damaged header may arrive right the next time; a web page will not become a TIFF."""
     if tiff.describe(head).startswith(("it is a web", "it is XML", "it is empty")):
-        return ReadError(f"cannot read {remote.location!r}: {error}{login_hint(remote.location.shown)}")
+        return ReadError(f"cannot read {remote.location!r}: {error}")
     return Mismatch(str(error))
 
 

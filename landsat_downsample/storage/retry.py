@@ -15,7 +15,6 @@ from typing import TypeVar
 
 from landsat_downsample.errors import LandsatDownsampleError, MissingError, ReadError, Trace, WriteError
 from landsat_downsample.model import environment
-from landsat_downsample.model.family import login_hint
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import trace
 from landsat_downsample.storage import cancellation
@@ -283,7 +282,7 @@ def _remedy(fault: Fault, what: str, policy: Policy) -> str:
     if fault.status in (401, 403):
         asked = policy.requester_pays or "s3://" not in what or "read" not in what
         hint = "" if asked else "; if readers pay here (s3://usgs-landsat) add --requester-pays"
-        return f": access denied; check credentials and permissions{hint}{login_hint(what)}"
+        return f": access denied; check credentials and permissions{hint}"
     if fault.reason == _ABSENT:
         return ""
     return {

@@ -16,6 +16,7 @@ from landsat_downsample.errors import ReadError, UsageError, WriteError
 from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import transport
+from landsat_downsample.storage.filesystems import filesystem
 from landsat_downsample.storage.retry import Mismatch, Refusal, RetryBudget, classify, retry_after
 from landsat_downsample.storage.transport import HttpResponse
 
@@ -183,7 +184,7 @@ def ask(href: str | Location, question: dict[str, Any] | None = None, *, policy:
     policy = policy or Policy.from_environ()
 
     def attempt(seconds: float) -> Any:
-        fs = transport.filesystem(location, policy)
+        fs = filesystem(location, policy)
         return _parsed(transport._wait(fs, seconds, _exchange(fs, location, question)), location)
 
     return RetryBudget(policy).call(f"cannot read {location!r}", attempt)

@@ -12,18 +12,16 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
 from typing import Any, TypeVar
 
 from landsat_downsample.errors import ReadError
-from landsat_downsample.model import environment
 from landsat_downsample.model.location import S3, WEB, Location
-from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.storage import cancellation
+from landsat_downsample.storage import cancellation, earthdata
+from landsat_downsample.storage.filesystems import filesystem
 from landsat_downsample.storage.host_gate import PROMPT, Gate
 from landsat_downsample.storage.locks import process_lock
 from landsat_downsample.storage.retry import Mismatch, Refusal, retry_after
@@ -57,24 +55,6 @@ class HttpResponse:
 
 
 _lock = process_lock()
-_filesystems: dict[tuple[Any, ...], Any] = {}
-
-
-def filesystem(location: Location, policy: Policy) -> Any:
-    """Give the fsspec filesystem of a location: one per process, shared by its threads.
-
-    fsspec itself keeps one per thread, and so leaves a session behind for every thread that ends.
-    """
-    protocol = location.kind
-    # Of its own for each set of hosts that may be inside: their connections are kept, and are not for others.
-    inside = frozenset(policy.may_be_inside(location)) if protocol in WEB else frozenset()
-    key = (os.getpid(), protocol, policy.timeout, policy.requester_pays, _endpoint(), inside)
-    with _lock:
-        if key not in _filesystems:
-            _filesystems[key] = _make(protocol, policy, inside)
-        return _filesystems[key]
-
-
 _gates: dict[tuple[Any, ...], Gate] = {}
 
 
@@ -83,71 +63,6 @@ def _turn(location: Location, policy: Policy, seconds: float) -> AbstractContext
     key = (os.getpid(), location.host, policy.per_host)
     with _lock:
         return _gates.setdefault(key, Gate(policy.per_host)).turn(seconds)
-
-
-def _endpoint() -> str | None:
-    names = ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    return next(filter(None, map(environment.read, names)), None)
-
-
-def _filesystem_class(protocol: str, options: dict[str, Any]) -> Any:
-    """Find what reads a protocol and needs nothing more than these options.
-
-    Raises
-    ------
-    ReadError
-        There is none; the message says what would do.
-    """
-    import fsspec
-
-    wanted = "give a path, or an https:// or s3:// address"
-    try:
-        found = fsspec.get_filesystem_class(protocol)
-        signature(found.__init__).bind(None, **options)
-    except ImportError as error:
-        hint = "pip install 'landsat-downsample[s3]'" if protocol in S3 else f"{error}, or {wanted}"
-        raise ReadError(f"{protocol}:// needs a package that is not installed: {hint}") from error
-    except ValueError as error:
-        near = did_you_mean(protocol, ("https", "http", "s3", "file"))
-        raise ReadError(f"{protocol}:// is not known{near}: {wanted}") from error
-    except TypeError as error:  # of ftp://, github:// ... a host or key is asked for besides the address
-        raise ReadError(f"{protocol}:// cannot be read here: {wanted}, or fetch it first") from error
-    return found
-
-
-def _make(protocol: str, policy: Policy, inside: frozenset[str]) -> Any:
-    import fsspec  # here, not above: with asyncio and ssl it is a sixth of what a run on local files would load
-    from fsspec.asyn import sync
-
-    ambient = fsspec.config.conf.get(protocol, {})
-    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
-    if protocol in WEB:
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=policy.timeout, sock_read=policy.timeout)
-        options["client_kwargs"] = {"timeout": timeout, "trust_env": True} | ambient.get("client_kwargs", {})
-        options["get_client"] = partial(_client, inside)
-    elif protocol in S3:
-        if not (_endpoint() or "https://").lower().startswith(("http://", "https://")):
-            raise ReadError("the S3 endpoint of AWS_ENDPOINT_URL is no URL: give http://HOST:PORT, or https://HOST")
-        timeouts: dict[str, Any] = {"connect_timeout": policy.timeout, "read_timeout": policy.timeout}
-        timeouts |= {"retries": {"total_max_attempts": 1}, "max_pool_connections": 32}
-        options["config_kwargs"] = timeouts | ambient.get("config_kwargs", {})
-        options["requester_pays"] = policy.requester_pays
-    fs = _filesystem_class(protocol, options)(**options)
-    if protocol in S3:
-        fs.retries = 1  # ours are classified and share one budget; s3fs would multiply them by 5
-    if protocol in WEB:
-        sync(fs.loop, fs.set_session)  # under the lock: it does not guard itself against two callers
-    return fs
-
-
-async def _client(inside: frozenset[str], **settings: Any) -> Any:
-    import aiohttp
-
-    from landsat_downsample.storage.host_guard import Connector
-
-    return aiohttp.ClientSession(**settings | {"connector": Connector(inside)})
 
 
 def _bound(policy: Policy, seconds: float, size: int = 0) -> float:
@@ -214,6 +129,12 @@ def _url(location: Location) -> Any:
     return yarl.URL(location.href, encoded="%" in location.href or "?" in location.href)
 
 
+def _requested(session: Any, method: str, location: Location, **options: Any) -> AbstractAsyncContextManager[Any]:
+    request = partial(earthdata.opened, session) if earthdata.applies(location) else session.request
+    made: AbstractAsyncContextManager[Any] = request(method, _url(location), **options)
+    return made
+
+
 async def _http_get(fs: Any, location: Location, span: Span | None, sink: Sink, etag: str | None) -> HttpResponse:
     headers = dict(fs.kwargs.get("headers", {})) | {"Accept-Encoding": "identity"}
     if span:
@@ -222,7 +143,7 @@ async def _http_get(fs: Any, location: Location, span: Span | None, sink: Sink, 
         headers["If-Match"] = f'"{etag}"'
     options = {key: value for key, value in fs.kwargs.items() if key != "headers"}
     session = await fs.set_session()
-    async with session.get(_url(location), headers=headers, **options) as reply:
+    async with _requested(session, "GET", location, headers=headers, **options) as reply:
         _refuse_http(reply)
         ranged = span is None or reply.status == 206
         answer = _http_answer(reply, span if reply.status == 206 else None, location, ranged=ranged)
@@ -298,7 +219,7 @@ def _md5_etag(etag: str | None) -> list[tuple[str, str]]:
 async def _http_head(fs: Any, location: Location) -> HttpResponse:
     session = await fs.set_session()
     headers = dict(fs.kwargs.get("headers", {})) | {"Accept-Encoding": "identity"}
-    async with session.head(_url(location), headers=headers, allow_redirects=True) as reply:
+    async with _requested(session, "HEAD", location, headers=headers) as reply:
         if reply.status >= 400:
             raise Refusal(reply.status, "", retry_after(reply.headers))
         return _http_answer(reply, None, location, ranged=True)
@@ -483,6 +404,8 @@ def delete(location: Location, *, policy: Policy, seconds: float) -> None:
 
 def listing(location: Location, *, deep: bool, policy: Policy, seconds: float) -> list[dict[str, Any]]:
     """List what lies under a prefix: dicts with ``name``, ``type`` and ``size`` as fsspec gives them."""
+    if earthdata.applies(location):
+        raise ReadError(f"{location.host} lists no folders: give the granule's STAC item, or its files one by one")
     fs = filesystem(location, policy)
     path = fs._strip_protocol(location.href)
     with _turn(location, policy, seconds) as left:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from landsat_downsample.errors import ReadError, WriteError, read_error
 from landsat_downsample.formats.tiff import check_complete, describe
-from landsat_downsample.model.family import login_hint
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import cancellation, tar
@@ -108,7 +107,7 @@ def _fill_remote(source: Whole, remote: Remote, handle: int) -> None:
 def _judged(source: Whole, head: bytes, error: ReadError) -> Exception:
     """Cut bytes may come whole the next time; a login page will not become a raster."""
     if "web page" in describe(head):
-        return ReadError(f"cannot read {source.location!r}: {error}{login_hint(source.location.shown)}")
+        return ReadError(f"cannot read {source.location!r}: {error}")
     return Mismatch(str(error))
 
 

@@ -19,7 +19,7 @@ import landsat_downsample as ld
 from landsat_downsample.cli.doctor.examine import Asked, examine
 from landsat_downsample.cli.doctor.finding import Finding, cleaned, secrets
 from landsat_downsample.cli.doctor.here import scratch
-from landsat_downsample.storage import transport
+from landsat_downsample.storage import filesystems
 
 BANDS = ["SR_B4", "QA_PIXEL"]
 
@@ -43,7 +43,7 @@ def keys(monkeypatch, served, pair: tuple[str, str]) -> None:
 
 def forget(monkeypatch) -> None:
     """Let S3 clients look for credentials anew: a process keeps its clients."""
-    monkeypatch.setattr(transport, "_filesystems", {})
+    monkeypatch.setattr(filesystems, "_filesystems", {})
 
 
 # The command -----------------------------------------------------------------------------------

@@ -166,12 +166,3 @@ def test_a_store_that_is_not_there_names_its_settings():
 
     with pytest.raises(ReadError, match="no server listens there; see AWS_ENDPOINT_URL and AWS_DEFAULT_REGION; gave"):
         RetryBudget(QUICK).call("cannot read 's3://b/k'", refuse)
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_hosts_that_want_a_login_are_told_of_with_what_to_do(status):
-    """Of HLS: what the family's table says; of other hosts nothing is added."""
-    for host, said in (("data.lpdaac.earthdatacloud.nasa.gov", True), ("example.com", False)):
-        with pytest.raises(ReadError, match="access denied") as caught:
-            RetryBudget(QUICK).call(f"cannot read 'https://{host}/HLS.L30.B04.tif'", failing(Refusal(status)))
-        assert ("take the granule's item of the Planetary Computer" in str(caught.value)) is said
