@@ -24,11 +24,12 @@ from landsat_downsample.cubes.zarr_format import (
     documents,
     read_coordinate,
 )
-from landsat_downsample.errors import UsageError
+from landsat_downsample.errors import MissingError, UsageError
 from landsat_downsample.model.crs import cf_axes
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.location import Location
+from landsat_downsample.model.product import SUFFIX
 from landsat_downsample.storage import files
 
 ROOT = "zarr.json"
@@ -67,6 +68,17 @@ class Stored:
             # `_FillValue` only of what has a scale, which is meant to become floats: codes stay integers.
             made["_FillValue" if "scale_factor" in made else "nodata"] = int(fill)
         return cls(variable.dtype, fill, rules(variable, series), made)
+
+
+def _check_free(to: Location) -> None:
+    """Refuse a place that holds other things than what a killed run left of a new cube, which are folders alone."""
+    try:
+        names = [name for name in files.list_names(to) if not name.startswith(".")]
+    except MissingError:
+        return
+    names += [folder.name for folder in files.list_folders(to) if folder.name.endswith(SUFFIX)]
+    if names:
+        raise UsageError(f"{to!r} holds {names[0]}, which is no part of a Zarr cube: choose another place")
 
 
 def rules(variable: Variable, series: Series) -> dict[str, Any]:
@@ -172,6 +184,7 @@ class CubeState:
             What is there is no cube of this library.
         """
         if not files.exists(to / ROOT):
+            _check_free(to)
             return None
         return cls.of(to, lambda key: files.read_bytes(reduce(truediv, key.split("/"), to)))
 

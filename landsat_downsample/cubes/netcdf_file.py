@@ -52,6 +52,8 @@ def write_netcdf(
     _needed()
     if to.is_local and os.path.isdir(to.path):
         raise UsageError(f"{to!r} is a folder: a NetCDF cube is a file, such as {(to / 'cube.nc')!r}")
+    if to.is_local and os.path.exists(to.path):
+        _check_own(to)
     series = Series.begun(scenes, request.names, request.bounds, request.group)
     with Lease(to) as lease, _aside(to) as path:
         try:
@@ -73,6 +75,17 @@ def _needed() -> Any:
     except ImportError as error:
         raise UsageError("NetCDF needs h5netcdf: pip install 'landsat-downsample[netcdf]'") from error
     return h5netcdf
+
+
+def _check_own(to: Location) -> None:
+    """Refuse to put a cube in place of a file that is none."""
+    try:
+        with _needed().File(to.path, "r") as file:
+            own = "landsat_grid" in file.attrs
+    except OSError:  # no HDF5
+        own = False
+    if not own:
+        raise UsageError(f"{to!r} is there, and no cube of this library: choose another place")
 
 
 @contextmanager

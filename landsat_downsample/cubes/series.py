@@ -80,8 +80,8 @@ class Variable:
         if not having:
             have = _all_names(scenes)
             if index := called(name):
-                bands = ", ".join(index[0].bands)
-                raise UsageError(f"no product has {name!r}, nor {bands}: they have {', '.join(have)}")
+                without = [band for band in index[0].bands if band not in have] or ["all of its bands"]
+                raise UsageError(f"no product has {name!r}, nor {', '.join(without)}: they have {', '.join(have)}")
             raise UsageError(f"no product has {name!r}{did_you_mean(name, have)}: they have {', '.join(have)}")
         for scene, layer in having[1:]:
             if why := _differs(*having[0], scene, layer):

@@ -78,6 +78,8 @@ class Options:
         object.__setattr__(self, "index", check_indices(self.index))
         if self.bands == (NO_BANDS,) and self.index:
             object.__setattr__(self, "bands", ())
+        if NO_BANDS in (self.bands or ()):
+            raise UsageError(f"bands {','.join(self.bands or ())!r}: {NO_BANDS} is given alone, beside an index")
         if self.bands is not None and not self.bands and not self.index:
             raise UsageError("bands is an empty list: name some such as red,SR_B5,QA_PIXEL, or leave it out for all")
         if self.bounds is not None:

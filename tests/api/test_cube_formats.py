@@ -168,6 +168,13 @@ def test_refusals(made, tmp_path, monkeypatch):
     (tmp_path / "folder.nc" / "other.json").write_text("{}")
     refused("is no date of a cube of this library", "folder.nc", format="cog")
     ld.cube(made[:1], tmp_path / "cogs", ["red"], format="cog", group="pass")
+    refused("cogs' holds .*, which is no part of a Zarr cube: choose another place", "cogs")
+    (tmp_path / "stack").mkdir()
+    shutil.copytree(made[0], tmp_path / "stack" / made[0].name)
+    refused("stack' holds .*_downsampled, which is no part of a Zarr cube", "stack")
+    (tmp_path / "text.nc").write_text("of a colleague")
+    refused("text.nc' is there, and no cube of this library: choose another place", "text.nc")
+    assert (tmp_path / "text.nc").read_text() == "of a colleague"
     other = ld.run(ld.plan(sorted((made[0].parents[1] / "source").iterdir())[0], str(tmp_path / "other"), factor=6))
     with pytest.raises(ld.UsageError, match="does not lie on the grid of the cube"):
         ld.cube(Path(other[0].href).parent, tmp_path / "cogs", format="cog")

@@ -138,7 +138,7 @@ def test_a_product_as_a_scene_has_its_index(made):
 
 
 def test_what_is_refused(made):
-    with pytest.raises(UsageError, match="no product has 'nbr_of_means', nor nir08, swir22: they have"):
+    with pytest.raises(UsageError, match="no product has 'nbr_of_means', nor swir22: they have"):
         ld.open_products(made["plain"], ["nbr_of_means"])
     with pytest.raises(UsageError, match="no product has 'ndvi', nor"):
         ld.open_products(made["plain"], ["ndvi"])

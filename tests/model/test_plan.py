@@ -55,6 +55,8 @@ BAD_OPTIONS = [
     ({"size": (10.5, 0)}, "two whole numbers"),
     ({"size": (0, 0)}, "must be positive"),
     ({"factor": 2, "bands": ()}, "bands is an empty list"),
+    ({"factor": 2, "bands": ("none",)}, "bands 'none': none is given alone, beside an index"),
+    ({"factor": 2, "bands": ("none", "red"), "index": ("ndvi",)}, "bands 'none,red': none is given alone"),
     ({"factor": 2, "qa": "guess"}, "choose one of"),
     ({"factor": 2, "min_valid": 1.5}, "between 0 and 1"),
     ({"factor": 2, "min_valid": "half"}, "not a number"),
