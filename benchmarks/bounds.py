@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
 
@@ -13,7 +14,7 @@ from benchmarks.grid_peers import AVERAGE, EXACT, SUMS
 from benchmarks.grids import GRID, Grids
 from benchmarks.growth import exponent
 from benchmarks.network import BOUND, busy, ratio
-from benchmarks.peers import COARSEN, ODC, STACKSTAC
+from benchmarks.peers import COARSEN, DECODE, ODC, STACKSTAC, THREADS
 from benchmarks.several import Pairs
 from benchmarks.steady import BETWEEN, Steady
 from benchmarks.whole import HELP, NOTHING, ONE, OURS, PARALLEL, SCENE, TRANSLATE, Row
@@ -117,11 +118,24 @@ def of_whole(rows: list[Row]) -> list[Bound]:
         Bound("scene, CPU / gdal_translate", ratio(SCENE, "cpu", TRANSLATE), 0.65),
         Bound("scene, wall / gdal_translate on all cores", ratio(SCENE, "wall", PARALLEL), 0.75),
         *peers,
+        *_newest(ratio),
         Bound("one band, wall / gdal_translate", ratio(ONE, "wall", TRANSLATE), 1.0),
         Bound("one band, peak memory", peak(ONE), 150, unit="MiB"),
         Bound("scene, peak memory", peak(SCENE), 250, unit="MiB"),
         Bound("--help", known[NOTHING, HELP].middle("cpu"), 0.3, unit="CPU s"),
         Bound("answers of ours that are exact", _exact(rows), 100, 100, unit="%"),
+    ]
+
+
+def _newest(ratio: Callable[[str, str, str], float]) -> list[Bound]:
+    """Beside the GDAL that is in rasterio: what its newest reader takes to decode, and its averages, on all cores."""
+    return [
+        Bound("scene, CPU / LIBERTIFF decoding alone, on all cores", ratio(SCENE, "cpu", DECODE), 0.85),
+        Bound("scene, wall / LIBERTIFF decoding alone, on all cores", ratio(SCENE, "wall", DECODE), 1.0),
+        Bound("scene, CPU / rasterio average, on all cores", ratio(SCENE, "cpu", THREADS), 0.6),
+        Bound("scene, wall / rasterio average, on all cores", ratio(SCENE, "wall", THREADS), 0.5),
+        Bound("one band, wall / LIBERTIFF decoding alone, on all cores", ratio(ONE, "wall", DECODE), 1.0),
+        Bound("one band, wall / rasterio average, on all cores", ratio(ONE, "wall", THREADS), 0.6),
     ]
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def categorical(path: Path) -> bool:
     return "_QA_" in path.stem
 
 
-def rasterio_decimated(paths: list[Path], factor: int, *, overviews: bool = False) -> list[np.ndarray]:
+def rasterio_decimated(paths: list[Path], factor: int, *, overviews: bool = False, **options) -> list[np.ndarray]:
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.windows import Window
@@ -36,7 +37,7 @@ def rasterio_decimated(paths: list[Path], factor: int, *, overviews: bool = Fals
     found = []
     for path in paths:
         method = Resampling.nearest if categorical(path) else Resampling.average
-        with rasterio.open(path, **({} if overviews else {"OVERVIEW_LEVEL": "NONE"})) as source:
+        with rasterio.open(path, **options, **({} if overviews else {"OVERVIEW_LEVEL": "NONE"})) as source:
             shape = tuple(n // factor for n in source.shape)
             window = Window(0, 0, shape[1] * factor, shape[0] * factor)
             found.append(source.read(1, window=window, out_shape=shape, resampling=method))
@@ -45,6 +46,42 @@ def rasterio_decimated(paths: list[Path], factor: int, *, overviews: bool = Fals
 
 def rasterio_overviews(paths: list[Path], factor: int) -> list[np.ndarray]:
     return rasterio_decimated(paths, factor, overviews=True)
+
+
+def rasterio_threads(paths: list[Path], factor: int) -> list[np.ndarray]:
+    return rasterio_decimated(paths, factor, NUM_THREADS="ALL_CPUS")
+
+
+def libertiff_decode(paths: list[Path], factor: int) -> list[np.ndarray]:
+    """Every pixel decoded by GDAL's newest reader of TIFF; no means, but each cell's first pixel."""
+    return [pixels[::factor, ::factor].copy() for pixels in _by_libertiff(paths, factor)]
+
+
+def libertiff_mean(paths: list[Path], factor: int) -> list[np.ndarray]:
+    """The same, then the simplest mean that is right; an output shape would be answered from an overview."""
+    found = []
+    for path, pixels in zip(paths, _by_libertiff(paths, factor), strict=True):
+        if categorical(path):
+            found.append(pixels[factor // 2 :: factor, factor // 2 :: factor])
+            continue
+        blocks = pixels.reshape(pixels.shape[0] // factor, factor, pixels.shape[1] // factor, factor)
+        count = np.count_nonzero(blocks, axis=(1, 3))
+        total = blocks.sum(axis=(1, 3), dtype=np.uint64)
+        found.append(np.rint(total / np.maximum(count, 1)).astype("uint16"))
+    return found
+
+
+def _by_libertiff(paths: list[Path], factor: int) -> Iterator[np.ndarray]:
+    import rasterio
+    from rasterio.windows import Window
+
+    with rasterio.Env() as env:
+        if "LIBERTIFF" not in env.drivers():
+            raise ImportError(f"GDAL {rasterio.__gdal_version__} has no driver LIBERTIFF")
+    for path in paths:
+        with rasterio.open(path, driver="LIBERTIFF", NUM_THREADS="ALL_CPUS") as source:
+            height, width = (n // factor * factor for n in source.shape)
+            yield source.read(1, window=Window(0, 0, width, height))
 
 
 def rio_tiler(paths: list[Path], factor: int, *, overviews: bool = False) -> list[np.ndarray]:
@@ -188,8 +225,14 @@ def _item(paths: list[Path], factor: int):
 
 OTHER = "(not the same answer)"
 COARSEN, ODC, STACKSTAC = "rioxarray + xarray coarsen", "odc-stac, full resolution", "stackstac"
+THREADS = "rasterio decimated read, full resolution, on all cores"
+DECODE = f"GDAL's LIBERTIFF, decoding alone, on all cores {OTHER}"
+MEAN = "GDAL's LIBERTIFF, on all cores, means by NumPy"
 PEERS = {
     "rasterio decimated read, full resolution": rasterio_decimated,
+    THREADS: rasterio_threads,
+    DECODE: libertiff_decode,
+    MEAN: libertiff_mean,
     f"rasterio decimated read, overviews {OTHER}": rasterio_overviews,
     COARSEN: xarray_coarsen,
     ODC: odc_stac,
