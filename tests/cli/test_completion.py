@@ -63,6 +63,8 @@ def pressed(shell: pexpect.spawn, line: str) -> str:
         ("landsat-downsample run x --bands nir", "nir08"),
         ("landsat-downsample run x --method SR_B4=med", "SR_B4=median"),
         ("landsat-downsample run x --cluster kub", "kubernetes"),
+        ("landsat-downsample run x --units sc", "scaled"),
+        ("landsat-downsample cube x --format netc", "netcdf"),
         ("landsat-downsample make-scene d --sensor mss1", "mss123"),
     ],
 )

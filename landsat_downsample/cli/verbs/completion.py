@@ -13,7 +13,7 @@ examples:
   landsat-downsample completion zsh > /usr/local/share/zsh/site-functions/_landsat-downsample
   landsat-downsample completion tcsh > ~/.landsat-downsample.tcsh    # and source it in ~/.tcshrc
 
-Verbs, options, files, and the names of grids, bands, flags, methods and clusters are completed.
+Verbs, options, files, and the names of grids, bands, flags, methods, indices, formats and clusters are completed.
 The script is static: make it anew after an update."""
 
 #: Bash splits words at : and =, which modis:500m and SR_B4=median hold. What it has split is put together, and taken
@@ -81,24 +81,29 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 def _known() -> dict[str, Iterable[str]]:
     """What options take that have no fixed choices, where there are words for it."""
+    from landsat_downsample.cubes.formats import FORMATS
     from landsat_downsample.execution.cluster import WORDS
     from landsat_downsample.model.bands import specs
     from landsat_downsample.model.grid_request import PLACEMENTS
     from landsat_downsample.model.indices import INDICES, ORDERS
     from landsat_downsample.model.methods import METHODS, POLICIES, STATS
     from landsat_downsample.model.named_grids import examples
+    from landsat_downsample.model.options import NO_BANDS
+    from landsat_downsample.model.units import UNITS
 
     bands = specs("oli_tirs", 2)
     names = [word for spec in bands.values() for word in (spec.common_name, spec.name) if word]
     flags = [field.name for field in bands["QA_PIXEL"].fields if field.length == 1]
     return {
         "grid": [*(word for word in PLACEMENTS if word), *examples()],
-        "bands": names,
+        "bands": [*names, NO_BANDS],
         "qa": POLICIES,
         "mask": [*(flag for flag in flags if flag not in ("fill", "clear")), "shadow", "adjacent"],
         "stats": tuple(STATS),
         "index": tuple(INDICES),
         "index_order": ORDERS,
+        "units": UNITS,
+        "format": tuple(FORMATS),
         "method": [f"{name}={method}" for name in bands for method in METHODS],
         "cluster": WORDS,
     }
