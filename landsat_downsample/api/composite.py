@@ -318,7 +318,7 @@ def _direction(values: np.ndarray, weights: np.ndarray, fill: float | None, degr
     angle = np.deg2rad(np.where(weights > 0, values, 0).astype("float64") * degrees)
     mean = np.arctan2((weights * np.sin(angle)).sum(-1), (weights * np.cos(angle)).sum(-1))
     made, turn = np.rad2deg(mean) / degrees, 360 / degrees
-    known: np.ndarray = (weights > 0).any(-1)
+    known = np.asarray((weights > 0).any(-1))
     whole = values.dtype.kind in "iu"
     made = np.rint(made) if whole else made
     made = np.where((angle < 0).any(-1), made, made % (round(turn) if whole else turn))
