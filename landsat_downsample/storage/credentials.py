@@ -15,13 +15,14 @@ from pathlib import Path
 
 from landsat_downsample.errors import UsageError
 
-#: Names in the file, and the variables in which botocore looks for the same.
+#: Names in the file, and the variables in which botocore and `earthdata` look for the same.
 _VARIABLES = {
     "aws_access_key_id": "AWS_ACCESS_KEY_ID",
     "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
     "aws_session_token": "AWS_SESSION_TOKEN",
     "region": "AWS_DEFAULT_REGION",
     "endpoint_url": "AWS_ENDPOINT_URL",
+    "earthdata_token": "EARTHDATA_TOKEN",
 }
 _NEEDED = ("aws_access_key_id", "aws_secret_access_key")
 #: What would mix another identity into that of the file, and what botocore asks before AWS_ENDPOINT_URL.
@@ -30,7 +31,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "FSSPEC_S3_ENDPOINT_URL", "AWS_IGNORE_CONFI
 
 
 def take_credentials(path: str | os.PathLike[str], environ: MutableMapping[str, str] = os.environ) -> None:
-    """Move AWS credentials from a file into the environment of this process.
+    """Move credentials of S3 and of Earthdata from a file into the environment of this process.
 
     The file is deleted whatever is in it, and its folder too if nothing else is there.
 
@@ -38,7 +39,8 @@ def take_credentials(path: str | os.PathLike[str], environ: MutableMapping[str, 
     ----------
     path : str or path
         INI file of the form that AWS clients read. Only ``[default]`` counts, with ``aws_access_key_id``,
-        ``aws_secret_access_key`` and, if need be, ``aws_session_token``, ``region`` and ``endpoint_url``.
+        ``aws_secret_access_key`` and, if need be, ``aws_session_token``, ``region`` and ``endpoint_url``; with them or
+        alone ``earthdata_token``.
     environ : mapping, optional
         Where the values go: the variables that botocore reads. An identity that is there already is replaced.
 
@@ -49,8 +51,9 @@ def take_credentials(path: str | os.PathLike[str], environ: MutableMapping[str, 
         holds nothing of the file.
     """
     values = _values(_taken(Path(path)), path)
-    for name in (*_IDENTITY, *(_ENDPOINTS if "endpoint_url" in values else ())):
-        environ.pop(name, None)
+    if _NEEDED[0] in values:
+        for name in (*_IDENTITY, *(_ENDPOINTS if "endpoint_url" in values else ())):
+            environ.pop(name, None)
     environ.update({_VARIABLES[name]: value for name, value in values.items()})
 
 
@@ -77,7 +80,8 @@ def _values(content: bytes, path: str | os.PathLike[str]) -> dict[str, str]:
         raise UsageError(f"credentials file {path}: it is not an INI file; give it a [default] section") from None
     found = dict(parser["default"]) if parser.has_section("default") else {}
     values = {name: value.strip() for name, value in found.items() if value.strip()}
-    if missing := [name for name in _NEEDED if name not in values]:
+    missing = [name for name in _NEEDED if name not in values]
+    if missing and set(values) != {"earthdata_token"}:
         raise UsageError(f"credentials file {path}: [default] lacks {' and '.join(missing)}")
     if not set(values) <= set(_VARIABLES):  # a role to assume, say, which these keys alone are not
         raise UsageError(f"credentials file {path}: [default] may hold {', '.join(_VARIABLES)} only")

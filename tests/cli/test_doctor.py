@@ -290,7 +290,7 @@ def test_no_secret_in_any_line(s3_env, monkeypatch, tmp_path):  # noqa: F811
             assert result.code == 1
             reported = result.out + result.err
             assert not [word for word in CANARIES if word in reported], reported
-            assert len(result.out.splitlines()) == 8
+            assert len(result.out.splitlines()) == 9
 
 
 def test_what_slips_into_a_line_is_blacked_out(monkeypatch):

@@ -49,4 +49,4 @@ def test_each_supported_python_is_looked_for():
     found = [make_constraints.minor(python) for python in make_constraints.supported()]
     assert set(found) <= {"3.11", "3.12", "3.13"} and len(set(found)) == len(found)
     assert "landsat-downsample" not in " ".join(make_constraints.needed("test-slow"))
-    assert {"numpy>=1.26", "papermill", "pygeoapi>=0.21"} <= set(make_constraints.needed("test-slow"))
+    assert {"numpy>=2.0", "papermill", "pygeoapi>=0.21"} <= set(make_constraints.needed("test-slow"))

@@ -46,6 +46,15 @@ def test_what_the_file_does_not_say_stays_but_for_another_identity(path):
     assert environ["AWS_ACCESS_KEY_ID"] == "AKID" and "AWS_SESSION_TOKEN" not in environ
 
 
+@pytest.mark.parametrize("keys", [True, False])
+def test_a_token_of_earthdata_comes_with_keys_or_alone(path, keys):
+    path.write_text((KEYS if keys else "[default]\n") + "earthdata_token = eyJ0.e%30.x\n")
+    environ = {"AWS_PROFILE": "other", "EARTHDATA_TOKEN": "another"}
+    take_credentials(path, environ)
+    assert environ["EARTHDATA_TOKEN"] == "eyJ0.e%30.x"
+    assert ("AWS_PROFILE" in environ, "AWS_ACCESS_KEY_ID" in environ) == (not keys, keys)
+
+
 def test_a_folder_with_something_else_stays(path):
     path.write_text(KEYS)
     (path.parent / "config").write_text("mine")

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import aiohttp
 import earthdata_hosts as hosts
 import numpy as np
 import pytest
+from conftest_earthdata import WAYS, by_netrc, by_token, certificate, hosts_of_earthdata  # noqa: F401 - fixtures
 from conftest_s3 import apply
-from earthdata_hosts import DATA, LOGIN, NAME, PASSWORD, PUBLIC, ROOT, S3, SIGNED, TOKEN
+from earthdata_hosts import DATA, LOGIN, NAME, PASSWORD, PUBLIC, ROOT, S3, SIGNED
 from tiffs import cog, pixels, read, tiff
 
 from landsat_downsample.errors import MissingError, ReadError
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
-from landsat_downsample.storage import earthdata, filesystems
 from landsat_downsample.storage import files as store
 from landsat_downsample.storage.fetch_request import FetchRequest
 
@@ -30,38 +27,9 @@ RANGED, WHOLE = cog(*SIZE, 256), tiff(pixels(300, 200), blockysize=16)
 FILES = {"/G/B04.tif": RANGED, "/G/strips.tif": WHOLE, "/G/cmr.xml": b"<Granule/>", "/G/thumb.jpg": b"jpeg"}
 
 
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory):
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    path = hosts.certificate(tmp_path_factory.mktemp("earthdata"))
-    aiohttp.connector._SSL_CONTEXT_VERIFIED.load_verify_locations(path)  # which was made when it was imported
-    return path
-
-
-@pytest.fixture
-def world(pem, monkeypatch):
-    """The hosts, and clients that know nobody yet; every request to each of them is looked at in the end."""
-    monkeypatch.setattr(filesystems, "_filesystems", {})
-    monkeypatch.setattr(earthdata, "_refused", set())
-    with hosts.Hosts(dict(FILES), tls=hosts.tls(pem)) as world, hosts.Proxy(target=world.port) as proxy:
-        apply(monkeypatch, hosts.settings(proxy, pem))
-        yield world
-        hosts.check_secrets_stayed_home(world)
-
-
-def by_token(monkeypatch, token: str = TOKEN) -> None:
-    monkeypatch.setenv("EARTHDATA_TOKEN", token)
-
-
-def by_netrc(monkeypatch, folder: Path, password: str = PASSWORD) -> Path:
-    path = folder / "netrc"
-    path.write_text(
-        f"machine {LOGIN} login {NAME} password {password}\nmachine {DATA} login other password other-never-shown\n"
-        "default login anyone password default-never-shown\n"
-    )
-    monkeypatch.setenv("NETRC", str(path))
-    return path
+@pytest.fixture(autouse=True)
+def _files(world):
+    world.files.update(FILES)
 
 
 def fetched(href: str) -> np.ndarray:
@@ -76,9 +44,6 @@ def refusal(href: str = f"{ROOT}/G/B04.tif") -> str:
     words = str(caught.value)
     assert "\n" not in words and "never-shown" not in words and PASSWORD not in words and "Signature" not in words
     return words
-
-
-WAYS = {"token": lambda patch, folder: by_token(patch), "netrc": by_netrc}
 
 
 @pytest.mark.parametrize("way", WAYS)

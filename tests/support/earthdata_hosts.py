@@ -66,6 +66,8 @@ class Hosts(FileServer):
     """Whether it has agreed to the EULA."""
     broken: dict[str, list[int]] = field(default_factory=dict)
     """Statuses that a host answers with before it works."""
+    allowance: int | None = None
+    """How many files are given until all tokens and cookies have ended; None: they do not end."""
     moved: dict[str, str] = field(default_factory=dict)
     """Where paths of the data host redirect to."""
     lifetime: float = 3600
@@ -107,6 +109,10 @@ class Hosts(FileServer):
         return self._for_the_known(request)
 
     def _for_the_known(self, request: web.BaseRequest) -> web.Response:
+        if self.allowance is not None:
+            self.allowance -= 1
+            if self.allowance < 0:
+                self.tokens.clear()
         if not self.agreed:
             said = {"status_code": 403, "error_description": "EULA Acceptance Failure", "resolution_url": "https://x"}
             return web.json_response(said, status=403)

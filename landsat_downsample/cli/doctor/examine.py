@@ -90,6 +90,7 @@ def _findings(asked: Asked) -> Iterator[Finding]:
         yield tried("credentials", here.credentials)
     else:
         yield Finding(NOT_ASKED, "credentials", "no s3:// was named")
+    yield tried("Earthdata login", lambda: here.earthdata(needed=places.uses_earthdata(asked.source, scene)))
     largest = places.largest_fetched(scene)
     yield tried("scratch space", lambda: _scratch(largest))
     yield from _cluster(asked, largest)

@@ -90,6 +90,20 @@ def _resolved() -> tuple[str, str]:
     return ("temporary access key" if frozen.token else "access key"), found.method
 
 
+def earthdata(*, needed: bool) -> Finding:
+    """Say which credentials of NASA's Earthdata there are; never the secret."""
+    from landsat_downsample.storage import earthdata as login
+
+    what = "Earthdata login"
+    try:
+        found = login.credentials()
+    except ReadError as error:
+        return Finding(NO if needed else NOT_ASKED, what, str(error))
+    if needed:
+        return Finding(OK, what, found.kind) if found else Finding(NO, what, login.needed())
+    return Finding(NOT_ASKED, what, f"no source asks for one; {found.kind if found else 'there is none'}")
+
+
 def free_space() -> tuple[str, int]:
     """Folder of temporary files, and the bytes that are free there."""
     folder = tempfile.gettempdir()

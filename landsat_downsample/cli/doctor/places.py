@@ -8,6 +8,7 @@ import tempfile
 import uuid
 
 from landsat_downsample.errors import WriteError
+from landsat_downsample.model.family import access_rule
 from landsat_downsample.model.location import S3, Location
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import plan_scene
@@ -37,9 +38,19 @@ def opened(source: str, *, requester_pays: bool, allow_hosts: tuple[str, ...] = 
 
 
 def uses_s3(source: str | None, to: str | None, scene: Scene | None) -> bool:
-    """Whether S3 requests will be made."""
+    """Whether S3 requests will be made with keys of the user's own."""
+    return any(place.kind in S3 and access_rule(place.href) is None for place in _asked_places(source, to, scene))
+
+
+def uses_earthdata(source: str | None, scene: Scene | None) -> bool:
+    """Whether something is read that an Earthdata login opens."""
+    rules = (access_rule(place.href) for place in _asked_places(source, None, scene))
+    return any(rule.access == "earthdata" for rule in rules if rule)
+
+
+def _asked_places(source: str | None, to: str | None, scene: Scene | None) -> list[Location]:
     hrefs = [href for href in (source, to) if href] + [band.href for band in (scene.bands.values() if scene else ())]
-    return any(Location(href.rpartition("::")[2] or href).kind in S3 for href in hrefs)
+    return [Location(href.rpartition("::")[2] or href) for href in hrefs]
 
 
 def largest_fetched(scene: Scene | None) -> int | None:

@@ -54,7 +54,7 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--credentials-once",
         metavar="FILE",
-        help="take AWS credentials from this INI file ([default]) and delete it before anything else is done",
+        help="take AWS credentials or earthdata_token from this INI file ([default]) and delete it before all else",
     )
 
 
