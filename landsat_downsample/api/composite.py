@@ -217,7 +217,8 @@ def _weight(part: xr.Dataset, name: Hashable, mask: tuple[str, ...]) -> xr.DataA
     valid = xr.ones_like(array, bool) if fill is None else array.notnull() if np.isnan(fill) else array != fill
     if _kind(array) not in ("values", "directions"):
         return valid.astype("float64")
-    by = part.get(f"{name}_count")
+    statistic = array.attrs.get("landsat_statistic")
+    by = part.get(f"{str(name).removesuffix(f'_{statistic}')}_count")
     by = part.get("clear") if by is None else by
     if by is not None:
         unknown = _fill(by)

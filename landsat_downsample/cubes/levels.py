@@ -54,6 +54,8 @@ def checked(levels: Iterable[int] | None) -> tuple[int, ...]:
     UsageError
         They are no numbers above 1 of which each is a multiple of the one before, or too coarse.
     """
+    if isinstance(levels, str) or not isinstance(levels, Iterable | None):
+        raise UsageError(f"levels {levels!r} are no numbers of cells: give them as (2, 4, 8)")
     found = tuple(levels or ())
     for number, before in zip(found, (1, *found), strict=False):
         if isinstance(number, bool) or not isinstance(number, int) or number <= before or number % before:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from landsat_downsample.errors import UsageError
+
 KIB = 1024
 
 
@@ -69,11 +71,21 @@ def grouped(count: int) -> str:
     return f"{count:,}".replace(",", " ") if count >= 10_000 else str(count)
 
 
-def words(given: str | Iterable[str], *, empty: bool = False) -> tuple[str, ...]:
+def words(given: str | Iterable[str] | None, *, empty: bool = False) -> tuple[str, ...]:
     """Names given as one list with commas, or as several words; those that are `empty` too, for who refuses them.
 
-    >>> words("cloud, shadow,")
-    ('cloud', 'shadow')
+    Raises
+    ------
+    UsageError
+        It is neither.
+
+    Examples
+    --------
+    >>> words("cloud, shadow,"), words(None)
+    (('cloud', 'shadow'), ())
     """
-    parts = given.split(",") if isinstance(given, str) else given
+    parts = given.split(",") if isinstance(given, str) else () if given is None else given
+    parts = tuple(parts) if isinstance(parts, Iterable) else (parts,)
+    if not all(isinstance(part, str) for part in parts):
+        raise UsageError(f"{given!r} is no list of names: give them as 'one,other' or ['one', 'other']")
     return tuple(part.strip() for part in parts if empty or part.strip())

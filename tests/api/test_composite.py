@@ -156,6 +156,9 @@ def test_statistics_of_a_band_are_not_the_band(sources, out):
     scene = ld.open_scene(sources[0])
     reduced = ld.coarsen(scene.dataset(["red", "nir08"]), factor=FACTOR, stats="mean,count")
     assert reduced.red_count.attrs["landsat_statistic"] == "count"
+    one = cube[["red_sum", "red_count"]].isel(time=[0]).assign(clear=cube.red_count[:1].astype("uint8") * 0)
+    made = ld.composite(one.assign(red=cube.red[:1]), "year")  # weighted like the band: by its count
+    np.testing.assert_array_equal(made.red_sum, one.red_sum)
     np.testing.assert_array_equal(
         reduced.landsat.index("ndvi").values,
         ld.coarsen(scene.dataset(["red", "nir08"]), factor=FACTOR).landsat.index("ndvi").values,

@@ -35,7 +35,14 @@ BOUNDS = (257000, 5203000, 268000, 5216000)
 
 @pytest.mark.parametrize(
     ("levels", "said"),
-    [((2, 3), "2,3 are none"), ((1, 2), "1,2 are none"), ((4, 2), "4,2 are none"), ((2, 64), "the last one can be 32")],
+    [
+        ((2, 3), "2,3 are none"),
+        ((1, 2), "1,2 are none"),
+        ((4, 2), "4,2 are none"),
+        ((2, 64), "the last one can be 32"),
+        (2, "levels 2 are no numbers of cells"),
+        ("2,4", "levels '2,4' are no numbers of cells"),
+    ],
 )
 def test_levels_that_cannot_be(levels, said):
     with pytest.raises(ld.UsageError, match=said):

@@ -72,6 +72,12 @@ def test_wrong_options_name_the_value_and_the_rule(given, rule):
         Options(**given)
 
 
+@pytest.mark.parametrize("given", [5, [5]])
+def test_what_is_no_list_of_names(given):
+    with pytest.raises(ld.UsageError, match=r"5\]? is no list of names: give them as"):
+        words(given)
+
+
 def test_words_come_in_a_string_or_a_list():
     assert words("red, nir08,,") == words(["red", "nir08 "]) == ("red", "nir08")
 
