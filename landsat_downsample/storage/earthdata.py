@@ -199,7 +199,7 @@ def _judge(reply: Any, found: Credentials | None) -> None:
     if page or (status == 403 and (ours or host == LOGIN)):
         raise ReadError(_NOT_ALLOWED if found else needed())
     if status == 403:
-        raise Mismatch("its signed address was refused")
+        raise Mismatch("the store refuses its signed address, as it does where there is no such file")
 
 
 async def keep_home(request: Any, handler: Handler) -> Any:

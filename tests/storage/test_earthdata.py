@@ -158,6 +158,13 @@ def test_what_is_not_there_is_missing(world, monkeypatch):
         fetched(f"{ROOT}/G/B99.tif")
 
 
+def test_an_address_that_is_refused_each_time(world, monkeypatch):
+    """As S3 answers to who may not list a bucket: nobody can tell what is not there from what may not be read."""
+    by_token(monkeypatch)
+    world.broken[SIGNED] = [403] * 9
+    assert "the store refuses its signed address, as it does where there is no such file; gave up after 4" in refusal()
+
+
 def test_a_folder_is_not_listed(world, monkeypatch):
     by_token(monkeypatch)
     with pytest.raises(ReadError, match="lists no folders: give the granule's STAC item"):
