@@ -366,13 +366,13 @@ def remove(api: Api, name: str, namespace: str, *, hurry: bool = False) -> list[
     KubernetesError
         It may not be removed.
     """
-    path, begun, swept = f"namespaces/{namespace}/daskclusters/{name}", time.monotonic(), 0.0 if hurry else 5.0
+    path, begun, swept = f"namespaces/{namespace}/daskclusters/{name}", time.monotonic(), 0.0
     answer = api.request("DELETE", DASK, path, {"propagationPolicy": "Background"})
     if answer.status >= 300 and answer.status != 404:
         raise KubernetesError(f"cannot remove cluster {name!r} of namespace {namespace!r}: {answer.message}")
     while True:
         there = api.request("GET", DASK, path).status != 404
-        left = pods.names(api, namespace, name)
+        left = pods.left(api, namespace, name)
         if not there and not left:
             return []
         waited = time.monotonic() - begun

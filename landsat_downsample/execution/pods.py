@@ -64,10 +64,11 @@ def missing(words: str, namespace: str) -> str | None:
     return f"{what} {name!r} is not in namespace {namespace!r}: kubectl -n {namespace} {command.format(name)}"
 
 
-def names(api: Api, namespace: str, cluster: str) -> list[str]:
-    """Names of all pods of a cluster."""
-    found = api.items("v1", f"namespaces/{namespace}/pods?{_selector(cluster)}")
-    return [pod["metadata"]["name"] for pod in found]
+def left(api: Api, namespace: str, cluster: str) -> list[str]:
+    """Names of all pods of a cluster, and of the deployments that would make a pod anew in place of a lost one."""
+    base, selector = f"namespaces/{namespace}", _selector(cluster)
+    found = (*api.items("apps/v1", f"{base}/deployments?{selector}"), *api.items("v1", f"{base}/pods?{selector}"))
+    return [one["metadata"]["name"] for one in found]
 
 
 def sweep(api: Api, namespace: str, cluster: str, *, hurry: bool) -> None:

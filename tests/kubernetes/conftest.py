@@ -139,10 +139,15 @@ def pods_of(api, component: str | None = None) -> list[dict]:
 
 @pytest.fixture
 def spotless(api):
-    """Fail a test that leaves a cluster or a pod of one; the next one begins without it."""
+    """Fail a test that leaves a cluster or a pod of one; the next one begins without it.
+
+    A pod that was made in place of a killed one while its cluster went is collected by Kubernetes itself.
+    """
     yield
     left = [made.name for made in kubernetes.find(api, NAMESPACE)]
-    pods = [pod["metadata"]["name"] for pod in pods_of(api)]
+    until = time.monotonic() + 120
+    while (pods := [pod["metadata"]["name"] for pod in pods_of(api)]) and not left and time.monotonic() < until:
+        time.sleep(1)
     kubernetes.clean(api, NAMESPACE, everything=True)
     assert (left, pods) == ([], [])
 
