@@ -16,6 +16,13 @@ typedef struct {
 /* Weights fit 30 bits, so that weighted sums of what has 32 fit 63. */
 enum { MOST_UNIT = 1 << 28, MOST_WEIGHT = (1 << 30) - 1 };
 
+/* What the pixels of a cell weigh together. */
+static inline int64_t extent(const Axis *x, int64_t cell)
+{
+    const int64_t wide = x->stop[cell] - x->start[cell];
+    return !wide ? 0 : x->head[cell] + (wide > 1 ? (wide - 2) * x->unit + x->tail[cell] : 0);
+}
+
 /* Whether cells lie within the pixels of an axis, and weigh what they may. */
 static inline int axis_fits(Axis *x, const Py_buffer *data, int64_t pixels)
 {
@@ -25,11 +32,9 @@ static inline int axis_fits(Axis *x, const Py_buffer *data, int64_t pixels)
         return 0;
     for (int64_t i = 0; i < n; i++) {
         if (x->start[i] < 0 || x->start[i] > x->stop[i] || x->stop[i] > pixels) return 0;
-        const int64_t wide = x->stop[i] - x->start[i];
-        if (!wide) continue;
+        if (x->start[i] == x->stop[i]) continue;
         if (x->head[i] < 0 || x->head[i] > x->unit || x->tail[i] < 0 || x->tail[i] > x->unit) return 0;
-        const int64_t extent = x->head[i] + (wide > 1 ? (wide - 2) * x->unit + x->tail[i] : 0);
-        if (extent > x->most) x->most = extent;
+        if (extent(x, i) > x->most) x->most = extent(x, i);
     }
     return x->most <= MOST_WEIGHT;
 }

@@ -875,19 +875,32 @@ static inline int64_t next_change(const uint8_t *change, int64_t at)
     return at;
 }
 
-/* How many cells end at each pixel edge or before it; those without pixels after the last that has some do not count. */
-static void count_ends(const Axis *x, int64_t width, int64_t *ends)
+/* Cells `first` to `last` of an axis have pixels everywhere in them; the others reach beyond the image. */
+typedef struct {
+    const int64_t *whole; /* what each cell weighs with pixels everywhere in it */
+    int64_t first, last;
+} Inner;
+
+/* The inner cells of an axis, and how many of its cells up to their last end at each pixel edge or before it; 0 where a
+ * cell weighs more than it may. */
+static int inner_cells(Inner *in, const Axis *x, int64_t width, int64_t *ends)
 {
-    int64_t n = 0, last = x->n;
-    while (last && x->start[last - 1] == x->stop[last - 1]) last--;
-    for (int64_t p = 0; p <= width; ends[p++] = n)
-        while (n < last && x->stop[n] <= p) n++;
+    for (int64_t i = 0; i < x->n; i++)
+        if (in->whole[i] < extent(x, i) || in->whole[i] > MOST_WEIGHT) return 0;
+    in->first = 0, in->last = x->n;
+    while (in->last && (x->start[in->last - 1] == x->stop[in->last - 1] || extent(x, in->last - 1) < in->whole[in->last - 1]))
+        in->last--;
+    while (in->first < in->last && extent(x, in->first) < in->whole[in->first]) in->first++;
+    for (int64_t p = 0, n = 0; ends && p <= width; ends[p++] = n)
+        while (n < in->last && x->stop[n] <= p) n++;
+    return 1;
 }
 
-/* quality(codes, width, rows, columns, meaning, levels, rule, least, centres, own, counts, first, out, percent): code and
+/* quality(codes, width, rows, columns, meaning, levels, rule, least, axes, own, counts, first, out, percent): code and
  * percentages of each cell, by the structures above, written from cell row `first` on. `least` (int64, cells by cells, or
- * None: 1) is the weight of valid pixels that a mixed cell needs; `centres` (int64): the pixel row and column of each
- * cell's centre. Adds the pixels of each code to counts (int64, 65536), from pixel row `own` on. */
+ * None: 1) is the weight of valid pixels that a mixed cell needs; `axes` (int64, rows and then columns of cells): the
+ * pixel of each one's centre, and then what each weighs with pixels everywhere in it. Adds the pixels of each code to counts
+ * (int64, 65536), from pixel row `own` on. */
 static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
 {
     Py_buffer b[BUFFERS] = {{0}};
@@ -904,25 +917,26 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
                                 &q.planes, b + 5, b + 6, &own, b + 7, &first, b + 8, b + 9)
         && width > 0 && first >= 0 && axis_fits(&y, b + 1, b[0].len / 2 / width) && axis_fits(&x, b + 2, width)
         && b[3].len == (Py_ssize_t)sizeof(Meaning) << 16 && b[4].len / (Py_ssize_t)sizeof(Level) <= 32
-        && (!b[5].buf || holds(b + 5, 8, y.n, x.n)) && b[6].len / 8 == y.n + x.n && b[7].len == 8 << 16
+        && (!b[5].buf || holds(b + 5, 8, y.n, x.n)) && b[6].len / 16 == y.n + x.n && b[7].len == 8 << 16
         && first <= INT32_MAX && holds(b + 8, 2, first + y.n, x.n) && q.planes >= 0 && q.planes <= 8 && b[9].len == q.planes * (b[8].len / 2);
     const int64_t *least = b[5].buf, *centre = b[6].buf, levels = b[4].len / (int64_t)sizeof(Level), plane = b[8].len / 2;
     int64_t *count = b[7].buf;
     for (int64_t i = 0; good && i < y.n + x.n; i++)
         good = centre[i] >= 0 && centre[i] < (i < y.n ? b[0].len / 2 / width : width);
+    Inner down = {centre + y.n + x.n, 0, 0}, across = {down.whole + y.n, 0, 0};
     if (good) {
         apart = malloc(2 * width), change = malloc(width + 8), ends = malloc(8 * (width + 1));
         known = calloc(ANSWERS, sizeof *known), c.stamp = calloc(2 << 16, 4), c.code = malloc(2 << 16), c.weight = malloc(8 << 16);
         good = (apart && change && ends && known && c.stamp && c.code && c.weight) || PyErr_NoMemory();
     }
+    if (good) good = inner_cells(&down, &y, 0, NULL) && inner_cells(&across, &x, width, ends);
     if (good) {
         const Meaning *meaning = b[3].buf;
-        count_ends(&x, width, ends);
         c.slot = c.stamp + (1 << 16);
         Py_BEGIN_ALLOW_THREADS
         for (int64_t k = 0; k < y.n; k++) {
             const pixel *row = (const pixel *)b[0].buf + y.start[k] * width;
-            const int64_t rows = y.stop[k] - y.start[k];
+            const int64_t rows = y.stop[k] - y.start[k], high = extent(&y, k), inner = rows && k >= down.first && k < down.last;
             pixel *out = (pixel *)b[8].buf + (first + k) * x.n;
             uint8_t *shares = (uint8_t *)b[9].buf + (first + k) * x.n;
             if (rows) find_changes(row, rows, width, apart, change);
@@ -930,7 +944,7 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
             for (int64_t i = 0, next, from = 0; i < x.n; i = next) {
                 const int64_t a = x.start[i];
                 next = i;
-                if (rows && a < x.stop[i] && !apart[a]) {
+                if (inner && i >= across.first && i < across.last && a < x.stop[i] && !apart[a]) {
                     const int64_t whole = ends[next_change(change, a + 1)];
                     if (whole > i) next = whole;
                 }
@@ -942,6 +956,7 @@ static PyObject *quality(PyObject *Py_UNUSED(self), PyObject *args)
                     spread(code & q.fill_mask ? (pixel)q.fill : code, meaning[code].percent, q.planes, out, shares, plane, i, next);
                     continue;
                 }
+                c.beyond = down.whole[k] * across.whole[i] - high * extent(&x, i);
                 list_codes(&c, b[0].buf, width, &y, &x, k, i, own, from, count);
                 from = x.stop[i];
                 const Answer *given = answer(known, &c, meaning, &q, b[4].buf, levels);
@@ -1017,7 +1032,7 @@ static PyMethodDef functions[] = {
 
 /* What Python beside it must be made for: raised with each change of a function's name, arguments or meaning, here and in
  * native.py. */
-enum { INTERFACE = 5 };
+enum { INTERFACE = 6 };
 
 static int filled(PyObject *made) { return PyModule_AddIntConstant(made, "INTERFACE", INTERFACE); }
 

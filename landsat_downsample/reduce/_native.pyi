@@ -51,7 +51,7 @@ def quality(
     levels: np.ndarray,
     facts: tuple[int, int, int, int, int, int],
     least: np.ndarray | None,
-    centres: np.ndarray,
+    axes: np.ndarray,
     own: int,
     tally: np.ndarray,
     first: int,

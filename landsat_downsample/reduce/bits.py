@@ -170,30 +170,10 @@ def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summa
                 whole[..., part, :] = finished
     else:
         for (strip,) in groups(overlay.rows, whole=True):
-            extent = overlay.extent(strip.first, strip.last)
-            least = least_area(extent, rule.min_valid) if rule.min_valid else None
+            least = least_area(overlay.extent(strip.first, strip.last), rule.min_valid) if rule.min_valid else None
             pixels = whole_codes(*read(strip.start, strip.stop), rule.spec)
             native.quality(pixels, overlay, strip, meaning, answers, least=least)
-            _judge_edges(rule, overlay, (strip, pixels), answers)
     return Summary.of(rule, codes, percent, answers.counts)
-
-
-def _judge_edges(rule: QualityRule, overlay: Overlay, part: tuple[Strip, np.ndarray], answers: Answers) -> None:
-    """Take the valid share of cells that reach beyond the image as one of the whole cell, which C does not know."""
-    strip, pixels = part
-    extent, rows = overlay.extent(strip.first, strip.last).ravel(), slice(strip.first, strip.last)
-    at = np.flatnonzero(extent != overlay.area(strip.first, strip.last).ravel())
-    if not len(at):
-        return
-    present = np.flatnonzero(count_codes(pixels)).astype(np.uint16)
-    histogram = Histogram(present, native.histogram(pixels, overlay, strip, at, present))
-    valid = histogram.counts @ ((present & fill_mask(rule.spec)) == 0)
-    codes = answers.codes[rows].reshape(-1)
-    codes[at[valid < least_area(extent[at], rule.min_valid)]] = empty_code(rule.spec)
-    if len(answers.percent):
-        percent = percentages(rule.spec, histogram, valid, extent[at])
-        row, column = np.divmod(at, overlay.columns.size)
-        answers.percent[:, strip.first + row, column] = percent
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ else:
         _native = None
 
 #: What functions of C are called, take and mean: as in _native.c.
-INTERFACE = 5
+INTERFACE = 6
 
 if _native is not None and getattr(_native, "INTERFACE", 1) != INTERFACE:
     raise UsageError(
@@ -243,8 +243,8 @@ def answers_quality(overlay: Overlay) -> bool:
     return (
         _native is not None
         and whole
-        and _weights_fit(overlay)
-        and 200 * int(rows.extent.max()) * int(columns.extent.max()) < 1 << 52
+        and max(rows.longest, columns.longest) < 1 << 30
+        and 200 * overlay.largest < 1 << 52
     )
 
 
@@ -264,10 +264,11 @@ def quality(
     if not len(codes):  # all of its cells lie beyond the image
         codes = np.full((1, codes.shape[1]), meaning.fill, np.uint16)
     down = np.clip(rows.centre[strip.first : strip.last] - strip.start, 0, len(codes) - 1)
-    centres = np.concatenate([down, columns.centre]).astype(np.int64)
+    wholes = rows.whole[strip.first : strip.last], columns.whole
+    along = np.concatenate([down, columns.centre, *wholes]).astype(np.int64)
     facts = meaning.facts(len(answers.percent))
     own = shared_rows(rows, strip)  # those are counted in the strip before
-    given = codes, codes.shape[1], *axes(overlay, strip), meaning.codes, meaning.levels, facts, least, centres
+    given = codes, codes.shape[1], *axes(overlay, strip), meaning.codes, meaning.levels, facts, least, along
     _native.quality(*given, own, answers.counts, strip.first, answers.codes, answers.percent)
 
 

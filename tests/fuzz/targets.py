@@ -507,12 +507,12 @@ class Arguments:
         meaning = np.resize(np.frombuffer(self.rng.randbytes(1600), np.uint8), self.number(1 << 20) & 0x1FFFFF)
         rules = np.array([[self.rng.randrange(3), 1 << k % 16, 1 << k % 16] for k in range(32)], np.int64)
         facts = tuple(self.number(value) for value in (self.rng.randrange(3), 1, 1, 2, 4, planes))
-        centres = np.array([self.number(0)] * (down + across))
+        axes = np.array([self.number(0)] * (down + across) + [self.number(1 << 24) % (1 << 62)] * (down + across))
         least = self.rng.choice([None, self.room(down * across)])
         room = self.room((first + down) * across, np.uint16)
         out = self.room(1 << 16), self.number(first), room, self.room(planes * len(room), np.uint8)
         given = self.pixels(), self.number(self.wide), y, x, meaning, rules[:levels], facts
-        return *given, least, centres, self.number(0), *out
+        return *given, least, axes, self.number(0), *out
 
     def tiles(self, name: str, y: tuple, x: tuple, cells: int) -> tuple:
         high, wide = self.rng.randrange(1, 40), self.rng.randrange(1, 90)

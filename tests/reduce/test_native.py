@@ -215,10 +215,12 @@ def sums(y=INSIDE, x=INSIDE, *, width=2, flip=0, size=8, ok=None, moments=()):
     fused.sums(bytes(8), ok, width, flip, 0, y, x, bytearray(size), bytearray(8), *map(bytearray, moments))
 
 
-def quality(y=INSIDE, x=INSIDE, *, width=2, first=0, centres=2, levels=0, planes=0, size=2, meaning=1 << 20, own=0):
+def quality(
+    y=INSIDE, x=INSIDE, *, width=2, first=0, axes=(0, 0, 2, 2), levels=0, planes=0, size=2, meaning=1 << 20, own=0
+):
     """A code for one cell of two by two pixels."""
     facts, room = (0, 0, 0, 0, 0, planes), bytearray(size)
-    given = bytes(8), width, y, x, bytes(meaning), bytes(24 * levels), facts, None, bytes(8 * centres)
+    given = bytes(8), width, y, x, bytes(meaning), bytes(24 * levels), facts, None, np.array(axes)
     fused.quality(*given, own, bytearray(8 << 16), first, room, bytearray(planes * size // 2))
 
 
@@ -259,7 +261,10 @@ def test_calls_that_agree_are_answered():
     lambda: quality(first=HUGE),
     lambda: quality(first=-1),
     lambda: quality(width=HUGE),
-    lambda: quality(centres=1),
+    lambda: quality(axes=(0, 0, 2)),
+    lambda: quality(axes=(0, 2, 2, 2)),
+    lambda: quality(axes=(0, 0, 1, 2)),
+    lambda: quality(axes=(0, 0, 2, 1 << 30)),
     lambda: quality(levels=33),
     lambda: quality(planes=9),
     lambda: quality(meaning=8),
