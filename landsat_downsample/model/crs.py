@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from landsat_downsample.model.gdal import gdal_settings
+
 if TYPE_CHECKING:
     from rasterio.crs import CRS
 
@@ -17,10 +19,9 @@ def known_crs(given: Any) -> CRS:
     CRSError
         It is unknown. GDAL and PROJ do not say so on stderr themselves, as they do where there is no `Env`.
     """
-    from rasterio import Env
     from rasterio.crs import CRS
 
-    with Env():
+    with gdal_settings():
         return CRS.from_user_input(given)
 
 

@@ -15,6 +15,7 @@ from rasterio.io import DatasetWriter, MemoryFile
 from rasterio.shutil import copy
 
 from landsat_downsample.errors import WriteError
+from landsat_downsample.model.gdal import gdal_settings
 from landsat_downsample.model.grid import Grid
 
 #: Side of a block in pixels; the USGS's own choice.
@@ -66,7 +67,7 @@ def cog(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[memoryview]:
             with _plain(np.ascontiguousarray(data), grid, layer) as dataset:
                 factors = [2 << level for level in range(len(overview_shapes(data.shape[1:])))]
                 if factors:
-                    with rasterio.Env(GDAL_OVR_CHUNKYSIZE=_rows_at_once(data.shape[2])):
+                    with gdal_settings(GDAL_OVR_CHUNKYSIZE=_rows_at_once(data.shape[2])):
                         dataset.build_overviews(factors, Resampling[layer.resampling])
                 copy(dataset, memory.name, driver="GTiff", copy_src_overviews=True, **_encoding(data, layer))
         except (rasterio.errors.RasterioError, rasterio.errors.CRSError) as error:
@@ -101,7 +102,7 @@ def _plain(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[DatasetWriter
     }
     name = "MEM:::" + ",".join(f"{key}={value}" for key, value in facts.items())
     # Asked for since GDAL 3.10, lest a name from elsewhere gives such an address.
-    with rasterio.Env(GDAL_MEM_ENABLE_OPEN="YES"), rasterio.open(name, "r+", driver="MEM") as dataset:
+    with gdal_settings(GDAL_MEM_ENABLE_OPEN="YES"), rasterio.open(name, "r+", driver="MEM") as dataset:
         dataset.crs, dataset.nodata = grid.crs, layer.nodata
         _describe(dataset, layer)
         yield dataset

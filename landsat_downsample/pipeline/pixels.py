@@ -24,6 +24,7 @@ from landsat_downsample.model import flags
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.cells import Overlay
+from landsat_downsample.model.gdal import gdal_settings
 from landsat_downsample.model.grid import Grid, cell_edges
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import BLOCK_CACHE
@@ -43,7 +44,7 @@ from landsat_downsample.storage.local_file import LocalFile
 
 def gdal_environment() -> rasterio.Env:
     """The GDAL settings that reads rely on, for the thread that enters it."""
-    return rasterio.Env(
+    return gdal_settings(
         GDAL_CACHEMAX=BLOCK_CACHE,
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
         GTIFF_IGNORE_READ_ERRORS=False,

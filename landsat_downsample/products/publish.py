@@ -13,6 +13,7 @@ from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteE
 from landsat_downsample.formats.mtl import coarse, parse, rewrite
 from landsat_downsample.formats.product_id import folded
 from landsat_downsample.formats.scene_files import check_metadata
+from landsat_downsample.model.gdal import gdal_settings
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.policy import Policy
@@ -50,16 +51,18 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> 
     order = {target.band.name: k for k, target in enumerate(item.targets)}
     done = sorted(done, key=lambda part: order[part.name])
     products = [product for part in done for product in part.products]
-    with ThreadPoolExecutor(1, thread_name_prefix="picture") as pool:  # drawn while the texts are rewritten and stored
+    # The picture is drawn while the texts are rewritten and stored.
+    with gdal_settings(), ThreadPoolExecutor(1, thread_name_prefix="picture") as pool:
         picture = pool.submit(copy_context().run, _picture, item, done)
         extra = [_put(publication, *text) for text in _texts(item, products)]
         extra.append(
             _put(publication, f"{item.name}.browse.png", picture.result(), "browse", ["thumbnail", "overview"])
         )
-    record = dumps(met_module.met(item, products, extra))
-    extra.append(_put(publication, f"{item.name}.met.json", record, "met.json", ["metadata"]))
+        record = dumps(met_module.met(item, products, extra))
+        extra.append(_put(publication, f"{item.name}.met.json", record, "met.json", ["metadata"]))
+        marker = dumps(stac.item(item, products, extra))
     expected = {product.filename: product.sha256 for product in products}
-    publication.commit(item.marker, dumps(stac.item(item, products, extra)), expected=expected)
+    publication.commit(item.marker, marker, expected=expected)
     return (item.location / item.marker).href
 
 
@@ -84,12 +87,13 @@ def _put(publication: Publication, filename: str, data: bytes, key: str, roles: 
 
 def _picture(item: ScenePlan, done: Sequence[Done]) -> bytes:
     done = [part for part in done if not item.index(part.name)] or done
-    return browse.render(
-        {part.name: part.preview for part in done},
-        {part.name: part.spec for part in done},
-        {part.name: part.preview_nodata for part in done},
-        title=item.scene.id,
-    )
+    with gdal_settings():
+        return browse.render(
+            {part.name: part.preview for part in done},
+            {part.name: part.spec for part in done},
+            {part.name: part.preview_nodata for part in done},
+            title=item.scene.id,
+        )
 
 
 def _texts(item: ScenePlan, products: Sequence[Product]) -> Iterator[tuple[str, bytes, str, list[str]]]:

@@ -15,6 +15,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.model.crs import known_crs
 from landsat_downsample.model.free_grids import of_raster, on_multiples
+from landsat_downsample.model.gdal import gdal_settings
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.target_grid import TargetGrid
@@ -96,7 +97,7 @@ def _like(href: str, policy: Policy) -> TargetGrid:
     if location.name.lower().endswith((".tif", ".tiff")):
         with ExitStack() as stack, files.reading(location):
             file = stack.enter_context(files.header(files.FetchRequest(location, policy=policy)))
-            stack.enter_context(rasterio.Env(**OPTIONS))
+            stack.enter_context(gdal_settings(**OPTIONS))
             source = stack.enter_context(open_raster(file.gdal_path, location, pixels=False))
             return of_raster(_crs(source.crs, name), source.transform, source.shape, name)
     grid = open_with(policy, href).grid
@@ -106,7 +107,7 @@ def _like(href: str, policy: Policy) -> TargetGrid:
 def _of_file(path: str, location: Location, name: str) -> TargetGrid:
     """The grid of a raster of another format than GeoTIFF."""
     for driver in DRIVERS:
-        with suppress(RasterioError), rasterio.Env(**OPTIONS), warnings.catch_warnings():
+        with suppress(RasterioError), gdal_settings(**OPTIONS), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by `of_raster`
             with rasterio.open(path, driver=driver) as source:
                 return of_raster(_crs(source.crs, name), source.transform, source.shape, name)

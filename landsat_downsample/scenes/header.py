@@ -16,6 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from landsat_downsample.errors import ReadError, SceneError
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.bands import BandSpec
+from landsat_downsample.model.gdal import gdal_settings
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
@@ -76,13 +77,13 @@ def read_header(
     """
     with ExitStack() as stack, _damage_told(location):
         file = stack.enter_context(files.header(files.FetchRequest(location, size, policy=policy)))
-        stack.enter_context(rasterio.Env(**OPTIONS))
+        stack.enter_context(gdal_settings(**OPTIONS))
         source = stack.enter_context(open_raster(file.gdal_path, location, pixels=False))
         found = validity.sidecars(location) or sidecars
         if found and location.kind != "file":
             validity.check_apart(location, found, policy)
         elif found:
-            stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False))
+            stack.enter_context(gdal_settings(GDAL_DISABLE_READDIR_ON_OPEN=False))
             own, source = source, stack.enter_context(open_raster(file.gdal_path, location, pixels=False))
             validity.check_sidecars(own, source, found, file.layout, location)
         validity.check_masks(source, file.layout, location)
