@@ -13,7 +13,7 @@ BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-slow test-kubernetes test-containers fuzz docs check format picture notebooks package bench wheel release image clean
+.PHONY: help pins check-pins demo test test-oldest test-slow test-kubernetes test-containers fuzz docs check format picture notebooks package bench wheel release image clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -80,6 +80,20 @@ check: $(VENV)/.test  ## lint, format, types, metadata
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pip check
+
+# What the images install, to the patch release: for clients as well, and with hashes, so that pip takes no other file.
+COMPILE = $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-annotate --custom-compile-command "make pins"
+
+pins: $(VENV)/.test  ## take the newest releases into the images: k8s/constraints.txt and k8s/requirements*.txt
+	$(COMPILE) setup.cfg --extra image --upgrade --output-file k8s/constraints.txt
+	$(COMPILE) setup.cfg --extra image --constraint k8s/constraints.txt --generate-hashes --output-file k8s/requirements.txt
+	$(COMPILE) setup.cfg --extra image --extra notebook --constraint k8s/constraints.txt --generate-hashes --output-file k8s/requirements-notebook.txt
+
+# pip would try years of versions before it says that they do not.
+check-pins: $(VENV)/.test  ## see that all extras go together with the pins, on each Python
+	for python in 3.11.5 3.12 3.13; do \
+	    $(BIN)/uv pip compile --quiet --system-certs --python-version $$python setup.cfg --all-extras --constraint k8s/constraints.txt --output-file /dev/null || exit 1; \
+	done
 
 format: $(VENV)/.test  ## format the code
 	$(BIN)/ruff check --fix .

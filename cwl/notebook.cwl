@@ -4,7 +4,7 @@ label: Make a scene smaller by a notebook
 doc: >-
   Executes the notebook downsample_landsat on a scene, and gives it back as it was executed: pictures, numbers, or the
   cell that failed. It holds no secrets, signatures or folders of the machine. The product is that of downsample.cwl.
-  The image has papermill besides (EXTRAS=s3,kubernetes,notebook).
+  The image has papermill besides (REQUIREMENTS=requirements-notebook.txt).
 
 baseCommand: [landsat-downsample, notebook]
 arguments: [--to=., --output=output_nb.ipynb, --workers=$(runtime.cores)]

@@ -53,7 +53,7 @@ def execute(parameters: dict[str, Any], output: str) -> None:
     except ImportError as error:
         raise UsageError(
             f"notebooks are executed by papermill: {error}; pip install 'landsat-downsample[notebook]', "
-            "or take the image with EXTRAS=s3,kubernetes,notebook"
+            "or take the image with REQUIREMENTS=requirements-notebook.txt"
         ) from error
     given = resources.files(__package__).joinpath(NOTEBOOK)
     with tempfile.TemporaryDirectory() as folder, resources.as_file(given) as path, warnings.catch_warnings():
