@@ -31,7 +31,15 @@ from landsat_downsample.pipeline.pixels import MaskBand, Rows, open_mask_band, o
 from landsat_downsample.reduce.area_bits import reduce_quality_areas
 from landsat_downsample.reduce.area_values import reduce_areas
 from landsat_downsample.reduce.areas import Areas, areas_of
-from landsat_downsample.reduce.bits import NO_PERCENT, QualityRule, check_codes, recognise, reduce_quality, seem_classes
+from landsat_downsample.reduce.bits import (
+    NO_PERCENT,
+    QualityRule,
+    check_codes,
+    count_codes,
+    recognise,
+    reduce_quality,
+    seem_classes,
+)
 from landsat_downsample.reduce.rule import Rule, declared_nodata, rule_of
 from landsat_downsample.reduce.several import Several, finish_sums, reducer_of
 from landsat_downsample.reduce.values import ReadRows, reduce_strips, reducer_for
@@ -421,10 +429,13 @@ def statistics_of_cells(data: np.ndarray, nodata: float | None) -> tuple[float, 
     """Share of valid cells, and their statistics; by rows: float64 of all cells of a 15 m band would be half a GiB."""
     exact = np.int64 if data.dtype.kind in "iu" else np.float64
     narrow = data.dtype.kind in "iu" and data.dtype.itemsize <= 2
-    facts = [
-        (part.size, part.min(), part.max(), part.sum(dtype=exact).item(), _squares(part) if narrow else 0)
-        for part in _valid_parts(data, nodata)
-    ]
+    if data.dtype == np.uint8:
+        facts = _facts_of_bytes(data, nodata)
+    else:
+        facts = [
+            (part.size, part.min(), part.max(), part.sum(dtype=exact).item(), _squares(part) if narrow else 0)
+            for part in _valid_parts(data, nodata)
+        ]
     if not facts:
         return 0.0, {}
     sizes, low, high, totals, squares = zip(*facts, strict=True)
@@ -436,6 +447,18 @@ def statistics_of_cells(data: np.ndarray, nodata: float | None) -> tuple[float, 
         variance = sum(np.square(p - mean, dtype=np.float64).sum().item() for p in _valid_parts(data, nodata)) / count
     known = {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(variance)}
     return count / data.size, known
+
+
+def _facts_of_bytes(data: np.ndarray, nodata: float | None) -> list[tuple[Any, ...]]:
+    """As of the valid part of other data, from how often there is each value: codes and percentages come in runs."""
+    counts, values = np.zeros(256, np.int64), np.arange(256)
+    for start in range(0, len(data), _ROWS):
+        counts += count_codes(data[start : start + _ROWS].astype(np.uint16))[:256]
+    found = values[_valid(values, nodata) & (counts > 0)]
+    counts = counts[found]
+    if not len(found):
+        return []
+    return [(counts.sum().item(), found[0], found[-1], (counts @ found).item(), (counts @ found**2).item())]
 
 
 def _squares(narrow: np.ndarray) -> int:

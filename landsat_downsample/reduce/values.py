@@ -408,23 +408,20 @@ class Ranked(CellValues):
     def partial(self, values: np.ndarray, ok: np.ndarray | None, strip: Strip) -> Parts:
         assert isinstance(self.overlay, Overlay)
         good = valid_pixels(values, ok, self.rule.nodata)
-        shape = strip.last - strip.first, self.overlay.columns.size
-        count = np.zeros(shape[0] * shape[1], np.int64)
-        result = np.zeros(count.shape, np.float64 if self.rule.method == "median" else values.dtype)
+        low, high = (fold(ufunc, values, self.overlay, strip) for ufunc in (np.minimum, np.maximum))
+        result = low.astype(np.float64 if self.rule.method == "median" else values.dtype, copy=False)
         pick = _weighted_median if self.rule.method == "median" else _weighted_mode
-        for part, window in windows(self.overlay, strip, np.arange(count.size)):
+        mixed = np.flatnonzero(low != high)  # the others hold one value
+        for part, window in windows(self.overlay, strip, mixed):
             pixels = window.gather(values)
-            if not pixels.shape[1]:
-                continue  # cells beyond the image
             weight = None if good is None else window.gather(good)
             if window.weight is not None:
                 weight = window.weight if weight is None else window.weight * weight
             if pixels.shape[1] > MANY_PIXELS and values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
                 pixels, weight = _tallied(pixels, weight)
             weight = np.ones(pixels.shape, np.int64) if weight is None else weight.astype(np.int64, copy=False)
-            count[part] = weight.sum(1)
-            result[part] = pick(pixels, weight)
-        return count.reshape(shape), result.reshape(shape)
+            result.flat[mixed[part]] = pick(pixels, weight)
+        return self._count(good, strip), result
 
 
 def _tallied(pixels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
