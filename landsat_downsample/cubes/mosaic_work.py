@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from landsat_downsample.cubes.cell_blocks import Part, block
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.location import Location
-from landsat_downsample.pipeline.band import statistics_of_cells
+from landsat_downsample.pipeline.cell_statistics import statistics_of_cells
 from landsat_downsample.pipeline.cog import Layer, cog
 from landsat_downsample.storage import cancellation, small_objects
 

@@ -357,7 +357,8 @@ class _Run:
         work.begun = time.perf_counter()
         self._executor.part = part_words(work.number, self._total) if self._total else ""
         for target in opened.plan.targets:
-            work.waiting.add(self._executor.submit(BandWork(target, opened.publication)))
+            band = BandWork(target, opened.publication, alone=len(opened.plan.targets) == 1)
+            work.waiting.add(self._executor.submit(band))
         self._report(Progress(work.name, work.plan, begun=True))
 
     def _collect(self, work: _Work) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline.band import Done, process
+from landsat_downsample.products.publish import draw
 from landsat_downsample.storage.publication import Publication
 
 
@@ -44,6 +46,8 @@ class BandWork:
 
     target: Target
     publication: Publication
+    alone: bool = False
+    """Whether its product has no other band: where a thread is idle it draws the picture meanwhile."""
 
     @property
     def group(self) -> str:
@@ -72,4 +76,5 @@ class BandWork:
 
     def carry_out(self, idle_threads: Callable[[], int]) -> Done:
         """As of `Work`."""
-        return process(self.target, self.publication, idle_threads)
+        beside = partial(draw, title=self.target.scene_id) if self.alone and idle_threads() > 1 else None
+        return process(self.target, self.publication, idle_threads, beside)

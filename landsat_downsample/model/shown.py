@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from html import escape
 
 from landsat_downsample.model.safe_text import plain
 
@@ -48,6 +47,8 @@ class Shown:
 
 
 def _safe(text: str) -> str:
+    from html import escape  # a notebook alone needs its table of characters
+
     return escape(plain(text))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from contextvars import copy_context
@@ -25,6 +24,7 @@ from landsat_downsample.model.methods import POLICIES, STATS
 from landsat_downsample.model.product import FRACTIONS, Product
 from landsat_downsample.model.target import Target
 from landsat_downsample.model.units import scaling_of
+from landsat_downsample.pipeline.cell_statistics import statistics_of_cells
 from landsat_downsample.pipeline.cog import BLOCK, Layer, cog, overview_shapes
 from landsat_downsample.pipeline.index import index_reads
 from landsat_downsample.pipeline.pixels import MaskBand, Rows, open_mask_band, open_rows, read_band
@@ -35,7 +35,6 @@ from landsat_downsample.reduce.bits import (
     NO_PERCENT,
     QualityRule,
     check_codes,
-    count_codes,
     recognise,
     reduce_quality,
     seem_classes,
@@ -53,9 +52,6 @@ TRUE_NORTH = "azimuths count clockwise from true north, as in the source: they a
 
 #: Distinct codes of a file of unknown meaning beyond which it is no quality band.
 MANY_CODES = 256
-
-#: Rows of cells whose statistics are taken at one time.
-_ROWS = 64
 
 #: Longest side of the small copy of a band that the browse picture is made of: twice the picture
 #: at least, so that its own reduction to 512 pixels decides how it looks.
@@ -107,6 +103,8 @@ class Done:
     """CPU and wall cost are the executor's to measure; this is wall time of the target."""
     doubt: str = ""
     """As of `Reduced`."""
+    picture: bytes | None = None
+    """The product's browse picture, where it was drawn already."""
 
 
 def reduce_target(target: Target, idle_threads: Callable[[], int] = lambda: 1) -> Reduced:
@@ -331,23 +329,26 @@ def side_by_side(call: Callable[..., Any], *arguments: Iterable[Any]) -> None:
             future.result()
 
 
-def process(target: Target, publication: Publication, idle_threads: Callable[[], int] = lambda: 1) -> Done:
+def process(
+    target: Target,
+    publication: Publication,
+    idle_threads: Callable[[], int] = lambda: 1,
+    draw: Callable[[Done], bytes] | None = None,
+) -> Done:
     """Reduce a target and store its files; nothing is visible before the publication commits.
 
-    `idle_threads` is as of `reduce_target`.
+    Parameters
+    ----------
+    idle_threads : callable
+        As of `reduce_target`.
+    draw : callable, optional
+        Draws the picture of a product that has no other band, while the files of this one are encoded and stored.
     """
     begun = time.perf_counter()
     reduced = reduce_target(target, idle_threads)
     small: np.ndarray = preview(reduced)
-    products: list[Product] = []
-    waiting = deque((reduced, *reduced.others) if target.codes_written else ())
-    reduced = replace(reduced, data=small, others=())  # what is stored gives its memory to what follows
-    while waiting:
-        products.append(_store_band(target, waiting.popleft(), publication))
-    if reduced.fractions is not None:
-        products.append(_store_fractions(target, reduced.spec, reduced.fractions, publication))
-    return Done(
-        products=tuple(products),
+    done = Done(
+        products=(),
         preview=small,
         preview_nodata=reduced.nodata,
         spec=reduced.spec,
@@ -355,9 +356,20 @@ def process(target: Target, publication: Publication, idle_threads: Callable[[],
         name=target.band.name,
         bytes_in=reduced.received or target.bytes_in,
         requests=reduced.requests,
-        seconds=time.perf_counter() - begun,
+        seconds=0.0,
         doubt=reduced.doubt,
     )
+    products: list[Product] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="picture") as pool:
+        picture = pool.submit(copy_context().run, draw, done) if draw else None
+        waiting = deque((reduced, *reduced.others) if target.codes_written else ())
+        reduced = replace(reduced, data=small, others=())  # what is stored gives its memory to what follows
+        while waiting:
+            products.append(_store_band(target, waiting.popleft(), publication))
+        if reduced.fractions is not None:
+            products.append(_store_fractions(target, reduced.spec, reduced.fractions, publication))
+    seconds = time.perf_counter() - begun
+    return replace(done, products=tuple(products), picture=picture.result() if picture else None, seconds=seconds)
 
 
 def _store_band(target: Target, reduced: Reduced, publication: Publication) -> Product:
@@ -423,64 +435,6 @@ def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publicat
         block_shape=(BLOCK, BLOCK),
         overviews=overview_shapes(data.shape[1:]),
     )
-
-
-def statistics_of_cells(data: np.ndarray, nodata: float | None) -> tuple[float, dict[str, Any]]:
-    """Share of valid cells, and their statistics; by rows: float64 of all cells of a 15 m band would be half a GiB."""
-    exact = np.int64 if data.dtype.kind in "iu" else np.float64
-    narrow = data.dtype.kind in "iu" and data.dtype.itemsize <= 2
-    if data.dtype == np.uint8:
-        facts = _facts_of_bytes(data, nodata)
-    else:
-        facts = [
-            (part.size, part.min(), part.max(), part.sum(dtype=exact).item(), _squares(part) if narrow else 0)
-            for part in _valid_parts(data, nodata)
-        ]
-    if not facts:
-        return 0.0, {}
-    sizes, low, high, totals, squares = zip(*facts, strict=True)
-    count, total = sum(sizes), sum(totals)
-    mean = float(total / count)
-    if narrow:  # in integers, of which only the quotient is rounded
-        variance = (count * sum(squares) - total**2) / count**2
-    else:
-        variance = sum(np.square(p - mean, dtype=np.float64).sum().item() for p in _valid_parts(data, nodata)) / count
-    known = {"minimum": float(min(low)), "maximum": float(max(high)), "mean": mean, "stddev": math.sqrt(variance)}
-    return count / data.size, known
-
-
-def _facts_of_bytes(data: np.ndarray, nodata: float | None) -> list[tuple[Any, ...]]:
-    """As of the valid part of other data, from how often there is each value: codes and percentages come in runs."""
-    counts, values = np.zeros(256, np.int64), np.arange(256)
-    for start in range(0, len(data), _ROWS):
-        counts += count_codes(data[start : start + _ROWS].astype(np.uint16))[:256]
-    found = values[_valid(values, nodata) & (counts > 0)]
-    counts = counts[found]
-    if not len(found):
-        return []
-    return [(counts.sum().item(), found[0], found[-1], (counts @ found).item(), (counts @ found**2).item())]
-
-
-def _squares(narrow: np.ndarray) -> int:
-    """The sum of the squares of integers of 16 bits at most, which 64 bits hold."""
-    wide = narrow.astype(np.int64)
-    return (wide @ wide).item()
-
-
-def _valid_parts(data: np.ndarray, nodata: float | None) -> Iterator[np.ndarray]:
-    """Valid cells of some rows at a time, where there are any."""
-    for start in range(0, len(data), _ROWS):
-        rows = data[start : start + _ROWS]
-        part = rows[_valid(rows, nodata)]
-        if part.size:
-            yield part
-
-
-def _valid(data: np.ndarray, nodata: float | None) -> np.ndarray:
-    if nodata is None:
-        return np.ones(data.shape, bool)
-    valid: np.ndarray = ~np.isnan(data) if np.isnan(nodata) else data != nodata
-    return valid
 
 
 def preview(reduced: Reduced) -> np.ndarray:

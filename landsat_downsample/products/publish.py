@@ -85,15 +85,21 @@ def _put(publication: Publication, filename: str, data: bytes, key: str, roles: 
     }
 
 
-def _picture(item: ScenePlan, done: Sequence[Done]) -> bytes:
-    done = [part for part in done if not item.index(part.name)] or done
+def draw(*done: Done, title: str) -> bytes:
+    """Draw the browse picture of a product from the small copies of its bands."""
     with gdal_settings():
         return browse.render(
             {part.name: part.preview for part in done},
             {part.name: part.spec for part in done},
             {part.name: part.preview_nodata for part in done},
-            title=item.scene.id,
+            title=title,
         )
+
+
+def _picture(item: ScenePlan, done: Sequence[Done]) -> bytes:
+    if drawn := done[0].picture:
+        return drawn
+    return draw(*([part for part in done if not item.index(part.name)] or done), title=item.scene.id)
 
 
 def _texts(item: ScenePlan, products: Sequence[Product]) -> Iterator[tuple[str, bytes, str, list[str]]]:

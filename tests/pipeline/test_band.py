@@ -29,6 +29,7 @@ from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline import band as band_module
 from landsat_downsample.pipeline import tiles
 from landsat_downsample.pipeline.band import PREVIEW, preview, process, reduce_target
+from landsat_downsample.pipeline.cell_statistics import statistics_of_cells
 from landsat_downsample.reduce import native
 from landsat_downsample.storage import cancellation
 
@@ -304,7 +305,7 @@ def test_statistics_of_narrow_integers_are_exact_to_the_last_rounding(dtype):
     nearly_one[599, 6] -= 1
     for data in (noise, extremes, nearly_one, nearly_one[:1]):
         nodata = int(data.flat[0])
-        share, found = band_module.statistics_of_cells(data, nodata if (data != nodata).any() else None)
+        share, found = statistics_of_cells(data, nodata if (data != nodata).any() else None)
         cells = [int(cell) for cell in data[data != nodata]] or [nodata] * data.size
         assert share == len(cells) / data.size
         mean = Fraction(sum(cells), len(cells))
@@ -312,7 +313,7 @@ def test_statistics_of_narrow_integers_are_exact_to_the_last_rounding(dtype):
         assert (found["minimum"], found["maximum"]) == (min(cells), max(cells))
         assert found["mean"] == float(mean)
         assert found["stddev"] == math.sqrt(float(variance))
-    assert band_module.statistics_of_cells(np.full((3, 5), 7, dtype), 7) == (0.0, {})
+    assert statistics_of_cells(np.full((3, 5), 7, dtype), 7) == (0.0, {})
 
 
 def test_fractions_are_one_file_of_named_percentages(scenes):

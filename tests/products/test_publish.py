@@ -12,6 +12,7 @@ import rasterio
 from command import holds
 
 import landsat_downsample as ld
+from landsat_downsample.execution.work import BandWork
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.pipeline.band import process
@@ -127,6 +128,14 @@ def test_bands_may_arrive_in_any_order(folder, product, tmp_path):
     done = [process(target, publication) for target in plan.targets]
     assert publish.publish(plan, done[::-1], publication) == str(tmp_path / plan.name / plan.marker)
     assert record(tmp_path / plan.name, ".stac.json") == record(product, ".stac.json")
+
+
+def test_the_picture_of_a_lone_band_is_the_same_drawn_beside_its_file(folder, tmp_path):
+    (plan,) = ld.plan(folder, tmp_path, factor=5, bands="red")
+    publication = Publication(plan.dest, plan.name)
+    busy, beside = (BandWork(plan.targets[0], publication, alone=True).carry_out(lambda n=n: n) for n in (1, 2))
+    assert busy.picture is None and beside.picture == publish.draw(busy, title=plan.scene.id)
+    publication.abort()
 
 
 def test_a_file_that_was_lost_on_the_way_is_missed(folder, tmp_path):
