@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from landsat_downsample.errors import UsageError
+from landsat_downsample.model.bands import specs
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.scene import Scene
 
@@ -43,6 +44,12 @@ def check_units(units: str) -> str:
     return units
 
 
+def _instead(scene: Scene) -> str:
+    if scene.sensor and not any(spec.scale for spec in specs(scene.sensor, 2).values()):
+        return f"no Level 2 is made of {scene.sensor}: take its bands, or scenes of another sensor"
+    return "take a Level-2 product"
+
+
 def scalings(scene: Scene, names: Iterable[str], asked: str = "units 'scaled'") -> dict[str, tuple[float, float]]:
     """Scale and offset of the bands that are to be scaled; what its file says is in physical units stays so.
 
@@ -62,7 +69,7 @@ def scalings(scene: Scene, names: Iterable[str], asked: str = "units 'scaled'") 
         raise UsageError(
             f"{asked} of {scene.id}: nothing states the scale of {', '.join(lacking)}"
             + (" (Level-1 numbers have their factors in the MTL)" if scene.level == 1 else "")
-            + ("; take other bands, or units 'dn'" if asked.startswith("units") else "; take a Level-2 product")
+            + ("; take other bands, or units 'dn'" if asked.startswith("units") else f"; {_instead(scene)}")
         )
     found = {name: scaling for name, scaling in known.items() if scaling}
     for name, (scale, offset) in found.items():

@@ -272,3 +272,7 @@ def test_numbers_of_level_1_have_their_factors_elsewhere(tmp_path):
     folder = ld.make_scene(tmp_path, level=1, size=(61, 47), bands=["B4", "B5", "QA_PIXEL"])
     with pytest.raises(UsageError, match=r"nothing states the scale of B5, B4 \(Level-1 .*; take a Level-2 product"):
         target_of(ld.open_scene(folder), "ndvi", factor=7)
+    for sensor in ("mss", "mss123"):
+        folder = ld.make_scene(tmp_path, sensor=sensor, size=(61, 47))
+        with pytest.raises(UsageError, match=r"no Level 2 is made of mss.*: take its bands"):
+            target_of(ld.open_scene(folder), "ndvi", factor=7)
