@@ -92,8 +92,9 @@ def composite(
     if not isinstance(cube, xr.Dataset) or "time" not in cube.dims:
         raise UsageError("a composite is made of a Dataset with a dimension time: from open_products, or a cube")
     way, _, index = how.partition(":")
+    ways = [f"{one}:INDEX" if one == "max" else one for one in HOW]
     if way not in HOW or bool(index) != (way == "max"):
-        raise UsageError(f"how {how!r} is unknown{did_you_mean(how, HOW)}: choose mean, median, best or max:INDEX")
+        raise UsageError(f"how {how!r} is unknown{did_you_mean(how, ways)}: choose {', '.join(ways)}")
     wanted, periods = words(mask), list(_periods(cube["time"].to_index(), every))
     made = [_of_period(cube.isel(time=at), way, index, wanted) for _, at in periods]
     time = xr.DataArray(np.array([start for (start, _), _ in periods], "datetime64[ns]"), dims="time", name="time")

@@ -169,7 +169,8 @@ def test_refusals(out):
     cube = ld.open_products(out, ["red", "red_count"])
     for how, words in (
         ({"how": "maen"}, r"'maen' is unknown \(did you mean mean\?\)"),
-        ({"how": "max"}, "choose mean, median, best or max:INDEX"),
+        ({"how": "max"}, r"did you mean max:INDEX\?\): choose mean, median, best, max:INDEX"),
+        ({"how": "max:"}, r"did you mean max:INDEX\?\)"),
         ({"every": "moth"}, r"'moth' is no period \(did you mean month\?\)"),
         ({"mask": "cloud"}, "mask 'cloud' needs QA_PIXEL"),
         ({"how": "max:ndvi"}, "ndvi needs nir08"),
