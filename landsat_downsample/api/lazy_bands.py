@@ -18,7 +18,7 @@ from landsat_downsample.model.band import Band
 from landsat_downsample.model.band_attributes import TIME, band_attributes
 from landsat_downsample.model.family import of_sensor
 from landsat_downsample.model.scene import Scene
-from landsat_downsample.model.words import words
+from landsat_downsample.model.words import names_or_all
 from landsat_downsample.pipeline.pixels import open_rows
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def lazy_dataset(scene: Scene, names: Iterable[str] | str | None = None) -> xr.D
 
 def bands_of_one_grid(scene: Scene, names: Iterable[str] | str | None) -> dict[str, Band]:
     """The bands that were asked for, by the names they were asked by; by default all on the scene's grid."""
-    if names is None:
+    if (names := names_or_all(names)) is None:
         return {name: band for name, band in scene.bands.items() if band.grid.shape == scene.grid.shape}
-    chosen = {name: scene.band(name) for name in words(names)}
+    chosen = {name: scene.band(name) for name in names if name}
     if len({band.grid.shape for band in chosen.values()}) > 1:
         raise UsageError(f"bands {', '.join(chosen)} lie on different grids: take the panchromatic band by itself")
     return chosen

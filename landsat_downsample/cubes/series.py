@@ -25,7 +25,7 @@ from landsat_downsample.model.band_attributes import (
 from landsat_downsample.model.indices import INDEX_OF_MEANS, called, check_indices, index_of
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
-from landsat_downsample.model.words import words
+from landsat_downsample.model.words import names_or_all, words
 
 #: A date's coordinates: property of items -> name, attributes.
 BY_TIME = {
@@ -256,10 +256,10 @@ def with_indices(
     UsageError
         An index is unknown.
     """
-    asked = check_indices(words(indices))
+    asked, chosen = check_indices(words(indices)), names_or_all(names)
     if not asked:
-        return None if names is None else list(words(names))
-    found = list(_all_names(scenes) if names is None else words(names))
+        return None if chosen is None else list(chosen)
+    found = list(_all_names(scenes) if chosen is None else chosen)
     for name in asked:
         means = index_of(name).spec(INDEX_OF_MEANS).asset_key
         found.append(name if all(scene.find(name) for scene in scenes) else means)
@@ -271,10 +271,8 @@ def _all_names(scenes: Sequence[ReducedScene]) -> Iterable[str]:
 
 
 def _variables(scenes: Sequence[ReducedScene], names: Iterable[str] | str | None) -> Iterable[Variable]:
-    if names is None:
-        names = _all_names(scenes)
     wanted: dict[str, None] = {}
-    for name in words(names):
+    for name in names_or_all(names) or _all_names(scenes):
         shares = dict.fromkeys(la.share for scene in scenes for la in scene.layers.values() if la.share)
         wanted |= shares if name.upper() == FRACTIONS else {name: None}
     return (Variable.of(scenes, name) for name in wanted)

@@ -14,6 +14,7 @@ from landsat_downsample.model.methods import METHODS, check_policy, check_stats
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.target_grid import TargetGrid
 from landsat_downsample.model.units import check_units
+from landsat_downsample.model.words import names_or_all
 
 #: Options that JSON holds as lists.
 TUPLES = ("size", "anchor", "bands", "mask", "bounds", "stats", "index")
@@ -46,7 +47,7 @@ class Options:
     anchor: tuple[float, float] | None = None
     """(x, y) of any corner of a cell, in place of the zone's."""
     bands: tuple[str, ...] | None = None
-    """USGS or common names; None takes all, ``none`` beside an index none."""
+    """USGS or common names; None or ``all`` takes all, ``none`` beside an index none."""
     qa: str = "conservative"
     """How bit fields are reduced: conservative, majority, mode or nearest."""
     mask: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class Options:
             object.__setattr__(self, name, value if name == "size" else _plain(getattr(self, name)))
         object.__setattr__(self, "min_valid", _share(self.min_valid))
         object.__setattr__(self, "index", check_indices(self.index))
+        object.__setattr__(self, "bands", names_or_all(self.bands))
         if self.bands == (NO_BANDS,) and self.index:
             object.__setattr__(self, "bands", ())
         if NO_BANDS in (self.bands or ()):

@@ -89,3 +89,24 @@ def words(given: str | Iterable[str] | None, *, empty: bool = False) -> tuple[st
     if not all(isinstance(part, str) for part in parts):
         raise UsageError(f"{given!r} is no list of names: give them as 'one,other' or ['one', 'other']")
     return tuple(part.strip() for part in parts if empty or part.strip())
+
+
+def names_or_all(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """Names as of `words`; None, which means all, of None and of the word ``all``.
+
+    Raises
+    ------
+    UsageError
+        ``all`` stands beside others.
+
+    Examples
+    --------
+    >>> names_or_all("red, nir08"), names_or_all("all"), names_or_all(None)
+    (('red', 'nir08'), None, None)
+    """
+    names = None if given is None else words(given, empty=True)
+    if names and "all" in names:
+        if len(names) > 1:
+            raise UsageError(f"{','.join(names)!r}: all is given alone, or left out, which means the same")
+        return None
+    return names

@@ -24,7 +24,7 @@ from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.model.scene import Scene, no_such_band
-from landsat_downsample.model.words import count_words, words
+from landsat_downsample.model.words import count_words, names_or_all, words
 from landsat_downsample.scenes import checksums, frame, validity
 from landsat_downsample.scenes.finder import Finder, Source, single_file
 from landsat_downsample.scenes.frame import PAN
@@ -67,7 +67,7 @@ def open_with(
 
     Of `bands` and those that spectral indices are made of, as far as it has these.
     """
-    finder = Finder(policy)
+    finder, bands = Finder(policy), names_or_all(bands)
     if isinstance(source, str | os.PathLike):
         location = _absolute(os.fspath(source))
         with files.reading(location):

@@ -72,3 +72,15 @@ def test_what_a_scene_does_not_have_is_named_with_the_nearest(options, words, sc
 
 def test_a_file_whose_name_begins_with_a_hyphen_is_taken_after_two(tmp_path):
     assert "cannot open" in call("info", "--", "-scene").err
+
+
+def test_the_word_all_means_what_is_taken_by_default(scene, tmp_path):
+    plans = [
+        call("plan", scene, "--to", tmp_path, "--factor", "4", "--json", *some) for some in ((), ("--bands", "all"))
+    ]
+    assert plans[0].code == 0 and plans[0].out == plans[1].out
+    assert (
+        "'red,all': all is given alone"
+        in call("plan", scene, "--to", tmp_path, "--factor", "4", "--bands", "red,all").err
+    )
+    assert list(ld.open_scene(scene, bands="all").dataset("all")) == list(ld.open_scene(scene).dataset())

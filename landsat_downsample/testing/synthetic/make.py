@@ -13,6 +13,7 @@ from landsat_downsample.errors import UsageError, WriteError
 from landsat_downsample.model import flags
 from landsat_downsample.model.bands import BandSpec
 from landsat_downsample.model.grid import width_height
+from landsat_downsample.model.words import names_or_all
 from landsat_downsample.testing.synthetic import files as texts
 from landsat_downsample.testing.synthetic import ground as land
 from landsat_downsample.testing.synthetic import mtl, series
@@ -165,9 +166,9 @@ def _size(sensor: str, size: tuple[int, int] | None) -> tuple[int, int]:
 
 def _chosen(recipe: Recipe, names: Iterable[str] | None) -> tuple[BandSpec, ...]:
     specs = recipe.bands
-    if names is None:
+    wanted = names_or_all(names)
+    if wanted is None:
         return tuple(specs.values())
-    wanted = [names] if isinstance(names, str) else list(names)
     unknown = sorted(set(wanted) - set(specs))
     if unknown or not wanted:
         what = f"no band {', '.join(unknown)} in" if unknown else "no bands asked of"
