@@ -22,6 +22,7 @@ from landsat_downsample.model.safe_text import plain
 from landsat_downsample.model.words import count_words, part_words, size_words
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.products import publish
+from landsat_downsample.products.picture import EarlyPicture
 from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.bugs import wrapped
 from landsat_downsample.storage.publication import Publication
@@ -177,6 +178,7 @@ class _Work:
     done: list[Done] = field(default_factory=list)
     waiting: set[Future[Any]] = field(default_factory=set)
     error: BaseException | None = None
+    picture: EarlyPicture | None = None
     ending: Future[Outcome] | None = None
 
     @property
@@ -356,7 +358,8 @@ class _Run:
             self._executor = self._make(opened.plan)
         work.begun = time.perf_counter()
         self._executor.part = part_words(work.number, self._total) if self._total else ""
-        for target in opened.plan.targets:
+        work.picture = picture = EarlyPicture(opened.plan, self._publishers)
+        for target in sorted(opened.plan.targets, key=lambda target: not picture.shows(target.band.name)):
             band = BandWork(target, opened.publication, alone=len(opened.plan.targets) == 1)
             work.waiting.add(self._executor.submit(band))
         self._report(Progress(work.name, work.plan, begun=True))
@@ -370,6 +373,9 @@ class _Run:
             error = future.exception()
             if error is None:
                 work.done.append(done := future.result())
+                if work.picture:
+                    with undisturbed():  # as of `_advance`
+                        work.picture.add(done)
                 self._report(Progress(work.name, work.plan, done=done))
                 if done.doubt:
                     _warn_of_doubt(done, work.opened.plan)
@@ -456,7 +462,8 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
         if work.error is not None:
             raise work.error
         with cancellation.stoppable(abandoned):
-            href = publish.publish(work.opened.plan, work.done, work.opened.publication)
+            drawn = work.picture.result() if work.picture else None
+            href = publish.publish(work.opened.plan, work.done, work.opened.publication, drawn)
     except Exception as error:
         why = wrapped(error, f"cannot publish {work.opened.plan.name!r}", WriteError)
         return _failed(work, publish.overtaken(work.opened.plan, why), facts)

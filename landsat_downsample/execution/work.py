@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline.band import Done, process
-from landsat_downsample.products.publish import draw
+from landsat_downsample.products.picture import draw
 from landsat_downsample.storage.publication import Publication
 
 

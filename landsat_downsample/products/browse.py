@@ -137,6 +137,25 @@ def render(
     return _png(_paint(values, alpha, calm, [specs[name] for name in shown]), title, shown, smooth=True)
 
 
+def inputs(specs: Mapping[str, BandSpec]) -> frozenset[str]:
+    """Names of the bands that are drawn, or say where those have data, as long as none that is drawn lacks all data."""
+    wanted: list[str | None] = [*_choose(specs), _quality(specs, specs)]
+    found: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        if name is not None and name in specs and name not in found:
+            found.add(name)
+            wanted.append(specs[name].fill_from)
+    return frozenset(found)
+
+
+def all_have_data(
+    arrays: Mapping[str, np.ndarray], specs: Mapping[str, BandSpec], nodata: Mapping[str, float | None]
+) -> bool:
+    """Whether the bands that `render` would draw first are those that it draws."""
+    return _seen(arrays, specs, nodata)[0] == _choose(specs)
+
+
 def _seen(
     arrays: Mapping[str, Any], specs: Mapping[str, Any], nodata: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], np.ndarray]:

@@ -20,10 +20,11 @@ from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.pipeline.band import Done
-from landsat_downsample.products import browse, stac
 from landsat_downsample.products import met as met_module
+from landsat_downsample.products import stac
 from landsat_downsample.products.grid_facts import why_no_mtl
 from landsat_downsample.products.met import dumps, source_identity
+from landsat_downsample.products.picture import draw
 from landsat_downsample.storage.files import list_names, read_bytes
 from landsat_downsample.storage.publication import Publication, read_marker
 
@@ -39,8 +40,10 @@ _MEDIA = {
 _STATISTICS_FILES = "other statistics of a band than its mean are in files named after them: see the STAC item"
 
 
-def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> str:
+def publish(item: ScenePlan, done: Sequence[Done], publication: Publication, picture: bytes | None = None) -> str:
     """Write everything but the bands, the STAC item last, and make the product visible.
+
+    The picture is drawn here unless it was before.
 
     Returns
     -------
@@ -53,10 +56,10 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> 
     products = [product for part in done for product in part.products]
     # The picture is drawn while the texts are rewritten and stored.
     with gdal_settings(), ThreadPoolExecutor(1, thread_name_prefix="picture") as pool:
-        picture = pool.submit(copy_context().run, _picture, item, done)
+        drawing = pool.submit(copy_context().run, _picture, item, done, picture)
         extra = [_put(publication, *text) for text in _texts(item, products)]
         extra.append(
-            _put(publication, f"{item.name}.browse.png", picture.result(), "browse", ["thumbnail", "overview"])
+            _put(publication, f"{item.name}.browse.png", drawing.result(), "browse", ["thumbnail", "overview"])
         )
         record = dumps(met_module.met(item, products, extra))
         extra.append(_put(publication, f"{item.name}.met.json", record, "met.json", ["metadata"]))
@@ -85,19 +88,8 @@ def _put(publication: Publication, filename: str, data: bytes, key: str, roles: 
     }
 
 
-def draw(*done: Done, title: str) -> bytes:
-    """Draw the browse picture of a product from the small copies of its bands."""
-    with gdal_settings():
-        return browse.render(
-            {part.name: part.preview for part in done},
-            {part.name: part.spec for part in done},
-            {part.name: part.preview_nodata for part in done},
-            title=title,
-        )
-
-
-def _picture(item: ScenePlan, done: Sequence[Done]) -> bytes:
-    if drawn := done[0].picture:
+def _picture(item: ScenePlan, done: Sequence[Done], drawn: bytes | None) -> bytes:
+    if drawn := drawn or done[0].picture:
         return drawn
     return draw(*([part for part in done if not item.index(part.name)] or done), title=item.scene.id)
 

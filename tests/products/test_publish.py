@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 from command import holds
@@ -17,6 +19,7 @@ from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.pipeline.band import process
 from landsat_downsample.products import publish, verify
+from landsat_downsample.products.picture import EarlyPicture, draw
 from landsat_downsample.storage.publication import Publication
 
 
@@ -134,7 +137,26 @@ def test_the_picture_of_a_lone_band_is_the_same_drawn_beside_its_file(folder, tm
     (plan,) = ld.plan(folder, tmp_path, factor=5, bands="red")
     publication = Publication(plan.dest, plan.name)
     busy, beside = (BandWork(plan.targets[0], publication, alone=True).carry_out(lambda n=n: n) for n in (1, 2))
-    assert busy.picture is None and beside.picture == publish.draw(busy, title=plan.scene.id)
+    assert busy.picture is None and beside.picture == draw(busy, title=plan.scene.id)
+    publication.abort()
+
+
+def test_a_picture_is_drawn_before_other_bands_are_done_where_all_that_it_shows_have_data(folder, tmp_path):
+    (plan,) = ld.plan(folder, tmp_path, factor=5)
+    publication = Publication(plan.dest, plan.name)
+    whole = {target.band.name: process(target, publication) for target in plan.targets}
+    red = whole["SR_B4"]
+    bare = whole | {"SR_B4": replace(red, preview=np.full_like(red.preview, red.preview_nodata))}
+    seen = []
+    with ThreadPoolExecutor(1) as pool:
+        for parts in (whole, bare):
+            early = EarlyPicture(plan, pool)
+            for name in ("QA_PIXEL", "SR_B2", "SR_B3", "SR_B4"):
+                assert early.shows(name) and early.result() is None
+                early.add(parts[name])
+            seen.append((early.result(), draw(*parts.values(), title=plan.scene.id)))
+    (drawn, expected), (none, other) = seen
+    assert drawn == expected != other and none is None and not early.shows("QA_RADSAT")
     publication.abort()
 
 
