@@ -58,17 +58,19 @@ def libertiff_decode(paths: list[Path], factor: int) -> list[np.ndarray]:
 
 
 def libertiff_mean(paths: list[Path], factor: int) -> list[np.ndarray]:
-    """The same, then the simplest mean that is right; an output shape would be answered from an overview."""
-    found = []
-    for path, pixels in zip(paths, _by_libertiff(paths, factor), strict=True):
-        if categorical(path):
-            found.append(pixels[factor // 2 :: factor, factor // 2 :: factor])
-            continue
-        blocks = pixels.reshape(pixels.shape[0] // factor, factor, pixels.shape[1] // factor, factor)
-        count = np.count_nonzero(blocks, axis=(1, 3))
-        total = blocks.sum(axis=(1, 3), dtype=np.uint64)
-        found.append(np.rint(total / np.maximum(count, 1)).astype("uint16"))
-    return found
+    """The same, then means; an output shape would be answered from an overview."""
+    read = zip(paths, _by_libertiff(paths, factor), strict=True)
+    return [_block_means(pixels, factor, categorical(path)) for path, pixels in read]
+
+
+def _block_means(pixels: np.ndarray, factor: int, decimated: bool) -> np.ndarray:
+    """The simplest mean that is right, of whole cells."""
+    if decimated:
+        return pixels[factor // 2 :: factor, factor // 2 :: factor]
+    blocks = pixels.reshape(pixels.shape[0] // factor, factor, pixels.shape[1] // factor, factor)
+    count = np.count_nonzero(blocks, axis=(1, 3))
+    total = blocks.sum(axis=(1, 3), dtype=np.uint64)
+    return np.rint(total / np.maximum(count, 1)).astype("uint16")
 
 
 def _by_libertiff(paths: list[Path], factor: int) -> Iterator[np.ndarray]:
@@ -82,6 +84,25 @@ def _by_libertiff(paths: list[Path], factor: int) -> Iterator[np.ndarray]:
         with rasterio.open(path, driver="LIBERTIFF", NUM_THREADS="ALL_CPUS") as source:
             height, width = (n // factor * factor for n in source.shape)
             yield source.read(1, window=Window(0, 0, width, height))
+
+
+def async_geotiff(paths: list[Path], factor: int) -> list[np.ndarray]:
+    """All files at once, on the threads that it takes, then means by NumPy: it reduces nothing itself."""
+    import asyncio
+
+    from async_geotiff import GeoTIFF, Window
+    from obstore.store import LocalStore
+
+    async def read(path: Path) -> np.ndarray:
+        source = await GeoTIFF.open(path.name, store=LocalStore(path.parent))
+        height, width = (n // factor * factor for n in source.shape)
+        raster = await source.read(window=Window(0, 0, width, height))
+        return await asyncio.to_thread(_block_means, raster.data[0], factor, categorical(path))
+
+    async def read_all() -> list[np.ndarray]:
+        return await asyncio.gather(*map(read, paths))
+
+    return asyncio.run(read_all())
 
 
 def rio_tiler(paths: list[Path], factor: int, *, overviews: bool = False) -> list[np.ndarray]:
@@ -197,6 +218,29 @@ def xarray_spatial(paths: list[Path], factor: int) -> list[np.ndarray]:
     return found
 
 
+def xcube_resampling(paths: list[Path], factor: int) -> list[np.ndarray]:
+    """Block means, then bilinear between them, as it does by default: on cells that are blocks of the source too."""
+    import rioxarray
+    from xcube_resampling import affine_transform_dataset
+    from xcube_resampling.gridmapping import GridMapping
+
+    found = []
+    for path in paths:
+        rows = math.lcm(TILE, factor)
+        opened = rioxarray.open_rasterio(path, chunks={"y": rows, "x": -1}, lock=False)[0].drop_vars("band")
+        height, width = (n // factor for n in opened.shape)
+        source = opened[: height * factor, : width * factor]
+        fill = source.where(source != 0) if not categorical(path) else source
+        west, _, _, north = source.rio.bounds()
+        step = abs(source.rio.resolution()[0]) * factor
+        first = (west + step / 2, north - (height - 0.5) * step)  # the centre of the first cell from below
+        target = GridMapping.regular((width, height), first, step, source.rio.crs.to_string(), tile_size=1024)
+        method = "center" if categorical(path) else "mean"
+        made = affine_transform_dataset(fill.to_dataset(name="cells"), target, agg_methods=method)
+        found.append(np.rint(np.nan_to_num(made["cells"].values)).astype("uint16"))
+    return found
+
+
 def _item(paths: list[Path], factor: int):
     """A STAC item about some files of one grid, and the coarse grid of whole cells."""
     import datetime
@@ -228,6 +272,7 @@ COARSEN, ODC, STACKSTAC = "rioxarray + xarray coarsen", "odc-stac, full resoluti
 THREADS = "rasterio decimated read, full resolution, on all cores"
 DECODE = f"GDAL's LIBERTIFF, decoding alone, on all cores {OTHER}"
 MEAN = "GDAL's LIBERTIFF, on all cores, means by NumPy"
+ASYNC = "async-geotiff, means by NumPy"
 PEERS = {
     "rasterio decimated read, full resolution": rasterio_decimated,
     THREADS: rasterio_threads,
@@ -242,6 +287,8 @@ PEERS = {
     f"rio-tiler, overviews {OTHER}": rio_tiler_overviews,
     "pyresample BucketResampler": pyresample,
     "xarray-spatial resample": xarray_spatial,
+    "xcube-resampling, means": xcube_resampling,
+    ASYNC: async_geotiff,
 }
 #: Takes a minute a band: measured once.
 SLOW = ("pyresample BucketResampler",)

@@ -31,14 +31,14 @@ import rasterio
 
 from benchmarks.floor import exact_mean, numpy_sums
 from benchmarks.interleave import rounds
-from benchmarks.peers import COARSEN, DECODE, MEAN, ODC, OTHER, PEERS, SLOW, STACKSTAC, THREADS
+from benchmarks.peers import ASYNC, COARSEN, DECODE, MEAN, ODC, OTHER, PEERS, SLOW, STACKSTAC, THREADS
 from benchmarks.scenes import EIGHT, band_of
 
 ONE, SCENE, NOTHING = f"one band ({EIGHT[3]})", f"a scene of {len(EIGHT)} bands", "nothing"
 OURS, HELP = "ours: landsat-downsample run", "ours: landsat-downsample --help"
 TRANSLATE = "gdal_translate -r average, full resolution"
 PARALLEL = f"{TRANSLATE}, on all cores"
-SCENE_PEERS = (THREADS, DECODE, MEAN, COARSEN, ODC, STACKSTAC)
+SCENE_PEERS = (THREADS, DECODE, MEAN, ASYNC, COARSEN, ODC, STACKSTAC)
 
 
 @dataclass(frozen=True, slots=True)
