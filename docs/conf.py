@@ -57,6 +57,10 @@ nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 
+# `name` in a docstring leads to that name; -- is the beginning of an option, no dash.
+default_role = "py:obj"
+smartquotes_action = "qe"
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 autodoc_typehints = "none"  # the parameters' sections say types in words
 numpydoc_show_class_members = False

@@ -161,11 +161,12 @@ def test_gdalbuildvrt_makes_a_mosaic_without_resampling(rows, tmp_path):
                 assert mosaic.transform.f - product.transform.f == place[1] * 210
 
 
-def test_the_page_on_stacking_can_be_followed(tmp_path, monkeypatch):
-    page = Path(__file__).parents[2] / "docs" / "stacking.md"
+@pytest.mark.slow
+def test_the_pages_on_stacking_can_be_followed(tmp_path, monkeypatch):
+    pages = "".join((Path(__file__).parents[2] / "docs" / name).read_text() for name in ("stacking.md", "mosaic.md"))
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    for language, text in re.findall(r"```(sh|python)\n(.*?)```", page.read_text(), re.DOTALL):
+    for language, text in re.findall(r"```(sh|python)\n(.*?)```", pages, re.DOTALL):
         if language == "python":
             exec(text, names)
             continue

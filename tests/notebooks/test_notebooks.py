@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import nbformat
@@ -237,11 +238,9 @@ def test_operating_a_batch_runs(tmp_path, cluster):
     assert "7 scenes: 5 done, 2 failed" in said and "2 scenes: 1 done, 1 failed" in said and "0 leftovers" in said
     assert said.count("all equal") == 3 and "no such file or folder" in said and "fetch it again" in said
     assert len(list(tmp_path.glob("demo/operated/*/*.stac.json"))) == 6 and len(pictures(outputs)) == 1
-    frame = next(
-        output.data["text/html"] for output in outputs if "IFrame" in str(output.get("data", {}).get("text/plain"))
-    )
-    (page,) = re.findall(r'src="([^"]+)"', frame)
-    assert (tmp_path / page).is_file()
+    shown = next(html for one in outputs if "srcdoc=" in (html := one.get("data", {}).get("text/html", "")))
+    (page,) = re.findall(r'srcdoc="([^"]+)"', shown)
+    assert unescape(page) in [one.read_text() for one in tmp_path.glob("demo/operated/_runs/*/report.html")]
 
 
 @pytest.mark.slow
