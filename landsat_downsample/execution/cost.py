@@ -78,7 +78,7 @@ class Setting:
     on_dask: bool = True
     """On dask workers, which read each header anew, and not in the threads of one process."""
     bare: bool = False
-    """Whether ``s3://`` is asked over plain http, where headers are read twice to be compared."""
+    """Whether ``s3://`` is asked over plain http, where headers are read twice to be compared, unless they are all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ def _opening(item: ScenePlan, setting: Setting) -> Cost:
     found, scene = Cost(core_seconds=OPENED * len(item.scene.bands)), item.scene
     for band in scene.bands.values():
         source = band.location
-        bare = source.kind == "http" or (setting.bare and source.kind == "s3")
+        bare = source.kind == "http" or (setting.bare and source.kind == "s3" and not _small(band))
         reads = 0 if source.is_local else 2 if bare else 1
         found += _asked(source, gets=reads) + _received(source, reads * min(HEADER, band.size or HEADER))
     source = next(iter(scene.bands.values())).location
@@ -252,6 +252,11 @@ def reduction(target: Target, setting: Setting) -> Cost:
     return read + Cost(targets=1, core_seconds=cpu, bytes_out=raw * COMPRESSED[kind] + counts * COUNT_KEPT)
 
 
+def _small(band: Band) -> bool:
+    """Whether a band comes whole where its header is asked for."""
+    return 0 < (band.size or 0) <= HEADER
+
+
 def _kind(target: Target) -> str:
     return "bits" if target.band.spec.kind == "bits" else "continuous"
 
@@ -265,6 +270,8 @@ def _pixels_of(band: Band, window: PixelWindow, setting: Setting) -> Cost:
     size, share = band.size or 0, _area(window) / (band.grid.height * band.grid.width)
     if band.location.is_local:
         return _received(band.location, size)
+    if _small(band):  # its header was all of it
+        return _asked(band.location, gets=setting.on_dask) + _received(band.location, size * setting.on_dask)
     part = size * FULL_RESOLUTION * share
     spans = -(-(window[1] - window[0]) // band.block_shape[0]) if window[3] - window[2] < band.grid.width else 1
     if part >= PARTIAL * size or spans > MAX_SPANS:
@@ -278,7 +285,7 @@ def _pixels_of(band: Band, window: PixelWindow, setting: Setting) -> Cost:
 
 
 def _publication(item: ScenePlan) -> Cost:
-    """Whether it is there looked up; metadata, picture and records made; all files stored, and bands checked."""
+    """Whether it is there looked up; metadata, picture and records made; all files stored, and bands listed."""
     cells = item.coarse.height * item.coarse.width
     texts = {} if item.scene.lone else item.scene.metadata
     if why_no_mtl(item):
@@ -286,9 +293,9 @@ def _publication(item: ScenePlan) -> Cost:
     rasters = sum(len(target.files) + bool(target.fractions) for target in item.targets)
     puts = rasters + len(texts) + 3  # the picture, met.json and the STAC item
     if item.overwrite:  # the old marker is looked for before each PUT, and what is left of the old product at the end
-        asked = _asked(item.destination, puts=puts, heads=puts + rasters + len(texts) + 2, lists=1)
+        asked = _asked(item.destination, puts=puts, heads=puts + len(texts) + 2, lists=2)
     else:
-        asked = _asked(item.destination, puts=puts, heads=1 + rasters, lists=2)
+        asked = _asked(item.destination, puts=puts, gets=1, lists=1)
     for place in map(Location, texts.values()):
         asked += _asked(place, gets=2 if place.kind == "http" else 1) + _received(place, METADATA)
     written = len(texts) * METADATA + 2 * RECORD + min(cells, MAX_SIDE**2) * PICTURE_PIXEL

@@ -51,6 +51,8 @@ class Product:
     """(height, width) of a block on disk."""
     overviews: tuple[tuple[int, int], ...] = ()
     """(height, width) of each overview, largest first."""
+    etag: str | None = None
+    """As an object store answered when it took the file; in no metadata."""
     stat: str = ""
     """Statistic of the band, beside its mean, that its name tells; empty for a file of the band's own name."""
 

@@ -416,7 +416,7 @@ def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publicat
     filename, name, method, notes = facts
     known = [statistics_of_cells(band, layer.nodata) for band in data]
     with cog(data, target.coarse, layer) as encoded:
-        digest, size = publication.put(filename, encoded), len(encoded)
+        stored, size = publication.put(filename, encoded), len(encoded)
     return Product(
         band=name,
         filename=filename,
@@ -424,7 +424,8 @@ def _store(target: Target, data: np.ndarray, layer: Layer, publication: Publicat
         dtype=data.dtype.name,
         nodata=layer.nodata,
         size=size,
-        sha256=digest,
+        sha256=stored.sha256,
+        etag=stored.etag,
         valid_fraction=known[0][0],
         statistics=tuple(statistics for _, statistics in known),
         names=tuple(n for n in layer.descriptions if n) if len(data) > 1 else (),

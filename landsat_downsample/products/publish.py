@@ -27,6 +27,7 @@ from landsat_downsample.products.met import dumps, source_identity
 from landsat_downsample.products.picture import draw
 from landsat_downsample.storage.files import list_names, read_bytes
 from landsat_downsample.storage.publication import Publication, read_marker
+from landsat_downsample.storage.publication_place import Stored
 
 _MEDIA = {
     "txt": "text/plain",
@@ -64,7 +65,7 @@ def publish(item: ScenePlan, done: Sequence[Done], publication: Publication, pic
         record = dumps(met_module.met(item, products, extra))
         extra.append(_put(publication, f"{item.name}.met.json", record, "met.json", ["metadata"]))
         marker = dumps(stac.item(item, products, extra))
-    expected = {product.filename: product.sha256 for product in products}
+    expected = {product.filename: Stored(product.sha256, product.etag) for product in products}
     publication.commit(item.marker, marker, expected=expected)
     return (item.location / item.marker).href
 
@@ -77,14 +78,14 @@ def known_scene(scene: Scene, done: Sequence[Done]) -> Scene:
 
 
 def _put(publication: Publication, filename: str, data: bytes, key: str, roles: list[str]) -> dict[str, Any]:
-    digest = publication.put(filename, data)
+    stored = publication.put(filename, data)
     return {
         "key": key,
         "filename": filename,
         "media type": _MEDIA[filename.rpartition(".")[2].lower()],
         "roles": roles,
         "size": len(data),
-        "sha256": digest,
+        "sha256": stored.sha256,
     }
 
 

@@ -342,6 +342,9 @@ def _compare(file: IO[bytes], offset: int, size: int, checksum: str | None) -> N
         raise ReadError(f"its bytes do not have the {known[0]} checksum that its catalogue gives; fetch it again")
 
 
+#: Bytes on disk below which a copy is given back to it at once: a thread would take longer to start.
+SMALL = 4 << 20
+
 #: An open file has a name here for as long as its process lives (Linux).
 _OPEN_FILES = "/proc/self/fd"
 
@@ -363,6 +366,9 @@ def _spill() -> Iterator[tuple[int, str]]:
 
 def _close(file: IO[bytes]) -> None:
     """Close a file without waiting for it: to give a band's copy back to a disk can take a third of its decoding."""
+    if os.fstat(file.fileno()).st_blocks * 512 < SMALL:
+        file.close()
+        return
     try:
         last = os.dup(file.fileno())  # the file is `file` no more, and nobody can reach it by that path
     except OSError:  # no more files may be open

@@ -13,6 +13,7 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
+from landsat_downsample import __version__
 from landsat_downsample.errors import ReadError
 from landsat_downsample.model import environment
 from landsat_downsample.model.family import HrefRule, access_rule
@@ -89,6 +90,7 @@ def _make(protocol: str, policy: Policy, inside: frozenset[str], rule: HrefRule 
             raise ReadError("the S3 endpoint of AWS_ENDPOINT_URL is no URL: give http://HOST:PORT, or https://HOST")
         timeouts: dict[str, Any] = {"connect_timeout": policy.timeout, "read_timeout": policy.timeout}
         timeouts |= {"retries": {"total_max_attempts": 1}, "max_pool_connections": 32}
+        timeouts["user_agent"] = f"landsat-downsample/{__version__}"  # botocore's takes an eighth of a request's CPU
         options["config_kwargs"] = timeouts | ambient.get("config_kwargs", {})
         options["requester_pays"] = policy.requester_pays
         if rule:

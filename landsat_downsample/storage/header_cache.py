@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from landsat_downsample.formats.tiff_layout import TiffLayout
 from landsat_downsample.model.location import Location
 from landsat_downsample.storage.recent import Recent
+from landsat_downsample.storage.transport import HttpResponse
 
 #: Bytes of all headers kept; one of a full Landsat band takes about 20 KiB.
 LIMIT = 32 << 20
@@ -26,10 +27,12 @@ class Header:
     """Bytes of the whole object."""
     requests: int
     received: int
+    whole: HttpResponse | None = None
+    """Of an object all of which is here: what the store said of it."""
     _unclaimed: list[tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
-        end = max(offset + length for offset, length in self.layout.parts)
+        end = self.size if self.whole else max(offset + length for offset, length in self.layout.parts)
         self.parts = [(start, data[: end - start]) for start, data in self.parts if start < end]
         self._unclaimed = [(self.requests, self.received)]
 

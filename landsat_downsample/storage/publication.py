@@ -12,11 +12,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from landsat_downsample.errors import ReadError
+from landsat_downsample.errors import MissingError, ReadError
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage.publication_folder import Folder
-from landsat_downsample.storage.publication_place import Place, check_plain
+from landsat_downsample.storage.publication_place import Place, Stored, check_plain
 from landsat_downsample.storage.regular_files import open_regular
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Publication(Place):
     >>> import os, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     publication = Publication(folder, "scene_downsampled")
-    ...     digest = publication.put("B4.TIF", b"...")
+    ...     stored = publication.put("B4.TIF", b"...")
     ...     publication.commit("scene_downsampled.stac.json", b"{}")
     ...     sorted(os.listdir(publication.href))
     ['B4.TIF', 'scene_downsampled.stac.json']
@@ -41,13 +41,13 @@ class Publication(Place):
 
     __slots__ = ()
 
-    def put(self, filename: str, data: bytes | memoryview) -> str:
+    def put(self, filename: str, data: bytes | memoryview) -> Stored:
         """Store one file of the product, under a name that nobody takes for a result yet.
 
         Returns
         -------
-        str
-            SHA-256 of the bytes, hexadecimal.
+        Stored
+            What `commit` expects to find.
 
         Raises
         ------
@@ -58,11 +58,10 @@ class Publication(Place):
         digest = hashlib.sha256(data).hexdigest()
         if self.location.is_local:
             Folder(self).put(filename, data)
-        else:
-            self._objects().put(filename, bytes(data), digest)
-        return digest
+            return Stored(digest)
+        return Stored(digest, self._objects().put(filename, bytes(data), digest))
 
-    def commit(self, marker_filename: str, data: bytes, *, expected: Mapping[str, str] | None = None) -> None:
+    def commit(self, marker_filename: str, data: bytes, *, expected: Mapping[str, Stored] | None = None) -> None:
         """Write the marker and make the product visible.
 
         Parameters
@@ -72,7 +71,7 @@ class Publication(Place):
         data : bytes
             Its JSON.
         expected : mapping, optional
-            SHA-256 by filename of all other files; each must be there, or nothing is published.
+            What `put` gave of all other files, by filename; each must be there, or nothing is published.
 
         Raises
         ------
@@ -140,6 +139,7 @@ def _read_if_there(location: Location, policy: Policy) -> bytes | None:
     from landsat_downsample.storage.fetch_request import FetchRequest
     from landsat_downsample.storage.remote import Remote
 
-    if not remote.exists(location, policy):
+    try:
+        return remote.read_whole(Remote(FetchRequest(location, policy=policy)), 64 << 20)
+    except MissingError:
         return None
-    return remote.read_whole(Remote(FetchRequest(location, policy=policy)), 64 << 20)

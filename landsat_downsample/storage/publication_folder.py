@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from landsat_downsample.errors import WriteError
 from landsat_downsample.storage.locks import process_lock
-from landsat_downsample.storage.publication_place import Place
+from landsat_downsample.storage.publication_place import Place, Stored
 from landsat_downsample.storage.regular_files import open_regular
 
 #: What the system says where nothing more can be written.
@@ -65,11 +65,11 @@ class Folder:
         except OSError as error:
             raise self._refused(filename, error) from error
 
-    def commit(self, marker: str, data: bytes, expected: dict[str, str]) -> None:
+    def commit(self, marker: str, data: bytes, expected: dict[str, Stored]) -> None:
         """Write the marker and rename the hidden folder."""
         staging = self.hidden("partial")
-        for filename, digest in expected.items():
-            if _digest(os.path.join(staging, filename)) != digest:
+        for filename, stored in expected.items():
+            if _digest(os.path.join(staging, filename)) != stored.sha256:
                 raise WriteError(f"cannot publish {self.place.href!r}: {filename!r} did not arrive as it was sent")
         self.put(marker, data)
         try:

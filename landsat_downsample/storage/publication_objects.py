@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from landsat_downsample.errors import WriteError
-from landsat_downsample.model.location import Location
+from landsat_downsample.model.location import S3, Location
 from landsat_downsample.model.product import MARKER
 from landsat_downsample.storage import remote, transport
 from landsat_downsample.storage.fetch_request import FetchRequest
-from landsat_downsample.storage.publication_place import Place
+from landsat_downsample.storage.publication_place import Place, Stored
 from landsat_downsample.storage.remote import Remote
 from landsat_downsample.storage.retry import Mismatch, RetryBudget, classify
 from landsat_downsample.storage.transport import HttpResponse
@@ -32,11 +32,11 @@ class Objects:
         """Filename of the object that makes the product complete."""
         return f"{self.place.name}{MARKER}"
 
-    def put(self, filename: str, data: bytes, digest: str) -> None:
-        """Put an object under its final key."""
+    def put(self, filename: str, data: bytes, digest: str) -> str | None:
+        """Put an object under its final key; gives its ETag, where the store says one."""
         if self.place.overwrite:
             self._withdraw(filename)
-        self._store(filename, data, digest, create=not self.place.overwrite)
+        return self._store(filename, data, digest, create=not self.place.overwrite)
 
     def _withdraw(self, filename: str) -> None:
         """Take the marker of the product to be replaced away before anything of it changes."""
@@ -45,27 +45,26 @@ class Objects:
             if found is not None and dict(found.metadata).get("publication") != self.place.token:
                 self.call(name, partial(self.delete, name))
 
-    def _store(self, filename: str, data: bytes, digest: str, *, create: bool) -> None:
+    def _store(self, filename: str, data: bytes, digest: str, *, create: bool) -> str | None:
         of = self.place
         location = of.location / filename
         metadata = {"sha256": digest, "publication": of.token}
 
-        def store(seconds: float, *, create: bool) -> None:
-            transport.put(location, data, metadata=metadata, create=create, policy=of.policy, seconds=seconds)
+        def store(seconds: float, *, create: bool) -> str | None:
+            return transport.put(location, data, metadata=metadata, create=create, policy=of.policy, seconds=seconds)
 
-        def attempt(seconds: float) -> None:
+        def attempt(seconds: float) -> str | None:
             try:
-                store(seconds, create=create)
+                return store(seconds, create=create)
             except Exception as error:
                 status = classify(error).status
                 if status == 409:
                     raise Mismatch("another write of it is under way") from None
                 if not create or status not in (412, 501):
                     raise
-                if not self._is_ours(filename, digest, seconds):
-                    store(seconds, create=False)
+                return None if self._is_ours(filename, digest, seconds) else store(seconds, create=False)
 
-        self.call(filename, attempt)
+        return self.call(filename, attempt)
 
     def _is_ours(self, filename: str, digest: str, seconds: float) -> bool:
         """Tell whether the object there is our own write, whose answer got lost.
@@ -110,11 +109,14 @@ class Objects:
         of = self.place
         return RetryBudget(of.policy, WriteError).call(f"cannot write {filename!r} to {of.location!r}", attempt)
 
-    def commit(self, marker: str, data: bytes, expected: dict[str, str]) -> None:
+    def commit(self, marker: str, data: bytes, expected: dict[str, Stored]) -> None:
         """Compare what was put, then put the marker."""
-        for filename, digest in expected.items():
+        listed = self._listed() if self.place.location.kind in S3 and any(one.etag for one in expected.values()) else {}
+        for filename, stored in expected.items():
+            if stored.etag and listed.get(filename) == stored.etag:  # one request for all of them
+                continue
             found = self.head(filename)
-            if found is None or (dict(found.metadata).get("sha256") or self._hash(filename)) != digest:
+            if found is None or (dict(found.metadata).get("sha256") or self._hash(filename)) != stored.sha256:
                 raise WriteError(f"cannot publish {self.place.location!r}: {filename!r} did not arrive as it was sent")
         if self.place.overwrite:
             self._sweep(set(expected) | {marker})
@@ -129,6 +131,10 @@ class Objects:
 
     def names(self) -> list[str]:
         """List the objects that lie under the product's prefix."""
+        return sorted(self._listed())
+
+    def _listed(self) -> dict[str, str | None]:
+        """The ETags of the objects under the product's prefix, as far as the listing says, by their names."""
         of = self.place
 
         def attempt(seconds: float) -> list[dict[str, Any]]:
@@ -137,7 +143,7 @@ class Objects:
             except FileNotFoundError:
                 return []
 
-        return sorted(Location(entry["name"]).name for entry in self.call("", attempt))
+        return {Location(one["name"]).name: transport.bare_etag(one.get("ETag")) for one in self.call("", attempt)}
 
     def abort(self) -> None:
         # The marker first: bands without a marker are no product; a marker without bands would promise one.

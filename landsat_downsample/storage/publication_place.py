@@ -5,10 +5,20 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.location import Location, redacted_repr
 from landsat_downsample.model.policy import Policy
+
+
+class Stored(NamedTuple):
+    """What is known of a file that was stored."""
+
+    sha256: str
+    """Of its bytes, hexadecimal."""
+    etag: str | None = None
+    """As the object store answered; its listings say the same for as long as nobody writes over it."""
 
 
 @dataclass(frozen=True, slots=True)

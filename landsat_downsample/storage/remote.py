@@ -191,6 +191,8 @@ class _Segments:
     parts: list[tuple[int, bytes]] = field(default_factory=list)
     size: int = 0
     """Bytes of the whole file; known with the first piece."""
+    proven: bool = False
+    """Whether the first piece is the whole file, and a digest of the store's was compared."""
 
     def read(self, offset: int, length: int) -> bytes:
         for start, data in self.parts:
@@ -201,6 +203,11 @@ class _Segments:
     @property
     def total(self) -> int:
         return sum(len(data) for _, data in self.parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the first piece is all of the file, as of small ones."""
+        return len(self.parts[0][1]) == self.size
 
 
 def _read_header(remote: Remote) -> tuple[_Segments, TiffLayout, HttpResponse]:
@@ -234,7 +241,7 @@ def _add(remote: Remote, segments: _Segments, span: Span) -> HttpResponse:
     if remote.size is None:
         raise HeaderTooLarge
     if len(segments.parts) == 0 and sink.count == remote.size:
-        remote.prove(answer, sink)
+        segments.proven = remote.prove(answer, sink)
     segments.size = remote.size
     segments.parts.append((span[0], sink.data()))
     return answer
@@ -243,8 +250,9 @@ def _add(remote: Remote, segments: _Segments, span: Span) -> HttpResponse:
 def spill_header(remote: Remote, handle: int) -> TiffLayout:
     """Write the parts that describe a TIFF into an empty file of its full size.
 
-    Over a bare connection they are read twice, for no checksum guards them. They are kept for
-    `spill_band`. Where they lie scattered, the file gets the whole object.
+    Over a bare connection they are read twice where no checksum guards them: a store's is of the whole object, and
+    guards one that is no larger than a header. They are kept for `spill_band`, with all of such an object. Where they
+    lie scattered, the file gets the whole object.
 
     Raises
     ------
@@ -255,17 +263,23 @@ def spill_header(remote: Remote, handle: int) -> TiffLayout:
     def attempt() -> TiffLayout:
         try:
             segments, layout, answer = _read_header(remote)
-            if not answer.sealed and _read_header(remote)[0].parts != segments.parts:
+            if not (answer.sealed or segments.proven) and _read_header(remote)[0].parts != segments.parts:
                 raise Mismatch("two reads of its header gave different bytes")
-            if answer.ranged:
-                found = Header(segments.parts, layout, segments.size, remote.requests, remote.received)
-                header_cache.keep(remote.location, remote.etag, found)
+            _keep(remote, segments, layout, replace(answer, sealed=True))
         except HeaderTooLarge:
             return _attempt_whole(remote, handle)
         _write(segments, handle)
         return layout
 
     return remote.persist(attempt)
+
+
+def _keep(remote: Remote, segments: _Segments, layout: TiffLayout, answer: HttpResponse) -> None:
+    """Keep a header for who reads the band; `answer` is sealed where the bytes are as the store has them."""
+    if answer.ranged or segments.whole:
+        whole = answer if segments.whole else None
+        found = Header(segments.parts, layout, segments.size, remote.requests, remote.received, whole)
+        header_cache.keep(remote.location, remote.etag, found)
 
 
 def _write(segments: _Segments, handle: int) -> None:
@@ -324,6 +338,8 @@ def begin_band(remote: Remote, handle: int) -> Begun | None:
         segments, layout, ranged = _header(remote)
     except HeaderTooLarge:
         return None
+    if segments.whole:
+        return None
     spans, blocks = _worthwhile_spans(layout, segments, window) if ranged else ([], None)
     if not spans and blocks is None:
         return None
@@ -346,11 +362,17 @@ def _header(remote: Remote) -> tuple[_Segments, TiffLayout, bool]:
     cached = header_cache.find(remote.location, remote.etag, remote.size)
     if cached is None:
         segments, layout, answer = _read_header(remote)
+        if segments.whole:
+            _keep(remote, segments, layout, answer)
         return segments, layout, answer.ranged
+    _claim(remote, cached)
+    return _Segments(list(cached.parts), cached.size), cached.layout, True
+
+
+def _claim(remote: Remote, cached: Header) -> None:
     requests, received = cached.claim()
     remote.requests, remote.received = remote.requests + requests, remote.received + received
     remote.size = cached.size
-    return _Segments(list(cached.parts), cached.size), cached.layout, True
 
 
 def _worthwhile_spans(
@@ -379,7 +401,13 @@ def _attempt_whole(remote: Remote, handle: int) -> TiffLayout:
         raise ReadError(f"cannot read {remote.location!r}: its {remote.size} bytes are too many for a Landsat band")
     os.ftruncate(handle, 0)
     sink = FileSink(handle)
-    answer = remote.get(None, sink)
+    cached = header_cache.find(remote.location, remote.etag, remote.size)
+    if cached and cached.whole:
+        _claim(remote, cached)
+        sink(cached.parts[0][1])
+        answer = cached.whole
+    else:
+        answer = remote.get(None, sink)
     proven = remote.prove(answer, sink)
     try:
         layout = tiff.check_complete(sink.read, sink.count)

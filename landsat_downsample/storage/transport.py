@@ -177,10 +177,13 @@ def _http_answer(reply: Any, span: Span | None, location: Location, *, ranged: b
     if span:
         size = _total(headers.get("Content-Range"), span, size)
     tls = location.kind == "https" and reply.url.scheme == "https"
-    return HttpResponse(size, _etag(headers.get("ETag")), _http_digests(headers, tls=tls), sealed=tls, ranged=ranged)
+    return HttpResponse(
+        size, bare_etag(headers.get("ETag")), _http_digests(headers, tls=tls), sealed=tls, ranged=ranged
+    )
 
 
-def _etag(text: str | None) -> str | None:
+def bare_etag(text: str | None) -> str | None:
+    """An ETag without its quotes."""
     return text.replace('"', "") if text else None
 
 
@@ -274,7 +277,7 @@ def _s3_answer(fs: Any, reply: dict[str, Any], size: int, *, ranged: bool = True
         reply.get(name) for name in ("ChecksumSHA256", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME")
     )
     checked = checked and reply.get("ChecksumType") != "COMPOSITE" and "ContentRange" not in reply
-    etag = _etag(reply.get("ETag"))
+    etag = bare_etag(reply.get("ETag"))
     return HttpResponse(size, etag, tuple(digests), tls, checked, tuple(sorted(metadata.items())), ranged)
 
 
@@ -352,8 +355,8 @@ def put(
     policy: Policy,
     seconds: float,
     replacing: str | None = None,
-) -> None:
-    """Store one object in one request.
+) -> str | None:
+    """Store one object in one request; gives the ETag that an S3 store answers with.
 
     With ``create`` a `Refusal` of status 412 if there is one already; with the ETag of one that it is to replace (S3
     only) if there is another one by now.
@@ -362,17 +365,19 @@ def put(
     if location.kind in S3:
         only = {"IfNoneMatch": "*"} if create else {"IfMatch": f'"{replacing}"'} if replacing else {}
         with _turn(location, policy, seconds) as left:
-            _wait(fs, _bound(policy, left, len(data)), _s3_put(fs, location, data, metadata, only))
-        return
+            return _wait(fs, _bound(policy, left, len(data)), _s3_put(fs, location, data, metadata, only))
     path = fs._strip_protocol(location.href)
     if create and fs.exists(path):
         raise Refusal(412)
     fs.pipe_file(path, data)
     if fs.cat_file(path) != data:
         raise Mismatch("what arrived is not what was sent")
+    return None
 
 
-async def _s3_put(fs: Any, location: Location, data: bytes, metadata: dict[str, str], only: dict[str, str]) -> None:
+async def _s3_put(
+    fs: Any, location: Location, data: bytes, metadata: dict[str, str], only: dict[str, str]
+) -> str | None:
     bucket, key = s3_names(location)
     wanted = {
         "Bucket": bucket,
@@ -386,6 +391,7 @@ async def _s3_put(fs: Any, location: Location, data: bytes, metadata: dict[str, 
     reply = await fs._call_s3("put_object", **wanted, **only)
     if reply["ResponseMetadata"]["HTTPStatusCode"] not in (200, 201):
         raise Mismatch("the store did not confirm the write")
+    return bare_etag(reply.get("ETag"))
 
 
 def delete(location: Location, *, policy: Policy, seconds: float) -> None:

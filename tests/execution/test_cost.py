@@ -67,12 +67,16 @@ def plan_of(scene: ld.Scene, dest: str = "s3://bucket/out", overwrite: bool = Fa
 def test_requests_by_hand(scene):
     plan = plan_of(remote(scene, size=80_000_000))
     cost = cost_of(plan)
-    # List the prefix; the MTL; 4 headers; on a worker 4 headers and 4 runs of blocks; 4 metadata files.
-    assert (cost.gets, cost.lists, cost.heads) == (1 + 4 + 4 + 4 + 4, 1 + 2, 1 + 5)
+    # List the prefix; the MTL; 4 headers; on a worker 4 headers and 4 runs of blocks; 4 metadata files; the product's
+    # item, which is not there, and at the end a listing of what was stored.
+    assert (cost.gets, cost.lists, cost.heads) == (1 + 4 + 4 + 4 + 4 + 1, 1 + 1, 0)
     assert cost.puts == 5 + 4 + 3  # bands and QA_FRACTIONS; metadata; picture, met.json, STAC item
     here = cost_of(plan, Setting(on_dask=False))
     assert (here.gets, here.overhead_seconds) == (cost.gets - 4, 0)
     assert cost_of(plan, Setting(bare=True)).gets == cost.gets + 4
+    small = plan_of(remote(scene, size=50_000))  # whole with their headers, and proven by the store's own digest
+    assert cost_of(small, Setting(bare=True)).gets == cost.gets - 4
+    assert cost_of(small, Setting(on_dask=False, bare=True)).gets == here.gets - 4
     assert cost.requests == cost.gets + cost.heads + cost.lists + cost.puts
 
 

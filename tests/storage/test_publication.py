@@ -21,6 +21,7 @@ from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import files as store
 from landsat_downsample.storage import leftovers
 from landsat_downsample.storage.publication import Publication, read_marker
+from landsat_downsample.storage.publication_place import Stored
 
 QUICK = Policy(budget=1000, base=0.01, cap=0.05)
 HASTY = Policy(budget=1000, timeout=1, base=0.01, cap=0.05)
@@ -98,11 +99,31 @@ def test_abort_leaves_nothing(dest):
 
 def test_a_missing_or_changed_file_stops_the_commit(dest):
     publication = Publication(dest, NAME, policy=QUICK)
-    digest = publication.put("LC08_B1.TIF", b"1")
-    for expected in ({"LC08_B2.TIF": digest}, {"LC08_B1.TIF": "0" * 64}):
+    stored = publication.put("LC08_B1.TIF", b"1")
+    for expected in (
+        {"LC08_B2.TIF": stored},
+        {"LC08_B1.TIF": Stored("0" * 64)},
+        {"LC08_B1.TIF": Stored("0" * 64, "1")},
+    ):
         with pytest.raises(WriteError, match="did not arrive as it was sent"):
             publication.commit(MARKER, b"{}", expected=expected)
     assert read_marker(dest, NAME, MARKER) is None
+
+
+@pytest.mark.parametrize("dest", ["s3"], indirect=True)
+def test_what_was_stored_is_checked_by_one_listing_unless_it_was_written_over(dest, seaweed, proxied):  # noqa: F811
+    publication = Publication(dest, NAME, policy=QUICK)
+    expected = {name: publication.put(name, data) for name, data in FILES.items()}
+    proxied.plan()
+    publication.commit(MARKER, b"{}", expected=expected)
+    assert [("list-type" in seen.path, seen.method) for seen in proxied.seen] == [(True, "GET"), (False, "PUT")]
+
+    publication = Publication(dest, f"other-{NAME}", policy=QUICK)
+    expected = {name: publication.put(name, data) for name, data in FILES.items()}
+    bucket, _, key = dest.removeprefix("s3://").partition("/")
+    seaweed.client().put_object(Bucket=bucket, Key=f"{key}/other-{NAME}/{next(iter(FILES))}", Body=b"of somebody else")
+    with pytest.raises(WriteError, match="did not arrive as it was sent"):
+        publication.commit(f"other-{MARKER}", b"{}", expected=expected)
 
 
 def test_leftovers_are_listed_and_removed(dest):

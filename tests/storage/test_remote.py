@@ -31,6 +31,7 @@ from landsat_downsample.storage.publication import Publication
 
 QUICK = Policy(budget=1000, base=0.01, cap=0.1)
 HASTY = Policy(budget=1000, timeout=1, base=0.01, cap=0.1)
+ONCE = Policy(budget=0.1, base=0.01, cap=0.1)
 LARGE = (2100, 1900)
 
 
@@ -117,6 +118,27 @@ def test_headers_take_little_and_give_all_tags(proxied, seaweed):  # noqa: F811
         assert dataset.overviews(1) == [2, 4, 8, 16]
     assert len(proxied.seen) == 2  # twice the same: nothing else guards a header over a bare connection
     assert proxied.down == 2 * 65536
+
+
+@pytest.mark.parametrize("faults", [[], ["flip"], ["short"], ["cut"]])
+def test_a_small_object_comes_whole_with_its_header_and_is_proven_by_the_store(faults, proxied, seaweed):  # noqa: F811
+    data = cog(150, 130, 64)
+    request = store.FetchRequest(Location(put(seaweed, f"small-{faults}.TIF", data)), policy=QUICK)
+    proxied.plan(*faults)
+    with store.header(request) as file, rasterio.open(file.gdal_path) as dataset:
+        assert dataset.shape == (150, 130)
+    known = store.FetchRequest(request.location, file.size, file.etag, policy=QUICK)
+    with store.fetch(known) as file:
+        np.testing.assert_array_equal(read(file.gdal_path), pixels(150, 130))
+        assert file.requests == len(proxied.seen) == 1 + len(faults)
+    whole = hashlib.sha256(data).hexdigest()
+    with store.fetch(store.FetchRequest(request.location, file.size, file.etag, f"1220{whole}", QUICK)) as file:
+        np.testing.assert_array_equal(read(file.gdal_path), pixels(150, 130))
+    with (
+        pytest.raises(ReadError, match="sha256 checksum"),
+        store.fetch(store.FetchRequest(request.location, file.size, file.etag, f"1220{'0' * 64}", ONCE)),
+    ):
+        pass
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from landsat_downsample.scenes.open import open_with
 from landsat_downsample.storage import cancellation, verified_copy
 from landsat_downsample.storage.publication import Publication
 from landsat_downsample.storage.publication_folder import Folder
+from landsat_downsample.storage.publication_place import Stored
 
 #: Files copied at once: enough to hide the latency of a store.
 _THREADS = 4
@@ -107,10 +108,10 @@ def _deliver(manifest: Manifest, folder: str, policy: Policy, *, overwrite: bool
             publication.abort()
             return os.path.join(final, CATALOGUE)
         record = staged_item.item(manifest.name, manifest.scene, files)
-        digests = {file.name: file.sha256 for file in files}
-        digests[f"{manifest.name}{MARKER}"] = publication.put(f"{manifest.name}{MARKER}", dumps(record))
+        expected = {file.name: Stored(file.sha256) for file in files}
+        expected[f"{manifest.name}{MARKER}"] = publication.put(f"{manifest.name}{MARKER}", dumps(record))
         catalogue = dumps(staged_item.catalogue(manifest.name, manifest.scene))
-        publication.commit(CATALOGUE, catalogue, expected=digests)
+        publication.commit(CATALOGUE, catalogue, expected=expected)
     except BaseException:
         publication.abort()
         raise
@@ -121,7 +122,7 @@ def _copy_all(manifest: Manifest, publication: Publication) -> list[StagedFile]:
     """Copy several files at once; the first error stops the others."""
     files = []
     for text in manifest.texts:
-        files.append(StagedFile(text.key, text.name, len(text.data), publication.put(text.name, text.data)))
+        files.append(StagedFile(text.key, text.name, len(text.data), publication.put(text.name, text.data).sha256))
     stop, staging = threading.Event(), Folder(publication).hidden("partial")
     _make_folder(staging)
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stage-in")

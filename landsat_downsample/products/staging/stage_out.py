@@ -19,6 +19,7 @@ from landsat_downsample.products.staging.item_files import ListedFile, LocalItem
 from landsat_downsample.storage.files import exists, read_bytes
 from landsat_downsample.storage.publication import Publication
 from landsat_downsample.storage.publication_objects import Objects
+from landsat_downsample.storage.publication_place import Stored
 
 #: Files sent at once; each is in memory while it is sent.
 _THREADS = 3
@@ -186,24 +187,25 @@ def _is_there(publication: Publication, marker: str, data: bytes, files: Sequenc
     )
 
 
-def _send(publication: Publication, item: LocalItem, files: Sequence[Sent]) -> dict[str, str]:
+def _send(publication: Publication, item: LocalItem, files: Sequence[Sent]) -> dict[str, Stored]:
     """Send every file and verify that each has arrived; nothing is visible as a product yet."""
 
-    def send(file: Sent) -> None:
-        if publication.put(file.name, _bytes(item, file.name)) != file.sha256:
+    def send(file: Sent) -> Stored:
+        stored = publication.put(file.name, _bytes(item, file.name))
+        if stored.sha256 != file.sha256:
             raise ReadError(f"cannot publish {item.folder!r}: {file.name!r} was changed while it was sent")
+        return stored
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="stage-out") as pool:
         waiting = [pool.submit(send, file) for file in files]
         try:
-            for future in waiting:
-                future.result()
+            expected = {file.name: future.result() for file, future in zip(files, waiting, strict=True)}
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     if not publication.location.is_local:  # a folder is read back by the commit itself
         _verify(publication, files)
-    return {file.name: file.sha256 for file in files}
+    return expected
 
 
 def _verify(publication: Publication, files: Sequence[Sent]) -> None:
