@@ -453,7 +453,7 @@ def validate_item(record: dict[str, Any]) -> list[str]:
         from pystac.validation.local_validator import get_local_schema_cache
         from referencing import Registry, Resource
     except ImportError as error:
-        raise UsageError("cannot check the STAC item: install pystac[validation] first") from error
+        raise UsageError("cannot check the STAC item: pip install 'pystac[validation]' first") from error
     schemas = {uri: Resource.from_contents(schema) for uri, schema in get_local_schema_cache().items()}
     registry = Registry().with_resources(schemas.items())
     core = next(schema.contents for uri, schema in schemas.items() if uri.endswith("/item.json"))

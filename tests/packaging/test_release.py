@@ -54,6 +54,14 @@ def test_oldest_dependencies_are_those_that_setup_cfg_allows():
     assert found == wanted
 
 
+def test_extras_in_messages_can_be_pasted_into_zsh():
+    """Where brackets without quotes are a pattern for file names."""
+    wrong = r"install [\w-]+\["
+    assert re.search(wrong, "pip install landsat-downsample[s3]")
+    texts = {path: path.read_text() for path in (ROOT / "landsat_downsample").rglob("*.py")}
+    assert [path.name for path, text in texts.items() if re.search(wrong, text)] == []
+
+
 def test_every_target_of_make_is_one():
     """Its rules are read, and each that is named has one and a word in the help."""
     targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
