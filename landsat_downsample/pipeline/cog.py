@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio.dtypes import dtype_rev, typename_fwd
 from rasterio.enums import Resampling
 from rasterio.io import DatasetWriter, MemoryFile
@@ -90,7 +91,16 @@ def _rows_at_once(width: int) -> int:
 
 @contextmanager
 def _plain(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[DatasetWriter]:
-    """A dataset, not encoded, whose pixels are the array's own memory: a large band is there once."""
+    """A dataset, not encoded yet."""
+    with in_memory(data, grid.transform) as dataset:
+        dataset.crs, dataset.nodata = grid.crs, layer.nodata
+        _describe(dataset, layer)
+        yield dataset
+
+
+@contextmanager
+def in_memory(data: np.ndarray, transform: Affine) -> Iterator[DatasetWriter]:
+    """A dataset whose pixels are the own memory of an array (bands, y, x), which is contiguous: they are there once."""
     count, height, width = data.shape
     facts = {
         "DATAPOINTER": data.ctypes.data,
@@ -98,13 +108,11 @@ def _plain(data: np.ndarray, grid: Grid, layer: Layer) -> Iterator[DatasetWriter
         "LINES": height,
         "BANDS": count,
         "DATATYPE": typename_fwd[dtype_rev[data.dtype.name]],
-        "GEOTRANSFORM": "/".join(f"{term:.17g}" for term in grid.transform.to_gdal()),
+        "GEOTRANSFORM": "/".join(f"{term:.17g}" for term in transform.to_gdal()),
     }
     name = "MEM:::" + ",".join(f"{key}={value}" for key, value in facts.items())
     # Asked for since GDAL 3.10, lest a name from elsewhere gives such an address.
     with gdal_settings(GDAL_MEM_ENABLE_OPEN="YES"), rasterio.open(name, "r+", driver="MEM") as dataset:
-        dataset.crs, dataset.nodata = grid.crs, layer.nodata
-        _describe(dataset, layer)
         yield dataset
 
 

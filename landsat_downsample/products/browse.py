@@ -13,7 +13,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import rasterio
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy
 from rasterio.transform import Affine
@@ -21,6 +20,7 @@ from rasterio.transform import Affine
 from landsat_downsample.model import flags
 from landsat_downsample.model.bands import BandSpec, BitField
 from landsat_downsample.model.cells import Cells, Overlay
+from landsat_downsample.pipeline.cog import in_memory
 from landsat_downsample.reduce.kernels import Strip
 from landsat_downsample.reduce.rule import Rule
 from landsat_downsample.reduce.values import Moments
@@ -326,8 +326,8 @@ def _points(calm: Sequence[np.ndarray], every: Sequence[np.ndarray], narrowest: 
     """
     if not calm[0].size:
         return 0.0, 1.0, 1.0
-    low, high = np.transpose([np.percentile(cells, (1, 98)) for cells in calm])
-    cloudy, white = np.transpose([np.percentile(cells, (98, 99.7)) for cells in every])
+    low, high = np.transpose([_percentiles(cells, 1, 98) for cells in calm])
+    cloudy, white = np.transpose([_percentiles(cells, 98, 99.7) for cells in every])
     low, high, cloudy, white = low.min(), high.max(), cloudy.max(), white.max()
     if cloudy > high > low:
         high = low + (high - low) ** (1 - CLOUD_WEIGHT) * (cloudy - low) ** CLOUD_WEIGHT
@@ -336,6 +336,21 @@ def _points(calm: Sequence[np.ndarray], every: Sequence[np.ndarray], narrowest: 
     if short > 0:
         low, high = low - short, high + short
     return float(low), float(high), float(max(white, high))
+
+
+def _percentiles(cells: np.ndarray, *shares: float) -> np.ndarray:
+    """As `np.percentile`, which loads numpy.ma: a tenth of the time of a lone band's picture.
+
+    >>> _percentiles(np.array([5.0, 1.0, 3.0]), 0, 25, 100)
+    array([1., 2., 5.])
+    """
+    places = (cells.size - 1) * (np.array(shares) / 100)
+    below = np.floor(places).astype(int)
+    above = np.minimum(below + 1, cells.size - 1)
+    ranked = np.partition(cells, [*below, *above])
+    low, high, share = ranked[below], ranked[above], places - below
+    found: np.ndarray = np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1 - share))
+    return found
 
 
 def _tone(values: np.ndarray, points: tuple[float, float, float]) -> np.ndarray:
@@ -467,16 +482,13 @@ def _beside(picture: np.ndarray, card: np.ndarray) -> np.ndarray:
 
 def _png(picture: np.ndarray, title: str | None, shown: tuple[str, ...], *, smooth: bool) -> bytes:
     """Encode RGBA (y, x, 4) as a PNG; by GDAL, which a run has loaded anyway."""
-    height, width, count = picture.shape
     texts = {"Title": title or "", "Description": ", ".join(shown)}
     # Colours gain little by a longer search for repetitions.
     options = {"ZLEVEL": 2 if smooth else 6, "WRITE_METADATA_AS_TEXT": "YES"}
     # A position, which a PNG does not keep: without one rasterio warns, and in a thread no filter of warnings is safe.
-    place = Affine(1, 0, 0, 0, -1, height)
-    shape = {"count": count, "height": height, "width": width, "dtype": "uint8", "transform": place}
-    with MemoryFile() as encoded, MemoryFile() as plain:
-        with rasterio.open(plain.name, "w", driver="MEM", **shape) as dataset:
-            dataset.write(np.moveaxis(picture, 2, 0))
-            dataset.update_tags(**{key: text for key, text in texts.items() if text})
-            copy(dataset, encoded.name, driver="PNG", **options)
+    place = Affine(1, 0, 0, 0, -1, len(picture))
+    data = np.ascontiguousarray(np.moveaxis(picture, 2, 0))
+    with MemoryFile() as encoded, in_memory(data, place) as dataset:
+        dataset.update_tags(**{key: text for key, text in texts.items() if text})
+        copy(dataset, encoded.name, driver="PNG", **options)
         return bytes(encoded.read())

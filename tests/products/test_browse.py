@@ -329,3 +329,11 @@ def test_real_scene():
         with rasterio.open(next(folder.glob(f"*_{name}.TIF"))) as source:
             arrays[name] = source.read(1)
     check_natural_colours(arrays)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 101, 998])
+def test_percentiles_are_those_of_numpy_to_the_last_bit(size):
+    cells = np.random.default_rng(size).normal(0, 1e4, size)
+    for values in (cells, np.rint(cells / 1e4), np.full(size, 0.1)):
+        for shares in ((1, 98), (98, 99.7)):
+            assert browse._percentiles(values, *shares).tolist() == np.percentile(values, shares).tolist()
