@@ -52,14 +52,22 @@ FORMATS = {
 }
 
 
+#: How files are called that no cube is.
+_FILES = (".tif", ".tiff", ".vrt", ".h5", ".hdf5", ".zip", ".tar", ".parquet", ".json")
+
+
 def format_of(name: str | None, to: Location) -> tuple[str, Format]:
     """The format that is asked for, or that a place's name says: ``.nc`` is NetCDF, all else Zarr.
 
     Raises
     ------
     UsageError
-        There is no such format.
+        There is no such format, or the name is of a file that no cube is.
     """
+    if to.name.lower().endswith(_FILES):
+        raise UsageError(
+            f"{to!r} is called like a file that is no cube: give CUBE.zarr, CUBE.nc or a folder of COGs (format cog)"
+        )
     name = name or ("netcdf" if to.name.lower().endswith((".nc", ".nc4")) else "zarr")
     if name not in FORMATS:
         raise UsageError(f"format {name!r} is unknown{did_you_mean(name, FORMATS)}: choose {', '.join(FORMATS)}")

@@ -20,9 +20,11 @@ from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteE
 from landsat_downsample.execution.run import Executor
 from landsat_downsample.model.crs import cf_axes
 from landsat_downsample.model.location import Location
+from landsat_downsample.storage import files
 from landsat_downsample.storage.hdf5_sink import Hdf5Sink
 from landsat_downsample.storage.large_objects import put_file
 from landsat_downsample.storage.lease import Lease
+from landsat_downsample.storage.remote_file import RemoteFile
 
 #: Dates, rows and columns of a chunk, and of what is read as one piece: a cell's series and a date's map both take few.
 CHUNK, PIECE = (10, 256, 256), (10, 1024, 1024)
@@ -52,7 +54,7 @@ def write_netcdf(
     _needed()
     if to.is_local and os.path.isdir(to.path):
         raise UsageError(f"{to!r} is a folder: a NetCDF cube is a file, such as {(to / 'cube.nc')!r}")
-    if to.is_local and os.path.exists(to.path):
+    if files.exists(to):
         _check_own(to)
     series = Series.begun(scenes, request.names, request.bounds, request.group)
     with Lease(to) as lease, _aside(to) as path:
@@ -79,10 +81,13 @@ def _needed() -> Any:
 
 def _check_own(to: Location) -> None:
     """Refuse to put a cube in place of a file that is none."""
+    source = None if to.is_local else RemoteFile(to)
     try:
-        with _needed().File(to.path, "r") as file:
+        with _needed().File(source or to.path, "r") as file:
             own = "landsat_grid" in file.attrs
     except OSError:  # no HDF5
+        if source and source.error:
+            raise source.error from None
         own = False
     if not own:
         raise UsageError(f"{to!r} is there, and no cube of this library: choose another place")

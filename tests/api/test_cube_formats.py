@@ -23,6 +23,7 @@ import landsat_downsample as ld
 from landsat_downsample.errors import WriteError
 from landsat_downsample.model.location import Location
 from landsat_downsample.products.stac import validate_item
+from landsat_downsample.storage import small_objects
 from landsat_downsample.storage.lease import Lease
 
 NAMES = ["red", "qa_pixel", "cloud", "red_count", "red_std"]
@@ -160,6 +161,8 @@ def test_refusals(made, tmp_path, monkeypatch):
             ld.cube(made, tmp_path.joinpath(*to), ["red"], **how)
 
     refused("format 'netcfd' is unknown .did you mean netcdf", "cube", format="netcfd")
+    for name in ("cube.tif", "CUBE.TIFF", "cube.zarr.zip"):
+        refused("is called like a file that is no cube: give CUBE.zarr, CUBE.nc or a folder of COGs", name)
     refused("dates_per_shard is of the format zarr, icechunk: leave it out with netcdf", "cube.nc", dates_per_shard=3)
     refused("shards is of the format zarr, icechunk: leave it out with cog", "cube", format="cog", shards=False)
     refused("levels is of the format zarr: leave it out with netcdf", "cube.nc", levels=(2, 4))
@@ -245,6 +248,10 @@ def test_in_a_store(made, tmp_path, s3_env):  # noqa: F811
     to = f"s3://{s3.BUCKET}/{tmp_path.name}"
     for _ in range(2):
         assert ld.cube(made, f"{to}/cube.nc", NAMES).dates == 4
+    small_objects.put(f"{to}/text.nc", b"of a colleague")
+    with pytest.raises(ld.UsageError, match=r"text.nc' is there, and no cube of this library: choose another place"):
+        ld.cube(made, f"{to}/text.nc", NAMES)
+    small_objects.remove(Location(f"{to}/text.nc"))
     assert len(ld.cube(made[:2], f"{to}/cogs", NAMES, format="cog").added) == 2
     assert len(ld.cube(made, f"{to}/cogs", format="cog").added) == 2
     expected = ld.open_products(made, NAMES).load()
