@@ -11,12 +11,13 @@ from landsat_downsample.cubes.formats import format_of
 from landsat_downsample.cubes.found_products import found_products, in_time
 from landsat_downsample.cubes.growing import CubeOutcome, CubeRequest
 from landsat_downsample.cubes.levels import checked
-from landsat_downsample.cubes.series import with_indices
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.cluster import on_client
 from landsat_downsample.execution.threads import Threads, threads_for
+from landsat_downsample.model.indices import check_indices
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.log import WARNING, tell
+from landsat_downsample.model.words import names_or_all, words
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -51,7 +52,8 @@ def cube(
     to : str or path
         Folder or prefix, ``CUBE.zarr``; of NetCDF a file, ``CUBE.nc``.
     names : iterable of str, optional
-        Variables, as of `open_products`. A cube that is there keeps those that it began with.
+        Variables, as of `open_products`. A cube that is there keeps those that it began with,
+        and others are refused.
     datetime : str, optional
         As of `open_products`: of which time products are looked at.
     bounds : (float, float, float, float), optional
@@ -118,7 +120,13 @@ def cube(
     chosen.check(kind, {"dates_per_shard": dates_per_shard, "shards": shards, "levels": levels})
     sharded, dates = shards is not False, 20 if dates_per_shard is None else dates_per_shard
     request = CubeRequest(
-        with_indices(scenes, names, index), bounds, group, dates if sharded else min(dates, 10), sharded, wanted
+        names_or_all(names),
+        bounds,
+        group,
+        dates if sharded else min(dates, 10),
+        sharded,
+        wanted,
+        check_indices(words(index)),
     )
     local = scenes[0].location.is_local
     executor = on_client(client) or Threads(threads_for(workers, local=local))

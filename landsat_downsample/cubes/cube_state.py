@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from operator import truediv
@@ -15,6 +15,7 @@ from pyproj import CRS
 
 from landsat_downsample.cubes.common_grid import CommonGrid
 from landsat_downsample.cubes.levels import Level, Recipe, largest_block
+from landsat_downsample.cubes.passes import Date
 from landsat_downsample.cubes.series import Series, Variable
 from landsat_downsample.cubes.zarr_format import (
     DATES,
@@ -89,8 +90,33 @@ def rules(variable: Variable, series: Series) -> dict[str, Any]:
         "nodata": str(variable.fill),
         "scale": [band.scale, band.offset],
         "method": variable.first.method,
+        "band": variable.first.common_name,
         "options": series.decisive(variable),
     }
+
+
+def further_dates(common: CommonGrid, dates: Sequence[Date], known: Mapping[str, dict[str, Any]]) -> Series:
+    """Dates for a cube, of its variables those that they have; `known` are the rules of all.
+
+    Raises
+    ------
+    UsageError
+        Their values are no part of those of the cube.
+    """
+    exact = {name for name, of_cube in known.items() if of_cube.get("band") == name}
+    there = [name for name in known if any(scene.find(name, exact=name in exact) for date in dates for scene in date)]
+    series = Series.of(common, dates, there, exact=exact)
+    for variable in series.variables:
+        of_cube = known[variable.name]
+        scene = next(scene for scene in series.scenes if scene.location.href in variable.layers)
+        for fact, value in json.loads(json.dumps(rules(variable, series))).items():
+            if value != of_cube.get(fact, value):  # the first cubes did not have all of them
+                what = "make a cube by common names" if fact == "band" else "reduce it as the others were"
+                raise UsageError(
+                    f"{variable.name} of {scene.id} is no part of the cube: its {fact} is {value}, "
+                    f"and {of_cube[fact]} there; {what}"
+                )
+    return series
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, KeysView, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 
 import numpy as np
 
 from landsat_downsample.cubes.common_grid import Bounds
-from landsat_downsample.cubes.cube_state import CubeState, Layout, Stored, rules
+from landsat_downsample.cubes.cube_state import CubeState, Layout, Stored, further_dates
 from landsat_downsample.cubes.levels import recipes
 from landsat_downsample.cubes.passes import Date, dates, fingerprint
 from landsat_downsample.cubes.reduced_scene import ReducedScene
@@ -19,7 +19,9 @@ from landsat_downsample.cubes.works import works
 from landsat_downsample.cubes.zarr_format import needed
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.run import Executor
+from landsat_downsample.model.indices import OF_MEANS
 from landsat_downsample.model.location import Location
+from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.storage import small_objects
 from landsat_downsample.storage.lease import Lease
 
@@ -75,17 +77,36 @@ class CubeOutcome:
 class CubeRequest:
     """What a cube is to be, where it begins; what it is, where it grows."""
 
-    names: Iterable[str] | str | None = None
+    names: tuple[str, ...] | None = None
+    """Variables; None for all."""
     bounds: Bounds | None = None
     group: str | None = None
     dates_per_shard: int = 20
     sharded: bool = True
     levels: tuple[int, ...] = ()
     """As of `levels.checked`."""
+    indices: tuple[str, ...] = ()
+    """Beside them."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.dates_per_shard <= 1000:
             raise UsageError(f"dates per shard {self.dates_per_shard!r} must lie between 1 and 1000")
+
+    def check_variables(self, there: KeysView[str]) -> None:
+        """Refuse to add variables to a cube, which keeps those that it began with.
+
+        Raises
+        ------
+        UsageError
+            It lacks one that is asked for.
+        """
+        lacking = [name for name in self.names or () if name not in there and name.upper() != FRACTIONS]
+        lacking += [name for name in self.indices if there.isdisjoint((name, f"{name}{OF_MEANS.lower()}"))]
+        if lacking:
+            raise UsageError(
+                f"the cube has no {', '.join(lacking)}: it has {', '.join(there)}; ask for these, or make one at "
+                "another place"
+            )
 
 
 def write_cube(
@@ -165,7 +186,7 @@ class Growth:
 
 
 def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> Growth:
-    series = Series.begun(scenes, request.names, request.bounds, request.group)
+    series = Series.begun(scenes, request.names, request.bounds, request.group, request.indices)
     made, without = recipes(series.variables, series.scenes) if request.levels else ({}, ())
     if request.levels and not made:
         raise UsageError(f"no variable can have levels: {'; '.join(without)}")
@@ -184,6 +205,7 @@ def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> Growth:
 
 def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequest) -> Growth:
     layout = known.layout
+    request.check_variables(layout.variables.keys())
     _check_request(layout, request)
     for scene in scenes:
         layout.common.check(scene)
@@ -212,9 +234,10 @@ def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequ
     }
     if not new:
         return Growth(known, None, told)
-    there = [name for name in layout.variables if any(scene.find(name) for date in new for scene in date)]
-    series = Series.of(layout.common, new, there)
-    _check_rules(layout, series)
+    series = further_dates(layout.common, new, {name: one.rules for name, one in layout.variables.items()})
+    for variable in series.variables:
+        if recipe := layout.recipes.get(variable.name):
+            recipe.check(variable, series.scenes)
     return Growth(known, series, told)
 
 
@@ -227,20 +250,6 @@ def _check_request(layout: Layout, request: CubeRequest) -> None:
     if request.levels and request.levels != layout.levels:
         has = f"the levels {','.join(map(str, layout.levels))}" if layout.levels else "no levels"
         raise UsageError(f"the cube has {has}: leave levels out, or make one at another place")
-
-
-def _check_rules(layout: Layout, series: Series) -> None:
-    """Refuse dates whose values are no part of those of a cube."""
-    for variable in series.variables:
-        of_cube = layout.variables[variable.name].rules
-        for fact, value in rules(variable, series).items():
-            if value != of_cube[fact]:
-                raise UsageError(
-                    f"{variable.name} of {series.scenes[0].id} is no part of the cube: its {fact} is {value}, "
-                    f"and {of_cube[fact]} there; reduce it as the others were"
-                )
-        if recipe := layout.recipes.get(variable.name):
-            recipe.check(variable, series.scenes)
 
 
 def _carry_out(works: Sequence[ShardWork], executor: Executor, told: Callable[[int, int], object]) -> None:

@@ -14,13 +14,13 @@ from typing import Any
 
 from landsat_downsample.cubes.catalogued_items import COLLECTION
 from landsat_downsample.cubes.common_grid import CommonGrid
-from landsat_downsample.cubes.cube_state import rules
+from landsat_downsample.cubes.cube_state import further_dates, rules
 from landsat_downsample.cubes.growing import CubeOutcome, CubeRequest
 from landsat_downsample.cubes.mosaic_item import FINGERPRINT, PARAMETERS, SOURCES, mosaic_item, name_of
 from landsat_downsample.cubes.mosaic_work import MosaicWork, StoredMosaic
 from landsat_downsample.cubes.passes import Date, dates, fingerprint
 from landsat_downsample.cubes.reduced_scene import ReducedScene, moment
-from landsat_downsample.cubes.series import Series, Variable
+from landsat_downsample.cubes.series import Series
 from landsat_downsample.cubes.stac_collection import collection, dimensions
 from landsat_downsample.errors import MissingError, UsageError
 from landsat_downsample.execution.run import Executor
@@ -95,7 +95,7 @@ class _Growth:
 
 
 def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> _Growth:
-    series = Series.begun(scenes, request.names, request.bounds, request.group)
+    series = Series.begun(scenes, request.names, request.bounds, request.group, request.indices)
     parameters = {
         "lattice": series.common.lattice.to_dict(),
         "grid": series.common.grid.to_dict(),
@@ -108,6 +108,7 @@ def _first(scenes: Sequence[ReducedScene], request: CubeRequest) -> _Growth:
 
 def _further(scenes: Sequence[ReducedScene], items: Items, request: CubeRequest) -> _Growth:
     parameters = next(iter(items.values()))["properties"][PARAMETERS]
+    request.check_variables(parameters["rules"].keys())
     group, bounded = parameters["group"], parameters["bounded"]
     common = CommonGrid(Lattice.from_dict(parameters["lattice"]), Grid.from_dict(parameters["grid"]))
     if request.group not in (None, group):
@@ -124,26 +125,12 @@ def _further(scenes: Sequence[ReducedScene], items: Items, request: CubeRequest)
         "withdrawn": tuple(one for one in held if one not in found),
         "cut": tuple(scene.id for date in new for scene in date if not (bounded or common.holds(scene))),
     }
-    there = [name for name in parameters["rules"] if any(scene.find(name) for date in new for scene in date)]
-    if not there:
-        return _Growth(None, parameters, told)
-    series = Series.of(common, new, there)
-    for variable in series.variables:
-        _check_rules(variable, series, parameters["rules"][variable.name])
-    return _Growth(series, parameters, told)
+    series = further_dates(common, new, parameters["rules"])
+    return _Growth(series if series.variables else None, parameters, told)
 
 
 def _differs(item: Mapping[str, Any] | None, date: Date) -> bool:
     return item is None or item["properties"].get(FINGERPRINT) != fingerprint(date)
-
-
-def _check_rules(variable: Variable, series: Series, of_cube: Mapping[str, Any]) -> None:
-    for fact, value in json.loads(json.dumps(rules(variable, series))).items():
-        if value != of_cube[fact]:
-            raise UsageError(
-                f"{variable.name} of {series.scenes[0].id} is no part of the cube: its {fact} is {value}, "
-                f"and {of_cube[fact]} there; reduce it as the others were"
-            )
 
 
 def _made(

@@ -56,7 +56,7 @@ def write_netcdf(
         raise UsageError(f"{to!r} is a folder: a NetCDF cube is a file, such as {(to / 'cube.nc')!r}")
     if files.exists(to):
         _check_own(to)
-    series = Series.begun(scenes, request.names, request.bounds, request.group)
+    series = Series.begun(scenes, request.names, request.bounds, request.group, request.indices)
     with Lease(to) as lease, _aside(to) as path:
         try:
             _write(path, series, executor, told)

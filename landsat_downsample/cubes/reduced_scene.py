@@ -146,13 +146,16 @@ class ReducedScene:
             product.processed if product else "",
         )
 
-    def find(self, name: str) -> Layer | None:
-        """The layer that a USGS or common name means; None where the product has none.
+    def find(self, name: str, *, exact: bool = False) -> Layer | None:
+        """The layer that a USGS or common name means, or whose common name it is; None where the product has none.
 
         An index of means, ``ndvi_of_means``, which no file holds is one of the means of bands that are there.
         """
         layers = sorted(self.layers.values(), key=lambda layer: not layer.share)
-        known = next((one for words in ({}, ALIASES) for one in layers if one.answers_to(name, words)), None)
+        if exact:
+            known = next((one for one in layers if one.common_name == name), None)
+        else:
+            known = next((one for words in ({}, ALIASES) for one in layers if one.answers_to(name, words)), None)
         return known or self._index_of_means(name)
 
     def _index_of_means(self, name: str) -> Layer | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +22,10 @@ from landsat_downsample.model.band_attributes import (
     reduced_attributes,
     share_attributes,
 )
-from landsat_downsample.model.indices import INDEX_OF_MEANS, called, check_indices, index_of
+from landsat_downsample.model.indices import INDEX_OF_MEANS, called, index_of
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.product import FRACTIONS
-from landsat_downsample.model.words import names_or_all, words
+from landsat_downsample.model.words import names_or_all
 
 #: A date's coordinates: property of items -> name, attributes.
 BY_TIME = {
@@ -67,15 +67,15 @@ class Variable:
     """By the place of the product's item."""
 
     @classmethod
-    def of(cls, scenes: Sequence[ReducedScene], name: str) -> Variable:
-        """Find it in the products that have it.
+    def of(cls, scenes: Sequence[ReducedScene], name: str, *, exact: bool = False) -> Variable:
+        """Find it in the products that have it; of an `exact` name, in those of which it is the common name.
 
         Raises
         ------
         UsageError
             None has, or what they have of it cannot be compared.
         """
-        having = [(scene, layer) for scene in scenes if (layer := scene.find(name))]
+        having = [(scene, layer) for scene in scenes if (layer := scene.find(name, exact=exact))]
         having = [(scene, layer) for scene, layer in having if layer.share] or having
         if not having:
             have = _all_names(scenes)
@@ -142,8 +142,19 @@ class Series:
     variables: tuple[Variable, ...]
 
     @classmethod
-    def of(cls, common: CommonGrid, dates: Sequence[Date], names: Iterable[str] | str | None) -> Series:
+    def of(
+        cls,
+        common: CommonGrid,
+        dates: Sequence[Date],
+        names: Iterable[str] | str | None,
+        *,
+        indices: Iterable[str] = (),
+        exact: Collection[str] = (),
+    ) -> Series:
         """Find the variables that are asked for; all by default, by the names that mean the same for all sensors.
+
+        `exact` are those of `names` that mean bands of this common name alone: HLS has ``nir08`` of both satellites,
+        and a wider ``nir`` of Sentinel-2; elsewhere ``nir`` is a word for ``nir08``.
 
         Raises
         ------
@@ -151,7 +162,11 @@ class Series:
             No product has one, or what products have of it cannot be compared.
         """
         scenes = [scene for date in dates for scene in date]
-        return cls(common, tuple(dates), tuple(_variables(scenes, names)))
+        chosen = names_or_all(names)
+        if chosen is None:
+            chosen = exact = tuple(_all_names(scenes))
+        wanted = dict.fromkeys((*_with_shares(scenes, chosen), *as_made(scenes, indices)))
+        return cls(common, tuple(dates), tuple(Variable.of(scenes, name, exact=name in exact) for name in wanted))
 
     @classmethod
     def begun(
@@ -160,6 +175,7 @@ class Series:
         names: Iterable[str] | str | None,
         bounds: Bounds | None = None,
         group: str | None = None,
+        indices: Iterable[str] = (),
     ) -> Series:
         """All dates of products, on the cells that they have together or on those of an area.
 
@@ -173,7 +189,7 @@ class Series:
             common = common.over(bounds)
             if not (scenes := [scene for scene in scenes if common.touches(scene)]):
                 raise UsageError("no product touches these bounds")
-        return cls.of(common, dates(scenes, group), names)
+        return cls.of(common, dates(scenes, group), names, indices=indices)
 
     @property
     def scenes(self) -> list[ReducedScene]:
@@ -246,36 +262,23 @@ class Series:
         }
 
 
-def with_indices(
-    scenes: Sequence[ReducedScene], names: Iterable[str] | str | None, indices: Iterable[str] | str
-) -> list[str] | None:
-    """Names of variables, and of indices beside them: those of files where all products have them, else of means.
-
-    Raises
-    ------
-    UsageError
-        An index is unknown.
-    """
-    asked, chosen = check_indices(words(indices)), names_or_all(names)
-    if not asked:
-        return None if chosen is None else list(chosen)
-    found = list(_all_names(scenes) if chosen is None else chosen)
-    for name in asked:
-        means = index_of(name).spec(INDEX_OF_MEANS).asset_key
-        found.append(name if all(scene.find(name) for scene in scenes) else means)
-    return list(dict.fromkeys(found))
+def as_made(scenes: Sequence[ReducedScene], indices: Iterable[str]) -> list[str]:
+    """Names of variables of indices: those of files where all products have them, else of means."""
+    means = {name: index_of(name).spec(INDEX_OF_MEANS).asset_key for name in indices}
+    return [name if all(scene.find(name) for scene in scenes) else means[name] for name in means]
 
 
 def _all_names(scenes: Sequence[ReducedScene]) -> Iterable[str]:
     return dict.fromkeys(layer.common_name for scene in scenes for layer in scene.layers.values())
 
 
-def _variables(scenes: Sequence[ReducedScene], names: Iterable[str] | str | None) -> Iterable[Variable]:
-    wanted: dict[str, None] = {}
-    for name in names_or_all(names) or _all_names(scenes):
-        shares = dict.fromkeys(la.share for scene in scenes for la in scene.layers.values() if la.share)
-        wanted |= shares if name.upper() == FRACTIONS else {name: None}
-    return (Variable.of(scenes, name) for name in wanted)
+def _with_shares(scenes: Sequence[ReducedScene], names: Iterable[str]) -> Iterator[str]:
+    """Names, in place of QA_FRACTIONS those of its shares."""
+    for name in names:
+        if name.upper() == FRACTIONS:
+            yield from (layer.share for scene in scenes for layer in scene.layers.values() if layer.share)
+        else:
+            yield name
 
 
 def _differs(one: ReducedScene, of_one: Layer, other: ReducedScene, of_other: Layer) -> str:

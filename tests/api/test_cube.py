@@ -164,6 +164,11 @@ def test_refusals(made, tmp_path):
     ld.run(ld.plan(scene, str(tmp_path / "masked"), factor=2, mask="cloud"))
     with pytest.raises(ld.UsageError, match=r"red of .* is no part of the cube: its options"):
         ld.cube(tmp_path / "masked", tmp_path / "cube.zarr")
+    for more in ({"names": ["red", "valid"]}, {"index": "lst"}):
+        with pytest.raises(
+            ld.UsageError, match=r"the cube has no (valid|lst): it has red, qa_pixel; ask for these, or"
+        ):
+            ld.cube(made, tmp_path / "cube.zarr", **more)
     with pytest.raises(ld.UsageError, match="the cube has dates by scene, not by pass"):
         ld.cube(made, tmp_path / "cube.zarr", group="pass")
     (tmp_path / "other.zarr").mkdir()

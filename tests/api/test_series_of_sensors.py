@@ -44,3 +44,29 @@ def test_a_composite_of_azimuths_and_classes(gaps):
     assert made.VAA.attrs["cell_methods"].endswith("time: mean (of directions)")
     one, other = cube.GM_B1.values
     np.testing.assert_array_equal(made.GM_B1[0], np.minimum(one, other))  # the smaller of equals; 255 is no class
+
+
+def test_a_name_is_of_one_band_whichever_satellite_comes_first(tmp_path):
+    for name in ("hls-l30", "hls-s30"):
+        ld.make_scene(tmp_path / "hls", sensor=name, size=(61, 57))
+    ld.run(ld.plan(sorted((tmp_path / "hls").iterdir()), str(tmp_path / "out"), factor=4))
+    both = ld.open_products(tmp_path / "out").load()
+    l30, s30 = (ld.open_products(folder).load() for folder in sorted((tmp_path / "out").glob("HLS*")))
+    assert set(both) == {*l30, *s30} and "nir" not in l30
+    for at, one in enumerate((l30, s30)):
+        for name in both:
+            found = both[name][at]
+            np.testing.assert_array_equal(found, one[name][0] if name in one else np.full_like(found, found.rio.nodata))
+    with pytest.raises(ld.UsageError, match="the name means nir08 in one and nir in the other"):
+        ld.open_products(tmp_path / "out", ["nir"])
+
+
+def test_a_cube_of_one_satellite_refuses_the_same_name_of_another_band(tmp_path):
+    for sensor in ("etm", "oli"):
+        scene = ld.make_scene(tmp_path, sensor=sensor, size=(171, 163), bands=["SR_B3", "SR_B4", "QA_PIXEL"])
+        ld.run(ld.plan(scene, str(tmp_path / sensor), factor=4))
+    bounds = (257000, 5203000, 262000, 5215000)
+    for form in ("zarr", "cog"):
+        ld.cube(tmp_path / "etm", tmp_path / form, ["SR_B4"], bounds=bounds, format=form)
+        with pytest.raises(ld.UsageError, match="no part of the cube: its band is red, and nir08 there"):
+            ld.cube([tmp_path / "etm", tmp_path / "oli"], tmp_path / form, format=form)
