@@ -124,6 +124,22 @@ def test_each_page_is_found_from_another():
     assert {*analyses.split(), *places.split()} <= set(names["docs/how-to.md"])
 
 
+def test_links_within_the_repository_lead_to_files_and_headings():
+    """Sphinx looks at those of the site only."""
+    others = [*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("docs/recipes/*.md")]
+    for page in {*others, *(ROOT / name for name in PAGES)}:
+        for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", page.read_text()):
+            path, _, heading = target.partition("#")
+            file = page.parent / path if path else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not heading or heading in headings(file.read_text()), f"{page.name}: {target}"
+
+
+def headings(text: str) -> set[str]:
+    """The names by which links know a page's headings."""
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
 def test_only_blocks_that_need_more_than_this_machine_do_not_run():
     """Half of them at most, and each says why."""
     every = [block for page in PAGES for block in blocks(page)]
