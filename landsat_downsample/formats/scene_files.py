@@ -82,7 +82,7 @@ def metadata_kind(name: str) -> str | None:
     >>> metadata_kind("LC08_L2SP_008059_20191201_20200825_02_T1_MTL.txt")
     'MTL.txt'
     """
-    return next((kind for kind, known in metadata_kinds() if known.file.search(name)), None)
+    return next((kind for kind, known in metadata_kinds() if re.search(known.file, name, re.IGNORECASE)), None)
 
 
 def check_metadata(kind: str, data: bytes, location: Location) -> None:
@@ -94,7 +94,7 @@ def check_metadata(kind: str, data: bytes, location: Location) -> None:
         It does not begin as one does, or lacks what every one holds, such as the name of the spacecraft.
     """
     known = dict(metadata_kinds())[kind]
-    if not known.begins.match(data) or known.holds not in data:
+    if not re.match(known.begins, data) or known.holds not in data:
         raise ReadError(f"{location!r} is no {known.what} of a Landsat scene: correct its href, or leave it out")
 
 

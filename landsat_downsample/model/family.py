@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 class IdGrammar:
     """How product IDs of a family are written, and what they say."""
 
-    pattern: re.Pattern[str]
-    """With a named group for each part; matched in any case."""
+    pattern: str
+    """With a named group for each part; matched in any case, and compiled, as all patterns here, when it first is."""
     lower: bool
     """Whether parts are written in lower case; else in upper case."""
     form: str | None
@@ -39,9 +39,10 @@ class IdGrammar:
 class MetadataKind:
     """A kind of file that comes with the bands."""
 
-    file: re.Pattern[str]
-    """What its name ends with."""
-    begins: re.Pattern[bytes]
+    file: str
+    """Pattern of what its name ends with, in any case."""
+    begins: bytes
+    """Pattern of its first bytes."""
     holds: bytes
     what: str
     """What it is called in messages."""
@@ -77,8 +78,8 @@ class Family:
     file: str
     """Name of a band's file, of ``{id}`` and ``{band}``."""
     id: IdGrammar | None
-    names: re.Pattern[str] | None
-    """What names of files begin with where no ID is in them."""
+    names: str
+    """Pattern of what names of files begin with where no ID is in them; empty where there is none."""
     not_scenes: str
     """Why products of it are no scenes, but single files; empty where they are scenes."""
     metadata: Mapping[str, MetadataKind]
@@ -106,7 +107,7 @@ class Family:
 
     def reads(self, name: str) -> bool:
         """Whether a file's name is that of metadata from which a scene's properties are read."""
-        return any(kind.reader and kind.file.search(name) for kind in self.metadata.values())
+        return any(kind.reader and re.search(kind.file, name, re.IGNORECASE) for kind in self.metadata.values())
 
     def file_name(self, identity: str, band: str) -> str:
         """Name of a band's file.
@@ -198,10 +199,10 @@ def earthdata_hosts() -> frozenset[str]:
 
 
 @cache
-def refused() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Names of products that are not read, and of each what it is and what to take instead."""
+def refused() -> tuple[tuple[str, str], ...]:
+    """Patterns of names of products that are not read, and of each what it is and what to take instead."""
     table = json.loads(resources.files(__package__).joinpath("refused.json").read_text("utf-8"))
-    return tuple((re.compile(one["names"], re.IGNORECASE), f"{one['is']}: {one['instead']}") for one in table)
+    return tuple((one["names"], f"{one['is']}: {one['instead']}") for one in table)
 
 
 @cache
@@ -211,13 +212,12 @@ def signed_accounts() -> frozenset[str]:
 
 
 def _family(key: str, record: dict[str, Any]) -> Family:
-    names = record.get("names")
     return Family(
         key=key,
         title=record["title"],
         file=record["file"],
         id=_grammar(record["id"]) if "id" in record else None,
-        names=re.compile(names, re.IGNORECASE) if names else None,
+        names=record.get("names", ""),
         not_scenes=record.get("not_scenes", ""),
         metadata={name: _kind(kind) for name, kind in record.get("metadata", {}).items()},
         hrefs=tuple(HrefRule(**rule) for rule in record.get("hrefs", ())),
@@ -233,7 +233,7 @@ def _family(key: str, record: dict[str, Any]) -> Family:
 
 def _grammar(record: dict[str, Any]) -> IdGrammar:
     return IdGrammar(
-        pattern=re.compile(record["pattern"], re.IGNORECASE),
+        pattern=record["pattern"],
         lower=record.get("lower", False),
         form=record.get("form"),
         suffix=record.get("suffix", "{rest}"),
@@ -246,8 +246,8 @@ def _grammar(record: dict[str, Any]) -> IdGrammar:
 
 def _kind(record: dict[str, str]) -> MetadataKind:
     return MetadataKind(
-        file=re.compile(record["file"], re.IGNORECASE),
-        begins=re.compile(record["begins"].encode("latin-1")),
+        file=record["file"],
+        begins=record["begins"].encode("latin-1"),
         holds=record["holds"].encode(),
         what=record["what"],
         reader=record.get("reader", ""),
