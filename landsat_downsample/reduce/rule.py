@@ -77,6 +77,8 @@ def rule_of(
         fill = 0  # the number of valid pixels in a cell that has none
     elif scaling or output_dtype(method, dtype) != dtype:
         fill = np.nan
+    elif stored is None and dtype.kind == "i" and mask_role == "mask":
+        fill = np.iinfo(dtype).min  # as in US ARD: 0 is an angle, and a height
     elif stored is None:
         fill = np.nan if dtype.kind == "f" else 0
     else:

@@ -492,7 +492,7 @@ def test_without_quality_band_a_zero_angle_is_taken_as_fill():
         (unknown("x"), "float32", -9999.0, "std", "", -9999, -9999),
         (unknown("x"), "uint16", 0.0, "std", "", np.nan, np.nan),
         (BandSpec("SAA", "azimuth", fill_from="QA_PIXEL"), "int16", None, "circular", "fill", 0, None),
-        (BandSpec("SAA", "azimuth", fill_from="QA_PIXEL"), "int16", None, "circular", "mask", 0, 0),
+        (BandSpec("SAA", "azimuth", fill_from="QA_PIXEL"), "int16", None, "circular", "mask", -32768, -32768),
     ],
 )
 def test_what_a_cell_without_data_holds(case):
