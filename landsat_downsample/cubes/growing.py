@@ -11,7 +11,7 @@ import numpy as np
 from landsat_downsample.cubes.common_grid import Bounds
 from landsat_downsample.cubes.cube_state import CubeState, Layout, Stored, further_dates
 from landsat_downsample.cubes.levels import recipes
-from landsat_downsample.cubes.passes import Date, dates, fingerprint
+from landsat_downsample.cubes.passes import Date, acquisition, dates, fingerprint
 from landsat_downsample.cubes.reduced_scene import ReducedScene
 from landsat_downsample.cubes.series import Series
 from landsat_downsample.cubes.shard_work import ShardWork
@@ -212,12 +212,13 @@ def _further(scenes: Sequence[ReducedScene], known: CubeState, request: CubeRequ
     here = [scene for scene in scenes if layout.common.touches(scene)]
     of_ids = dict(zip(known.coordinates["product"][0].tolist(), _fingerprints(known), strict=True))
     in_it = {one for product in of_ids for one in product.split(" ")}
+    taken = {acquisition(one) for one in in_it}
     new: list[Date] = []
     changed, earlier = [], []
     last = np.datetime64(int(known.coordinates["time"][0][-1]), "us")
     for date in dates(here, layout.group):
         ids = list(dict.fromkeys(scene.id for scene in date))
-        if in_it.isdisjoint(ids):
+        if taken.isdisjoint(map(acquisition, ids)):
             time = date[0].time
             if time is not None and time.astype("datetime64[us]") < last:
                 earlier += ids

@@ -11,6 +11,7 @@ import numpy as np
 
 from landsat_downsample.cubes.reduced_scene import ReducedScene
 from landsat_downsample.errors import UsageError
+from landsat_downsample.formats import product_id
 
 #: A path is flown in less time than this, and not again for longer.
 ONE_PASS = np.timedelta64(12, "h")
@@ -21,7 +22,7 @@ Date = tuple[ReducedScene, ...]
 def dates(scenes: Sequence[ReducedScene], group: str | None) -> list[Date]:
     """Products by date: the tiles of one scene, or with ``pass`` of all rows of a path that were taken in one pass.
 
-    Of two products of one acquisition the one whose source was processed last counts.
+    Of two products of one acquisition the one whose source was processed last counts, of two of one source the first.
 
     Raises
     ------
@@ -45,6 +46,12 @@ def dates(scenes: Sequence[ReducedScene], group: str | None) -> list[Date]:
     return sorted(map(tuple, found), key=lambda date: _when(date[0]))
 
 
+def acquisition(scene_id: str) -> tuple[str, ...]:
+    """What other processings of a scene have in common with it, by its ID."""
+    product = product_id.parse(scene_id)
+    return product.acquisition if product else (scene_id,)
+
+
 def fingerprint(date: Date) -> str:
     """What identifies the products of a date: another one where one of them is made otherwise."""
     said = "\n".join(f"{scene.id} {scene.properties.get('landsat_ds:fingerprint')}" for scene in date)
@@ -54,16 +61,19 @@ def fingerprint(date: Date) -> str:
 def _latest(scenes: Sequence[ReducedScene]) -> list[ReducedScene]:
     """Each cell of an acquisition once."""
     kept: dict[tuple[object, ...], list[ReducedScene]] = {}
-    for scene in sorted(scenes, key=lambda scene: scene.processed):
+    for scene in sorted(scenes, key=lambda scene: (scene.stage, scene.id)):
         others = kept.setdefault(scene.acquisition, [])
         if others and others[0].id != scene.id:
             warnings.warn(
-                f"{others[0].id} and {scene.id} are one acquisition: the one that was processed last is taken",
+                f"{others[0].id} and {scene.id} are one acquisition: the one that was processed last, {scene.id}, is "
+                "taken",
                 stacklevel=5,
             )
             others.clear()
-        if all(scene.grid != other.grid for other in others):  # another tile
+        if not (twice := next((other for other in others if scene.grid == other.grid), None)):  # else another tile
             others.append(scene)
+        elif fingerprint((twice,)) != fingerprint((scene,)):
+            warnings.warn(f"{scene.id} is there twice, made otherwise: {twice.location!r} is taken", stacklevel=5)
     return [scene for some in kept.values() for scene in some]
 
 

@@ -94,8 +94,8 @@ class ReducedScene:
     options: dict[str, Any] = field(repr=False)
     sensor: str | None = None
     level: int | None = None
-    processed: str = ""
-    """Day on which the source was processed, YYYYMMDD, where its ID says so."""
+    stage: tuple[Any, ...] = ()
+    """As of `ProductId.stage`, where its ID is one."""
 
     @property
     def acquisition(self) -> tuple[Any, ...]:
@@ -143,7 +143,7 @@ class ReducedScene:
             options,
             product.sensor if product else None,
             product.level if product else None,
-            product.processed if product else "",
+            product.stage if product else (),
         )
 
     def find(self, name: str, *, exact: bool = False) -> Layer | None:

@@ -43,7 +43,14 @@ class ProductId:
     @property
     def acquisition(self) -> tuple[str, ...]:
         """What other processings of the same acquisition, or tile of it, have in common with it."""
-        return (self.family.key, *(value for name, value in self.parts.items() if name != "processed"))
+        stages = {"processed", *_grammar(self.family).stages}
+        return (self.family.key, *(value for name, value in self.parts.items() if name not in stages))
+
+    @property
+    def stage(self) -> tuple[Any, ...]:
+        """By which processings of one acquisition are in order: the last one is the greatest."""
+        stages = _grammar(self.family).stages
+        return (self.processed, *(values.index(self.part(name)) for name, values in stages.items()))
 
     @property
     def acquired(self) -> datetime:

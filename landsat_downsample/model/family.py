@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -33,6 +33,8 @@ class IdGrammar:
     level: Any
     properties: Mapping[str, Any]
     """STAC properties; each of these four as `said` takes them."""
+    stages: Mapping[str, Sequence[str]]
+    """Parts that tell one processing of an acquisition from another, and their values from the first to the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,7 @@ def _grammar(record: dict[str, Any]) -> IdGrammar:
         sensor=record["sensor"],
         level=record["level"],
         properties=record["properties"],
+        stages=record.get("stages", {}),
     )
 
 

@@ -70,3 +70,28 @@ def test_a_cube_of_one_satellite_refuses_the_same_name_of_another_band(tmp_path)
         ld.cube(tmp_path / "etm", tmp_path / form, ["SR_B4"], bounds=bounds, format=form)
         with pytest.raises(ld.UsageError, match="no part of the cube: its band is red, and nir08 there"):
             ld.cube([tmp_path / "etm", tmp_path / "oli"], tmp_path / form, format=form)
+
+
+def renamed(folder, old, new):
+    """A copy of a scene or product under another ID."""
+    copy = folder.parent / folder.name.replace(old, new)
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        copy.mkdir(exist_ok=True)
+        (copy / path.name.replace(old, new)).write_bytes(
+            data.replace(old.encode(), new.encode()) if path.suffix in (".json", ".yaml") else data
+        )
+    return copy
+
+
+def test_of_interim_and_final_scenes_the_final_one_counts_in_any_order(tmp_path):
+    scene = ld.make_scene(tmp_path, sensor="dea", size=(61, 57), bands=["nbart_red", "oa_fmask"])
+    ld.run(ld.plan(scene, str(tmp_path / "out"), factor=4))
+    final = (tmp_path / "out" / f"{scene.name}_downsampled").absolute()
+    interim, nrt = (renamed(final, "_final", f"_{stage}") for stage in ("interim", "nrt"))
+    for some, last in (([final, interim], final), ([interim, final], final), ([interim, nrt], interim)):
+        with pytest.warns(UserWarning, match=f"one acquisition: .* {last.name.removesuffix('_downsampled')}, is taken"):
+            assert ld.open_products(some)["product"].item() == last.name.removesuffix("_downsampled")
+    ld.cube(interim, tmp_path / "cube.zarr")
+    outcome = ld.cube(final, tmp_path / "cube.zarr")  # at the same moment, and no date of its own
+    assert (outcome.dates, outcome.changed) == (1, (scene.name,))
