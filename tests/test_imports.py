@@ -52,6 +52,14 @@ def test_a_run_needs_no_array_library_but_numpy(tmp_path):
     assert not loaded & (HEAVY - {"rasterio"} | others)
 
 
+def test_a_plan_of_a_local_scene_loads_nothing_of_the_network(tmp_path):
+    scene = ld.make_scene(tmp_path, size=(61, 57), bands=["SR_B4", "QA_PIXEL"])
+    code = "from landsat_downsample.cli.main import main\nassert main() == 0"
+    loaded = modules_after(code, "plan", scene, "--factor", 4)
+    assert "landsat_downsample.execution.cost" in loaded
+    assert not loaded & {"asyncio", "ssl", "fsspec", "landsat_downsample.storage.remote"}
+
+
 #: What only talks to other machines, prices work, or keeps the record of many scenes.
 ELSEWHERE = {
     *(f"storage.{name}" for name in ("remote", "streaming", "retry", "transport", "header_cache", "signing")),

@@ -19,8 +19,7 @@ from landsat_downsample.model.target import Target, bytes_of_cell
 from landsat_downsample.pipeline.band import PREVIEW
 from landsat_downsample.products.browse import MAX_SIDE
 from landsat_downsample.products.grid_facts import why_no_mtl
-from landsat_downsample.storage.fetch_request import PixelWindow
-from landsat_downsample.storage.remote import HEADER, MAX_SPANS, PARTIAL, WORTHWHILE
+from landsat_downsample.storage.fetch_request import HEADER, MAX_SPANS, PARTIAL, WORTHWHILE, PixelWindow
 
 # CPU seconds: `python -m benchmarks.coefficients`, 2026-11-28, on 2 vCPUs at rest (Intel Xeon, 2.5 GHz), with the C
 # kernel; without it a band takes four times as much. Where others use the machine too, a third more.

@@ -10,6 +10,16 @@ from landsat_downsample.model.policy import Policy
 #: (first row, row after the last, first column, column after the last).
 PixelWindow = tuple[int, int, int, int]
 
+#: Bytes of a header that are fetched first, at most in all, and in how many requests.
+HEADER = 64 << 10
+HEADER_LIMIT = 1 << 20
+HEADER_PARTS = 8
+
+#: Ranges of one area of interest: a run of blocks for each row of them, 31 in a full Landsat band.
+MAX_SPANS = 64
+#: Shares of a file: if one run of blocks is less, it alone is fetched; if several are, those are.
+WORTHWHILE, PARTIAL = 0.9, 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:

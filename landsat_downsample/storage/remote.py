@@ -17,7 +17,16 @@ from landsat_downsample.model.family import HrefRule, access_rule
 from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import header_cache, signing, transport
-from landsat_downsample.storage.fetch_request import FetchRequest, PixelWindow
+from landsat_downsample.storage.fetch_request import (
+    HEADER,
+    HEADER_LIMIT,
+    HEADER_PARTS,
+    MAX_SPANS,
+    PARTIAL,
+    WORTHWHILE,
+    FetchRequest,
+    PixelWindow,
+)
 from landsat_downsample.storage.filesystems import forget_keys
 from landsat_downsample.storage.header_cache import Header
 from landsat_downsample.storage.retry import Fault, Mismatch, RetryBudget, classify
@@ -25,15 +34,6 @@ from landsat_downsample.storage.sinks import WHOLE_LIMIT, BytesSink, CountingSin
 from landsat_downsample.storage.transport import HttpResponse, Span
 
 T = TypeVar("T")
-
-HEADER = 64 << 10
-HEADER_LIMIT = 1 << 20
-HEADER_PARTS = 8
-
-#: Ranges of one area of interest: a run of blocks for each row of them, 31 in a full Landsat band.
-MAX_SPANS = 64
-#: Shares of a file: if one run of blocks is less, it alone is fetched; if several are, those are.
-WORTHWHILE, PARTIAL = 0.9, 0.5
 
 
 class HeaderTooLarge(Exception):

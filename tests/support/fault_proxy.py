@@ -36,7 +36,7 @@ from loopback import Loopback
 from multidict import CIMultiDict
 from yarl import URL
 
-from landsat_downsample.storage.remote import HEADER
+from landsat_downsample.storage.fetch_request import HEADER
 
 FAULTS = ("slowdown", "error", "reset", "headers", "midbody", "short", "cut", "flip", "stall", "silence", "lost")
 _HOP = {"expect", "connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"}
