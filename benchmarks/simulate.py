@@ -32,7 +32,8 @@ import landsat_downsample as ld
 from landsat_downsample.execution import cost
 from landsat_downsample.execution.cost import Setting
 from landsat_downsample.execution.dask_executor import DaskExecutor
-from landsat_downsample.execution.run import Outcome, Progress, run_plans
+from landsat_downsample.execution.outcomes import Outcome
+from landsat_downsample.execution.run import Progress, run_plans
 from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.grid import Grid

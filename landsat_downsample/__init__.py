@@ -62,7 +62,8 @@ if TYPE_CHECKING:  # what checkers and editors see; without `__getattr__`, so th
         WriteError,
     )
     from landsat_downsample.execution.cluster import cluster
-    from landsat_downsample.execution.run import Outcome, Progress
+    from landsat_downsample.execution.outcomes import Outcome
+    from landsat_downsample.execution.run import Progress
     from landsat_downsample.model.band import Band
     from landsat_downsample.model.grid import Grid
     from landsat_downsample.model.options import Options
@@ -102,7 +103,7 @@ _HOME = {
     "MissingError": "errors",
     "NoSceneError": "errors",
     "Options": "model.options",
-    "Outcome": "execution.run",
+    "Outcome": "execution.outcomes",
     "Plans": "batch.plans",
     "Progress": "execution.run",
     "ReadError": "errors",

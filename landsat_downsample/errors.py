@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -226,7 +227,7 @@ class RunError(LandsatDownsampleError):
 
     Attributes
     ----------
-    outcomes : tuple of Outcome
+    outcomes : sequence of Outcome
         One for each scene of the run, failed or not.
 
     Examples
@@ -238,7 +239,7 @@ class RunError(LandsatDownsampleError):
     ['done', 'failed']
     """
 
-    def __init__(self, message: str, outcomes: tuple[Any, ...] = ()) -> None:
+    def __init__(self, message: str, outcomes: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.outcomes = outcomes
 

@@ -34,6 +34,7 @@ def test_checkers_and_interpreter_see_the_same_door():
 
 
 RIGHT = """
+from collections.abc import Sequence
 from pathlib import Path
 
 import landsat_downsample as ld
@@ -64,11 +65,11 @@ found: ld.SearchResult = ld.search("https://earth-search.aws.element84.com/v1", 
 plans = plans[:2] + ld.plan(found[:10], "out", factor=10) + ld.plan("@list.txt", "out", factor=10)
 ld.plot.footprint(scene.grid, plans[0].coarse)
 with ld.cluster("local", workers=2) as client:
-    outcomes: list[ld.Outcome] = ld.run(plans, client=client, report=show)
+    outcomes: Sequence[ld.Outcome] = ld.run(plans, client=client, report=show)
 try:
     ld.run(plans[0], workers=4)
     ld.run(plans, record=True, progress=True)
-    left: list[ld.Outcome] = ld.retry_failed("out", check=False)
+    left: Sequence[ld.Outcome] = ld.retry_failed("out", check=False)
     print(ld.status("out").failed)
 except ld.RunError as error:
     print(error.outcomes)

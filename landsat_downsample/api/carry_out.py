@@ -12,7 +12,8 @@ from landsat_downsample.batch.requests import SceneRequest
 from landsat_downsample.display.reporter import Reporter
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.cluster import on_client
-from landsat_downsample.execution.run import Outcome, Progress, run_plans
+from landsat_downsample.execution.outcomes import Outcomes
+from landsat_downsample.execution.run import Progress, run_plans
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage.bugs import warn
@@ -41,7 +42,7 @@ def carry_out(
     listeners: Sequence[Callable[[Progress], object]] = (),
     stop: threading.Event | None = None,
     stoppable: Stoppable | None = None,
-) -> list[Outcome]:
+) -> Outcomes:
     """Reduce and publish scenes, and tell of it.
 
     Parameters

@@ -17,7 +17,7 @@ from landsat_downsample.batch.retries import left_of
 from landsat_downsample.display.reporter import style_of_python
 from landsat_downsample.errors import RunError
 from landsat_downsample.execution.outcomes import Outcomes
-from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.execution.run import Progress
 from landsat_downsample.model.log import tell
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import ScenePlan
@@ -183,7 +183,7 @@ def run(
     progress: bool | None = None,
     check: bool = True,
     report: Callable[[Progress], object] | None = None,
-) -> list[Outcome]:
+) -> Outcomes:
     """Reduce and publish every planned scene.
 
     Each step is told to the logger ``landsat_downsample`` (INFO; a failure ERROR; each band of many scenes DEBUG), with
@@ -214,8 +214,8 @@ def run(
 
     Returns
     -------
-    list of Outcome
-        One for each scene, ``done`` or ``skipped``; or ``failed``, without `check`.
+    Outcomes
+        A sequence with one for each scene, ``done`` or ``skipped``; or ``failed``, without `check`.
 
     Raises
     ------
@@ -254,8 +254,8 @@ def run(
         words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
         left = len(listed) - len(outcomes) if listed is not None else 0
         words += f"; {left} did not begin" if left else ""
-        raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", tuple(outcomes)) from failed[0].error
-    return Outcomes(outcomes)
+        raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", outcomes) from failed[0].error
+    return outcomes
 
 
 def retry_failed(
@@ -267,7 +267,7 @@ def retry_failed(
     progress: bool | None = None,
     check: bool = True,
     report: Callable[[Progress], object] | None = None,
-) -> list[Outcome]:
+) -> Outcomes:
     """Try again what failed in the last run that is on record at a destination, or never began in it.
 
     With the options of that run, whether it was run in Python or by the command line; on record itself.
@@ -287,7 +287,7 @@ def retry_failed(
 
     Returns
     -------
-    list of Outcome
+    Outcomes
         One for each scene that was tried again; empty where none had failed.
 
     Raises

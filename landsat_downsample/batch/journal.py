@@ -20,8 +20,9 @@ from typing import Any
 from landsat_downsample import __version__
 from landsat_downsample.batch.record import RUNS, machine_mark, new_run_id
 from landsat_downsample.batch.record_writer import RecordWriter
+from landsat_downsample.execution.outcomes import Outcome
 from landsat_downsample.execution.progress import ProgressCounter
-from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.execution.run import Progress
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain, scrubbed

@@ -10,7 +10,8 @@ from typing import Any
 
 from landsat_downsample.cli.arguments import relative_href
 from landsat_downsample.display.tables import console, table
-from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.execution.outcomes import Outcome
+from landsat_downsample.execution.run import Progress
 from landsat_downsample.model.words import KIB, count_words, size_words
 
 #: Products that the table shows; a screen of a long run has them after the others scrolled away, in its report.

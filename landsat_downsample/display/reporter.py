@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from landsat_downsample.display.handlers import Lines, Quiet, as_json, showing, timed
 from landsat_downsample.display.words import is_batch, is_told_by_scene, so_far, summary
+from landsat_downsample.execution.outcomes import Outcome
 from landsat_downsample.execution.progress import ProgressCounter
-from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.execution.run import Progress
 from landsat_downsample.execution.threads import threads_for
 from landsat_downsample.model import environment
 from landsat_downsample.model.log import DEBUG, ERROR, INFO, LOGGER, WARNING, tell, tell_trace

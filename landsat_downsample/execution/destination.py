@@ -19,7 +19,8 @@ class Places:
     def __init__(self, scenes: int) -> None:
         self._lock, self._trying, self._scenes = threading.Lock(), threading.Lock(), scenes
         self._tried: dict[str, WriteError | None] = {}
-        self._taken: dict[tuple[str, str], str] = {}
+        self._taken: dict[str, dict[str, str]] = {}
+        """Hrefs of scenes, by destination and product."""
         self._leftovers: dict[str, frozenset[str]] = {}
 
     def has_leftovers(self, plan: ScenePlan) -> bool:
@@ -48,20 +49,27 @@ class Places:
             if (error := self._tried[plan.dest]) is not None:
                 raise error
 
-    def take(self, plan: ScenePlan) -> bool:
+    def take(self, plan: ScenePlan, label: str) -> bool:
         """Take a scene's place; False where the same scene has it already, having been asked for twice.
+
+        Parameters
+        ----------
+        plan : ScenePlan
+        label : str
+            What its request calls it: kept in place of an href that is the same, which would take as much again.
 
         Raises
         ------
         UsageError
             Another scene of the run has it.
         """
-        place = (plan.dest, plan.name)
+        href = plan.scene.href
         with self._lock:
-            first = place not in self._taken
-            other = self._taken.setdefault(place, plan.scene.href)
-        if other != plan.scene.href:
-            raise same_product(other, plan.scene.href, plan.name)
+            taken = self._taken.setdefault(plan.dest, {})
+            first = plan.name not in taken
+            other = taken.setdefault(plan.name, label if label == href else href)
+        if other != href:
+            raise same_product(other, href, plan.name)
         return first
 
 

@@ -14,12 +14,13 @@ from typing import Any, Protocol
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteError
 from landsat_downsample.execution.destination import Places
 from landsat_downsample.execution.interrupts import undisturbed
+from landsat_downsample.execution.outcomes import Outcome, Outcomes
 from landsat_downsample.execution.threads import Threads, threads_for
 from landsat_downsample.execution.work import BandWork, Work
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.safe_text import plain
-from landsat_downsample.model.words import count_words, part_words, size_words
+from landsat_downsample.model.words import part_words, size_words
 from landsat_downsample.pipeline.band import Done
 from landsat_downsample.products import publish
 from landsat_downsample.products.picture import EarlyPicture
@@ -36,66 +37,6 @@ OPENING, PUBLISHING = 8, 4
 
 #: Seconds after which a signal is noticed at the latest.
 NOTICED = 1.0
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Outcome:
-    """What became of one scene.
-
-    Examples
-    --------
-    >>> (outcome,) = ld.run(ld.plan(scene, "out", factor=10, bands="red"))
-    >>> outcome.status, outcome.files, outcome.reason
-    ('done', 1, '')
-    >>> outcome.to_dict()["id"]
-    'LC08_L2SP_192028_20230714_20230724_02_T1'
-    """
-
-    scene_id: str
-    """Its product ID; the href of its source where that could not be opened."""
-    status: str
-    """``done``, ``skipped`` (it was there already) or ``failed``."""
-    href: str | None = None
-    """The product's STAC item."""
-    error: LandsatDownsampleError | None = None
-    files: int = 0
-    """Rasters written."""
-    bytes_in: int = 0
-    """Bytes read: those that came over the network, else of the local files."""
-    requests: int = 0
-    """Requests to remote stores, retries included."""
-    seconds: float = 0.0
-    source: dict[str, Any] | None = None
-    """What was asked for, as a line of a list of scenes holds it; free of secrets."""
-
-    @property
-    def reason(self) -> str:
-        """Why it failed, with its name; empty where it did not."""
-        text = str(self.error or "")
-        return text if not text or self.scene_id in text else f"{self.scene_id}: {text}"
-
-    def __repr__(self) -> str:
-        if self.error:
-            text = f"{self.scene_id}: failed, {type(self.error).__name__}: {self.error}"
-        else:
-            work = f", {count_words(self.files, 'file')}, {size_words(self.bytes_in)} read in {self.seconds:.1f} s"
-            text = f"{self.scene_id}: {self.status}{work if self.files else ''}, {self.href}"
-        return plain(f"<Outcome {text}>", 500)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe it in JSON types: a line of ``outcomes.ndjson``."""
-        return {
-            "id": self.scene_id,
-            "status": self.status,
-            "href": self.href,
-            "files": self.files,
-            "bytes_in": self.bytes_in,
-            "requests": self.requests,
-            "seconds": round(self.seconds, 3),
-            "cause": type(self.error).__name__ if self.error else None,
-            "error": str(self.error) if self.error else None,
-            **(self.source or {}),
-        }
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -214,7 +155,7 @@ def run_plans(
     report: Callable[[Progress], object] | None = None,
     stop: threading.Event | None = None,
     policy: Policy | None = None,
-) -> list[Outcome]:
+) -> Outcomes:
     """Reduce and publish scenes.
 
     Parameters
@@ -235,7 +176,7 @@ def run_plans(
 
     Returns
     -------
-    list of Outcome
+    Outcomes
         One for each scene that began or could not, in their order. A failed scene leaves
         nothing under its final name, and does not stop the others; unless the destination
         would refuse them too (`WriteError.for_all`): no further scene begins then.
@@ -277,15 +218,15 @@ class _Run:
         self._places = Places(self._total or 1)
         self._refused = False
         self._active: list[_Work] = []
-        self._outcomes: dict[int, Outcome] = {}
+        self._outcomes = Outcomes()
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> Outcomes:
         """Do it."""
         try:
             while True:
                 self._fill()
                 if not self._active:
-                    return [self._outcomes[number] for number in sorted(self._outcomes)]
+                    return self._outcomes
                 # A scene that is opened and not begun waits for others, which have begun.
                 awaited = (work.awaited for work in self._active if work.begun or work.plan is None)
                 # A signal that comes just before Python begins to wait is noticed when it has waited.
@@ -389,7 +330,7 @@ class _Run:
             if self._refused and not work.begun:
                 return  # it did not begin, as all that come after it
             self._refused = True
-        self._outcomes[work.number] = outcome
+        self._outcomes.add(work.number, outcome)
         self._report(Progress(work.name, work.plan, outcome=outcome))
 
     def _halt(self, work: _Work) -> None:
@@ -434,7 +375,7 @@ def _open(request: ScenePlan | Request, places: Places, abandoned: threading.Eve
     with cancellation.stoppable(abandoned):
         plan = request if isinstance(request, ScenePlan) else request.plan()
         try:
-            first = places.take(plan)
+            first = places.take(plan, plan.scene.href if isinstance(request, ScenePlan) else request.label)
             publication = Publication(plan.dest, plan.name, overwrite=plan.overwrite)
             publish.check_apart(plan)
             if first and places.has_leftovers(plan):

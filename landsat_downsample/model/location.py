@@ -242,7 +242,8 @@ def redact(href: str) -> str:
     if "@" in path and (kind not in BUCKETS or ":" in authority):
         return f"{head}://***"
     # "#", "?" and ";" may be part of a key in an object store, but never of a Landsat name.
-    return f"{head}://{re.split('[;&]', authority.rpartition('@')[2])[0]}{_QUERY.split(path, maxsplit=1)[0]}"
+    bare = f"{head}://{re.split('[;&]', authority.rpartition('@')[2])[0]}{_QUERY.split(path, maxsplit=1)[0]}"
+    return href if bare == href else bare  # the same object: of a million scenes no second copy is kept
 
 
 def redacted_repr(self: Any) -> str:

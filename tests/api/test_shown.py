@@ -74,7 +74,7 @@ def test_what_became_of_a_run_is_a_table(scene):
     plans = ld.plan([scene, *(f"no{n}" for n in range(30))], "out", factor=7, bands="red,qa_pixel")
     outcomes = ld.run(plans, report=steps.append, check=False)
     text, html = shown(outcomes)
-    assert fits(text) and text.startswith("31 scenes: 1 done, 30 failed\nscene ") and isinstance(outcomes, list)
+    assert fits(text) and text.startswith("31 scenes: 1 done, 30 failed\nscene ") and len(outcomes[1:]) == 30
     assert re.search(r"\nand 11 more\ncannot open '\S*no\d+': no such file or folder\n", text)
     assert html_rows(html)[0] == ["scene", "status", "files", "read", "seconds"] and len(html_rows(html)) == 21
     (done,) = ld.run(ld.plan(scene, "other", factor=7, bands="red,qa_pixel"))

@@ -30,8 +30,9 @@ from landsat_downsample.batch.journal import Journal, facts
 from landsat_downsample.batch.record import STATUS, read_status, run_ids
 from landsat_downsample.batch.record_writer import RecordWriter
 from landsat_downsample.errors import ReadError
+from landsat_downsample.execution.outcomes import Outcome
 from landsat_downsample.execution.progress import ProgressCounter
-from landsat_downsample.execution.run import Outcome, Progress, run_plans
+from landsat_downsample.execution.run import Progress, run_plans
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import plan_scene
@@ -168,7 +169,8 @@ def test_no_secret_gets_into_a_record(tmp_path):
 _ENDLESS = """\
 import sys
 from landsat_downsample.batch.journal import Journal, facts
-from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.execution.outcomes import Outcome
+from landsat_downsample.execution.run import Progress
 dest, pause = sys.argv[1], float(sys.argv[2])
 import time
 with Journal(dest, entries=b'{"source": "a"}\\n', total=10**6, every=0.2) as journal:
@@ -302,7 +304,8 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
         "from landsat_downsample.batch.journal import Journal\n"
-        "from landsat_downsample.execution.run import Outcome, Progress\n"
+        "from landsat_downsample.execution.outcomes import Outcome\n"
+        "from landsat_downsample.execution.run import Progress\n"
         "with Journal(sys.argv[1], entries=b'', total=99) as journal:\n"
         "    for number in range(99):\n"
         "        journal(Progress(str(number), outcome=Outcome(str(number), 'done')))\n"

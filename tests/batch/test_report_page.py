@@ -35,7 +35,8 @@ from landsat_downsample.batch.report_chart import STATUSES, cut, draw
 from landsat_downsample.batch.report_gallery import evenly, relative
 from landsat_downsample.batch.runs import status
 from landsat_downsample.errors import ReadError
-from landsat_downsample.execution.run import Outcome, Progress, run_plans
+from landsat_downsample.execution.outcomes import Outcome
+from landsat_downsample.execution.run import Progress, run_plans
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import plan_scene
 from landsat_downsample.storage import files

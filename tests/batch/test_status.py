@@ -23,7 +23,8 @@ from landsat_downsample.batch.record import find_run, new_run_id, run_ids
 from landsat_downsample.batch.runs import status
 from landsat_downsample.batch.status import from_record
 from landsat_downsample.errors import ReadError
-from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.execution.outcomes import Outcome
+from landsat_downsample.execution.run import Progress
 
 NOW = datetime(2026, 11, 22, 21, 55, 0, tzinfo=UTC)
 

@@ -23,8 +23,9 @@ from landsat_downsample.display.handlers import as_json, in_words, shell, show_w
 from landsat_downsample.display.reporter import Reporter, choose_style
 from landsat_downsample.display.words import summary
 from landsat_downsample.errors import ReadError
+from landsat_downsample.execution.outcomes import Outcome
 from landsat_downsample.execution.progress import RATE_BANDS, ProgressCounter
-from landsat_downsample.execution.run import Outcome, Progress, run_plans
+from landsat_downsample.execution.run import Progress, run_plans
 from landsat_downsample.model.words import duration_words, size_words
 
 BANDS = ["SR_B4", "SR_B5", "QA_PIXEL"]
@@ -349,7 +350,8 @@ def test_what_is_said_meanwhile_stays_above_the_display():
 def test_a_terminal_is_not_flooded_with_products(tmp_path):
     code = (
         "from landsat_downsample.display.reporter import Reporter\n"
-        "from landsat_downsample.execution.run import Outcome, Progress\n"
+        "from landsat_downsample.execution.outcomes import Outcome\n"
+        "from landsat_downsample.execution.run import Progress\n"
         "from landsat_downsample.cli.products import Products\n"
         "with Products() as products, Reporter(scenes=100, style='live') as reporter:\n"
         "    for number in range(100):\n"

@@ -21,7 +21,8 @@ from landsat_downsample.cli.doctor.finding import OK, Finding, cleaned
 from landsat_downsample.display.handlers import in_words, shell
 from landsat_downsample.display.tables import console, table
 from landsat_downsample.errors import ReadError
-from landsat_downsample.execution.run import Outcome, Progress
+from landsat_downsample.execution.outcomes import Outcome
+from landsat_downsample.execution.run import Progress
 from landsat_downsample.formats.scene_files import File, Listing
 from landsat_downsample.model.location import Location, redact
 from landsat_downsample.model.safe_text import plain, trace

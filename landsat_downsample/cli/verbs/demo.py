@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from landsat_downsample.cli.products import Products
 from landsat_downsample.display.reporter import Reporter, choose_style
 from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteError
-from landsat_downsample.execution.run import Outcome, run_plans
+from landsat_downsample.execution.outcomes import Outcome
+from landsat_downsample.execution.run import run_plans
 from landsat_downsample.model.log import tell
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import plan_scene

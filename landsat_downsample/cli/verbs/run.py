@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from landsat_downsample.batch.entry import Entry
     from landsat_downsample.batch.parts import Part, Share
     from landsat_downsample.batch.requests import Order, SceneRequest
-    from landsat_downsample.execution.run import Outcome
+    from landsat_downsample.execution.outcomes import Outcomes
 
 #: MiB that a process takes beside its bands.
 _PROCESS = 128
@@ -227,15 +227,16 @@ def _left(arguments: argparse.Namespace, order: Order) -> tuple[list[Entry], Sha
 
 def _outcomes(
     arguments: argparse.Namespace, requests: Sequence[SceneRequest], share: Share | None
-) -> tuple[list[Outcome], bool]:
+) -> tuple[Outcomes, bool]:
     """Run them; also say whether all of them began."""
     from landsat_downsample.api.carry_out import carry_out
     from landsat_downsample.cli.products import Products
     from landsat_downsample.display.reporter import choose_style
+    from landsat_downsample.execution.outcomes import Outcomes
     from landsat_downsample.model.policy import Policy
 
     if not requests:
-        return [], True
+        return Outcomes(), True
     policy = Policy.from_environ()  # refused before a cluster is made
     stop = threading.Event()
     with _client(arguments, requests) as client:
