@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from landsat_downsample.batch.recorded import recorded
 from landsat_downsample.batch.requests import SceneRequest
+from landsat_downsample.batch.seen import Seen
 from landsat_downsample.display.reporter import Reporter
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.cluster import on_client
@@ -76,11 +77,12 @@ def carry_out(
             scenes=number, style=style, client=client, workers=workers, verbose=verbose, summary_later=True
         )
         # The record ends after the display: the address of its page comes below that, and the summary last of all.
-        journal: Journal | None = None
+        journal, seen = None, None
         stack.callback(lambda: reporter.summarise(journal.report if journal else None))
         if record and isinstance(requests, Sequence):
             if requests:  # not of a run that broke off: the next one makes up for it
                 stack.push(lambda kind, *_: _catalogue(requests[0].order.dest) if kind is None else None)
+                seen = Seen.of(requests, share.suffix if share else "")
             journal = stack.enter_context(recorded(requests, share, workers=workers, executor=executor))
         for listener in listeners:
             if isinstance(listener, AbstractContextManager):
@@ -96,6 +98,7 @@ def carry_out(
             report=lambda step: [listener(step) for listener in (*told, *listeners)],
             stop=stop,
             policy=policy,
+            seen=seen,
         )
 
 

@@ -191,6 +191,15 @@ def names_list(words: Iterable[str]) -> bool:
     return any(word == "-" or word.startswith("@") or is_geoparquet(word) for word in words)
 
 
+def product_of(entry: Entry) -> str | None:
+    """The ID of the product whose folder, prefix or tar an entry names; None where its name does not say so."""
+    if entry.error is not None or entry.tile or not isinstance(entry.source, str):
+        return None
+    place = Location(entry.source.rstrip("/"))
+    found = _product_name(entry, place.name)
+    return found if found and (place.name == found or place.is_archive) else None
+
+
 def place_key(entry: Entry) -> str:
     """Tell where an entry's product goes, as far as its own words tell: nothing of this machine is looked at.
 

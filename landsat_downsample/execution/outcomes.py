@@ -54,6 +54,8 @@ class Outcome:
     seconds: float = 0.0
     source: dict[str, Any] | None = None
     """What was asked for, as a line of a list of scenes holds it; free of secrets."""
+    stamp: str = ""
+    """What the record knows the product by, so that a later run can pass it by: see `batch.seen`."""
 
     @property
     def reason(self) -> str:
@@ -81,6 +83,7 @@ class Outcome:
             "seconds": round(self.seconds, 3),
             "cause": type(self.error).__name__ if self.error else None,
             "error": str(self.error) if self.error else None,
+            **({"stamp": self.stamp} if self.stamp else {}),
             **(self.source or {}),
         }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteError
 from landsat_downsample.execution.destination import Places
@@ -86,6 +86,30 @@ class Request(Protocol):
         """Open it, headers only, and plan it."""
 
 
+class Look(Protocol):
+    """What was seen of a scene's source before it was opened."""
+
+    @property
+    def scene_id(self) -> str:
+        """ID of the scene that its name tells."""
+
+
+L = TypeVar("L", bound=Look)
+
+
+class Seen(Protocol[L]):
+    """Products that earlier runs made or found whole, known again without opening their sources."""
+
+    def look(self, request: object) -> L | None:
+        """Look at a source; None where that would not tell enough."""
+
+    def there(self, look: L) -> tuple[str, str] | None:
+        """The item of its product and its stamp, where both are as they were seen."""
+
+    def stamp(self, look: L, plan: ScenePlan) -> str:
+        """What to keep of a product that is there now."""
+
+
 class Executor(Protocol):
     """Where targets are reduced: the threads of this process, or a dask cluster."""
 
@@ -112,7 +136,7 @@ class _Work:
 
     number: int
     request: ScenePlan | Request
-    opening: Future[_Opened]
+    opening: Future[_Opened | _Found]
     plan: ScenePlan | None = None
     """Known once it is opened, or at least planned."""
     begun: float = 0.0
@@ -125,7 +149,9 @@ class _Work:
     @property
     def opened(self) -> _Opened:
         """What its opening gave, once that has ended well."""
-        return self.opening.result()
+        opened = self.opening.result()
+        assert isinstance(opened, _Opened)
+        return opened
 
     @property
     def awaited(self) -> set[Future[Any]]:
@@ -144,7 +170,7 @@ class _Work:
         request = self.request
         source = {"source": request.scene.href} if isinstance(request, ScenePlan) else request.source
         seconds = time.perf_counter() - self.begun if self.begun else 0.0
-        return Outcome(self.name, status, source=source, seconds=seconds, **facts)
+        return Outcome(facts.pop("scene_id", self.name), status, source=source, seconds=seconds, **facts)
 
 
 def run_plans(
@@ -155,6 +181,7 @@ def run_plans(
     report: Callable[[Progress], object] | None = None,
     stop: threading.Event | None = None,
     policy: Policy | None = None,
+    seen: Seen[Any] | None = None,
 ) -> Outcomes:
     """Reduce and publish scenes.
 
@@ -173,6 +200,8 @@ def run_plans(
         Once it is set no further scene begins; those in hand are finished.
     policy : Policy, optional
         As of `HostQueue`, for threads of this process; an executor that is given has its own.
+    seen : Seen, optional
+        What earlier runs know of products that are there; those are not opened.
 
     Returns
     -------
@@ -193,7 +222,7 @@ def run_plans(
         local = plan.targets[0].band.location.is_local
         return Threads(threads_for(workers, local=local), policy=policy)
 
-    run = _Run(requests, executor, threads, report or (lambda step: None), stop or threading.Event())
+    run = _Run(requests, executor, threads, report or (lambda step: None), stop or threading.Event(), seen=seen)
     return run.outcomes()
 
 
@@ -207,10 +236,12 @@ class _Run:
         make: Callable[[ScenePlan], Executor],
         report: Callable[[Progress], object],
         stop: threading.Event,
+        *,
+        seen: Seen[Any] | None,
     ) -> None:
         """Without an executor, one is made once the first scene is known."""
         self._requests = enumerate(requests)
-        self._executor, self._make = executor, make
+        self._executor, self._make, self._seen = executor, make, seen
         self._report, self._stop, self._abandoned = report, stop, threading.Event()
         self._openers = ThreadPoolExecutor(OPENING, thread_name_prefix="opening")
         self._publishers = ThreadPoolExecutor(PUBLISHING, thread_name_prefix="publishing")
@@ -242,7 +273,7 @@ class _Run:
         while not self._is_stopping() and sum(not work.begun for work in self._active) < OPENING:
             if (following := next(self._requests, None)) is None:
                 break
-            opening = self._openers.submit(_open, following[1], self._places, self._abandoned)
+            opening = self._openers.submit(_open, following[1], self._places, self._seen, self._abandoned)
             self._active.append(_Work(*following, opening))
         for work in [work for work in self._active if work.plan and not work.begun]:
             if self._is_stopping():
@@ -281,10 +312,12 @@ class _Run:
     def _take(self, work: _Work) -> None:
         """Take a scene that is opened; or say at once what became of it."""
         error = work.opening.exception()
-        if error is None:
+        if error is None and isinstance(found := work.opening.result(), _Found):
+            self._leave(work, work.outcome("skipped", href=found.there, stamp=found.stamp, scene_id=found.scene_id))
+        elif error is None:
             work.plan = work.opened.plan
             if work.opened.there:
-                self._leave(work, work.outcome("skipped", href=work.opened.there))
+                self._leave(work, work.outcome("skipped", href=work.opened.there, stamp=work.opened.known))
         elif isinstance(error, _NotBegun):
             work.plan = error.plan
             self._leave(work, work.outcome("failed", error=error.reason))
@@ -360,6 +393,19 @@ class _Opened:
     publication: Publication
     there: str | None
     """Its product's STAC item, where it is done already, or in hand."""
+    known: str
+    """The stamp of that product, where it was looked at."""
+    stamp: Callable[[], str]
+    """Gives what to keep of its product, once that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A scene that was not opened: its product is there, as an earlier run has seen it."""
+
+    scene_id: str
+    there: str
+    stamp: str
 
 
 class _NotBegun(LandsatDownsampleError):
@@ -370,9 +416,14 @@ class _NotBegun(LandsatDownsampleError):
         self.plan, self.reason = plan, reason
 
 
-def _open(request: ScenePlan | Request, places: Places, abandoned: threading.Event) -> _Opened:
+def _open(
+    request: ScenePlan | Request, places: Places, seen: Seen[Any] | None, abandoned: threading.Event
+) -> _Opened | _Found:
     """Open and plan a scene, and look at its destination; in a thread."""
     with cancellation.stoppable(abandoned):
+        look = seen.look(request) if seen else None
+        if seen and look and (found := seen.there(look)):
+            return _Found(look.scene_id, *found)
         plan = request if isinstance(request, ScenePlan) else request.plan()
         try:
             first = places.take(plan, plan.scene.href if isinstance(request, ScenePlan) else request.label)
@@ -389,7 +440,12 @@ def _open(request: ScenePlan | Request, places: Places, abandoned: threading.Eve
                 places.try_one(plan)
         except Exception as error:
             raise _NotBegun(plan, wrapped(error, f"cannot begin {plan.name!r}", WriteError)) from error
-    return _Opened(plan, publication, (plan.location / plan.marker).href if there else None)
+
+        def stamp() -> str:
+            return seen.stamp(look, plan) if seen and look else ""
+
+        known = stamp() if there and first else ""
+    return _Opened(plan, publication, (plan.location / plan.marker).href if there else None, known, stamp)
 
 
 def _end(work: _Work, abandoned: threading.Event) -> Outcome:
@@ -408,7 +464,7 @@ def _end(work: _Work, abandoned: threading.Event) -> Outcome:
     except Exception as error:
         why = wrapped(error, f"cannot publish {work.opened.plan.name!r}", WriteError)
         return _failed(work, publish.overtaken(work.opened.plan, why), facts)
-    return work.outcome("done", href=href, **facts)
+    return work.outcome("done", href=href, stamp=work.opened.stamp(), **facts)
 
 
 def _warn_of_doubt(done: Done, plan: ScenePlan) -> None:
