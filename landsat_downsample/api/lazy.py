@@ -43,7 +43,7 @@ from landsat_downsample.model.band_attributes import reduced_attributes, share_a
 from landsat_downsample.model.bands import unknown
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.grid_request import GridRequest
-from landsat_downsample.model.indices import check_indices, check_order
+from landsat_downsample.model.indices import check_indices, check_order, warn_of_stats
 from landsat_downsample.model.methods import METHODS, output_dtype
 from landsat_downsample.model.nearest import did_you_mean
 from landsat_downsample.model.placement import Placement
@@ -188,7 +188,7 @@ def coarsen(
     request = _request(method, qa, mask, min_valid, stats)
     target = GridRequest(factor, resolution, size, given_grid(grid, like), anchor)
     wanted = check_indices(words(index))
-    check_order(index_order)
+    warn_of_stats(wanted, check_order(index_order), request.stats)
     if isinstance(obj, xr.DataArray):
         if wanted:
             raise UsageError(f"index {', '.join(wanted)} is made of several bands: coarsen a Dataset that holds them")

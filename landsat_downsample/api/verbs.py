@@ -18,6 +18,7 @@ from landsat_downsample.display.reporter import style_of_python
 from landsat_downsample.errors import RunError
 from landsat_downsample.execution.outcomes import Outcomes
 from landsat_downsample.execution.run import Progress
+from landsat_downsample.model.indices import warn_of_stats
 from landsat_downsample.model.log import tell
 from landsat_downsample.model.options import Options
 from landsat_downsample.model.plan import ScenePlan
@@ -169,6 +170,7 @@ def plan(
         index=words(index),
         index_order=index_order,
     )
+    warn_of_stats(options.index, options.index_order, options.stats)
     order = Order(options, fspath(to), overwrite=overwrite, tiles=tiles)
     return planned(sources, order, None if part is None else Part.made_of(part))
 

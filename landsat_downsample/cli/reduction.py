@@ -121,10 +121,11 @@ def _add_methods(how: argparse._ArgumentGroup) -> None:
 
 def options(arguments: argparse.Namespace) -> Options:
     """Make the options of a plan from arguments."""
+    from landsat_downsample.model.indices import warn_of_stats
     from landsat_downsample.model.options import Options
 
     cells = grid_request(arguments)
-    return Options(
+    made = Options(
         factor=cells.factor,
         resolution=cells.resolution,
         size=cells.size,
@@ -141,6 +142,8 @@ def options(arguments: argparse.Namespace) -> Options:
         index=arguments.index,
         index_order=arguments.index_order,
     )
+    warn_of_stats(made.index, made.index_order, made.stats)
+    return made
 
 
 def grid_request(arguments: argparse.Namespace) -> GridRequest:

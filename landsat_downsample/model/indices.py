@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -208,6 +209,18 @@ def stats_of(index: Index, order: str, asked: Iterable[str]) -> tuple[str, ...]:
         return tuple(asked)
     found = tuple(stat for stat in asked if stat in ("mean", "count"))
     return found if "mean" in found else ()
+
+
+def warn_of_stats(names: Iterable[str], order: str, asked: Iterable[str] | None) -> None:
+    """Tell of statistics that are asked for and that an index of means does not have."""
+    asked = tuple(asked or ())
+    means = [name for name in names if not index_of(name).plain]
+    if means and (lost := set(asked).difference(stats_of(index_of(means[0]), order, asked))):
+        warnings.warn(
+            f"no {', '.join(stat for stat in asked if stat in lost)} of {', '.join(means)}: an index of means has its "
+            f"mean, and the count beside it; index order {MEAN_OF_INDEX} gives all",
+            stacklevel=3,
+        )
 
 
 def called(name: str) -> tuple[Index, str] | None:

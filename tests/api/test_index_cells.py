@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from command import call
 
 import landsat_downsample as ld
 from landsat_downsample.errors import UsageError
@@ -27,6 +28,7 @@ def of_run(scene: ld.Scene, name: str, order: str, **options) -> dict[str, np.nd
     return {part.method: part.data for part in (made, *made.others)}
 
 
+@pytest.mark.filterwarnings("ignore:no std of")
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(
     ("name", "cells"),
@@ -100,3 +102,16 @@ def test_what_is_refused(scene, asked, said):
     d = scene.dataset(["red", "nir08"])
     with pytest.raises(UsageError, match=said):
         eval(asked, {"ld": ld, "d": d})
+
+
+def test_statistics_that_an_index_of_means_does_not_have_are_told(scene, tmp_path):
+    how = {"factor": 7, "index": "ndvi", "index_order": "index-of-means", "stats": "mean,std,count"}
+    words = "no std of ndvi: an index of means has its mean, and the count beside it"
+    with pytest.warns(UserWarning, match=words):
+        cells = ld.coarsen(scene.dataset(["red", "nir08"]), **how)
+    assert {"ndvi_of_means", "ndvi_of_means_count", "red_std"} <= set(cells)
+    with pytest.warns(UserWarning, match=words):
+        ld.plan(scene, "out", **how)
+    shell = [f"--{key.replace('_', '-')}={value}" for key, value in how.items()]
+    result = call("plan", ld.make_scene(tmp_path, size=(61, 47), bands=BANDS), "--to", tmp_path, *shell)
+    assert result.code == 0 and result.err.count(words) == len(result.lines) == 1

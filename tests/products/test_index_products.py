@@ -22,6 +22,8 @@ from landsat_downsample.products.met import source_identity
 from landsat_downsample.products.stac import _file_fields
 from landsat_downsample.testing.seaweed import BUCKET
 
+pytestmark = pytest.mark.filterwarnings("ignore:no std of ndvi")
+
 BANDS = ["SR_B4", "SR_B5", "ST_B10", "QA_PIXEL"]
 ASKED = {"factor": 6, "bands": "red,qa_pixel", "index": "ndvi,lst", "mask": "cloud"}
 
