@@ -73,11 +73,26 @@ def loading(own_process: bool) -> Iterator[None]:
         gc.enable()
 
 
+class _Flag(argparse._StoreTrueAction):
+    """A flag that ``--no-NAME``, which the help of an option need not list, takes back from a file of options."""
+
+    @property
+    def opposites(self) -> list[str]:
+        names = [name for name in self.option_strings if name.startswith("--")]
+        return [f"--{name[5:]}" if name.startswith("--no-") else f"--no-{name[2:]}" for name in names]
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        setattr(namespace, self.dest, option_string in self.option_strings)
+
+
 class Parser(argparse.ArgumentParser):
     """One line for a usage error, with the way to the help; examples keep their lines."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+        self.register("action", "store_true", _Flag)
         # What begins as a negative number is one, a list of them too: -123.5,37,-122,38.
         self._negative_number_matcher = re.compile(r"-\.?\d")
 
@@ -90,6 +105,8 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[Any, list[str]]:
         """Parse; an unknown option is reported before what is missing because of it."""
         args = sys.argv[1:] if args is None else list(args)
+        for action in [action for action in self._actions if isinstance(action, _Flag)]:
+            self._option_string_actions |= dict.fromkeys(action.opposites, action)
         for word in args:
             if word == "--" or (self._subparsers and not word.startswith("-")):  # what follows is the verb's
                 break
@@ -127,7 +144,8 @@ def add_verb(
     parser.add_argument("-q", "--quiet", action="store_true", help="show errors only")
     parser.add_argument(
         "--config", type=href_type, metavar="FILE",
-        help="TOML file of options (factor = 10, bands = ['red']); the command line comes first",
+        help="TOML file of options (factor = 10, bands = ['red']); the command line comes first, where --no-overwrite "
+        "takes back overwrite = true, and so for each flag",
     )  # fmt: skip
     parser.set_defaults(verb=function)
     return parser

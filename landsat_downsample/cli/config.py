@@ -138,7 +138,7 @@ def _value(verb: Parser, key: str, action: argparse.Action, value: Any) -> Any:
     if action.nargs == 0:  # a flag
         if not isinstance(value, bool):
             raise _Wrong(f"{key} = {value!r} is neither true nor false")
-        return action.const if value else action.default
+        return value
     several = isinstance(action, argparse._AppendAction)
     if several or action.nargs in ("*", "+"):
         if isinstance(value, dict) and several:

@@ -79,12 +79,23 @@ def test_a_file_is_a_command_line(here, text, words):
         ("stac = 'https://x'\ntier = 'T1'", ["b"], {"stac": None, "tier": None, "sources": ["b"]}),
         ("stac = 'https://x'\ntier = 'T1'", ["--tier", "T2"], {"stac": "https://x", "tier": "T2"}),
         ("method = {red = 'median'}", ["--method", "red=min"], {"method": [("red", "min")]}),
+        (
+            "overwrite = true\nquiet = true\ntiles = true",
+            ["--no-overwrite", "--no-quiet"],
+            {"overwrite": False, "quiet": False, "tiles": True},
+        ),
         ("to = 'there'", ["--to", "here"], {"to": "here"}),
     ],
 )
 def test_the_command_line_comes_first(here, text, words, kept):
     write(text if "to =" in text else f"to = 'out'\n{text}")
     assert {key: value for key, value in vars(parsed("run", *words)).items() if key in kept} == kept
+
+
+def test_a_flag_that_says_no_is_taken_back_too(here):
+    write("no-shards = true")
+    assert parsed("cube", "a", "--to", "b").no_shards
+    assert not parsed("cube", "a", "--to", "b", "--shards").no_shards
 
 
 WRONG = {
