@@ -7,7 +7,7 @@ cell at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -21,6 +21,9 @@ from landsat_downsample.model.target import Target
 from landsat_downsample.products.source_pixels import SourcePixels
 
 Number = int | float | Fraction
+
+#: Pixels along an axis, and how much of each lies in a cell.
+Span = list[tuple[int, Fraction]]
 
 Recompute = Callable[["Cell"], Number | None]
 
@@ -38,17 +41,16 @@ class Cell:
         return self.source.target
 
     def weighted(self) -> list[tuple[Number, Fraction]]:
-        """(value, share of a pixel) for every valid pixel of the cell; physical ones as exact fractions."""
+        """(value, pixels and parts of pixels that have it) of the valid ones; physical values as exact fractions."""
         scale, offset = map(Fraction, self.target.scaling or (1, 0))
         physical = self.target.scaling is not None
         rows, columns = (self.span(axis) for axis in (0, 1))
         values, counts = self.source.read(rows[0][0], columns[0][0], len(rows), len(columns))
         values = values.reshape(-1, *counts.shape)[0]  # of several bands the first: they are counted
         return [
-            (scale * Fraction(values[i, j].item()) + offset if physical else values[i, j].item(), high * wide)
-            for i, (_, high) in enumerate(rows)
-            for j, (_, wide) in enumerate(columns)
-            if counts[i, j]
+            (scale * Fraction(value) + offset if physical else value, times * share)
+            for share, here in _alike(rows, columns)
+            for value, times in _counted(values[here][counts[here]])
         ]
 
     def weighted_bands(self) -> list[tuple[list[Fraction], Fraction]]:
@@ -56,13 +58,12 @@ class Cell:
         rows, columns = (self.span(axis) for axis in (0, 1))
         values, counts = self.source.read(rows[0][0], columns[0][0], len(rows), len(columns))
         return [
-            ([Fraction(value) for value in values[:, i, j].tolist()], high * wide)
-            for i, (_, high) in enumerate(rows)
-            for j, (_, wide) in enumerate(columns)
-            if counts[i, j]
+            ([Fraction(value) for value in pixel], share)
+            for share, here in _alike(rows, columns)
+            for pixel in np.moveaxis(values, 0, -1)[here][counts[here]].tolist()
         ]
 
-    def span(self, axis: int) -> list[tuple[int, Fraction]]:
+    def span(self, axis: int) -> Span:
         """Pixels that the cell overlaps along an axis, and how much of each."""
         target, fine = self.target, self.target.band.grid
         ratio, offset = target.lattice.in_pixels(target.coarse, fine, axis)
@@ -71,6 +72,23 @@ class Cell:
         low, high = max(low, Fraction(0)), min(high, Fraction(fine.shape[axis]))
         pixels = range(math.floor(low), math.ceil(high))
         return [(p, min(high, Fraction(p + 1)) - max(low, Fraction(p))) for p in pixels]
+
+
+def _alike(rows: Span, columns: Span) -> Iterator[tuple[Fraction, tuple[np.ndarray, ...]]]:
+    """Pixels of which the same share lies in the cell: all but those at its edges."""
+    high_rows: dict[Fraction, list[int]] = {}
+    wide_columns: dict[Fraction, list[int]] = {}
+    for axis, found in ((rows, high_rows), (columns, wide_columns)):
+        for at, (_, share) in enumerate(axis):
+            found.setdefault(share, []).append(at)
+    for high, i in high_rows.items():
+        for wide, j in wide_columns.items():
+            yield high * wide, np.ix_(i, j)
+
+
+def _counted(values: np.ndarray) -> list[tuple[Number, int]]:
+    found, times = np.unique(values, return_counts=True)
+    return list(zip(found.tolist(), times.tolist(), strict=True))
 
 
 def _covered(pairs: Sequence[tuple[Any, Fraction]]) -> Fraction:
