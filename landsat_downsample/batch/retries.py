@@ -75,6 +75,19 @@ def retry(href: str, order: Order, part: Part | None = None) -> Retry:
     return Retry(entries, Share(part, entries, run, found.listed or 0) if same else None, busy)
 
 
+def run_of(href: str) -> Status | None:
+    """What is on record of the run that `retry` means by an href; None where that is a file or folder by itself.
+
+    Raises
+    ------
+    UsageError, ReadError
+        As of `retry`.
+    """
+    place = Location(href).parent.href if _is_file(href) else href
+    alone = _is_file(href) or _has_outcomes(href)
+    return None if alone and not record_module.is_run_folder(place) else of_run(find_run(place))
+
+
 def left_of(href: str) -> Plans:
     """Plan again what is left of the last run that is on record at a destination, with the options that it had.
 

@@ -139,3 +139,20 @@ def test_what_a_whole_run_left_can_be_shared(scenes, tmp_path):
     shares = [names(retry(str(dest), order, Part(number, 2))) for number in (1, 2)]
     # In the order of the record, which is that in which they failed.
     assert [len(share) for share in shares] == [2, 1] and sorted(shares[0] + shares[1]) == ["a", "b", "c"]
+
+
+def test_a_retry_overwrites_where_the_run_did(scenes, tmp_path):
+    dest = tmp_path / "out"
+    assert run(*scenes[:2], "--to", dest) == 0
+    band = next(scenes[1].glob("*_SR_B4.TIF"))
+    kept = band.read_bytes()
+    band.write_bytes(kept[: len(kept) // 2])
+    other = ("--to", dest, "--factor", 9)
+    assert call("run", *scenes[:2], *other, "--overwrite", "-q").code == 3
+    band.write_bytes(kept)
+    record = next(path for path in dest.glob("_runs/*/outcomes.ndjson") if '"failed"' in path.read_text())
+    for place in (dest, record):
+        refused = call("run", "--retry-failed", place, *other, "--no-overwrite", "-q")
+        assert refused.code != 0 and "overwrite" in refused.err
+    again = call("run", "--retry-failed", record, *other)
+    assert again.code == 0 and "--overwrite as of the run that is retried" in again.err

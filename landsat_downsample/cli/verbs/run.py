@@ -6,6 +6,7 @@ import argparse
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from landsat_downsample.cli.arguments import (
@@ -63,8 +64,10 @@ def add_run(verbs: Verbs) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace products that were made otherwise")
     parser.add_argument(
         "--retry-failed", type=href_type, metavar="FILE",
-        help="the scenes that failed or never began in an earlier run: its folder, or its outcomes.ndjson",
+        help="the scenes that failed or never began in an earlier run: its folder, or its outcomes.ndjson; with its "
+        "--overwrite and --requester-pays",
     )  # fmt: skip
+    parser.set_defaults(overwrite=None, requester_pays=None)  # neither yes nor no: as the run that is retried
     add_relative_to(parser)
     parser.add_argument(
         "--part", type=_part, metavar="I/N",
@@ -160,13 +163,28 @@ def _requests(arguments: argparse.Namespace) -> tuple[list[SceneRequest], Share 
     order = Order(  # a contradiction is refused before anything is opened
         options(arguments),
         arguments.to,
-        overwrite=arguments.overwrite,
-        requester_pays=arguments.requester_pays,
+        overwrite=bool(arguments.overwrite),
+        requester_pays=bool(arguments.requester_pays),
         tiles=arguments.tiles,
     )
+    if arguments.retry_failed:
+        order = _as_before(arguments, order)
     entries, share = _entries(arguments, order)
     entries = distinct(entries, listed=not arguments.sources or names_list(arguments.sources))
     return [SceneRequest(entry, order) for entry in entries], share
+
+
+def _as_before(arguments: argparse.Namespace, order: Order) -> Order:
+    """The same with what the run that is retried had agreed to, where the command line does not say."""
+    from landsat_downsample.batch.retries import run_of
+
+    before = run_of(arguments.retry_failed)
+    overwrite = before is not None and before.overwrite and arguments.overwrite is None
+    pays = before is not None and before.requester_pays and arguments.requester_pays is None
+    for flag, taken in (("overwrite", overwrite), ("requester-pays", pays)):
+        if taken:
+            say(f"--{flag} as of the run that is retried; --no-{flag} takes it back")
+    return replace(order, overwrite=order.overwrite or overwrite, requester_pays=order.requester_pays or pays)
 
 
 def _entries(arguments: argparse.Namespace, order: Order) -> tuple[list[Entry], Share | None]:
