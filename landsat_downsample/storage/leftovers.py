@@ -13,6 +13,7 @@ from landsat_downsample.errors import ReadError, WriteError
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import MARKER, SUFFIX
+from landsat_downsample.storage.probe import NAME
 from landsat_downsample.storage.publication import Publication
 
 #: Ending of a product's name.
@@ -25,7 +26,8 @@ class Leftover:
 
     href: str
     kind: str
-    """``partial`` (never published), ``replaced`` (an old product) or ``unmarked`` (objects without a marker)."""
+    """``partial`` (never published), ``replaced`` (an old product), ``unmarked`` (objects without a marker) or
+    ``probe`` (what a store was tried by)."""
     files: int
     size: int
     """Bytes of all files."""
@@ -82,6 +84,11 @@ def _object_leftovers(dest: Location, policy: Policy) -> tuple[Leftover, ...]:
         groups.setdefault(folder, []).append((name, int(entry["size"] or 0)))
     found = []
     for folder, files in sorted(groups.items()):
+        found += [
+            Leftover(f"{dest.kind}://{folder.lstrip('/')}/{name}", "probe", 1, size)
+            for name, size in files
+            if name.startswith(NAME)
+        ]
         product = folder.rpartition("/")[2]
         if product.endswith(SUFFIX) and f"{product}{MARKER}" not in dict(files):
             href = f"{dest.kind}://{folder.lstrip('/')}"
@@ -107,6 +114,11 @@ def remove_leftover(leftover: Leftover, *, policy: Policy | None = None) -> None
                 os.unlink(leftover.href)
         except OSError as error:
             raise WriteError(f"cannot remove {leftover.href!r}: {(error.strerror or 'it failed').lower()}") from error
+        return
+    if leftover.kind == "probe":
+        from landsat_downsample.storage import small_objects
+
+        small_objects.remove(location, policy=policy)
         return
     from landsat_downsample.storage.publication_objects import Objects
 

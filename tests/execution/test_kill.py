@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 from pathlib import Path
@@ -68,6 +69,9 @@ def test_killed_at_any_moment_and_repeated(place, stored_scene, proxied, tmp_pat
         left += bool(stored(dest(run), client))
         again = call("run", source, "--to", dest(run), *OPTIONS)
         assert again.code == 0, again.err
+        # One that is killed before it reads anything leaves what it tried the store by.
+        cleaned = call("clean", dest(run), "--older-than", 0, "--yes").out.splitlines()
+        assert {json.loads(line)["kind"] for line in cleaned} <= {"probe"}
         assert stored(dest(run), client) == calm
         assert call("clean", dest(run), "--older-than", 0).out == ""
     assert os.listdir(tmp_path / "spill") == []

@@ -17,6 +17,8 @@ from landsat_downsample.errors import UsageError
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.products.staging.clean import clean
+from landsat_downsample.storage.probe import NAME as PROBE_NAME
+from landsat_downsample.storage.probe import put_probe
 from landsat_downsample.storage.publication import Publication
 
 NAME = "LC08_downsampled"
@@ -139,3 +141,14 @@ def test_on_a_terminal_there_is_a_table(tmp_path):
     os.close(parent)
     assert done.returncode == 0 and done.stderr == b""
     assert shown.split()[:6] == ["state", "kind", "files", "size", "age", "href"] and "active" in shown
+
+
+def test_what_a_store_was_tried_by_is_cleaned_once_it_is_old(tmp_path, s3_env):  # noqa: F811
+    """A run that was killed as it began left it."""
+    dest = Location(f"s3://{s3.BUCKET}/{tmp_path.name}")
+    put_probe(dest / f"{PROBE_NAME}{'0' * 32}", dest, Policy(), 10, create=False)
+    (found,) = clean(dest.href, delete=True)
+    assert (found.leftover.kind, found.state) == ("probe", "active") and found.age < HOUR
+    (found,) = clean(dest.href, delete=True, older_than=0)
+    assert (found.leftover.kind, found.state, found.leftover.files) == ("probe", "removed", 1)
+    assert clean(dest.href, older_than=0) == ()

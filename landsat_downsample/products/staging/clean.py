@@ -99,7 +99,7 @@ def clean(
 
 def _judged(left: Leftover, older_than: float, policy: Policy) -> FoundLeftover | None:
     place = Location(left.href)
-    if not place.is_local and not _is_ours(place, policy):
+    if not place.is_local and left.kind != "probe" and not _is_ours(place, policy):
         return None
     written = _last_local_write(place.path) if place.is_local else _last_write(place, policy)
     age = None if written is None else max(0.0, time.time() - written)
