@@ -13,6 +13,7 @@ from typing import Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.model.band import Band
+from landsat_downsample.model.family import access_rule
 from landsat_downsample.model.location import WEB, Location
 from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.target import Target, bytes_of_cell
@@ -126,7 +127,7 @@ class Cost:
     puts: float = 0
     """PUT: one for each file, whatever its size; there are no multipart uploads."""
     web: float = 0
-    """Requests to web servers, which nobody is charged for."""
+    """Requests to web servers, which nobody is charged for; without a login to Earthdata, once for each process."""
     bytes_in: float = 0
     """Bytes read, from disks too."""
     bytes_fetched: float = 0
@@ -202,7 +203,9 @@ def _asked(location: Location, *, gets: int = 0, heads: int = 0, lists: int = 0,
     if location.is_local:
         return Cost()
     if location.kind in WEB:
-        return Cost(web=gets + heads + lists + puts)
+        rule = access_rule(location.href)
+        steps = 2 if rule and rule.access == "earthdata" else 1  # to the host, which redirects to a signed address
+        return Cost(web=steps * (gets + heads + lists + puts))
     return Cost(gets=gets, heads=heads, lists=lists, puts=puts)
 
 

@@ -16,6 +16,7 @@ from staging_cases import files
 
 import landsat_downsample as ld
 from landsat_downsample.cli.doctor.examine import Asked, examine
+from landsat_downsample.execution.cost import Setting, cost_of
 from landsat_downsample.testing.synthetic.make import make_scene
 
 OPTIONS = ["--bands", "B04,B05,Fmask", "--factor", 7, "--grid", "scene"]
@@ -62,6 +63,14 @@ def test_a_granule_is_reduced_and_staged(granule, item, tmp_path, monkeypatch, w
     assert len(wanted) == 4 and made == wanted
     assert bands(tmp_path / "staged" / granule.name) == bands(granule)
     holds_no_secret(tmp_path / "there", tmp_path / "staged", texts=(there.out, there.err, staged.out, staged.err))
+
+
+def test_a_plan_counts_the_redirect_of_each_request(world, item, tmp_path, monkeypatch):
+    by_token(monkeypatch)
+    plans = ld.plan(item, tmp_path / "out", factor=7, bands="B04,B05,Fmask")
+    cost = cost_of(plans[0], Setting(on_dask=False))
+    ld.run(plans)
+    assert cost.web == len(world.asked) > 3 and len(world.to(SIGNED)) == len(world.asked) / 2
 
 
 def run_apart(item: Path, to: Path, *options: object) -> subprocess.CompletedProcess[str]:
