@@ -72,8 +72,8 @@ class Cells:
         """The same cells over the pixels `first` to `last` alone, counted from `first`."""
         start, stop = np.clip(self.start - first, 0, last - first), np.clip(self.stop - first, 0, last - first)
         block = int(stop[0]) if self.unit == 1 and self.size > 1 else self.block
-        # Of two cells the first, cut by the image's edge, may be the shorter one.
-        if not np.array_equal(start, np.arange(self.size) * block) or stop[-1] - start[-1] > block:
+        # Of two cells the first, cut by the image's edge, may be the shorter one, and the last may lie beyond it.
+        if not np.array_equal(start, np.arange(self.size) * block) or not 0 < stop[-1] - start[-1] <= block:
             block = 0
         arrays = start, stop, self.head, self.tail, self.whole
         return Cells(last - first, *arrays, self.unit, block, self.centre - first)
@@ -96,7 +96,7 @@ class Cells:
         head = np.where(single, high - low, (start + 1) * unit - low)
         tail = np.where(single, high - low, high - (stop - 1) * unit)
         centre = np.clip((edges[:-1] + edges[1:]) // (2 * unit), 0, pixels - 1)
-        block = int(edges[1]) if unit == 1 and not edges[0] else 0
+        block = int(edges[1]) if unit == 1 and not edges[0] and (high > low).all() else 0
         return cls(pixels, start, stop, head, tail, np.diff(edges), unit, block, centre)
 
 

@@ -61,9 +61,11 @@ def overlays(draw):
     axes = []
     for _ in range(2):
         pixels, ratio, offset = draw(sides), draw(ratios), draw(offsets)
-        axes.append(Cells.cut(pixels, -(-pixels // ratio), ratio, offset))
+        cells = -(-pixels // ratio) + draw(st.sampled_from([0, 0, 1, 2]))  # a band may be narrower than its scene
+        axes.append(Cells.cut(pixels, cells, ratio, offset))
     assume(all(axis.extent.any() for axis in axes))
-    return Overlay(*axes)
+    rows, columns = axes
+    return Overlay(rows, columns.shifted(0, columns.pixels) if draw(st.booleans()) else columns)
 
 
 @st.composite

@@ -340,6 +340,27 @@ def test_a_store_without_conditional_writes_is_looked_at_first(seaweed, monkeypa
         assert product(dest) == FILES
 
 
+@pytest.mark.parametrize("status", [403, 501])
+def test_who_may_write_need_not_be_allowed_to_list(seaweed, monkeypatch, tmp_path, status):  # noqa: F811
+    from conftest_s3 import apply
+    from fault_proxy import FaultProxy
+
+    class Unlisted(FaultProxy):
+        async def _before(self, request, fault):
+            from aiohttp import web
+
+            return (
+                web.Response(status=status) if "list-type" in request.query else await super()._before(request, fault)
+            )
+
+    dest = f"s3://{s3.BUCKET}/{tmp_path.name}"
+    with Unlisted(seaweed.endpoint) as proxy:
+        apply(monkeypatch, s3.environ(proxy.endpoint))
+        publish(dest)
+        with pytest.raises(WriteError, match="did not arrive as it was sent"):
+            Publication(dest, NAME, policy=QUICK).commit(MARKER, b"{}", expected={"LC08_B1.TIF": Stored("0" * 64, "1")})
+
+
 def test_while_a_product_is_replaced_there_is_none(s3_env, tmp_path):  # noqa: F811
     dest = f"s3://{s3.BUCKET}/{tmp_path.name}"
     publish(dest)
