@@ -86,9 +86,15 @@ class Api:
         self.close()
 
     def close(self) -> None:
-        """End the thread."""
+        """Close connections, and end the thread with its loop."""
+        session = getattr(getattr(self, "_api", None), "_session", None)  # kr8s 0.20 closes it nowhere
+        if session is not None:
+            with suppress(Exception):
+                self._run(session.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     @property
     def namespace(self) -> str:
