@@ -24,7 +24,7 @@ PARAMETERS, FINGERPRINT, SOURCES = "landsat_ds:cube", "landsat_ds:fingerprint", 
 
 
 def name_of(date: Date, group: str | None) -> str:
-    """What the files of a date begin with: day, and what Landsat's IDs say of sensor, level, path and row.
+    """What the files of a date begin with: day, and what IDs say before it: of Landsat sensor, level, path and row.
 
     ``20230714_LC08_L2SP_192028``; of a pass without the row. Of scenes with other names the whole of it.
     """
@@ -34,7 +34,7 @@ def name_of(date: Date, group: str | None) -> str:
     path = str(scene.properties.get("landsat:wrs_path") or "")
     if group == "pass" and path:
         return f"{day}_{scene.id[:9] + '_' if known else ''}{path}"
-    return f"{day}_{scene.id[:16] if known else scene.id}"
+    return f"{day}_{scene.id.partition(known.part('acquired'))[0].rstrip('_.') if known else scene.id}"
 
 
 def mosaic_item(

@@ -92,6 +92,9 @@ def test_of_interim_and_final_scenes_the_final_one_counts_in_any_order(tmp_path)
     for some, last in (([final, interim], final), ([interim, final], final), ([interim, nrt], interim)):
         with pytest.warns(UserWarning, match=f"one acquisition: .* {last.name.removesuffix('_downsampled')}, is taken"):
             assert ld.open_products(some)["product"].item() == last.name.removesuffix("_downsampled")
+    for one in (interim, final):
+        ld.cube(one, tmp_path / "cogs", format="cog")
+    assert [path.name for path in tmp_path.glob("cogs/*red.tif")] == ["20230706_ga_ls8c_ard_3-2-1_088080_red.tif"]
     ld.cube(interim, tmp_path / "cube.zarr")
     outcome = ld.cube(final, tmp_path / "cube.zarr")  # at the same moment, and no date of its own
     assert (outcome.dates, outcome.changed) == (1, (scene.name,))
