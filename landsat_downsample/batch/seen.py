@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from landsat_downsample.batch import record
@@ -50,10 +50,12 @@ class Seen:
         What is asked of each scene.
     stamps : iterable of str
         Of products that earlier runs made or found whole.
+    policy : Policy
+        How to list what is in a store.
     """
 
-    def __init__(self, dest: str, options: dict[str, object], stamps: Iterable[str] = ()) -> None:
-        self._dest, self._policy = Location(dest), Policy.from_environ()
+    def __init__(self, dest: str, options: dict[str, object], stamps: Iterable[str], policy: Policy) -> None:
+        self._dest, self._policy = Location(dest), policy
         self._asked = json.dumps(options, sort_keys=True)
         self._stamps = {bytes.fromhex(stamp) for stamp in stamps}
         self._left = names_left(self._dest) if self._dest.is_local else frozenset()
@@ -67,7 +69,9 @@ class Seen:
         order = next(iter(requests)).order
         if order.overwrite or order.tiles:
             return None
-        return cls(order.dest, order.options.to_dict(), _recorded(order.dest, suffix))
+        policy = Policy.from_environ()
+        policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
+        return cls(order.dest, order.options.to_dict(), _recorded(order.dest, suffix), policy)
 
     def look(self, request: object) -> Look | None:
         """Look at a source; None where its name does not tell its product, or it cannot be listed."""

@@ -2,7 +2,7 @@
 
 Costs add up and scale: a million scenes cost a million times the mean of those that were planned.
 What is counted is a first run in which nothing fails: no retries, no record of the run (a PUT each
-5 seconds), no try of its destination (a PUT and a DELETE), no search, no start of a cluster.
+5 seconds, two LIST a scene), no try of its destination (a PUT and a DELETE), no search, no start of a cluster.
 """
 
 from __future__ import annotations
