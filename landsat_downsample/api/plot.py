@@ -175,6 +175,11 @@ def footprint(scene_grid: Grid, coarse_grid: Grid) -> Figure:
     cells reach beyond the scene: the product always covers the source. Cells of another
     projection are drawn where they lie in the scene's, as the curves that their sides are there.
 
+    Parameters
+    ----------
+    scene_grid, coarse_grid : Grid
+        Of a scene, ``scene.grid``, and of what is planned of it, ``plan.coarse``.
+
     Returns
     -------
     matplotlib.figure.Figure

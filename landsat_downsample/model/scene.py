@@ -38,7 +38,7 @@ class Scene:
     metadata: dict[str, str] = field(default_factory=dict)
     """Metadata files by kind: ``MTL.txt``, ``MTL.json``, ``MTL.xml``, ``ANG.txt`` -> href."""
     properties: dict[str, Any] = field(default_factory=dict)
-    """STAC properties known of it: datetime, platform, instruments, eo:cloud_cover, view:*, landsat:*."""
+    """STAC properties known of it: datetime, platform, instruments, ``eo:cloud_cover``, ``view:*``, ``landsat:*``."""
     item_href: str | None = None
     """The STAC item it came from, if it did."""
     requester_pays: bool = False
