@@ -54,11 +54,12 @@ demo: $(VENV)/.run  ## make a full-size scene and run the main job on it
 test: $(VENV)/.test  ## run the tests, all but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes"
 
-# Old releases warn of what newer ones have mended.
+# Old releases warn of what newer ones have mended, and s3fs leaves clients to the garbage collector.
 test-oldest:  ## run the tests with the oldest dependencies that setup.cfg allows, in a place of its own
 	$(PYTHON) -m venv $(VENV)/oldest
 	$(VENV)/oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[demo,test]'
-	$(VENV)/oldest/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes" -W ignore::DeprecationWarning
+	$(VENV)/oldest/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not kubernetes" -W ignore::DeprecationWarning \
+	    -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 
 test-slow: $(VENV)/.test-slow  ## run the slow tests: faults by the hundred, kills, full-size bands, hung workers, notebooks
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not kubernetes"

@@ -95,6 +95,8 @@ def _make(protocol: str, policy: Policy, inside: frozenset[str], rule: HrefRule 
         options["requester_pays"] = policy.requester_pays
         if rule:
             options |= _of_amazon(rule, policy, options["config_kwargs"])
+        if options["requester_pays"]:  # s3fs 2026.2 and before say it of some requests only
+            options["s3_additional_kwargs"] = {"RequestPayer": "requester"} | ambient.get("s3_additional_kwargs", {})
     fs = _filesystem_class(protocol, options)(**options)
     if protocol in S3:
         fs.retries = 1  # ours are classified and share one budget; s3fs would multiply them by 5
