@@ -53,14 +53,17 @@ class Cell:
             for value, times in _counted(values[here][counts[here]])
         ]
 
-    def weighted_bands(self) -> list[tuple[list[Fraction], Fraction]]:
-        """(physical values of all bands, share of a pixel) for every pixel that is valid in all of them."""
+    def weighted_bands(self) -> list[list[tuple[Number, Fraction]]]:
+        """Of each band (physical value, pixels and parts of pixels that have it), of those valid in all of them."""
         rows, columns = (self.span(axis) for axis in (0, 1))
         values, counts = self.source.read(rows[0][0], columns[0][0], len(rows), len(columns))
         return [
-            ([Fraction(value) for value in pixel], share)
-            for share, here in _alike(rows, columns)
-            for pixel in np.moveaxis(values, 0, -1)[here][counts[here]].tolist()
+            [
+                (value, times * share)
+                for share, here in _alike(rows, columns)
+                for value, times in _counted(band[here][counts[here]])
+            ]
+            for band in values
         ]
 
     def span(self, axis: int) -> Span:
@@ -228,14 +231,11 @@ def is_index_of_means(target: Target, method: str) -> bool:
 
 def index_of_means(cell: Cell) -> float | None:
     """The index of the exact means of its bands."""
-    pixels = cell.weighted_bands()
-    if not _enough(cell, pixels):
+    bands = cell.weighted_bands()
+    if not _enough(cell, bands[0]):
         return None
-    covered = _covered(pixels)
-    sums = [
-        sum((v * w for v, w in zip(band, (w for _, w in pixels), strict=True)), Fraction(0))
-        for band in zip(*(values for values, _ in pixels), strict=True)
-    ]
+    covered = _covered(bands[0])
+    sums = [sum((Fraction(v) * w for v, w in pairs), Fraction(0)) for pairs in bands]
     index = index_of(cell.target.index)
     above, below = index.exact(total / covered for total in sums)
     return min(max(float(above / below), index.limits[0]), index.limits[1]) if below else None
