@@ -96,7 +96,9 @@ class Cells:
         head = np.where(single, high - low, (start + 1) * unit - low)
         tail = np.where(single, high - low, high - (stop - 1) * unit)
         centre = np.clip((edges[:-1] + edges[1:]) // (2 * unit), 0, pixels - 1)
-        block = int(edges[1]) if unit == 1 and not edges[0] and (high > low).all() else 0
+        # Cells of a raster given as `like` may end before the image, or begin beyond it.
+        fits = unit == 1 and not edges[0] and edges[-1] >= pixels and (high > low).all()
+        block = int(edges[1]) if fits else 0
         return cls(pixels, start, stop, head, tail, np.diff(edges), unit, block, centre)
 
 

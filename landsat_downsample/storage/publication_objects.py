@@ -143,16 +143,17 @@ class Objects:
         return sorted(self._listed())
 
     def _listed(self) -> dict[str, str | None]:
-        """The ETags of the objects under the product's prefix, as far as the listing says, by their names."""
+        """The ETags of the objects right under the product's prefix, as far as the listing says, by their names."""
         of = self.place
 
         def attempt(seconds: float) -> list[dict[str, Any]]:
             try:
-                return transport.listing(of.location, deep=True, policy=of.policy, seconds=seconds)
+                return transport.listing(of.location, deep=False, policy=of.policy, seconds=seconds)
             except FileNotFoundError:
                 return []
 
-        return {Location(one["name"]).name: transport.bare_etag(one.get("ETag")) for one in self.call("", attempt)}
+        files = (one for one in self.call("", attempt) if one["type"] != "directory")
+        return {Location(one["name"]).name: transport.bare_etag(one.get("ETag")) for one in files}
 
     def abort(self) -> None:
         # The marker first: bands without a marker are no product; a marker without bands would promise one.

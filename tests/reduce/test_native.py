@@ -142,6 +142,17 @@ def test_a_quality_cell_without_pixels_is_fill(policy, axis):
         np.testing.assert_array_equal(made.codes, expected)
 
 
+@pytest.mark.parametrize("cells", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("method", ["median", "min", "mean"])
+def test_cells_that_end_before_the_image_or_begin_beyond_it(cells, method):
+    values = np.random.default_rng(cells).integers(1, 999, (8, 16)).astype("u2")
+    overlay = Overlay(Cells.cut(8, cells, Fraction(5)), Cells.cut(16, cells, Fraction(5)))
+    (made,) = reduced(reducer_of([Rule(method, values.dtype, None, 0)], overlay), overlay, values)
+    for i, j in np.ndindex(cells, cells):
+        cell = values[5 * i : 5 * i + 5, 5 * j : 5 * j + 5]
+        assert abs(made[i, j] - (getattr(np, method)(cell) if cell.size else 0)) <= 0.5, (i, j)
+
+
 def test_a_cell_of_several_strips_equals_the_plain_path():
     overlay = Overlay(Cells.cut(1300, 2, Fraction(1001, 1)), Cells.cut(30, 4, Fraction(17, 2)))
     values = np.random.default_rng(1).integers(0, 1 << 16, (1300, 30), np.uint16)

@@ -125,6 +125,14 @@ def test_what_was_stored_is_checked_by_one_listing_unless_it_was_written_over(de
     with pytest.raises(WriteError, match="did not arrive as it was sent"):
         publication.commit(f"other-{MARKER}", b"{}", expected=expected)
 
+    name, data = next(iter(FILES.items()))
+    publication = Publication(dest, f"moved-{NAME}", policy=QUICK)
+    expected = {name: publication.put(name, data)}
+    seaweed.client().put_object(Bucket=bucket, Key=f"{key}/moved-{NAME}/deeper/{name}", Body=data)
+    seaweed.client().delete_object(Bucket=bucket, Key=f"{key}/moved-{NAME}/{name}")
+    with pytest.raises(WriteError, match="did not arrive as it was sent"):
+        publication.commit(f"moved-{MARKER}", b"{}", expected=expected)
+
 
 def test_leftovers_are_listed_and_removed(dest):
     publish(dest)
