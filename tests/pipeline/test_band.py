@@ -32,6 +32,7 @@ from landsat_downsample.pipeline.band import PREVIEW, preview, process, reduce_t
 from landsat_downsample.pipeline.cell_statistics import statistics_of_cells
 from landsat_downsample.reduce import native
 from landsat_downsample.storage import cancellation
+from landsat_downsample.storage.publication_place import Stored
 
 KINDS = [("oli", 1), ("oli", 2), ("etm", 1), ("etm", 2), ("tm", 1), ("tm", 2), ("mss", 1)]
 
@@ -42,10 +43,10 @@ class Kept:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
 
-    def put(self, filename: str, data: bytes | memoryview) -> str:
+    def put(self, filename: str, data: bytes | memoryview) -> Stored:
         assert filename not in self.files
         self.files[filename] = bytes(data)
-        return hashlib.sha256(data).hexdigest()
+        return Stored(hashlib.sha256(data).hexdigest())
 
 
 @pytest.fixture(scope="session", name="scenes")
