@@ -11,6 +11,8 @@ KUBERNETES_TESTS ?= tests/kubernetes
 FUZZ_SECONDS ?= 60
 BUILDER ?= $(firstword $(foreach tool,buildah podman docker,$(shell command -v $(tool))))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Modules are compiled once, and not by each of the many processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help pins check-pins demo test test-oldest test-slow test-kubernetes test-containers fuzz docs check format picture notebooks package bench wheel release image clean
