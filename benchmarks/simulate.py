@@ -2,8 +2,9 @@
 
 What is real: `run_plans`, `DaskExecutor`, a LocalCluster of worker processes, and `carry_out_on_worker`, which gets
 a real Target and Publication for each band and gives back a real Done with a full preview. What is not: sources,
-the reduction inside a worker, and what `_publish.publish` writes, of which only the product's folder is made. So all
-CPU that is spent is overhead. The scheduler has a process apart from the client, as it has a pod of its own elsewhere.
+the reduction inside a worker, the picture, and what `publish.publish` writes, of which only the product's folder is
+made. So all CPU that is spent is overhead. The scheduler has a process apart from the client, as it has a pod of its
+own elsewhere.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from landsat_downsample.model.product import Product
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.model.target import Target
 from landsat_downsample.pipeline.band import PREVIEW, Done, process
-from landsat_downsample.products import publish
+from landsat_downsample.products import picture, publish
 from landsat_downsample.storage.publication import Publication
 
 HERE = Path(__file__).parent
@@ -68,7 +69,7 @@ ALLOWED = 0.05
 
 @dataclass(frozen=True, slots=True)
 class StubRequest:
-    """A scene that is opened without anything being read: see `_run.Request`."""
+    """A scene that is opened without anything being read: see `execution.run.Request`."""
 
     number: int
     bands: int
@@ -98,7 +99,7 @@ class StubRequest:
         return plan_scene(scene, self.dest, Options(factor=10))
 
 
-def stub_process(target: Target, publication: Publication, _threads: object, preview: np.ndarray) -> Done:
+def stub_process(target: Target, publication: Publication, *_: object, preview: np.ndarray) -> Done:
     """Give back what a target gives, all but the work."""
     numbers = {"minimum": 7301.0, "maximum": 43210.0, "mean": 11234.5, "stddev": 2345.6}
     band, coarse = target.band, target.coarse
@@ -111,7 +112,7 @@ def stub_process(target: Target, publication: Publication, _threads: object, pre
     return Done(band.name, (product,), preview, band.nodata, band.spec, {}, target.bytes_in, 2, 0.0)
 
 
-def stub_publish(item: ScenePlan, done: Sequence[Done], publication: Publication) -> str:
+def stub_publish(item: ScenePlan, done: Sequence[Done], publication: Publication, *_: object) -> str:
     """Make a product's folder and nothing in it."""
     os.mkdir(publication.href)
     return f"{publication.href}/{item.marker}"
@@ -263,11 +264,12 @@ def simulate(scenes: int, bands: int, workers: int, *, direct: bool = True) -> F
 def _run_stubs(client: Client, scenes: int, bands: int, dest: str, report=None) -> list[Outcome]:
     os.mkdir(dest)
     requests = (StubRequest(number, bands, dest) for number in range(scenes))
-    kept, publish.publish = publish.publish, stub_publish
+    kept = publish.publish, picture.shown_bands
+    publish.publish, picture.shown_bands = stub_publish, lambda plan: frozenset()
     try:
         return run_plans(requests, executor=DaskExecutor(client, owned=True), report=report)
     finally:
-        publish.publish = kept
+        publish.publish, picture.shown_bands = kept
 
 
 # The report -------------------------------------------------------------------------------------
@@ -322,7 +324,7 @@ def report(record: Record) -> str:
         *_overhead(record),
         "## Memory, and tasks held",
         "\n".join(_memory(record.main)),
-        "## Predicted by `_cost`",
+        "## Predicted by `cost`",
         "Stub bands say that they took 2 requests each, as real ones do "
         "(tests/execution/test_cost.py). Overhead is predicted "
         "from the second and third line above.",
@@ -375,7 +377,7 @@ def _memory(run: Figures) -> list[str]:
 
 
 def _predicted(run: Figures) -> list[str]:
-    """What `_cost` tells of these scenes, beside what was measured."""
+    """What `cost` tells of these scenes, beside what was measured."""
     plan = StubRequest(0, run.targets // run.scenes, "s3://bucket/out").plan()
     reported = cost.cost_of(plan).like(run.scenes)
     reads = cost.total(cost.reduction(target, Setting()) for target in plan.targets).times(run.scenes)
