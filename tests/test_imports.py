@@ -122,6 +122,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow  # of two hundred modules, each in a process
 def test_each_module_loads_alone():
     heavy = "dask.array, fsspec, numpy, rasterio.warp, rioxarray, xarray"
     names = [name for name in MODULES if name not in ("__main__", "__init__")]
