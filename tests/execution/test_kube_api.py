@@ -12,7 +12,7 @@ from loopback import serving
 
 from landsat_downsample.execution.kube_api import Api
 
-pytest.importorskip("kr8s")
+pytest.importorskip("kr8s", reason="the extra kubernetes is not installed: .ci/kubernetes runs this where it is")
 
 KUBECONFIG = """
 apiVersion: v1
