@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
 
-from benchmarks.cluster import Way, speed_up
+from benchmarks.cluster import Way, ceiling, speed_up
 from benchmarks.cube_peers import Store
 from benchmarks.cubes import Cubes
 from benchmarks.grid_peers import AVERAGE, EXACT, SUMS
 from benchmarks.grids import GRID, Grids
 from benchmarks.growth import exponent
-from benchmarks.network import BOUND, busy, ratio
+from benchmarks.network import BOUND, beside_cores, ratio
 from benchmarks.peers import COARSEN, DECODE, ODC, STACKSTAC, THREADS
 from benchmarks.several import Pairs
 from benchmarks.steady import BETWEEN, Steady
@@ -149,7 +149,8 @@ def of_network(rows: list[dict]) -> list[Bound]:
     for latency in sorted({row["link"][0] for row in rows}):
         worst = max((row for row in rows if row["link"][0] == latency), key=ratio)
         rate = f" at {worst['link'][1] / 1e6:.0f} MB/s" if worst["link"][1] else ""
-        note = f"worst: {worst['store']}{rate}, bands: {worst['bands']}; cores busy: {busy(worst):.0%}"
+        cores = f"beside what the cores allow {beside_cores(worst):.2f}"
+        note = f"worst: {worst['store']}{rate}, bands: {worst['bands']}; {cores}"
         name = f"wall / max(fetch, decode), {1000 * latency:.0f} ms latency"
         found.append(Bound(name, ratio(worst), BOUND, note=note))
     return found
@@ -164,7 +165,8 @@ def of_growth(sizes: dict[float, float], counts: dict[int, float]) -> list[Bound
 
 def of_cluster(ways: list[Way]) -> list[Bound]:
     """Workers of a LocalCluster."""
-    return [Bound("two worker processes / one, speed", speed_up(ways), low=1.85)]
+    note = f"two processes without dask: {ceiling(ways):.2f}"
+    return [Bound("two worker processes / one, speed", speed_up(ways), low=1.85, note=note)]
 
 
 def of_cubes(found: Cubes) -> list[Bound]:

@@ -140,8 +140,17 @@ def ratio(row: dict) -> float:
 
 
 def busy(row: dict) -> float:
-    """Share of the cores, those of servers and proxy with them, at work while ours was: at 1 nothing can be faster."""
+    """Share of the cores, those of servers and proxy with them, at work while ours was."""
     return _middle(row["taken"]["ours"], "busy")
+
+
+def beside_cores(row: dict) -> float:
+    """Ours over the shortest wall time that these cores allow, which serve, receive and decode the bytes."""
+    cores = os.cpu_count() or 1
+    fetched = min(one.busy * one.wall * cores for one in row["taken"]["fetch"])
+    decoded = min(one.cpu for one in row["taken"]["decode"])
+    least = {name: min(one.wall for one in taken) for name, taken in row["taken"].items()}
+    return least["ours"] / max(least["fetch"], least["decode"], (fetched + decoded) / cores)
 
 
 def _middle(taken: list[Taken], kind: str) -> float:
@@ -154,11 +163,12 @@ def table(rows: list[dict]) -> list[str]:
     lines = [
         f"Wall s, minimum / median (median CPU s of this process), factor {FACTOR}. Ratio: ours / max(fetch, decode)",
         f"of the minima; wanted: {BOUND} at most. Decode takes one thread a band; ours all cores for a lone one,",
-        f"as a run does. Busy: share of the {os.cpu_count()} cores at work meanwhile;",
-        "servers and proxies compute on the same cores, and where all are busy, no reader can be faster.",
+        f"as a run does. Busy: share of the {os.cpu_count()} cores at work meanwhile, with servers and proxies, which",
+        "compute on the same cores. Cores: ours / max(fetch, decode, CPU s of both, servers too, / cores), below 1 of",
+        "which no reader can come here.",
         "",
-        f"| store | latency ms | MB/s | bands | requests | {' | '.join(names)} | ratio | busy | cells as from disk |",
-        f"|{' --- |' * (len(names) + 8)}",
+        f"| store | latency ms | MB/s | bands | requests | {' | '.join(names)} | ratio | busy | cores | as from disk |",
+        f"|{' --- |' * (len(names) + 9)}",
     ]
     for row in rows:
         costs = [
@@ -168,8 +178,8 @@ def table(rows: list[dict]) -> list[str]:
         latency, rate = row["link"]
         link = f"{1000 * latency:.0f}", f"{rate / 1e6:.0f}" if rate else "any"
         facts = row["store"], *link, str(row["bands"]), str(row["requests"])
-        facts = *facts, *costs, f"{ratio(row):.2f}", f"{busy(row):.0%}", "yes" if row["same"] else "NO"
-        lines.append(f"| {' | '.join(facts)} |")
+        ratios = f"{ratio(row):.2f}", f"{busy(row):.0%}", f"{beside_cores(row):.2f}"
+        lines.append(f"| {' | '.join((*facts, *costs, *ratios, 'yes' if row['same'] else 'NO'))} |")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import landsat_downsample as ld
 from benchmarks import __main__ as suite
-from benchmarks import bounds, growth, report, scenes, whole
+from benchmarks import bounds, growth, network, report, scenes, whole
 from benchmarks.bounds import Bound
 from benchmarks.cluster import Way
 from benchmarks.cube_peers import Store
@@ -18,6 +19,7 @@ from benchmarks.floor import exact_mean, numpy_sums
 from benchmarks.grid_peers import AVERAGE, EXACT, SUMS, Peer
 from benchmarks.grids import Grids
 from benchmarks.interleave import rounds
+from benchmarks.network import Taken
 from benchmarks.steady import Steady
 from benchmarks.whole import Cost, Row
 
@@ -130,9 +132,19 @@ def test_bounds_of_grids_take_the_worst_of_each_size_and_say_which_peers_are_abs
 
 def test_two_workers_are_compared_with_one():
     ways = [Way("one thread", 1, 9, 9, 9), Way("one worker", 1, 0.1, 10, 9.5), Way("two workers", 2, 0.1, 5.2, 9.8)]
+    ways += [Way("one process, no dask", 1, 0, 9, 9), Way("two processes, no dask", 2, 0, 4.8, 9.6)]
     (bound,) = bounds.of_cluster(ways)
     assert bound.measured == pytest.approx(10 / 5.2)
+    assert bound.note == "two processes without dask: 1.88"
     assert "| two workers | 5.20 | 9.80 | 6.1 % | 0.10 |" in report.cluster_table(ways)
+
+
+def test_no_reader_is_faster_than_the_cores_that_serve_receive_and_decode():
+    fetch, decode, ours = Taken(wall=0.3, cpu=0.2, busy=0.9), Taken(0.35, 0.66, 1.0), Taken(0.63, 0.9, 1.0)
+    row = {"taken": {"fetch": [fetch], "decode": [decode], "ours": [ours]}}
+    cores = os.cpu_count()
+    assert network.ratio(row) == pytest.approx(0.63 / 0.35)
+    assert network.beside_cores(row) == pytest.approx(0.63 / max(0.35, 0.3 * 0.9 + 0.66 / cores))
 
 
 def test_a_program_that_cannot_be_started_is_no_crash():
