@@ -1,15 +1,19 @@
-"""How fast a run went: its scenes cut into bins of time, and those drawn as SVG in the colours of the page.
-
-The lines of SVG are written here: matplotlib would take longer to load than the rest of a run, and more memory.
-"""
+"""How fast a run went: its scenes cut into bins of time, and those drawn as SVG in the colours of the page."""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STATUSES = ("done", "skipped", "failed")
 
@@ -19,8 +23,11 @@ STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
 _UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 _BYTES = ((1 << 30, "GiB/s"), (1 << 20, "MiB/s"), (1 << 10, "KiB/s"), (1, "B/s"))
 
-#: Height of a drawing, in pixels; (first, last) row of pixels of both its panels; width of a letter.
-HEIGHT, PANELS, LETTER = 330, ((22, 140), (174, 292)), 7
+#: Height of a drawing, in pixels.
+HEIGHT = 330
+
+#: Colours that stand in for variables of the page's style, as matplotlib knows no variables.
+_COLOURS = {name: f"#0000{number:02x}" for number, name in enumerate(("ink", "soft", "line", "read", *STATUSES), 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,77 +101,57 @@ def step_for(extent: float, most: int) -> float:
 
 def draw(bins: Bins, width: int) -> str:
     """Draw bytes read a second above scenes that ended, as an SVG element so many pixels wide."""
-    byte, rate = next((size, unit) for size, unit in _BYTES if bins.rates.max() >= size or size == 1)
-    rates, tops = bins.rates / byte, np.vstack([np.zeros_like(bins.ended[0]), bins.ended.cumsum(axis=0)])
-    panels = (
-        (f"Read, {rate}", ("read",), np.vstack([np.zeros_like(rates), rates]), _ticks(max(float(rates.max()), 1e-9))),
-        (f"Scenes ended, in each {_span(bins.width)}", STATUSES, tops, _ticks(int(tops[-1].max()))),
-    )
-    left = 12 + LETTER * max(len(_label(tick)) for *_, ticks in panels for tick in ticks)
-    scale = (width - 12 - left) / bins.seconds
-    edges = left + scale * np.minimum(np.arange(len(rates) + 1) * bins.width, bins.seconds)
-    parts = [_panel(panel, rows, edges) for panel, rows in zip(panels, PANELS, strict=True)]
-    parts.append(_time_axis(bins.seconds, step_for(bins.seconds, max(2, width // 70)), (left, scale, width - 12)))
-    size = f'width="{width}pt" height="{HEIGHT}pt" viewBox="0 0 {width} {HEIGHT}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-size="12">\n{"".join(parts)}</svg>\n'
+    import matplotlib  # not above: nothing else of a run needs it
+
+    out = io.StringIO()
+    # Text stays text, and neither IDs nor metadata change from one time to the next.
+    style = {"svg.fonttype": "none", "svg.hashsalt": f"{width}", "text.usetex": False}
+    with matplotlib.rc_context({**style, "font.family": ["DejaVu Sans"], "font.size": 12}):  # type: ignore[dict-item]
+        _figure(bins, width).savefig(out, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    text = out.getvalue()
+    for name, colour in _COLOURS.items():
+        text = text.replace(colour, f"var(--{name})")
+    return re.sub('<g id="[^"]*"', "<g", text[text.index("<svg") :])  # they are the same in each drawing of a page
 
 
-def _panel(panel: tuple[str, Sequence[str], np.ndarray, list[float]], rows: tuple[int, int], edges: np.ndarray) -> str:
-    """Draw areas above each other, each from one line of values to the next, with a title and ticks."""
-    (title, names, lines, ticks), (top, bottom) = panel, rows
-    left, right = edges[0], edges[-1]
-    heights = bottom - lines * (bottom - top) / ticks[-1]
-    parts = [_text((left, top - 8), "start", title, "ink")]
-    for tick, y in zip(ticks, np.linspace(bottom, top, len(ticks)), strict=True):
-        parts += [_line((left, y), (right, y), "line"), _text((left - 7, y + 4), "end", _label(tick), "soft")]
-    for name, below, above in zip(names, heights, heights[1:], strict=False):
-        x, there, back = edges.repeat(2)[1:-1], above.repeat(2), below.repeat(2)
-        points = zip([*x, *x[::-1]], [*there, *back[::-1]], strict=True)
-        line = f"; fill-opacity: 0.2; stroke: var(--{name})" if name == "read" else ""
-        outline = " L ".join(_at(*point) for point in points)
-        parts.append(f'<path d="M {outline} Z" style="fill: var(--{name}){line}"/>\n')
-    return "".join([*parts, _line((left, bottom), (right, bottom), "soft")])
+def _figure(bins: Bins, width: int) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MultipleLocator
 
-
-def _time_axis(seconds: float, step: float, frame: tuple[float, float, float]) -> str:
-    """Draw ticks of time below both panels; `frame` is its left end, pixels a second, its right end."""
+    figure = Figure((width / 72, HEIGHT / 72), dpi=72, layout="constrained", facecolor="none")
+    upper, lower = figure.subplots(2, sharex=True)
+    step = step_for(bins.seconds, max(2, width // 70))
     second, unit = next((size, unit) for size, unit in _UNITS if step >= size or size == 1)
-    (left, scale, right), parts = frame, []
-    for number in range(int(seconds / step + 1e-6) + 1):
-        x = left + scale * step * number
-        parts += [_line((x, bottom), (x, bottom + 4), "soft") for _, bottom in PANELS]
-        parts.append(_text((x, PANELS[-1][1] + 18), "middle", f"{number * step / second:g}", "soft"))
-    return "".join([*parts, _text((right, HEIGHT - 2), "end", f"{unit} since the beginning", "soft")])
+    edges = np.minimum(np.arange(len(bins.rates) + 1) * bins.width, bins.seconds) / second
+    most = float(bins.rates.max())
+    byte, rate = next((size, unit) for size, unit in _BYTES if most >= size or size == 1)
+    read = _COLOURS["read"]
+    upper.stairs(bins.rates / byte, edges, fill=True, facecolor=(read, 0.2), edgecolor=read, linewidth=1.2)
+    tops = np.vstack([np.zeros_like(bins.ended[0]), bins.ended.cumsum(axis=0)])
+    for status, bottom, top in zip(STATUSES, tops, tops[1:], strict=False):
+        lower.stairs(top, edges, baseline=bottom, fill=True, color=_COLOURS[status])
+    _dress(upper, f"Read, {rate}", max(most / byte, 1e-9))
+    _dress(lower, f"Scenes ended, in each {_span(bins.width)}", int(tops[-1].max()))
+    lower.set_xlabel(f"{unit} since the beginning", loc="right", color=_COLOURS["soft"])
+    lower.set_xlim(0, edges[-1])
+    lower.xaxis.set_major_locator(MultipleLocator(step / second))
+    lower.xaxis.set_major_formatter("{x:g}")
+    return figure
 
 
-def _ticks(top: float) -> list[float]:
-    """Choose round numbers from 0 up to at least `top`, four steps at most; whole ones for a whole number.
+def _dress(axes: Axes, title: str, top: float) -> None:
+    """Give axes a title, round ticks up to at least `top`, and the colours of the page."""
+    from matplotlib.ticker import MaxNLocator
 
-    >>> _ticks(7), _ticks(0.3)
-    ([0, 2, 4, 6, 8], [0.0, 0.1, 0.2, 0.3])
-    """
-    unit = 10.0 ** math.floor(math.log10(top / 4))
-    step = next(unit * many for many in (1, 2, 5, 10, 20) if top <= 4 * unit * many)
-    if isinstance(top, int):
-        step = max(1, round(step))
-    return [round(number * step, 12) for number in range(math.ceil(top / step - 1e-9) + 1)]
-
-
-def _label(tick: float) -> str:
-    return f"{tick:,.10g}"
-
-
-def _at(x: float, y: float) -> str:
-    return f"{x:.1f} {y:.1f}"
-
-
-def _line(start: tuple[float, float], end: tuple[float, float], colour: str) -> str:
-    return f'<path d="M {_at(*start)} L {_at(*end)}" style="stroke: var(--{colour}); stroke-width: 0.8"/>\n'
-
-
-def _text(place: tuple[float, float], anchor: str, text: str, colour: str) -> str:
-    x, y = place
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="fill: var(--{colour})">{text}</text>\n'
+    axes.set(facecolor="none", axisbelow=True)
+    axes.set_title(title, loc="left", color=_COLOURS["ink"], fontsize=13)
+    ticks = MaxNLocator(4, integer=isinstance(top, int), steps=[1, 2, 5, 10]).tick_values(0, top)
+    axes.set_yticks(ticks, [f"{tick:,.10g}" for tick in ticks])
+    axes.set_ylim(0, ticks[-1])
+    axes.grid(axis="y", color=_COLOURS["line"])
+    axes.tick_params(color=_COLOURS["soft"], labelcolor=_COLOURS["soft"], left=False)
+    axes.spines[["left", "right", "top"]].set_visible(False)
+    axes.spines["bottom"].set_color(_COLOURS["soft"])
 
 
 def _span(seconds: float) -> str:
