@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,17 +71,24 @@ def pattern_of(record: dict[str, Any]) -> str:
     return re.sub(r"…([\s-]*…)+", "…", text)
 
 
-def causes(records: Sequence[dict[str, Any]]) -> list[Cause]:
-    """Group failed outcomes, the most frequent cause first."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for record in records:
-        kind = plain(record.get("cause") or "unknown", 60)
-        groups.setdefault((kind, pattern_of(record)), []).append(record)
-    made = [
-        Cause(kind, pattern, len(members), tuple(map(_failure, members[:ROWS])))
-        for (kind, pattern), members in groups.items()
-    ]
-    return sorted(made, key=lambda cause: (-cause.count, cause.kind, cause.pattern))
+class Causes:
+    """Failed outcomes by what made them; of each cause only those that a page shows are kept."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._shown: defaultdict[tuple[str, str], list[Failure]] = defaultdict(list)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Take a failed outcome."""
+        cause = plain(record.get("cause") or "unknown", 60), pattern_of(record)
+        self._counts[cause] += 1
+        if len(shown := self._shown[cause]) < ROWS:
+            shown.append(_failure(record))
+
+    def grouped(self) -> list[Cause]:
+        """The causes, the most frequent one first."""
+        made = [Cause(*cause, count, tuple(self._shown[cause])) for cause, count in self._counts.items()]
+        return sorted(made, key=lambda cause: (-cause.count, cause.kind, cause.pattern))
 
 
 def _failure(record: dict[str, Any]) -> Failure:

@@ -10,10 +10,10 @@ from importlib import resources
 from typing import Any
 
 from landsat_downsample import __version__
-from landsat_downsample.batch.failure_groups import GROUPS, causes
+from landsat_downsample.batch.failure_groups import GROUPS, Causes
 from landsat_downsample.batch.record import REPORT, dest_of
-from landsat_downsample.batch.report_chart import STATUSES, Bins, cut, draw
-from landsat_downsample.batch.report_gallery import Card, cards, relative
+from landsat_downsample.batch.report_chart import STATUSES, Bins, Ended, cut, draw
+from landsat_downsample.batch.report_gallery import MOST, Card, cards, evenly, relative
 from landsat_downsample.batch.runs import of_run, outcomes_of
 from landsat_downsample.batch.status import Status
 from landsat_downsample.model.location import Location
@@ -31,19 +31,31 @@ DRAWINGS = ((904, 120), (360, 40))
 _TEMPLATE = "report.html.jinja"
 
 
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A row of the table of scenes that took longest."""
+
+    id: str
+    link: str | None
+    status: str
+    seconds: str
+    read: str
+
+
 @dataclass(slots=True)
 class Findings:
-    """What the outcomes of a run add up to; read in one pass."""
+    """What the outcomes of a run add up to; read in one pass, and little of each kept: a run may have a million."""
 
     counts: Counter[str] = field(default_factory=Counter)
     bytes_in: int = 0
     seconds: float = 0.0
     """Second of the run in which its last scene ended."""
-    events: list[tuple[float, float, int, str]] = field(default_factory=list)
-    """(ended, seconds, bytes, status) of each scene, for the drawing."""
-    failed: list[dict[str, Any]] = field(default_factory=list)
-    products: list[tuple[str, str]] = field(default_factory=list)
-    """(scene ID, href of its item) of those that are there."""
+    ended: Ended = field(default_factory=Ended)
+    causes: Causes = field(default_factory=Causes)
+    products: int = 0
+    """Those that are there."""
+    longest: list[tuple[float, int, dict[str, Any]]] = field(default_factory=list)
+    """Heap of (seconds, minus what came before, record): of equal ones the first is kept."""
 
     def take(self, record: dict[str, Any]) -> None:
         """Count one outcome; what is not as it should be counts as nothing."""
@@ -51,14 +63,34 @@ class Findings:
         if status not in STATUSES:
             return
         ended, took, size = (_number(record.get(name)) for name in ("ended", "seconds", "bytes_in"))
+        if status != "skipped":
+            add = heapq.heappush if len(self.longest) < SLOWEST else heapq.heappushpop
+            add(self.longest, (took, -self.counts.total(), record))
         self.counts[status] += 1
         self.bytes_in += int(size)
         self.seconds = max(self.seconds, ended)
-        self.events.append((ended, took, int(size), status))
+        self.ended.add(ended, took, size, status)
         if status == "failed":
-            self.failed.append({name: record.get(name) for name in ("id", "cause", "error", "band")})
-        elif isinstance(record.get("href"), str):
-            self.products.append((str(record.get("id")), record["href"]))
+            self.causes.add(record)
+        self.products += _has_product(record)
+
+    @property
+    def slowest(self) -> list[Slow]:
+        """The scenes that took longest, those first."""
+        return [
+            Slow(
+                plain(record.get("id"), 200),
+                relative(record["href"]) if isinstance(record.get("href"), str) else None,
+                record["status"],
+                duration_words(seconds),
+                size_words(_number(record.get("bytes_in"))),
+            )
+            for seconds, _, record in sorted(self.longest, reverse=True)
+        ]
+
+
+def _has_product(record: dict[str, Any]) -> bool:
+    return record.get("status") in ("done", "skipped") and isinstance(record.get("href"), str)
 
 
 def _number(value: object) -> float:
@@ -75,31 +107,11 @@ def findings(records: Iterable[dict[str, Any]]) -> Findings:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Slow:
-    """A row of the table of scenes that took longest."""
-
-    id: str
-    link: str | None
-    status: str
-    seconds: str
-    read: str
-
-
-def slowest(records: Iterable[dict[str, Any]]) -> list[Slow]:
-    """Choose the scenes that took longest, those first."""
-    reduced = (record for record in records if record.get("status") in ("done", "failed"))
-    found = heapq.nlargest(SLOWEST, reduced, key=lambda record: _number(record.get("seconds")))
-    return [
-        Slow(
-            plain(record.get("id"), 200),
-            relative(record["href"]) if isinstance(record.get("href"), str) else None,
-            record["status"],
-            duration_words(_number(record.get("seconds"))),
-            size_words(_number(record.get("bytes_in"))),
-        )
-        for record in found
-    ]
+def chosen(records: Iterable[dict[str, Any]], products: int) -> list[tuple[str, str]]:
+    """Choose products that are shown, evenly over the run: (scene ID, href of the item)."""
+    wanted = set(evenly(range(products), MOST))
+    there = enumerate(record for record in records if _has_product(record))
+    return [(str(record.get("id")), record["href"]) for number, record in there if number in wanted]
 
 
 def write_report(run_folder: str) -> str:
@@ -133,20 +145,19 @@ def page(run_folder: str, *, policy: Policy | None = None) -> str:
     policy = policy or Policy.from_environ()
     status = of_run(run_folder)
     found = findings(outcomes_of(run_folder, policy=policy))
-    gallery = cards(found.products, dest_of(run_folder), policy=policy)
-    slow = slowest(outcomes_of(run_folder, policy=policy))
-    return render(status, found, gallery, slow)
+    products = chosen(outcomes_of(run_folder, policy=policy), found.products)
+    return render(status, found, cards(products, dest_of(run_folder), policy=policy))
 
 
-def render(status: Status, found: Findings, gallery: list[Card], slow: list[Slow]) -> str:
+def render(status: Status, found: Findings, gallery: list[Card]) -> str:
     """Fill the template; every text that comes from outside is escaped."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"grouped": grouped, "breakable": _breakable}
     text = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    groups = causes(found.failed)
-    bins = [cut(found.events, status.seconds, most) for _, most in DRAWINGS]
+    groups = found.causes.grouped()
+    bins = [cut(found.ended, status.seconds, most) for _, most in DRAWINGS]
     return environment.from_string(text).render(
         status=status,
         counts={name: found.counts[name] for name in STATUSES},
@@ -158,8 +169,8 @@ def render(status: Status, found: Findings, gallery: list[Card], slow: list[Slow
         causes=groups[:GROUPS],
         causes_left=len(groups) - GROUPS,
         gallery=gallery,
-        products=len(found.products),
-        slow=slow,
+        products=found.products,
+        slow=found.slowest,
         maker=__version__,
     )
 

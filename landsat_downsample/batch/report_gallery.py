@@ -54,7 +54,7 @@ class Card:
 
 
 def cards(products: Sequence[tuple[str, str]], dest: str, *, policy: Policy) -> list[Card]:
-    """Make the cards of some products, chosen evenly over the run.
+    """Make the cards of products.
 
     Parameters
     ----------
@@ -62,9 +62,8 @@ def cards(products: Sequence[tuple[str, str]], dest: str, *, policy: Policy) -> 
     dest : str
         Where the products are, as this machine sees it: hrefs name the run's own view of it.
     """
-    chosen = evenly(products, MOST)
     with ThreadPoolExecutor(READERS) as pool:
-        made = pool.map(lambda product: _card(product, dest, policy), chosen)
+        made = pool.map(lambda product: _card(product, dest, policy), products)
         return list(_within(made, ROOM))
 
 

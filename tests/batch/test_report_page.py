@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import subprocess
+import tracemalloc
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -28,10 +29,10 @@ from loopback import Files, serving
 import landsat_downsample as ld
 from landsat_downsample.api.scene import open_scene
 from landsat_downsample.batch import report_gallery
-from landsat_downsample.batch.failure_groups import band_of, causes, pattern_of
+from landsat_downsample.batch.failure_groups import band_of, pattern_of
 from landsat_downsample.batch.journal import Journal
 from landsat_downsample.batch.report import findings, page, write_report
-from landsat_downsample.batch.report_chart import STATUSES, cut, draw
+from landsat_downsample.batch.report_chart import STATUSES, Bins, Ended, cut, draw
 from landsat_downsample.batch.report_gallery import evenly, relative
 from landsat_downsample.batch.runs import status
 from landsat_downsample.errors import ReadError
@@ -365,9 +366,16 @@ EVENTS = st.lists(
 )
 
 
+def binned(events: list[tuple[float, float, int, str]], seconds: float, most: int) -> Bins | None:
+    scenes = Ended()
+    for event in events:
+        scenes.add(*event)
+    return cut(scenes, seconds, most)
+
+
 @given(events=EVENTS, seconds=st.floats(0.01, 6000), most=st.integers(1, 130))
 def test_bins_lose_no_byte_and_no_scene(events, seconds, most):
-    bins = cut(events, seconds, most)
+    bins = binned(events, seconds, most)
     assert len(bins.rates) <= most
     widths = np.diff(np.minimum(np.arange(len(bins.rates) + 1) * bins.width, bins.seconds))
     assert float(bins.rates @ widths) == pytest.approx(sum(size for _, _, size, _ in events), rel=1e-6, abs=1)
@@ -379,7 +387,7 @@ def test_bins_lose_no_byte_and_no_scene(events, seconds, most):
 @pytest.mark.parametrize("size", [0, 3, 1 << 50])
 def test_the_drawing_shows_the_bins_within_its_frame(seconds, size):
     events = [(seconds * share, seconds / 3, size, name) for share in (0.1, 0.5, 1) for name in STATUSES]
-    text = draw(cut(events, seconds, 40), 360)
+    text = draw(binned(events, seconds, 40), 360)
     drawing = ElementTree.fromstring(text)
     _, _, width, height = map(float, drawing.get("viewBox").split())
     assert width == 360
@@ -396,7 +404,7 @@ def test_the_drawing_shows_the_bins_within_its_frame(seconds, size):
 def test_a_drawing_has_the_same_bytes_each_time_whatever_the_settings_of_matplotlib():
     import matplotlib
 
-    bins = cut([(4.0, 3.0, 70, "done"), (9.0, 1.0, 5, "failed")], 10.0, 40)
+    bins = binned([(4.0, 3.0, 70, "done"), (9.0, 1.0, 5, "failed")], 10.0, 40)
     first = draw(bins, 904)
     with matplotlib.rc_context({"svg.fonttype": "path", "font.family": "monospace", "axes.facecolor": "black"}):
         assert draw(bins, 904) == first
@@ -405,11 +413,11 @@ def test_a_drawing_has_the_same_bytes_each_time_whatever_the_settings_of_matplot
 
 
 def test_bytes_are_spread_over_the_time_they_took():
-    bins = cut([(10.0, 4.0, 400, "done"), (3.0, 1.0, 50, "failed")], 10.0, 10)
+    bins = binned([(10.0, 4.0, 400, "done"), (3.0, 1.0, 50, "failed")], 10.0, 10)
     assert bins.width == 1
     assert bins.rates.tolist() == [0, 0, 50, 0, 0, 0, 100, 100, 100, 100]
     assert bins.ended.tolist() == [[0] * 9 + [1], [0] * 10, [0, 0, 0, 1] + [0] * 6]
-    assert cut([], 10.0, 10) is None
+    assert binned([], 10.0, 10) is None
 
 
 def test_failures_are_grouped_by_what_made_them():
@@ -419,7 +427,7 @@ def test_failures_are_grouped_by_what_made_them():
     errors += ["band ST_B10 LC08_032 failed: its worker ran out of memory (limit 2 GiB)"]
     usual = {"status": "failed", "cause": "ReadError", "ended": 1.0, "seconds": 1}
     found = findings(usual | {"id": f"LC08_{n:03d}", "error": error} for n, error in enumerate(errors))
-    groups = causes(found.failed)
+    groups = found.causes.grouped()
     assert [group.count for group in groups] == [30, 2, 1]
     assert groups[0].pattern == "cannot read …: status 503; gave up after … tries"
     assert len(groups[0].shown) + groups[0].left == 30
@@ -431,6 +439,29 @@ def test_a_message_without_a_band_names_none():
     assert band_of({"error": "cannot open 'LC08_L2SP_192028_20230714_20230724_02_T1': no such file"}) == ""
     assert band_of({"error": None}) == "" and band_of({"band": "SR_B7", "error": "band SR_B1 x"}) == "SR_B7"
     assert pattern_of({}) == "no message"
+
+
+def test_of_the_scenes_that_took_longest_the_first_of_equals_are_shown():
+    took = [7.0, 3.0, 7.0, 0.5, 90.0] * 11
+    found = findings({"id": str(n), "status": "done", "seconds": seconds} for n, seconds in enumerate(took))
+    wanted = sorted(range(len(took)), key=lambda n: (-took[n], n))[:20]
+    assert [int(row.id) for row in found.slowest] == wanted
+    assert not findings({"status": "skipped", "seconds": 9.0} for _ in range(3)).slowest
+
+
+def test_a_scene_adds_little_to_what_a_report_keeps():
+    def kept(count: int) -> int:
+        usual = {"status": "failed", "cause": "ReadError", "ended": 1.0, "seconds": 1}
+        tracemalloc.start()
+        found = findings(
+            usual | {"id": f"LC08_{n:06d}", "error": f"cannot read 's3://b/{n}': 503"} for n in range(count)
+        )
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert found.counts["failed"] == count
+        return size
+
+    assert kept(9_000) - kept(2_000) < 7_000 * 40
 
 
 def test_choosing_is_even():
