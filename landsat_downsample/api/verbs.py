@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -251,12 +252,13 @@ def run(
         share=share,
         listeners=() if report is None else (report,),
     )
-    failed = [outcome for outcome in outcomes if outcome.error]
+    failed = sum(outcome.error is not None for outcome in outcomes)
     if failed and check:
-        words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in failed[:3])
+        first = list(islice((outcome for outcome in outcomes if outcome.error), 3))
+        words = "; ".join(f"{outcome.scene_id}: {outcome.error}" for outcome in first)
         left = len(listed) - len(outcomes) if listed is not None else 0
         words += f"; {left} did not begin" if left else ""
-        raise RunError(f"{len(failed)} of {len(outcomes)} scenes failed: {words}", outcomes) from failed[0].error
+        raise RunError(f"{failed} of {len(outcomes)} scenes failed: {words}", outcomes) from first[0].error
     return outcomes
 
 

@@ -17,9 +17,9 @@ MOST, ROOM = 5, 4096
 
 def leave_words(errors: Iterable[object]) -> None:
     """Write errors, a line each, to the termination message of this container, if this is one."""
-    lines = list(dict.fromkeys(plain(str(error)) for error in errors))
-    more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
     with suppress(OSError):
         descriptor = os.open(TERMINATION_LOG, os.O_WRONLY | os.O_TRUNC)
         with open(descriptor, "wb") as file:
+            lines = list(dict.fromkeys(plain(str(error)) for error in errors))
+            more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
             file.write("\n".join([*lines[:MOST], *more]).encode()[:ROOM])

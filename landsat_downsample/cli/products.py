@@ -24,6 +24,8 @@ class Products:
     def __init__(self, relative_to: str | None = None) -> None:
         self._relative_to = relative_to
         self._kept: list[Outcome] = []
+        self._more = 0
+        """Products that are not kept for the table."""
         self._terminal = sys.stdout.isatty()
 
     def __enter__(self) -> Products:
@@ -37,24 +39,27 @@ class Products:
         if (outcome := step.outcome) is None or outcome.error:
             return
         outcome = replace(outcome, href=outcome.href and relative_href(outcome.href, self._relative_to))
-        if self._terminal:
+        if not self._terminal:
+            _print_line(_record(outcome))
+        elif len(self._kept) < SHOWN:
             self._kept.append(outcome)
         else:
-            _print_line(_record(outcome))
+            self._more += 1
 
     def _close(self) -> None:
         if not self._kept:
             return
         rows = table("scene", "status", "files", "read", "seconds")
-        for outcome in self._kept[:SHOWN]:
+        for outcome in self._kept:
             read, seconds = size_words(outcome.bytes_in), f"{outcome.seconds:.1f}"
             rows.add_row(outcome.scene_id, outcome.status, str(outcome.files), read, seconds)
         out = console()
         out.print(rows)
-        for outcome in self._kept[:SHOWN]:
+        for outcome in self._kept:
             out.print(outcome.href, soft_wrap=True)
-        if (left := len(self._kept) - SHOWN) > 0:
-            out.print(f"and {count_words(left, 'product')} more beside them: their record and report.html are in _runs")
+        if self._more:
+            more = count_words(self._more, "product")
+            out.print(f"and {more} more beside them: their record and report.html are in _runs")
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:

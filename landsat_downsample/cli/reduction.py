@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from landsat_downsample.cli.arguments import (
@@ -166,12 +167,13 @@ def grid_request(arguments: argparse.Namespace) -> GridRequest:
     return GridRequest(*sizes, read_grid(arguments.grid), arguments.anchor)
 
 
-def exit_code(succeeded: int, failures: list[LandsatDownsampleError]) -> int:
+def exit_code(succeeded: int, failures: Iterable[LandsatDownsampleError]) -> int:
     """The exit code of a command over several scenes."""
-    if not failures:
+    kinds = {(error.passing, isinstance(error, UsageError)) for error in failures}
+    if not kinds:
         return DONE
     if succeeded:
         return SOME_FAILED
-    if all(error.passing for error in failures):
+    if all(passing for passing, _ in kinds):
         return TEMPORARY
-    return WRONG_USAGE if all(isinstance(error, UsageError) for error in failures) else NONE_SUCCEEDED
+    return WRONG_USAGE if all(usage for _, usage in kinds) else NONE_SUCCEEDED

@@ -26,7 +26,7 @@ from landsat_downsample.cli.last_words import leave_words
 from landsat_downsample.cli.reduction import add_reduction, exit_code, options
 from landsat_downsample.cli.search import add_search, check_search, query
 from landsat_downsample.cli.signals import draining, limited
-from landsat_downsample.errors import UsageError
+from landsat_downsample.errors import LandsatDownsampleError, UsageError
 from landsat_downsample.model.words import KIB
 
 if TYPE_CHECKING:
@@ -123,16 +123,21 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.workers = _fitting(arguments, requests)
         _spin(arguments)
         outcomes, begun_all = _outcomes(arguments, requests, share)
-    failed = [outcome.error for outcome in outcomes if outcome.error]
-    if failed:
-        leave_words(failed)
+    # Read again for each question: a million errors would take a gigabyte.
+    succeeded = sum(not outcome.error for outcome in outcomes)
+    if succeeded < len(outcomes):
+        leave_words(_errors(outcomes))
     if not begun_all:
         left = f"{len(requests) - len(outcomes)} of {len(requests)} scenes did not begin"
-        if not any(getattr(error, "for_all", False) for error in failed):
+        if not any(getattr(error, "for_all", False) for error in _errors(outcomes)):
             say(f"interrupted: {left}; the same command goes on with them")
             return INTERRUPTED
         say(f"stopped: the destination takes nothing more: {left}; once it does, the same command goes on with them")
-    return exit_code(len(outcomes) - len(failed), failed)
+    return exit_code(succeeded, _errors(outcomes))
+
+
+def _errors(outcomes: Outcomes) -> Iterator[LandsatDownsampleError]:
+    return (outcome.error for outcome in outcomes if outcome.error)
 
 
 def _spin(arguments: argparse.Namespace) -> None:
