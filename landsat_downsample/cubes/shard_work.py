@@ -46,13 +46,13 @@ class Shard:
         """Its files that are there, by their place in the block."""
         return {place: files.read_bytes(where, limit=LIMIT) for place, where in self._files() if files.exists(where)}
 
-    def begun(self, kept: int, found: Mapping[tuple[int, int], bytes]) -> np.ndarray:
-        """Values (dates, rows, columns) with those dates that its files have."""
-        values = np.full((self.form.block[0], *self.shape), self.form.fill, self.form.dtype)
+    def begun(self, kept: int, dates: int, found: Mapping[tuple[int, int], bytes]) -> np.ndarray:
+        """Values (dates, rows, columns) with those dates that its files have, `kept` of them."""
         if kept and not found:
             raise ReadError(f"the cube is damaged: {self.array!r} lacks dates that it had; make it anew elsewhere")
+        values = np.full((dates, *self.shape), self.form.fill, self.form.dtype)
         if kept:
-            values[:kept] = self.form.decoded(found, values.shape)[:kept]
+            values[:kept] = self.form.decoded(found, (kept, *self.shape))
         return values
 
     def cells(self, sources: Sequence[np.ndarray], fills: Sequence[float], coarser: Coarser | None) -> np.ndarray:
@@ -65,12 +65,12 @@ class Shard:
 
     def store(self, values: np.ndarray, found: Mapping[tuple[int, int], bytes], digest: bytes) -> int:
         """Write it in place of what was found; the number of bytes."""
-        written = 0
-        for place, made in self.form.encoded(values).items():
-            data = self.form.replacing(found.get(place), made, digest) if self.form.shard else made
+        files_of = self.form.encoded(values)
+        if self.form.shard:
+            files_of = {(0, 0): self.form.replacing(found.get((0, 0)), files_of, digest)}
+        for place, data in files_of.items():
             small_objects.put(self._file(place), data)
-            written += len(data)
-        return written
+        return sum(map(len, files_of.values()))
 
     def _files(self) -> Sequence[tuple[tuple[int, int], Location]]:
         """Place among the files of the block, and location, of each."""
@@ -146,13 +146,13 @@ class ShardWork:
 
     def carry_out(self, idle_threads: Callable[[], int]) -> int:
         """Write what an earlier run did not; the number of bytes that were written."""
-        waiting = []
+        waiting, new = [], len(self.sources[0].dates) if self.sources else 0
         for shard in self.shards:
             found, digest = shard.found(), self._digest(shard)
             if not shard.form.shard or found.get((0, 0), b"")[:HEAD] != digest:
-                waiting.append((shard, shard.begun(self.kept, found), found, digest))
+                waiting.append((shard, shard.begun(self.kept, self.kept + new, found), found, digest))
         fills = [source.fill or 0 for source in self.sources]
-        for number in range(len(self.sources[0].dates) if waiting and self.sources else 0):
+        for number in range(new if waiting else 0):
             cancellation.check()
             cells = [block(one.dates[number], self.shape, one.dtype, one.fill)[0] for one in self.sources]
             for shard, values, *_ in waiting:

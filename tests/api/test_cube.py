@@ -20,7 +20,7 @@ import zarr
 from conftest_s3 import s3_env, seaweed  # noqa: F401 - fixtures
 
 import landsat_downsample as ld
-from landsat_downsample.cubes.zarr_format import ABSENT, ChunkFormat, _split
+from landsat_downsample.cubes.zarr_format import ABSENT, ChunkFormat, _index_of
 from landsat_downsample.errors import WriteError
 from landsat_downsample.model.location import Location
 from landsat_downsample.storage.lease import Lease
@@ -82,20 +82,49 @@ def test_dates_are_added_one_by_one(made, tmp_path):
     assert ld.cube(made, tmp_path / "cube.zarr").added == ()
 
 
+@pytest.mark.parametrize("sharded", [True, False])
+@pytest.mark.parametrize(("dtype", "fill"), [("uint16", 1), ("float32", np.nan), ("uint8", 255)])
+def test_zarr_reads_blocks_at_the_edges_of_an_array(sharded, dtype, fill):
+    shape = 5, 200, 131
+    form = ChunkFormat.of(dtype, fill, 3, shape[1:], sharded=sharded, largest=128)
+    values = np.random.default_rng(4).integers(0, 200, shape).astype(dtype)
+    dates, rows, columns = form.block
+    store = {}
+    array = zarr.create_array(zarr.storage.MemoryStore(store), shape=shape, **form.keywords())
+    for t, i, j in np.ndindex(2, 2, 2):
+        part = values[t * dates :, i * rows :, j * columns :][:dates, :rows, :columns]
+        files = form.encoded(part)
+        if sharded:
+            files = {(0, 0): form.replacing(None, files, bytes(32))}
+        np.testing.assert_array_equal(form.decoded(files, part.shape), part)
+        per = [1, 1] if sharded else [whole // chunk for whole, chunk in zip(form.block, form.chunk, strict=True)][1:]
+        for (row, column), data in files.items():
+            store[f"c/{t}/{i * per[0] + row}/{j * per[1] + column}"] = zarr.core.buffer.cpu.Buffer.from_bytes(data)
+    np.testing.assert_array_equal(array[...], values)
+
+
+def test_a_shard_that_is_cut_short_is_told_of(made, tmp_path):
+    ld.cube(made[:1], tmp_path / "cube.zarr", ["red"])
+    (shard,) = (tmp_path / "cube.zarr" / "red" / "c").glob("*/*/*")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(ld.ReadError, match="damaged"):
+        ld.cube(made[:2], tmp_path / "cube.zarr", ["red"])
+
+
 def test_who_has_read_the_index_of_a_shard_finds_its_chunks_in_the_next_one():
     form = ChunkFormat.of("uint16", 0, 20, (200, 131), sharded=True)
     values = np.random.default_rng(3).integers(1, 5000, (20, 200, 131)).astype("uint16")
     count, before = 4 * 3, None
     for number in range(1, 21):
         some = np.where(np.arange(20)[:, None, None] < number, values, 0).astype("uint16")
-        after = form.replacing(before, form.encoded(some)[0, 0], bytes(32))
+        after = form.replacing(before, form.encoded(some), bytes(32))
         np.testing.assert_array_equal(form.decoded({(0, 0): after}, values.shape), some)
         if before is not None:
-            _, index = _split(before, count)
+            index = _index_of(before, count)
             for offset, length in index[index[:, 0] != ABSENT].tolist():
                 assert after[offset : offset + length] == before[offset : offset + length]
         before = after
-    assert len(before) < 3 * len(form.encoded(values)[0, 0])
+    assert len(before) < 3 * sum(map(len, form.encoded(values).values()))
 
 
 def test_readers_find_crs_masks_and_scales(made, tmp_path):
