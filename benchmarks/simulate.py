@@ -2,9 +2,9 @@
 
 What is real: `run_plans`, `DaskExecutor`, a LocalCluster of worker processes, and `carry_out_on_worker`, which gets
 a real Target and Publication for each band and gives back a real Done with a full preview. What is not: sources,
-the reduction inside a worker, the picture, and what `publish.publish` writes, of which only the product's folder is
-made. So all CPU that is spent is overhead. The scheduler has a process apart from the client, as it has a pod of its
-own elsewhere.
+the reduction inside a worker, the picture, and what `publish.publish` writes. So all CPU that is spent is overhead. The
+scheduler has a process apart from the client, as it has a pod of its own elsewhere. A million scenes go through
+`run_plans` alone, with bands that have ended when they are handed in: that tells what the client keeps of each.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,7 +35,7 @@ from landsat_downsample.execution import cost
 from landsat_downsample.execution.cost import Setting
 from landsat_downsample.execution.dask_executor import DaskExecutor
 from landsat_downsample.execution.outcomes import Outcome
-from landsat_downsample.execution.run import Progress, run_plans
+from landsat_downsample.execution.run import Executor, Progress, run_plans
 from landsat_downsample.model import bands as bands_module
 from landsat_downsample.model.band import Band
 from landsat_downsample.model.grid import Grid
@@ -113,8 +114,7 @@ def stub_process(target: Target, publication: Publication, *_: object, preview: 
 
 
 def stub_publish(item: ScenePlan, done: Sequence[Done], publication: Publication, *_: object) -> str:
-    """Make a product's folder and nothing in it."""
-    os.mkdir(publication.href)
+    """Say where the item of a product would be."""
     return f"{publication.href}/{item.marker}"
 
 
@@ -137,6 +137,27 @@ class Held(SchedulerPlugin):
 
     def update_graph(self, scheduler, **_) -> None:
         scheduler.most_held = max(scheduler.most_held, len(scheduler.tasks))
+
+
+class AtOnce:
+    """An executor whose work has ended when it is handed in."""
+
+    width, part = 2, ""
+
+    def __init__(self) -> None:
+        self._preview = np.zeros((PREVIEW, PREVIEW), "uint16")
+
+    def submit(self, work) -> Future[Done]:
+        """Give back what a target gives."""
+        ended = Future()
+        ended.set_result(stub_process(work.target, work.publication, preview=self._preview))
+        return ended
+
+    def halt(self, group: str) -> None:
+        """Nothing is at work."""
+
+    def close(self, *, now: bool = False) -> None:
+        """Nothing is open."""
 
 
 # The cluster ------------------------------------------------------------------------------------
@@ -249,9 +270,9 @@ def simulate(scenes: int, bands: int, workers: int, *, direct: bool = True) -> F
     with ExitStack() as stack:
         dest = stack.enter_context(tempfile.TemporaryDirectory(prefix="simulated-"))
         client, processes = stack.enter_context(cluster(workers, direct=direct))
-        _run_stubs(client, 20, bands, f"{dest}/warm")
+        _run_stubs(DaskExecutor(client, owned=True), 20, bands, f"{dest}/warm")
         watch, before, begun = Watch(scenes, processes), processes.cpu(), time.perf_counter()
-        outcomes = _run_stubs(client, scenes, bands, f"{dest}/out", watch)
+        outcomes = _run_stubs(DaskExecutor(client, owned=True), scenes, bands, f"{dest}/out", watch)
         wall, after = time.perf_counter() - begun, processes.cpu()
         held = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.most_held)
     statuses = {status: sum(o.status == status for o in outcomes) for status in {o.status for o in outcomes}}
@@ -261,13 +282,22 @@ def simulate(scenes: int, bands: int, workers: int, *, direct: bool = True) -> F
     )  # fmt: skip
 
 
-def _run_stubs(client: Client, scenes: int, bands: int, dest: str, report=None) -> list[Outcome]:
-    os.mkdir(dest)
+def client_alone(scenes: int) -> tuple[Watch, float]:
+    """Run stub scenes of one band each without a cluster; what was seen, and CPU seconds."""
+    me = Processes([psutil.Process()], [], [])
+    watch, before = Watch(scenes, me), me.cpu()["client"]
+    with tempfile.TemporaryDirectory(prefix="simulated-") as dest:
+        _run_stubs(AtOnce(), scenes, 1, dest, watch)
+    return watch, me.cpu()["client"] - before
+
+
+def _run_stubs(executor: Executor, scenes: int, bands: int, dest: str, report=None) -> Sequence[Outcome]:
+    os.makedirs(dest, exist_ok=True)
     requests = (StubRequest(number, bands, dest) for number in range(scenes))
     kept = publish.publish, picture.shown_bands
     publish.publish, picture.shown_bands = stub_publish, lambda plan: frozenset()
     try:
-        return run_plans(requests, executor=DaskExecutor(client, owned=True), report=report)
+        return run_plans(requests, executor=executor, report=report)
     finally:
         publish.publish, picture.shown_bands = kept
 
@@ -304,6 +334,8 @@ class Record:
     """CPU seconds of a real band right after ``through``."""
     band: tuple[float, float]
     """The same before and after the main run."""
+    alone: tuple[Watch, float]
+    """Of `client_alone`."""
 
     def split(self) -> tuple[float, float]:
         """CPU seconds of overhead for a target, and for a scene besides."""
@@ -324,6 +356,8 @@ def report(record: Record) -> str:
         *_overhead(record),
         "## Memory, and tasks held",
         "\n".join(_memory(record.main)),
+        "## The client alone",
+        "\n".join(_alone(*record.alone)),
         "## Predicted by `cost`",
         "Stub bands say that they took 2 requests each, as real ones do "
         "(tests/execution/test_cost.py). Overhead is predicted "
@@ -376,6 +410,18 @@ def _memory(run: Figures) -> list[str]:
     ]
 
 
+def _alone(watch: Watch, seconds: float) -> list[str]:
+    first, last = (watch.memory[share]["client"] for share in (0.5, 1.0))
+    kept = (last - first) * 2**20 / (watch.scenes / 2)
+    return [
+        "| scenes ended | client MiB |",
+        "| --- | --- |",
+        *(f"| {round(share * watch.scenes)} | {memory['client']:.0f} |" for share, memory in watch.memory.items()),
+        "",
+        f"{kept:.0f} bytes of each scene are kept, and {1000 * seconds / watch.scenes:.2f} ms of CPU spent on it.",
+    ]
+
+
 def _predicted(run: Figures) -> list[str]:
     """What `cost` tells of these scenes, beside what was measured."""
     plan = StubRequest(0, run.targets // run.scenes, "s3://bucket/out").plan()
@@ -393,17 +439,19 @@ def _predicted(run: Figures) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate", description=__doc__.partition(":")[0])
-    parser.add_argument("--scenes", type=int, default=100_000, help="(default 100000)")
+    parser.add_argument("--scenes", type=int, default=20_000, help="on workers (default 20000)")
+    parser.add_argument("--alone", type=int, default=1_000_000, help="in the client alone (default 1000000)")
     parser.add_argument("--targets-per-scene", type=int, default=1, choices=range(1, len(BANDS)), help="(default 1)")
     parser.add_argument("--workers", type=int, default=2, help="worker processes (default 2)")
     given = parser.parse_args()
-    fewer = max(given.scenes // 50, 20)
+    fewer = max(given.scenes // 10, 20)
     few = simulate(fewer, 1, given.workers)
     apart = simulate(max(fewer // len(BANDS), 1), len(BANDS), given.workers)
     through = simulate(fewer, 1, given.workers, direct=False)
     before = reference()
     long = simulate(given.scenes, given.targets_per_scene, given.workers)
-    text = report(Record(long, few, apart, through, before, (before, reference())))
+    after = reference()
+    text = report(Record(long, few, apart, through, before, (before, after), client_alone(given.alone)))
     (HERE / "SIMULATION.md").write_text(text)
     sys.stdout.write(text)
     return 0

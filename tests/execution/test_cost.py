@@ -258,3 +258,11 @@ def test_stub_scenes_go_through_the_real_scheduler():
     assert set(run.memory) == set(simulate.MOMENTS)
     reported = "\n".join(simulate._predicted(run))
     assert "| scenes | 300 | 300 | 1.00 |" in reported and "| requests for bands | 600 | 600 | 1.00 |" in reported
+
+
+def test_a_client_alone_sees_every_stub_scene_end():
+    from benchmarks import simulate
+
+    watch, seconds = simulate.client_alone(130)
+    assert watch.ended == 130 and set(watch.memory) == set(simulate.MOMENTS) and seconds > 0
+    assert any(line.startswith("| 130 | ") for line in simulate._alone(watch, seconds))
