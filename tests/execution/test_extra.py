@@ -64,9 +64,9 @@ def kubernetes(tmp_path):
 @pytest.mark.parametrize(
     ("there", "told"),
     [
-        (None, "dask-kubernetes>=2026.3 (not installed), s3fs>=2025.3.1 (not installed)"),
-        ("2024.1.0", "dask-kubernetes>=2026.3 (2024.1.0 is installed), s3fs>=2025.3.1 (not installed)"),
-        ("2026.3.0", "needs s3fs>=2025.3.1 (not installed)"),
+        (None, "dask-kubernetes>=2026.3 (not installed), s3fs>=2025.3.2 (not installed)"),
+        ("2024.1.0", "dask-kubernetes>=2026.3 (2024.1.0 is installed), s3fs>=2025.3.2 (not installed)"),
+        ("2026.3.0", "needs s3fs>=2025.3.2 (not installed)"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_told_before_kubernetes_is_asked(python, kubernetes, tmp_path, there, told):
