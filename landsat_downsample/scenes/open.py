@@ -36,13 +36,16 @@ from landsat_downsample.storage import files
 if TYPE_CHECKING:
     from pystac import Item, ItemCollection
 
-#: Headers of remote bands read at once by this process; a scene has about 20.
+#: Headers of bands of one host that are read at once by this process; a scene has about 20.
 _THREADS = 16
 
 
 @cache
-def _pool(_process: int) -> ThreadPoolExecutor:
-    """Threads that read headers, the same for all scenes: in a new one PROJ opens its database, 7 ms of CPU."""
+def _pool(_process: int, _host: str | None) -> ThreadPoolExecutor:
+    """Threads that read headers, the same for all scenes of a host: in a new one PROJ opens its database, 7 ms of CPU.
+
+    A host that hangs holds up its own scenes alone.
+    """
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="headers")
 
 
@@ -305,4 +308,5 @@ def _read_all(finder: Finder, source: Source, names: list[str]) -> dict[str, Ban
 
     if all(listing.files[name].location.is_local for name in names):
         return {name: read(name) for name in names}
-    return dict(zip(names, _pool(os.getpid()).map(read, names), strict=True))
+    pool = _pool(os.getpid(), listing.files[names[0]].location.host)
+    return dict(zip(names, pool.map(read, names), strict=True))

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from affine import Affine
 from loopback import Files, serving
 from rasterio.control import GroundControlPoint
 
+import landsat_downsample as ld
 from landsat_downsample.api.scene import open_scene
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, SceneError, UsageError
 from landsat_downsample.formats import product_id, scene_files
@@ -23,6 +26,7 @@ from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.scene import Scene
 from landsat_downsample.products.staging.stage_in import stage_in
 from landsat_downsample.scenes import finder, frame
+from landsat_downsample.scenes import open as open_module
 
 DATA = Path(os.environ.get("LANDSAT_DATA", "/nowhere"))
 needs_data = pytest.mark.skipif("LANDSAT_DATA" not in os.environ, reason="LANDSAT_DATA is not set")
@@ -778,3 +782,25 @@ def test_an_item_on_the_web_that_points_at_this_machine(tmp_path, web):
         with pytest.raises(SceneError, match="refused"):
             open_scene(f"{address}/item.json")
     assert not any("SR_B4" in path for path in asked)
+
+
+def test_a_host_that_hangs_holds_up_no_other(tmp_path):
+    scene = ld.make_scene(tmp_path, size=(47, 41))
+    asked, free = threading.Semaphore(0), threading.Event()
+
+    class Hanging(Files):
+        def do_GET(self):
+            if self.path.endswith(".TIF"):
+                asked.release()
+                free.wait(60)
+            super().do_GET()
+
+    with serving(Hanging, tmp_path) as slow, serving(Files, tmp_path) as quick, ThreadPoolExecutor(1) as pool:
+        late = pool.submit(open_scene, f"{slow}/{scene.name}/{scene.name}_MTL.json")
+        try:
+            assert all(asked.acquire(timeout=60) for _ in range(open_module._THREADS))  # each of its threads waits
+            found = open_scene(f"{quick}/{scene.name}/{scene.name}_MTL.json")
+            assert not late.done()
+        finally:
+            free.set()
+        assert list(late.result().bands) == list(found.bands)
