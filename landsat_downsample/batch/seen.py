@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 
 from landsat_downsample.batch import record
+from landsat_downsample.batch.ahead import Ahead
 from landsat_downsample.batch.requests import SceneRequest, product_of
 from landsat_downsample.errors import LandsatDownsampleError
 from landsat_downsample.model.location import S3, Location
@@ -17,10 +20,13 @@ from landsat_downsample.model.plan import ScenePlan
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.model.product import MARKER, SUFFIX
 from landsat_downsample.storage.leftovers import names_left
-from landsat_downsample.storage.listed import listed
+from landsat_downsample.storage.listed import File, listed, neighbours
 
 #: Records that are looked into, the newest first, and lines of all of them.
 RECORDS, LINES = 16, 250_000
+
+#: Prefixes of a store that one thread lists after another, and threads that do.
+NEIGHBOURS, LISTING = 128, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,10 @@ class Look:
 
     scene_id: str
     place: Location
-    source: str
+    source: str = ""
     """Digest of its listing."""
+    known: str = ""
+    """The stamp of its product, where that is there as it was seen, and was found so beside others."""
 
     def holds(self, plan: ScenePlan) -> bool:
         """Whether all that a scene is made of lies in what was listed."""
@@ -59,33 +67,71 @@ class Seen:
         self._asked = json.dumps(options, sort_keys=True)
         self._stamps = {bytes.fromhex(stamp) for stamp in stamps}
         self._left = names_left(self._dest) if self._dest.is_local else frozenset()
+        self._ahead: Ahead[SceneRequest, str] | None = None
 
     @classmethod
-    def of(cls, requests: Iterable[SceneRequest], suffix: str) -> Seen | None:
+    def of(cls, requests: Sequence[SceneRequest], suffix: str) -> Seen | None:
         """Those of earlier runs to the destination of requests, which is one; `suffix` is that of a part's record.
 
         None where products may be replaced, or each scene has several.
         """
-        order = next(iter(requests)).order
+        order = requests[0].order
         if order.overwrite or order.tiles:
             return None
         policy = Policy.from_environ()
         policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
-        return cls(order.dest, order.options.to_dict(), _recorded(order.dest, suffix), policy)
+        seen = cls(order.dest, order.options.to_dict(), _recorded(order.dest, suffix), policy)
+        if seen._stamps and any(place.kind in S3 for place in (seen._dest, *map(_place, requests)) if place):
+            seen._ahead = Ahead(requests, seen._find)
+        return seen
 
     def look(self, request: object) -> Look | None:
         """Look at a source; None where its name does not tell its product, or it cannot be listed."""
-        if not isinstance(request, SceneRequest) or request.kept is not None:
+        if not isinstance(request, SceneRequest) or not (place := _place(request)):
             return None
-        product, source = product_of(request.entry), request.entry.source
-        if product is None or not isinstance(source, str):
-            return None
-        place = Location(Location(source).path) if Location(source).is_local else Location(source)
+        product = product_of(request.entry) or ""
+        if self._ahead and (known := self._ahead.of(request)):
+            return Look(product, place, known=known)
         found = self._listed(place)
         return Look(product, place, _digest(place.href, found)) if found else None
 
+    def _find(self, requests: Sequence[SceneRequest]) -> dict[int, str]:
+        """Stamps of the products of some requests that are there as they were seen, by the `id` of a request.
+
+        What is listed here counts for nothing else: of all others both sides are listed when their turn comes.
+        """
+        asked = {id(one): (place, product_of(one.entry) or "") for one in requests if (place := _place(one))}
+        folders = {product: self._dest / (product + SUFFIX) for _, product in asked.values()}
+        files = self._listed_together([place for place, _ in asked.values()], list(folders.values()))
+        found: dict[int, str] = {}
+        for number, (place, product) in asked.items():
+            source, made = files.get(place.href), files.get(folders[product].href)
+            if source and made and product + SUFFIX not in self._left:
+                stamp = self._stamped(product, _digest(place.href, source), made)
+                found |= {number: stamp} if bytes.fromhex(stamp) in self._stamps else {}
+        return found
+
+    def _listed_together(self, *sides: Sequence[Location]) -> Mapping[str, list[File]]:
+        """Files of places by their hrefs, those of a store many at one time; not of all, where that cannot be."""
+        found = {place.href: self._listed(place) for places in sides for place in places if place.is_local}
+        slices = [some for places in sides for some in _slices(place for place in places if place.kind in S3)]
+
+        def lists(some: list[Location]) -> None:
+            for place, files in neighbours(some, self._policy):
+                found[place.href] = files
+
+        with ThreadPoolExecutor(LISTING, thread_name_prefix="listing") as pool:
+            for future in [pool.submit(copy_context().run, lists, some) for some in slices]:
+                try:
+                    future.result()
+                except LandsatDownsampleError:  # who may list a scene's prefix may not be allowed to list more
+                    self._ahead = None
+        return found
+
     def there(self, look: Look) -> tuple[str, str] | None:
         """The item of the product that was made of this source, and its stamp, where both are as they were then."""
+        if look.known:
+            return self._item(look), look.known
         if not self._stamps or look.scene_id + SUFFIX in self._left:
             return None
         stamp = self._stamp(look)
@@ -101,15 +147,34 @@ class Seen:
 
     def _stamp(self, look: Look) -> str:
         found = self._listed(self._dest / (look.scene_id + SUFFIX))
-        return _digest(look.scene_id, look.source, self._asked, found) if found else ""
+        return self._stamped(look.scene_id, look.source, found) if found else ""
 
-    def _listed(self, place: Location) -> list[tuple[str, int, str]]:
+    def _stamped(self, scene_id: str, source: str, product: list[File]) -> str:
+        return _digest(scene_id, source, self._asked, product)
+
+    def _listed(self, place: Location) -> list[File]:
         if not (place.is_local or place.kind in S3):
             return []
         try:
             return listed(place, self._policy)
         except LandsatDownsampleError:  # whoever reads it will say why
             return []
+
+
+def _place(request: SceneRequest) -> Location | None:
+    """Where the files of a request's source are; None where its name does not tell its product, or it is opened."""
+    source = request.entry.source
+    if request.kept is not None or not isinstance(source, str) or product_of(request.entry) is None:
+        return None
+    return Location(Location(source).path) if Location(source).is_local else Location(source)
+
+
+def _slices(places: Iterable[Location]) -> Iterator[list[Location]]:
+    """Places that follow each other in the order of their store, of one bucket each."""
+    in_order = sorted(set(places), key=lambda place: place.href)
+    for _, some in groupby(in_order, lambda place: place.host):
+        bucket = list(some)
+        yield from (bucket[at : at + NEIGHBOURS] for at in range(0, len(bucket), NEIGHBOURS))
 
 
 def _digest(*facts: object) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from landsat_downsample.cubes import items_table
@@ -109,9 +109,14 @@ def keep(dest: Location) -> CatalogueOutcome:
 
 
 def _updated(dest: Location, lease: Lease) -> CatalogueOutcome:
-    listing, kept = Listing.of(dest), KeptItems.read(dest)
+    kept = KeptItems.read(dest)
+    listing = Listing.of(dest, kept.stamps)
     if not listing.items and COLLECTION not in listing.files:
         raise UsageError(f"{dest!r} holds no finished product: give the destination of a run")
+    there = {name: stamp[0] for name, stamp in listing.files.items()}
+    full = there.keys() >= {COLLECTION} and (TABLE in there or not listing.items or not items_table.available())
+    if full and kept.are_all(listing):  # without unpacking them, which takes longer than all else
+        return _outcome(dest, len(listing.items), TABLE in there)
     items = kept.current(listing)
     unknown = sorted(listing.items.keys() - items.keys())
     notes: list[str] = []
@@ -120,21 +125,21 @@ def _updated(dest: Location, lease: Lease) -> CatalogueOutcome:
             items[name] = found
         elif not isinstance(found, MissingError):  # removed meanwhile
             notes.append(f"left out of the catalogue: {found}")
-    there = {name: stamp[0] for name, stamp in listing.files.items()}
-    full = there.keys() >= {COLLECTION} and (TABLE in there or not items or not items_table.available())
-    current = items.keys() == kept.items.keys() and not items.keys() & set(unknown) and kept.sizes == there and full
+    current = items.keys() == kept.stamps.keys() and not items.keys() & set(unknown) and kept.sizes == there and full
     if not current:
         there = _write(dest, lease, items, listing, notes)
-    return CatalogueOutcome(
-        (dest / COLLECTION).href,
-        len(items),
-        (dest / TABLE).href if TABLE in there else None,
-        added=tuple(name for name in unknown if name in items and name not in kept.items),
-        changed=tuple(name for name in unknown if name in items and name in kept.items),
-        removed=tuple(sorted(kept.items.keys() - items.keys())),
+    return replace(
+        _outcome(dest, len(items), TABLE in there),
+        added=tuple(name for name in unknown if name in items and name not in kept.stamps),
+        changed=tuple(name for name in unknown if name in items and name in kept.stamps),
+        removed=tuple(sorted(kept.stamps.keys() - items.keys())),
         notes=tuple(notes),
         written=not current,
     )
+
+
+def _outcome(dest: Location, products: int, table: bool) -> CatalogueOutcome:
+    return CatalogueOutcome((dest / COLLECTION).href, products, (dest / TABLE).href if table else None)
 
 
 def _write(
@@ -161,7 +166,7 @@ def _write(
             notes.append(str(error))
     written[COLLECTION] = dumps(made)
     sizes = {name: len(data) for name, data in written.items()}
-    written[KEPT] = KeptItems({name: (listing.items[name], item) for name, item in items.items()}, sizes).dumped()
+    written[KEPT] = KeptItems.of({name: listing.items[name] for name in items}, items, sizes).dumped()
     lease.check()
     if TABLE not in written and TABLE in listing.files:  # who reads it would miss products, and not know
         _remove(dest / TABLE)

@@ -13,11 +13,13 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from landsat_downsample.errors import ReadError
+from landsat_downsample.formats.s3_page import Page, parse_page
 from landsat_downsample.model.location import S3, WEB, Location
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import cancellation, earthdata
@@ -421,3 +423,61 @@ def listing(location: Location, *, deep: bool, policy: Policy, seconds: float) -
         else:
             found = (fs.find if deep else fs.ls)(path, detail=True)
     return list(found.values()) if deep else found
+
+
+#: Whether the request that is under way wants its answer as a `Page`: other listings are read by the client itself.
+_as_page: ContextVar[bool] = ContextVar("as_page", default=False)
+
+
+def page(
+    prefix: Location, *, deep: bool, after: str = "", token: str = "", most: int = 1000, policy: Policy, seconds: float
+) -> Page:
+    """List the objects of an S3 store whose keys begin as `prefix` says: one answer of a listing.
+
+    Parameters
+    ----------
+    prefix : Location
+        Any beginning of keys, with its bucket.
+    deep : bool
+        Those of deeper folders too.
+    after : str
+        The key behind which it begins.
+    token : str
+        Of the page before.
+    most : int
+        Objects that it may hold.
+    """
+    bucket, key = s3_names(prefix)
+    asked = {"Bucket": bucket, "Prefix": key, "MaxKeys": most} | ({} if deep else {"Delimiter": "/"})
+    asked |= ({"StartAfter": after} if after else {}) | ({"ContinuationToken": token} if token else {})
+    fs = filesystem(prefix, policy)
+    with _turn(prefix, policy, seconds) as left:
+        return _wait(fs, _bound(policy, left), _s3_page(fs, asked))
+
+
+async def _s3_page(fs: Any, asked: dict[str, Any]) -> Page:
+    await fs.set_session()
+    client = await fs.get_s3(asked["Bucket"])
+    # By this name it comes before botocore's own look for an error, which would parse the answer too.
+    client.meta.events.register("before-parse.*.ListObjectsV2", _parse_page, unique_id="landsat-downsample-page")
+    _as_page.set(True)  # of this task alone
+    reply = await fs._call_s3("list_objects_v2", **asked)
+    if "Page" in reply:
+        found: Page = reply["Page"]
+        return found
+    # The client has no such event (before botocore 1.35), or has to say itself what is wrong with the answer.
+    if reply.get("IsTruncated") is None or reply["IsTruncated"] != ("NextContinuationToken" in reply):
+        raise Mismatch("the store's answer is no whole page of a listing")
+    objects = [(one["Key"], one["Size"], one.get("ETag", "")) for one in reply.get("Contents", ())]
+    return Page(objects, reply["NextContinuationToken"] if reply["IsTruncated"] else "")
+
+
+def _parse_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Read a listing in place of botocore's parser, which takes 0.08 ms of CPU for each object."""
+    if not _as_page.get() or response_dict["status_code"] != 200:
+        return
+    try:
+        customized_response_dict["Page"] = parse_page(response_dict["body"])
+    except ValueError:
+        return
+    response_dict["body"] = b""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,11 @@ import s3
 from conftest_s3 import proxied, s3_env, seaweed  # noqa: F401 - fixtures
 
 import landsat_downsample as ld
-from landsat_downsample.batch import record, requests
+from landsat_downsample.batch import ahead, record, requests
+from landsat_downsample.batch.ahead import Ahead
 from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.requests import product_of
+from landsat_downsample.batch.seen import Seen
 from landsat_downsample.storage.probe import NAME
 
 
@@ -100,15 +104,74 @@ def test_names_that_tell_what_a_listing_must_hold():
         assert product_of(Entry(other)) is None
 
 
-def test_on_a_store_two_listings_tell_that_a_product_is_there(scenes, proxied, seaweed, tmp_path):  # noqa: F811
-    sources, dest = [f"s3://{s3.BUCKET}/seen/{scene.name}" for scene in scenes], f"s3://{s3.BUCKET}/seen-out"
+@pytest.fixture
+def stored(scenes, proxied, seaweed) -> list[str]:  # noqa: F811
+    """Those scenes in a store, and there a product of each; its own folder for each test."""
+    root = f"seen-{uuid.uuid4().hex}"
     for path in (path for scene in scenes for path in scene.iterdir()):
-        key = f"seen/{path.parent.name}/{path.name}"
+        key = f"{root}/in/{path.parent.name}/{path.name}"
         seaweed.client().put_object(Bucket=s3.BUCKET, Key=key, Body=path.read_bytes())
-    assert run(sources, dest) == ["done"] * 3
+    sources = [f"s3://{s3.BUCKET}/{root}/in/{scene.name}" for scene in scenes]
+    assert run(sources, f"s3://{s3.BUCKET}/{root}/out") == ["done"] * 3
     proxied.plan()
-    assert run(sources, dest) == ["skipped"] * 3
-    name = scenes[2].name
-    seen = [one for one in proxied.seen if name in one.path and NAME not in one.path]
-    seen = [one for one in seen if not one.path.endswith((".browse.png", ".stac.json"))]  # of the report's pictures
-    assert [(one.method, "list-type=2" in one.path) for one in seen] == [("GET", True)] * 2, [one.path for one in seen]
+    return sources
+
+
+def dest_of(sources: list[str]) -> str:
+    return sources[0].replace("/in/", "/out/").rpartition("/")[0]
+
+
+def test_on_a_store_two_pages_tell_that_products_are_there(stored, proxied, opened):  # noqa: F811
+    assert run(stored, dest_of(stored)) == ["skipped"] * 3
+    assert opened == stored[:1]  # by the plan
+    name = stored[2].rpartition("/")[2]
+    pages = [one.path for one in proxied.seen if "start-after" in one.path]
+    assert len(pages) == 2 and all("max-keys" in path for path in pages)  # two scenes, a page for each side
+    others = [one.path for one in proxied.seen if name in one.path and NAME not in one.path and one.path not in pages]
+    assert [
+        path for path in others if not path.endswith((".browse.png", ".stac.json"))
+    ] == []  # of the report's pictures
+
+
+@pytest.mark.slow
+def test_what_has_changed_in_a_store_is_looked_at_whole(stored, seaweed, opened):  # noqa: F811
+    client, opened[:] = seaweed.client(), []
+    key = f"{stored[1].partition(s3.BUCKET + '/')[2]}/note.txt"
+    client.put_object(Bucket=s3.BUCKET, Key=key, Body=b"new")
+    assert run(stored, dest_of(stored)) == ["skipped"] * 3
+    assert opened == stored[:2]
+    assert run(stored, dest_of(stored)) == ["skipped"] * 3
+    assert opened == [*stored[:2], stored[0]]  # as it was when it was looked at
+    name = stored[2].rpartition("/")[2]
+    key = f"{dest_of(stored).partition(s3.BUCKET + '/')[2]}/{name}_downsampled/{name}_SR_B4.TIF"
+    client.delete_object(Bucket=s3.BUCKET, Key=key)
+    assert run(stored, dest_of(stored)) == ["skipped", "skipped", "failed"]
+
+
+@pytest.mark.slow
+def test_what_no_page_tells_is_listed_by_itself(stored, proxied, monkeypatch):  # noqa: F811
+    """Where pages are refused; where they are old by the time that a scene's turn comes."""
+    plans, name = ld.plan(stored, dest_of(stored), factor=4), stored[2].rpartition("/")[2]
+    for faults, fresh in ((["forbidden"] * 2, ahead.FRESH), ([], 0.0)):
+        monkeypatch.setattr(ahead, "FRESH", fresh)
+        seen = Seen.of(plans.requests, "")
+        proxied.plan(*faults)
+        found = [seen.there(seen.look(request)) for request in plans.requests[1:]]
+        assert found[1][0] == f"{dest_of(stored)}/{name}_downsampled/{name}_downsampled.stac.json"
+        assert sum("delimiter" in one.path for one in proxied.seen) == 4
+
+
+def test_windows_give_what_was_found_of_each_scene_once():
+    asked: list[int] = []
+
+    def find(some):
+        asked.append(len(some))
+        return {id(one): one.upper() for one in some if one[-1] != "7"}
+
+    names = [f"s{number}" for number in range(700)]
+    windows = Ahead(names, find)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(windows.of, names))
+    assert found == [None if name[-1] == "7" else name.upper() for name in names]
+    assert asked == [64, 256, 380]
+    assert windows.of("another") is None
