@@ -144,8 +144,7 @@ def memory_of(scene: Path) -> dict[str, float | None]:
     """MiB of one band beyond imports; the products of a factor of 2 are 25 times those of 10."""
     cases = {(band, factor) for band in (VALUES, FLAGS) for factor in (2, FACTOR)}
     return {
-        f"{band}, factor {factor}": memory.measure(scenes.band_of(scene, band), factor)
-        for band, factor in sorted(cases, reverse=True)
+        f"{band}, factor {factor}": memory.measure(scene, band, factor) for band, factor in sorted(cases, reverse=True)
     }
 
 

@@ -1,7 +1,8 @@
-"""Memory that one band takes beyond imports: ``python -m benchmarks.memory SMALL FILE FACTOR OUT`` prints MiB.
+"""Memory that one band takes beyond imports: ``python -m benchmarks.memory SMALL SCENE BAND FACTOR OUT`` prints MiB.
 
-A fresh process imports everything, warms up on a small scene, and then reduces and stores the band while the kernel
-keeps its peak. Of the compressed bytes of a local file only a tile at a time is in memory: nothing is subtracted.
+A fresh process imports everything, warms up on a small scene, and then reduces and stores the band, QA_PIXEL with its
+fractions, while the kernel keeps its peak. Of the compressed bytes of a local file only a tile at a time is in memory:
+nothing is subtracted.
 """
 
 from __future__ import annotations
@@ -12,19 +13,17 @@ import tempfile
 from pathlib import Path
 
 import landsat_downsample as ld
-from benchmarks.scenes import band_of
 from benchmarks.steady import target_of
 from landsat_downsample.pipeline.band import process
 from landsat_downsample.storage.publication import Publication
 
 
-def extra(small: Path, path: Path, factor: float, out: str) -> float | None:
+def extra(small: Path, scene: Path, band: str, factor: float, out: str) -> float | None:
     """MiB that this process grows by, at its peak, from before a band to its end; None where only Linux knows.
 
-    The small band, of the same kind, was made by another process: what making it takes would hide here.
+    The small scene was made by another process: what making it takes would hide here.
     """
-    band = "QA_PIXEL" if "QA_PIXEL" in path.name else "SR_B4"
-    for source, number in ((small, 4), (path, factor)):
+    for source, number in ((small, 4), (scene, factor)):
         target = target_of(source, band, number)
         publication = Publication(out, f"{band}_{number:g}")
         before = _reset()
@@ -32,12 +31,11 @@ def extra(small: Path, path: Path, factor: float, out: str) -> float | None:
     return None if before is None else (_status("VmHWM") - before) / 1024
 
 
-def measure(path: Path, factor: float) -> float | None:
+def measure(scene: Path, band: str, factor: float) -> float | None:
     """The same in a process of its own."""
-    band = "QA_PIXEL" if "QA_PIXEL" in path.name else "SR_B4"
     with tempfile.TemporaryDirectory() as folder:
-        small = band_of(ld.make_scene(folder, size=(300, 300), bands=[band]), band)
-        command = [sys.executable, "-m", "benchmarks.memory", str(small), str(path), str(factor), folder]
+        small = ld.make_scene(folder, size=(300, 300), bands=[band])
+        command = [sys.executable, "-m", "benchmarks.memory", str(small), str(scene), band, str(factor), folder]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     return None if said == "None" else float(said)
 
@@ -57,4 +55,4 @@ def _status(key: str) -> int:
 
 
 if __name__ == "__main__":
-    print(extra(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4]))
+    print(extra(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4]), sys.argv[5]))
