@@ -398,9 +398,9 @@ def _itemsize(band: Band) -> int:
 
 
 def _bytes_held(target: Target) -> int:
-    """Bytes of a cell in memory: of the statistics that are not yet stored, and of one as it is encoded."""
+    """Bytes of a cell in memory: of all that is reduced, or what is not yet stored and a statistic as it is encoded."""
     sizes = cell_sizes(target)
-    return max([8, *(sum(sizes[k:]) + 3 * size for k, size in enumerate(sizes))])
+    return max([8, bytes_of_cell(target), *(sum(sizes[k:]) + 3 * size for k, size in enumerate(sizes))])
 
 
 def _in_pixels(item: ScenePlan) -> str:

@@ -120,11 +120,12 @@ def _encoding(data: np.ndarray, layer: Layer) -> dict[str, Any]:
     """Creation options of GDAL's GTiff driver."""
     averaged, width = layer.resampling == "average", data.dtype.itemsize
     some = data[..., ::16, :]
-    whole = data.dtype.kind == "f" and bool((np.rint(some) == some).all())
+    alike = data.dtype.kind == "f" and np.count_nonzero(some[..., 1:] == some[..., :-1]) > some.size / 2
     return {
         "compress": "DEFLATE",
-        # Counts of whole pixels repeat each other: with their bytes apart they take half as long and as large again.
-        "predictor": 1 if whole else 3 if data.dtype.kind == "f" else 2,
+        # Counts of blocks repeat each other, whole or not: with their bytes apart they take a fifth longer or more, and
+        # are larger by a third. Those of sheared cells do not.
+        "predictor": 1 if alike else 3 if data.dtype.kind == "f" else 2,
         # Values of 16 bits hold few repetitions: what is not looked for long makes files 1 to 3 % smaller, in a fifth
         # less time, and those of 32 bits 1 % larger, in an eighth less. At 6, the default, codes and shares take a
         # fifth longer or more for 1 to 3 % of size.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -235,3 +236,10 @@ def test_the_estimate_adds_up(scene):
     fractions = 6  # valid, clear, cloud, shadow, snow, water: ETM+ has no cirrus
     assert cost["bytes_out"] == 30 * 33 * (1 + 1 + 2 + fractions)
     assert json.dumps(cost)
+
+
+def test_the_estimate_of_memory_holds_codes_and_fractions(tmp_path):
+    scene = ld.open_scene(ld.make_scene(tmp_path, bands=["QA_PIXEL"], size=(240, 220)))
+    coarse, fine = (estimate(plan_scene(scene, "out", Options(factor=factor))) for factor in (4, 2))
+    more = math.prod(fine["shape"]) - math.prod(coarse["shape"])
+    assert fine["peak_memory"] - coarse["peak_memory"] == more * (2 + 7)
