@@ -7,7 +7,7 @@ without data are transparent. Codes of a quality band are looked up, never avera
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -279,9 +279,11 @@ def _shrink(bands: list[np.ndarray], valid: np.ndarray) -> tuple[np.ndarray, np.
     """
     if _fit(valid.shape) == valid.shape:
         return np.stack([np.where(valid, band, 0).astype("float64") for band in bands]), valid.astype("float64")
-    axes = _cells(valid.shape)
-    (weight, *_), total = zip(*(_area(band, valid, axes) for band in bands), strict=True)
-    return np.stack(total) / np.maximum(weight, 1), weight / (axes[0].extent[:, None] * axes[1].extent)
+    axes, values = _cells(valid.shape), np.empty((len(bands), *_fit(valid.shape)))
+    for band, shrunk in zip(bands, values, strict=True):  # one at a time: a run's peak of memory is where it draws
+        weight, total = _area(band, valid, axes)
+        np.divide(total, np.maximum(weight, 1), out=shrunk)
+    return values, weight / (axes[0].extent[:, None] * axes[1].extent)
 
 
 def _area(band: np.ndarray, valid: np.ndarray, axes: tuple[Cells, Cells]) -> tuple[np.ndarray, np.ndarray]:
@@ -296,21 +298,21 @@ def _area(band: np.ndarray, valid: np.ndarray, axes: tuple[Cells, Cells]) -> tup
 
 
 def _paint(values: np.ndarray, alpha: np.ndarray, calm: np.ndarray, specs: list[BandSpec]) -> np.ndarray:
-    """Stretch one or three bands (band, y, x) to uint8 RGBA (y, x, 4)."""
+    """Stretch one or three bands (band, y, x), which are written over, to uint8 RGBA (y, x, 4)."""
     physical = all((spec.physical or spec.scale is not None) and spec.unit is None for spec in specs)
     if physical:
-        terms = [(1.0 if spec.physical else spec.scale or 1.0, spec.offset or 0.0) for spec in specs]
-        values = np.stack([band * scale + offset for band, (scale, offset) in zip(values, terms, strict=True)])
+        terms = np.array([(1.0 if spec.physical else spec.scale or 1.0, spec.offset or 0.0) for spec in specs])
+        values *= terms[:, :1, None]
+        values += terms[:, 1:, None]
     natural = tuple(spec.common_name for spec in specs) == COMPOSITES[0] and all(
         spec.dtype == "uint16" or spec.physical for spec in specs
     )
     if natural and not physical and calm.any():  # 16-bit Level 1 has one gain, but haze makes the blue band bright
-        values = values - np.percentile(values[:, calm], 1, axis=1)[:, None, None]
+        values -= np.percentile(values[:, calm], 1, axis=1)[:, None, None]
     shown = alpha > 0
-    calm_cells, every_cell = [band[calm] for band in values], [band[shown] for band in values]
     painted = np.empty(values.shape, "uint8")
     for bands in [slice(0, 3)] if natural else [slice(i, i + 1) for i in range(len(values))]:
-        points = _points(calm_cells[bands], every_cell[bands], NARROWEST[physical])
+        points = _points(values[bands], calm, shown, NARROWEST[physical])
         painted[bands] = _tone(values[bands], points)
     picture = np.empty((*alpha.shape, 4), "uint8")
     picture[..., :3] = np.moveaxis(painted * shown, 0, -1)
@@ -318,16 +320,16 @@ def _paint(values: np.ndarray, alpha: np.ndarray, calm: np.ndarray, specs: list[
     return picture
 
 
-def _points(calm: Sequence[np.ndarray], every: Sequence[np.ndarray], narrowest: float) -> tuple[float, float, float]:
-    """Black point, knee and white point of a stretch.
+def _points(values: np.ndarray, calm: np.ndarray, shown: np.ndarray, narrowest: float) -> tuple[float, float, float]:
+    """Black point, knee and white point of a stretch of bands (band, y, x): of cells that are calm, and of all.
 
     Bands that are stretched together share them, so that grey stays grey: the darkest
     band sets the black point, the brightest the knee.
     """
-    if not calm[0].size:
+    if not calm.any():
         return 0.0, 1.0, 1.0
-    low, high = np.transpose([_percentiles(cells, 1, 98) for cells in calm])
-    cloudy, white = np.transpose([_percentiles(cells, 98, 99.7) for cells in every])
+    low, high = np.transpose([_percentiles(band[calm], 1, 98) for band in values])
+    cloudy, white = np.transpose([_percentiles(band[shown], 98, 99.7) for band in values])
     low, high, cloudy, white = low.min(), high.max(), cloudy.max(), white.max()
     if cloudy > high > low:
         high = low + (high - low) ** (1 - CLOUD_WEIGHT) * (cloudy - low) ** CLOUD_WEIGHT
@@ -366,8 +368,11 @@ def _tone(values: np.ndarray, points: tuple[float, float, float]) -> np.ndarray:
     last = (1 << 16) - 1
     steps = np.interp(np.linspace(low, white, last + 1), (low, high, white), (0.0, knee, 1.0))
     levels = np.rint(steps ** (1 / GAMMA) * 255).astype("uint8")
-    shown: np.ndarray = levels[np.rint(np.clip((values - low) * (last / (white - low)), 0, last)).astype("uint16")]
-    return shown
+    toned = np.empty(values.shape, "uint8")
+    for band, made in zip(values, toned, strict=True):
+        places = (band - low) * (last / (white - low))
+        made[...] = levels[np.rint(places.clip(0, last, out=places), out=places).astype("uint16")]
+    return toned
 
 
 # --- classes of a quality band

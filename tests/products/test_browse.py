@@ -158,7 +158,7 @@ def test_the_tone_of_a_value_is_that_of_one_beside_it_by_less_than_a_16_bit_step
         return np.rint(255 * np.interp(values, (low, high, top), (0, knee, 1)) ** (1 / GAMMA))
 
     values = np.random.default_rng(0).uniform(low - 0.1 * (white - low), white + 0.1 * (white - low), 50_000)
-    levels = browse._tone(values, points)
+    [levels] = browse._tone(values[None], points)
     assert (exact(values - half) <= levels).all() and (levels <= exact(values + half)).all()
 
 
