@@ -36,6 +36,9 @@ from landsat_downsample.reduce.values import ReadRows, least_area, reduce_strips
 NO_PERCENT = 255
 
 
+#: Pixel rows of a strip, whose codes are in memory twice: as many as a row of tiles has, each of which is decoded once.
+QUALITY_ROWS = 256
+
 #: Cells times codes of one histogram; more are done in portions.
 HISTOGRAM_SIZE = 1 << 22
 
@@ -169,7 +172,7 @@ def reduce_quality(rule: QualityRule, overlay: Overlay, read: ReadRows) -> Summa
             for whole, finished in zip((codes, percent), arrays, strict=False):
                 whole[..., part, :] = finished
     else:
-        for (strip,) in groups(overlay.rows, whole=True):
+        for (strip,) in groups(overlay.rows, whole=True, limit=QUALITY_ROWS):
             least = least_area(overlay.extent(strip.first, strip.last), rule.min_valid) if rule.min_valid else None
             pixels = whole_codes(*read(strip.start, strip.stop), rule.spec)
             native.quality(pixels, overlay, strip, meaning, answers, least=least)
