@@ -179,10 +179,10 @@ class ChunkFormat:
         for place in laid:
             index[place] = at, len(chunks[place])
             at += len(chunks[place])
-        body = b"".join(chunks[place] for place in laid)
-        body = body + bytes(room - size) + before if ahead else before + body
+        body = [chunks[place] for place in laid]
         tail = np.array([index[place] for place in chunks], "<u8").tobytes()
-        return digest + body + tail + _checksum(tail)
+        parts = [*body, bytes(room - size), before] if ahead else [before, *body]
+        return b"".join([digest, *parts, tail, _checksum(tail)])
 
 
 def _blosc() -> Any:

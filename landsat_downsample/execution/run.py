@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from landsat_downsample.errors import LandsatDownsampleError, ReadError, WriteError
@@ -350,6 +350,8 @@ class _Run:
                 if work.picture:
                     with undisturbed():  # as of `_advance`
                         work.picture.add(done)
+                    if work.picture.is_drawn:
+                        work.done = [replace(part, preview=part.preview[:0].copy()) for part in work.done]
                 self._report(Progress(work.name, work.plan, done=done))
                 if done.doubt:
                     _warn_of_doubt(done, work.opened.plan)

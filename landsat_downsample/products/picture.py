@@ -49,12 +49,18 @@ class EarlyPicture:
             if len(self._there) == len(self._names):
                 self._drawn = self._pool.submit(copy_context().run, self._draw)
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it is there, so that nothing else needs the small copies of bands."""
+        return self._drawn is not None and self._drawn.done() and not self._drawn.exception() and bool(self.result())
+
     def result(self) -> bytes | None:
         """The picture; None where it was not drawn: the others decide what is shown instead of a band without data."""
         return self._drawn.result() if self._drawn else None
 
     def _draw(self) -> bytes | None:
-        arrays = {part.name: part.preview for part in self._there}
-        specs = {part.name: part.spec for part in self._there}
-        nodata = {part.name: part.preview_nodata for part in self._there}
-        return draw(*self._there, title=self._title) if browse.all_have_data(arrays, specs, nodata) else None
+        there, self._there = self._there, []
+        arrays = {part.name: part.preview for part in there}
+        specs = {part.name: part.spec for part in there}
+        nodata = {part.name: part.preview_nodata for part in there}
+        return draw(*there, title=self._title) if browse.all_have_data(arrays, specs, nodata) else None
