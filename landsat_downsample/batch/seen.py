@@ -81,7 +81,7 @@ class Seen:
         policy = Policy.from_environ()
         policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
         seen = cls(order.dest, order.options.to_dict(), _recorded(order.dest, suffix), policy)
-        if seen._stamps and any(place.kind in S3 for place in (seen._dest, *map(_place, requests)) if place):
+        if seen._stamps and (seen._dest.kind in S3 or any(map(_is_stored, requests))):
             seen._ahead = Ahead(requests, seen._find)
         return seen
 
@@ -89,8 +89,8 @@ class Seen:
         """Look at a source; None where its name does not tell its product, or it cannot be listed."""
         if not isinstance(request, SceneRequest) or not (place := _place(request)):
             return None
-        product = product_of(request.entry) or ""
-        if self._ahead and (known := self._ahead.of(request)):
+        product, ahead = product_of(request.entry) or "", self._ahead
+        if ahead and (known := ahead.of(request)):
             return Look(product, place, known=known)
         found = self._listed(place)
         return Look(product, place, _digest(place.href, found)) if found else None
@@ -108,7 +108,8 @@ class Seen:
             source, made = files.get(place.href), files.get(folders[product].href)
             if source and made and product + SUFFIX not in self._left:
                 stamp = self._stamped(product, _digest(place.href, source), made)
-                found |= {number: stamp} if bytes.fromhex(stamp) in self._stamps else {}
+                if bytes.fromhex(stamp) in self._stamps:
+                    found[number] = stamp
         return found
 
     def _listed_together(self, *sides: Sequence[Location]) -> Mapping[str, list[File]]:
@@ -159,6 +160,11 @@ class Seen:
             return listed(place, self._policy)
         except LandsatDownsampleError:  # whoever reads it will say why
             return []
+
+
+def _is_stored(request: SceneRequest) -> bool:
+    source = request.entry.source
+    return isinstance(source, str) and Location(source).kind in S3
 
 
 def _place(request: SceneRequest) -> Location | None:

@@ -110,10 +110,13 @@ class KeptItems:
 
     @property
     def items(self) -> dict[str, dict[str, Any]]:
-        """By the product's name."""
-        found: dict[str, dict[str, Any]] = {}
-        if self.packed:
-            found = json.loads(zlib.decompressobj(31).decompress(self.packed, _LIMIT))
+        """By the product's name; none where they are too many to unpack."""
+        try:
+            found: dict[str, dict[str, Any]] = json.loads(
+                zlib.decompressobj(31).decompress(self.packed, _LIMIT) or "{}"
+            )
+        except (ValueError, zlib.error):
+            return {}
         return found
 
     def current(self, listing: Listing) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 
 import landsat_downsample as ld
 from benchmarks import __main__ as suite
-from benchmarks import bounds, growth, network, report, scenes, whole
+from benchmarks import bounds, growth, network, report, scenes, skips, whole
 from benchmarks.bounds import Bound
 from benchmarks.cluster import Way
 from benchmarks.cube_peers import Store
@@ -182,3 +182,12 @@ def test_the_suite_runs_on_a_small_scene(tmp_path, monkeypatch, capsys):
     assert "| answers of ours that are exact | 100 % | 100 | yes |" in text
     assert "| factors whose cells are exact | 100 % | 100 | yes |" in text
     assert "failed" not in text
+
+
+@pytest.mark.slow
+def test_scenes_that_are_there_are_skipped_in_the_measurement_of_it(tmp_path):
+    """That all are skipped is checked where it is measured."""
+    there = skips.make(tmp_path, 30)
+    assert len({Path(place).name for place in skips.places(10_000)}) == 10_000
+    rows = {"disk": skips.measure([str(tmp_path / "in" / place) for place in there], str(tmp_path / "out"), 1)}
+    assert [line.split(" | ")[1] for line in skips.table(30, rows)[2:]] == ["skipping", "the whole run"]
