@@ -80,7 +80,8 @@ class Seen:
             return None
         policy = Policy.from_environ()
         policy = replace(policy, requester_pays=policy.requester_pays or order.requester_pays)
-        seen = cls(order.dest, order.options.to_dict(), _recorded(order.dest, suffix), policy)
+        wanted = {product_of(one.entry) for one in requests if one.kept is None} - {None}
+        seen = cls(order.dest, order.options.to_dict(), _recorded(order.dest, suffix, wanted), policy)
         if seen._stamps and (seen._dest.kind in S3 or any(map(_is_stored, requests))):
             seen._ahead = Ahead(requests, seen._find)
         return seen
@@ -187,11 +188,18 @@ def _digest(*facts: object) -> str:
     return hashlib.sha256(json.dumps(facts).encode(errors="replace")).hexdigest()[:32]
 
 
-def _recorded(dest: str, suffix: str) -> Iterable[str]:
-    """Stamps on record; what cannot be read is left out."""
+def _recorded(dest: str, suffix: str, wanted: set[str | None]) -> Iterable[str]:
+    """Stamps on record, the newest first, until there are some of all products that are wanted.
+
+    What cannot be read is left out.
+    """
+    left = LINES
     with suppress(LandsatDownsampleError):
-        runs = [run for run in reversed(record.run_ids(dest)) if not suffix or run.endswith(suffix)][:RECORDS]
-        lines = (line for run in runs for line in record.outcomes((Location(dest) / record.RUNS / run).href))
-        for line in islice(lines, LINES):
-            if isinstance(stamp := line.get("stamp"), str) and len(stamp) == 32:
-                yield stamp
+        for run in [run for run in reversed(record.run_ids(dest)) if not suffix or run.endswith(suffix)][:RECORDS]:
+            for line in islice(record.outcomes((Location(dest) / record.RUNS / run).href), left):
+                left -= 1
+                if isinstance(stamp := line.get("stamp"), str) and len(stamp) == 32:
+                    wanted.discard(str(line.get("id")))
+                    yield stamp
+            if not wanted:
+                return

@@ -18,7 +18,7 @@ from landsat_downsample.batch import ahead, record, requests
 from landsat_downsample.batch.ahead import Ahead
 from landsat_downsample.batch.entry import Entry
 from landsat_downsample.batch.requests import product_of
-from landsat_downsample.batch.seen import Seen
+from landsat_downsample.batch.seen import Seen, _recorded
 from landsat_downsample.storage.probe import NAME
 
 
@@ -51,6 +51,8 @@ def test_a_second_run_opens_no_source(scenes, tmp_path, opened):
     assert opened == [str(scenes[0]), str(scenes[1])]
     lines = [line for run in record.run_ids(str(dest)) for line in record.outcomes(f"{dest}/_runs/{run}")]
     assert {line["id"] for line in lines} == {scene.name for scene in scenes}
+    some, more = (list(_recorded(str(dest), "", {scenes[number].name})) for number in (2, 1))
+    assert (len(some), len(more)) == (1, 3)  # as many records are read as tell of all that is asked for
     assert ld.verify(f"{dest}/{scenes[2].name}_downsampled")
 
 
