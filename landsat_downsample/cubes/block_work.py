@@ -7,14 +7,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from landsat_downsample.cubes.cell_blocks import Part, Window, block
 from landsat_downsample.cubes.series import Series, Variable
-from landsat_downsample.execution.run import Executor
 from landsat_downsample.storage import cancellation
+
+if TYPE_CHECKING:
+    from landsat_downsample.execution.run import Executor
 
 #: Blocks that are read while one is stored, beside those that workers are at.
 AHEAD = 2

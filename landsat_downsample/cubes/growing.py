@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, KeysView, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from landsat_downsample.cubes.shard_work import ShardWork
 from landsat_downsample.cubes.works import works
 from landsat_downsample.cubes.zarr_format import needed
 from landsat_downsample.errors import UsageError
-from landsat_downsample.execution.run import Executor
 from landsat_downsample.model.indices import OF_MEANS
 from landsat_downsample.model.location import Location
 from landsat_downsample.model.product import FRACTIONS
 from landsat_downsample.storage import small_objects
 from landsat_downsample.storage.lease import Lease
+
+if TYPE_CHECKING:
+    from landsat_downsample.execution.run import Executor
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.cubes.block_work import block_works, results
 from landsat_downsample.cubes.cube_state import ROOT, CubeState
@@ -15,10 +15,12 @@ from landsat_downsample.cubes.reduced_scene import ReducedScene
 from landsat_downsample.cubes.series import Variable
 from landsat_downsample.cubes.zarr_format import needed, quiet
 from landsat_downsample.errors import UsageError, WriteError
-from landsat_downsample.execution.run import Executor
 from landsat_downsample.model import environment
 from landsat_downsample.model.location import S3, Location
 from landsat_downsample.storage.lease import Lease
+
+if TYPE_CHECKING:
+    from landsat_downsample.execution.run import Executor
 
 BRANCH = "main"
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.cubes.catalogued_items import COLLECTION
 from landsat_downsample.cubes.common_grid import CommonGrid
@@ -23,7 +23,6 @@ from landsat_downsample.cubes.reduced_scene import ReducedScene, moment
 from landsat_downsample.cubes.series import Series
 from landsat_downsample.cubes.stac_collection import collection, dimensions
 from landsat_downsample.errors import MissingError, UsageError
-from landsat_downsample.execution.run import Executor
 from landsat_downsample.model.grid import Grid
 from landsat_downsample.model.lattice import Lattice
 from landsat_downsample.model.location import Location
@@ -31,6 +30,9 @@ from landsat_downsample.pipeline.cog import Layer
 from landsat_downsample.products.met import dumps
 from landsat_downsample.storage import files, small_objects
 from landsat_downsample.storage.lease import Lease
+
+if TYPE_CHECKING:
+    from landsat_downsample.execution.run import Executor
 
 #: Items of a remote store that are read at once.
 _THREADS = 16

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyproj import CRS
@@ -17,7 +17,6 @@ from landsat_downsample.cubes.growing import CubeOutcome, CubeRequest
 from landsat_downsample.cubes.reduced_scene import ReducedScene
 from landsat_downsample.cubes.series import Series, Variable
 from landsat_downsample.errors import LandsatDownsampleError, UsageError, WriteError
-from landsat_downsample.execution.run import Executor
 from landsat_downsample.model.crs import cf_axes
 from landsat_downsample.model.location import Location
 from landsat_downsample.storage import files
@@ -25,6 +24,9 @@ from landsat_downsample.storage.hdf5_sink import Hdf5Sink
 from landsat_downsample.storage.large_objects import put_file
 from landsat_downsample.storage.lease import Lease
 from landsat_downsample.storage.remote_file import RemoteFile
+
+if TYPE_CHECKING:
+    from landsat_downsample.execution.run import Executor
 
 #: Dates, rows and columns of a chunk, and of what is read as one piece: a cell's series and a date's map both take few.
 CHUNK, PIECE = (10, 256, 256), (10, 1024, 1024)

@@ -7,16 +7,18 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landsat_downsample.errors import UsageError
 from landsat_downsample.execution.host_queue import HostQueue
 from landsat_downsample.execution.interrupts import undisturbed
-from landsat_downsample.execution.work import Work
 from landsat_downsample.model.policy import Policy
 from landsat_downsample.storage import cancellation
 from landsat_downsample.storage.bugs import wrapping
 from landsat_downsample.storage.recent import Recent
+
+if TYPE_CHECKING:
+    from landsat_downsample.execution.work import Work
 
 #: Threads that wait for the network while as many as there are CPUs decode.
 FETCHING = 2
