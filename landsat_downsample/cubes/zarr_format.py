@@ -136,8 +136,13 @@ class ChunkFormat:
         for place, at in self._places(shape):
             if place in chunks:
                 part = values[at]
-                chunk = np.frombuffer(codec.decode(chunks[place]), np.dtype(self.dtype).newbyteorder("<"))
-                part[...] = chunk.reshape(self.chunk)[tuple(map(slice, part.shape))]
+                try:
+                    chunk = np.frombuffer(codec.decode(chunks[place]), np.dtype(self.dtype).newbyteorder("<"))
+                    part[...] = chunk.reshape(self.chunk)[tuple(map(slice, part.shape))]
+                except (RuntimeError, ValueError) as error:  # as Blosc and NumPy have it
+                    raise ReadError(
+                        "the cube is damaged: a chunk cannot be unpacked; make it anew elsewhere"
+                    ) from error
         return values
 
     def _places(self, shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], tuple[slice, slice, slice]]]:

@@ -20,7 +20,7 @@ import zarr
 from conftest_s3 import s3_env, seaweed  # noqa: F401 - fixtures
 
 import landsat_downsample as ld
-from landsat_downsample.cubes.zarr_format import ABSENT, ChunkFormat, _index_of
+from landsat_downsample.cubes.zarr_format import ABSENT, HEAD, ChunkFormat, _index_of
 from landsat_downsample.errors import WriteError
 from landsat_downsample.model.location import Location
 from landsat_downsample.storage.lease import Lease
@@ -109,6 +109,29 @@ def test_a_shard_that_is_cut_short_is_told_of(made, tmp_path):
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ld.ReadError, match="damaged"):
         ld.cube(made[:2], tmp_path / "cube.zarr", ["red"])
+
+
+def swapped(data: bytes, start: int, stop: int) -> bytes:
+    return data[:start] + bytes(byte ^ 255 for byte in data[start:stop]) + data[stop:]
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+@pytest.mark.parametrize("damage", [lambda data: swapped(data, HEAD, HEAD + 99), lambda data: swapped(data, 0, 48)])
+def test_a_chunk_that_is_damaged_is_told_of(damage, sharded):
+    form = ChunkFormat.of("uint16", 0, 3, (70, 60), sharded=sharded)
+    files = form.encoded(np.arange(3 * 70 * 60, dtype="uint16").reshape(3, 70, 60))
+    if sharded:
+        files = {(0, 0): form.replacing(None, files, bytes(HEAD))}
+    with pytest.raises(ld.ReadError, match="the cube is damaged: a chunk"):
+        form.decoded(files | {(0, 0): damage(files[0, 0])}, (3, 70, 60))
+    if not sharded:
+        for other in (
+            b"",
+            files[0, 0][:-1],
+            ChunkFormat.of("uint16", 0, 1, (2, 2), sharded=True).encoded(np.ones((1, 2, 2)))[0, 0],
+        ):
+            with pytest.raises(ld.ReadError, match="the cube is damaged: a chunk"):
+                form.decoded({(0, 0): other}, (3, 70, 60))
 
 
 def test_who_has_read_the_index_of_a_shard_finds_its_chunks_in_the_next_one():
