@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
-from xml.etree import ElementTree
+from xml.parsers import expat
 
 #: What a listing tells of an object: key, bytes, ETag as the store spells it (with quotes); none where it tells none.
 Listed = tuple[str, int, str]
+
+
+#: What is read of an answer; none of these names has another meaning deeper in it.
+_WANTED = frozenset(("Key", "Size", "ETag", "IsTruncated", "NextContinuationToken", "EncodingType", "ListBucketResult"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +37,31 @@ def parse_page(body: bytes) -> Page:
     >>> parse_page(body + b"<ETag>&quot;0f&quot;</ETag></Contents></ListBucketResult>").objects
     [('a/B4.TIF', 7, '"0f"')]
     """
+    said: dict[str, str] = {}
+    found: list[Listed] = []
+    text: list[str] = []
+
+    def start(tag: str, _: object) -> None:
+        text.clear()
+
+    def end(tag: str) -> None:
+        if tag in _WANTED:
+            said[tag] = "".join(text)
+        elif tag == "Contents":
+            found.append((said.pop("Key"), int(said.pop("Size")), said.pop("ETag", "")))
+
+    # No tree: its thousands of nodes would have the garbage collector walk all that the process holds, again and again.
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text.append
     try:
-        root = ElementTree.fromstring(body)
-    except ElementTree.ParseError as error:
-        raise ValueError("no XML") from error
-    space, name, rest = root.tag.partition("ListBucketResult")
-    more = root.findtext(f"{space}IsTruncated")
-    if not name or rest or more is None:
-        raise ValueError("no listing")
-    token = root.findtext(f"{space}NextContinuationToken") or ""
+        parser.Parse(body, True)
+        more, _ = said["IsTruncated"], said["ListBucketResult"]
+    except (expat.ExpatError, KeyError) as error:
+        raise ValueError("no listing") from error
+    token = said.get("NextContinuationToken", "")
     if (more == "true") != bool(token):
         raise ValueError("a page that does not say what follows")
-    # As botocore does, which asks for names encoded so: XML has no control characters.
-    decoded = unquote_plus if root.findtext(f"{space}EncodingType") == "url" else str
-    key, size, etag = f"{space}Key", f"{space}Size", f"{space}ETag"
-    return Page(
-        [
-            (decoded(one.findtext(key, "")), int(one.findtext(size, "")), one.findtext(etag, ""))
-            for one in root.iterfind(f"{space}Contents")
-        ],
-        token,
-    )
+    if said.get("EncodingType") == "url":  # which botocore asks for: XML has no control characters
+        found = [(unquote_plus(key), size, etag) for key, size, etag in found]
+    return Page(found, token)
