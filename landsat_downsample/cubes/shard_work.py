@@ -52,7 +52,10 @@ class Shard:
             raise ReadError(f"the cube is damaged: {self.array!r} lacks dates that it had; make it anew elsewhere")
         values = np.full((dates, *self.shape), self.form.fill, self.form.dtype)
         if kept:
-            values[:kept] = self.form.decoded(found, (kept, *self.shape))
+            try:
+                values[:kept] = self.form.decoded(found, (kept, *self.shape))
+            except ReadError as error:
+                raise ReadError(f"cannot add dates to {self.array!r}: {error}") from error
         return values
 
     def cells(self, sources: Sequence[np.ndarray], fills: Sequence[float], coarser: Coarser | None) -> np.ndarray:
