@@ -120,6 +120,7 @@ def measure(sources: Sequence[str], dest: str, rounds: int, server: Seaweed | No
     plans = ld.plan(list(sources), dest, factor=FACTOR)
     remember(plans, dest)
     ld.catalogue(dest)
+    os.sync()  # what was made just now is written by the same cores
 
     def skip() -> Outcomes:
         return run_plans(plans.requests, seen=Seen.of(plans.requests, ""))
