@@ -80,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.modules.setdefault("boto3", None)  # type: ignore[arg-type]  # typeshed has no None, which forbids an import
         # OpenBLAS starts its threads when numpy is loaded, and they spin; the few products taken here are small.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        _keep_memory_together()
+        if "MALLOC_ARENA_MAX" not in os.environ:
+            _keep_memory_together()
         sys.unraisablehook = interrupt_again
     words, arguments = sys.argv[1:] if argv is None else argv, argparse.Namespace(own_process=argv is None)
     try:
