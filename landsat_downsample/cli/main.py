@@ -41,6 +41,7 @@ from landsat_downsample.cli.signals import (
 )
 from landsat_downsample.display import handlers
 from landsat_downsample.errors import LandsatDownsampleError
+from landsat_downsample.model import environment
 from landsat_downsample.model.shortage import shortage
 from landsat_downsample.storage.bugs import wrapped
 
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.modules.setdefault("boto3", None)  # type: ignore[arg-type]  # typeshed has no None, which forbids an import
         # OpenBLAS starts its threads when numpy is loaded, and they spin; the few products taken here are small.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        if "MALLOC_ARENA_MAX" not in os.environ:
+        if environment.read("MALLOC_ARENA_MAX") is None:
             _keep_memory_together()
         sys.unraisablehook = interrupt_again
     words, arguments = sys.argv[1:] if argv is None else argv, argparse.Namespace(own_process=argv is None)
