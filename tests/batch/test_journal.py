@@ -269,6 +269,7 @@ def test_many_outcomes_stay_in_parts_on_s3(s3_env, monkeypatch):  # noqa: F811
 # Trouble ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_costs_the_record_only(monkeypatch):
     monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "2")
     monkeypatch.setenv("LANDSAT_DOWNSAMPLE_TIMEOUT", "1")
@@ -318,6 +319,7 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
     assert done.stderr.count("cannot keep the record") == 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_scenes(tmp_path):
     plan = SimpleNamespace(targets=[None] * 3)
     done = SimpleNamespace(bytes_in=100, products=[SimpleNamespace(size=10)])

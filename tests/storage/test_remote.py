@@ -145,9 +145,10 @@ def stored(seaweed) -> str:  # noqa: F811
     return put(seaweed, "faults/B4.TIF", large())
 
 
-@pytest.mark.parametrize(
-    "fault", ["slowdown", "error", "reset", "headers", "midbody", "short", "cut", "stall", "silence"]
-)
+WAITED_FOR = [pytest.param(fault, marks=pytest.mark.slow) for fault in ("stall", "silence")]
+
+
+@pytest.mark.parametrize("fault", ["slowdown", "error", "reset", "headers", "midbody", "short", "cut", *WAITED_FOR])
 @pytest.mark.parametrize("kind", ["s3", "http"])
 def test_one_fault_is_retried(kind, fault, proxied, web, stored):  # noqa: F811
     proxy, href = (proxied, stored) if kind == "s3" else (web, f"{web.endpoint}/B4.TIF")
@@ -180,6 +181,7 @@ def test_busy_servers_are_waited_for(web):
     assert time.monotonic() - began >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["slowdown", "error", "reset", "midbody", "short", "stall", "silence", "flip"])
 def test_a_fault_for_ever_ends_within_the_budget(web, fault):
     policy = Policy(budget=2, timeout=0.5, base=0.01, cap=0.1)
