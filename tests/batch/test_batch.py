@@ -123,6 +123,7 @@ def test_simulated_load_is_cpu_time(scenes, tmp_path, monkeypatch):
     assert time.thread_time() - begun >= 0.2
 
 
+@pytest.mark.slow
 def test_a_time_limit_ends_the_run_with_nothing_half_published(scenes, web, tmp_path):
     web.hold("_SR_B4.TIF")
     words = command("run", *scenes[:2], *remote(web, scenes[2:]), "--to", tmp_path / "out", *FACTOR, "--timeout", 2)
@@ -131,6 +132,7 @@ def test_a_time_limit_ends_the_run_with_nothing_half_published(scenes, web, tmp_
     assert [name for name in holds(tmp_path / "out") if name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_a_source_that_does_not_answer_is_a_failure_that_may_pass(tmp_path, monkeypatch):
     monkeypatch.setenv("LANDSAT_DOWNSAMPLE_BUDGET", "1")
     result = call("run", "http://127.0.0.1:9/scene_MTL.json", "--to", tmp_path / "out", *FACTOR)
@@ -164,6 +166,7 @@ def read_until(reported: str, process: subprocess.Popen) -> str:
 
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("cluster", ["none", pytest.param("local", marks=SLOW)])
+@pytest.mark.slow
 def test_ctrl_c_once_finishes_what_is_in_hand_and_twice_stops(cluster, scenes, web, tmp_path):
     words = (*remote(web, scenes), *FACTOR, "--cluster", cluster, "--workers", 1)
     once = held(command("run", "--to", tmp_path / "once", *words), web)

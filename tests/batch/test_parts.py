@@ -190,6 +190,7 @@ def test_parts_side_by_side_make_what_a_whole_run_makes(scenes, whole, tmp_path)
     assert len(call("status", dest, "--all").out.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_parts_on_an_object_store(scenes, whole, tmp_path, s3_env):  # noqa: F811
     import fsspec
 
@@ -218,6 +219,7 @@ def test_a_part_of_one_scene_is_on_record(scenes, tmp_path):
     assert (line["done"], line["total"], line["missing"], line["state"]) == (2, 2, [], "ended")
 
 
+@pytest.mark.slow
 def test_parts_of_stdin(scenes, whole, tmp_path):
     lines = "\n".join(map(str, scenes)) + "\n"
     for number in (1, 2, 3):

@@ -279,6 +279,7 @@ def test_an_object_changed_in_its_midst_is_refused(scene, band):
 
 
 @pytest.mark.parametrize("fault", ["midbody", "stall", "flip"])
+@pytest.mark.slow
 def test_a_fault_for_ever_ends_within_the_budget(fault, band, web):
     policy = Policy(budget=2, timeout=0.3, base=0.01, cap=0.05)
     href = href_of(web, band)
